@@ -1,0 +1,3 @@
+module example.org/lighthouse
+
+go 1.19

@@ -1,0 +1,2665 @@
+#!/usr/bin/env python3
+"""Drive an agent, or a bare model, through bite-sized tasks until the project's own tests pass.
+
+    for each task:
+        take a snapshot, run the task's tests: what fails goes into the first prompt
+        ask the leaner: a fresh call with the task, its files, the failure and the diff, within a budget
+        put protected files back, run the tests
+        while they are red and attempts are left:
+            read the failure: which tests, which lines, the assertion
+            ask for a one-sentence diagnosis, then for the fix
+            put protected files back, run the tests
+        green: run the after-commands, go on
+        red: leave the best state that was reached, and stop
+
+Only the project's tests decide. Nothing of the user's is lost: every state lies in a private repository outside the
+project. The pages below go from nouns to verbs: errors, data, configuration, processes, git, reading failures, prompts,
+the leaner call, the loop, reporting, the command line.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(f"lean-loop: Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Start it with a newer one.")
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import tomllib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from types import FrameType
+from typing import IO, Any, TypeVar, cast
+
+__version__ = "0.1.0"
+
+GREEN, RED, USAGE, NOT_READY = 0, 1, 2, 3
+SERVER_TROUBLE = 75
+WINDOWS = os.name == "nt"
+
+# ---------------------------------------------------------------------------------------------------------- errors
+
+
+class LeanError(Exception):
+    """Say what failed: which thing, and what to do next; `code` is the exit code. Caught in `main` only."""
+
+    def __init__(self, message: str, code: int = USAGE) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Interrupted(BaseException):
+    """A signal asked for the end; the exit code is 128 and its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
+
+
+# ------------------------------------------------------------------------------------------------------------ data
+
+# The annotation of a configuration field names its kind; the kinds stand in KINDS, under "configuration".
+Text = str
+Texts = tuple[str, ...]
+Words = tuple[str, ...]
+Flag = bool
+Count = int
+Seconds = float
+Amount = float
+Maybe = float | None
+MaybeText = str | None
+Size = int
+Table = Mapping[str, Any]
+Variables = Mapping[str, str]
+
+
+def choice(default: str, *others: str) -> Any:
+    """Make a field that takes DEFAULT or one of OTHERS."""
+    return field(default=default, metadata={"choices": (default, *others)})
+
+
+def mapping() -> Any:
+    """Make a field that is an empty table by default."""
+    return field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Leaner:
+    """[lean]: the program that edits, and every setting that travels to it as LEAN_<KEY>."""
+
+    binary: Text = "direct"
+    base_url: Text = "http://127.0.0.1:8080/v1"
+    api_key: Text = "not-needed"
+    api_key_env: Text = ""
+    model: Text = ""
+    approval_mode: Text = "yolo"
+    timeout: Seconds = 600
+    idle: Seconds = 120
+    context_tokens: Count = 0
+    edit_format: Text = choice("auto", "whole", "search")
+    edit_retries: Count = 1
+    temperature: Maybe = None
+    max_output_tokens: Count = 0
+    stop: Texts = ()
+    extra_body: Table = mapping()
+    lean_prompt: Flag = True
+    context_files: Flag = False
+    options: Table = mapping()
+
+    @property
+    def name(self) -> str:
+        """The program's name without folder and ending."""
+        return PurePosixPath(self.binary.replace("\\", "/")).stem
+
+    @property
+    def key(self) -> str:
+        """The API key itself, from the environment where `api_key_env` names a variable."""
+        return os.environ.get(self.api_key_env, "") if self.api_key_env else self.api_key
+
+
+@dataclass(frozen=True)
+class Escalation(Leaner):
+    """[[escalate]]: the leaner that takes over from the AFTER-th failed judgement of a task on."""
+
+    after: Count = 0
+
+
+@dataclass(frozen=True)
+class Health:
+    """[health]: where the server is asked whether it is ready, and how long that may take."""
+
+    check_url: MaybeText = None
+    max_wait: Amount = 60
+
+
+@dataclass(frozen=True)
+class Runner:
+    """[runner]: the test command."""
+
+    command: Text = ""
+    args: Texts = ()
+    timeout: Seconds = 300
+    shell: Flag = False
+    env: Variables = mapping()
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """[defaults]: the loop's own settings."""
+
+    project_root: Text = "."
+    source_prefix: Words = ()
+    test_prefix: Words = ()
+    source_window: Count = 30
+    error_tail_lines: Count = 40
+    max_iters_per_task: Count = 5
+    summarize_errors: Flag = True
+    restart_after: Count = 2
+    trace: Text = choice("auto", "on", "off")
+    global_message: Text = ""
+    after_command_timeout: Seconds = 600
+    no_tests_ok: Flag = False
+    commit: Flag = False
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """[prompts]: words that are sent."""
+
+    summary: Text = "In one sentence, say what is wrong in the code and how to put it right."
+
+
+@dataclass(frozen=True)
+class Guard:
+    """[guard]: what the agent may not change, and what happens to a tree that stays red."""
+
+    protect: Texts = ()
+    allow: Texts = ()
+    protect_tests: Flag = True
+    baseline: Flag = True
+    confirm: Count = 0
+    on_fail: Text = choice("best", "keep", "restore")
+    keep_runs: Count = 20
+    max_file: Size = 50_000_000
+    mask: Texts = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """[limits]: for the whole run; 0 is none."""
+
+    minutes: Amount = 0
+    tokens: Count = 0
+    calls: Count = 0
+
+
+@dataclass(frozen=True)
+class Pricing:
+    """[pricing]: what a million tokens would have cost elsewhere."""
+
+    input: Amount = 0
+    output: Amount = 0
+
+
+@dataclass(frozen=True)
+class Notify:
+    """[notify]: a command that is run at the end."""
+
+    command: Text = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """[[tasks]]: one step, with its own test runner already resolved."""
+
+    name: Text = ""
+    prompt: Text = ""
+    files: Texts = ()
+    runner: Runner = Runner()
+    test_files: Texts = ()
+    context_tokens: Count = 0
+    max_iters: Count = 5
+    after: Texts = ()
+    skip_tests: Flag = False
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run is told, checked and resolved."""
+
+    path: Path
+    root: Path
+    lean: Leaner
+    health: Health
+    runner: Runner
+    defaults: Defaults
+    prompts: Prompts
+    guard: Guard
+    limits: Limits
+    pricing: Pricing
+    notify: Notify
+    escalate: tuple[Escalation, ...]
+    tasks: tuple[Task, ...]
+    direct: bool
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A process that has ended; `cut` says why lean-loop ended it ("time limit", "silence"), if it did."""
+
+    argv: tuple[str, ...]
+    code: int
+    output: str
+    errors: str
+    seconds: float
+    cut: str = ""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A place in the project that a failure names; `path` is relative to the root, with forward slashes."""
+
+    path: str
+    line: int
+    function: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a red test run said: the failing tests, the final error, the part worth reading, and its places."""
+
+    tests: tuple[str, ...]
+    summary: str
+    excerpt: str
+    frames: tuple[Frame, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a test run means. `passed` is None where the runner does not tell; `why` says what vetoed a green."""
+
+    green: bool
+    failure: Failure
+    passed: int | None = None
+    passing: frozenset[str] = frozenset()
+    seconds: float = 0.0
+    why: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What calls cost on the wire; `estimated` where no one counted."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    estimated: bool = False
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.requests + other.requests,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.estimated or other.estimated,
+        )
+
+
+@dataclass(frozen=True)
+class Call:
+    """One finished call of a leaner: what it answered, and the trees before and after it."""
+
+    leaner: str
+    answer: str
+    code: int
+    reason: str
+    usage: Usage
+    seconds: float
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One edit by a leaner and what the tests said of it; `tree` is the judged state."""
+
+    leaner: str
+    tree: str
+    changed: tuple[str, ...]
+    verdict: Verdict
+    diagnosis: str = ""
+    note: str = ""
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a task ended: `state` is green, untested, red or stopped."""
+
+    task: Task
+    state: str
+    attempts: tuple[Attempt, ...] = ()
+    before: Verdict | None = None
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.state in ("green", "untested")
+
+    @property
+    def usage(self) -> Usage:
+        return sum((attempt.usage for attempt in self.attempts), Usage())
+
+
+# --------------------------------------------------------------------------------------------------- configuration
+
+Document = dict[str, Any]
+Built = TypeVar("Built")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of configuration value: how it is called in messages, what fits, and how it is made."""
+
+    called: str
+    fits: Callable[[Any], bool]
+    make: Callable[[Any], Any] = lambda value: value
+
+
+def is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def size(value: str) -> int:
+    """Read a size such as "50MB" into bytes; -1 where it is none."""
+    found = re.fullmatch(r"(\d+) *([kKmMgG]?)[bB]?", value.strip())
+    return int(found[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[found[2].lower()] if found else -1
+
+
+KINDS: dict[str, Kind] = {
+    "Text": Kind("a string", lambda value: isinstance(value, str)),
+    "MaybeText": Kind("a string", lambda value: isinstance(value, str)),
+    "Texts": Kind("a list of strings", is_texts, tuple),
+    "Words": Kind(
+        "a string or a list of strings",
+        lambda value: isinstance(value, str) or is_texts(value),
+        lambda value: tuple(word for word in ([value] if isinstance(value, str) else value) if word),
+    ),
+    "Flag": Kind("true or false", lambda value: isinstance(value, bool)),
+    "Count": Kind("a whole number, 0 or more", is_count),
+    "Seconds": Kind("a number of seconds above 0", lambda value: is_number(value) and value > 0),
+    "Amount": Kind("a number, 0 or more", lambda value: is_number(value) and value >= 0),
+    "Maybe": Kind("a number", is_number),
+    "Size": Kind('a size such as "50MB"', lambda value: isinstance(value, str) and size(value) >= 0, size),
+    "Table": Kind("a table", lambda value: isinstance(value, dict)),
+    "Variables": Kind(
+        "a table of strings",
+        lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values()),
+    ),
+    "Runner": Kind("a table", lambda value: isinstance(value, dict)),
+}
+
+TABLES: dict[str, type] = {
+    "lean": Leaner,
+    "health": Health,
+    "runner": Runner,
+    "defaults": Defaults,
+    "prompts": Prompts,
+    "guard": Guard,
+    "limits": Limits,
+    "pricing": Pricing,
+    "notify": Notify,
+}
+LISTS: dict[str, type] = {"tasks": Task, "escalate": Escalation}
+
+
+def build(cls: type[Built], table: Any, where: str) -> Built:
+    """Make a CLS from a TOML table; WHERE names file and table in errors."""
+    if not isinstance(table, dict):
+        raise LeanError(f"{where}: this is a table, not {shown(table)}. Write it as [{where.split('[')[-1]}")
+    known = {item.name: item for item in fields(cast(Any, cls))}
+    for key in table:
+        if key not in known:
+            raise LeanError(f"{where}: there is no key '{key}'{nearest(key, known)}")
+    return cls(**{key: convert(value, known[key], where) for key, value in table.items()})
+
+
+def convert(value: Any, item: Any, where: str) -> Any:
+    """Check VALUE against the kind that a field's annotation names, and make it."""
+    if item.type == "Runner":
+        return build(Runner, value, f"{where.removesuffix(']')}.runner]")
+    kind, choices = KINDS[item.type], item.metadata.get("choices")
+    if not kind.fits(value):
+        raise LeanError(f"{where}: {item.name} is {kind.called}, not {shown(value)}. Change it there.")
+    if choices and value not in choices:
+        raise LeanError(f"{where}: {item.name} is one of {', '.join(choices)}, not {shown(value)}. Choose one.")
+    return kind.make(value)
+
+
+def shown(value: Any) -> str:
+    """Show a TOML value in a message, shortened."""
+    text = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else json.dumps(value, default=str)
+    return text if text and len(text) < 60 else f"{str(text)[:57]}..."
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """End a message about an unknown WORD: with the nearest known one, or with all of them."""
+    import difflib
+
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f". Did you mean '{found[0]}'?" if found else f". Known here: {', '.join(known)}."
+
+
+def read_toml(path: Path) -> Document:
+    """Read a TOML file (a byte order mark is allowed), with errors that name file and line."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise LeanError(f"{path}: there is no such file. Write one with: lean-loop --init {path.name}") from None
+    except IsADirectoryError:
+        raise LeanError(f"{path}: this is a folder. Name the leanfile in it.") from None
+    except UnicodeDecodeError as error:
+        raise LeanError(f"{path}: this is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise LeanError(f"{path}: this is not valid TOML: {error}. Mend that line.") from None
+    except OSError as error:
+        raise LeanError(f"{path}: it cannot be read: {error.strerror}.") from None
+
+
+def check(document: Document, path: Path) -> Document:
+    """Check every table and key of one file by itself, so that an error names the file; hand it back."""
+    known = {**TABLES, **LISTS, "leaners": dict}
+    for name, table in document.items():
+        where = f"{path}: [{name}]"
+        if name not in known:
+            raise LeanError(f"{path}: there is no table or key '{name}'{nearest(name, known)}")
+        if name in TABLES:
+            build(TABLES[name], table, where)
+        elif name in LISTS:
+            check_list(table, LISTS[name], f"{path}: [[{name}]]")
+        else:
+            check_leaners(table, where)
+    return document
+
+
+def check_list(tables: Any, cls: type, where: str) -> None:
+    """Check an array of tables; a task has a prompt, an escalation says after what."""
+    if not isinstance(tables, list):
+        raise LeanError(
+            f"{where}: this is a list of tables, not {shown(tables)}. Begin each with {where.split(': ')[-1]}"
+        )
+    for number, table in enumerate(tables, 1):
+        here = f"{where.removesuffix(']]')} {number}]]"
+        build(cls, table, here)
+        needed = "prompt" if cls is Task else "after"
+        if not table.get(needed):
+            raise LeanError(f"{here}: {needed} is missing. Say {'what is to be done' if cls is Task else 'a number'}.")
+
+
+def check_leaners(tables: Any, where: str) -> None:
+    """Check [leaners.NAME]: any [lean] key but `binary`."""
+    for name, table in (tables if isinstance(tables, dict) else {"": tables}).items():
+        here = f"{where.removesuffix(']')}.{name}]"
+        build(Leaner, table, here)
+        if "binary" in table:
+            raise LeanError(f"{here}: binary does not belong here: the table's name says which leaner. Take it out.")
+
+
+def anchor(document: Document, folder: Path) -> Document:
+    """Make the paths among the document's leaners absolute: they are relative to the file that names them."""
+    for table in [document.get("lean"), *document.get("escalate", [])]:
+        if table and re.search(r"[/\\]", table.get("binary", "")):
+            table["binary"] = str(folder / Path(table["binary"]).expanduser())
+    return document
+
+
+def merge(base: Document, over: Document) -> Document:
+    """Lay OVER over BASE: tables merge, everything else replaces."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def read_config(path: Path) -> Document:
+    """Read, check and anchor one configuration file."""
+    return anchor(check(read_toml(path), path), path.resolve().parent)
+
+
+def load(path: Path, static: Path | None = None, over: Document | None = None) -> Config:
+    """Read the leanfile at PATH over the STATIC configuration; OVER is laid over the active leaner's settings."""
+    document = merge(read_config(static) if static else {}, read_config(path))
+    defaults = build(Defaults, document.get("defaults", {}), f"{path}: [defaults]")
+    tables: dict[str, Any] = {
+        name: build(cls, document.get(name, {}), f"{path}: [{name}]") for name, cls in TABLES.items()
+    }
+    tables["lean"] = resolve_leaner(document, {}, over or {})
+    if not tables["runner"].command:
+        raise LeanError(f'{path}: [runner] has no command. Say how the tests are run: [runner] command = "pytest"')
+    root = (path.resolve().parent / Path(defaults.project_root).expanduser()).resolve()
+    if not root.is_dir():
+        raise LeanError(f"{path}: [defaults] project_root: there is no folder {root}. Correct the path.")
+    tasks = tuple(
+        build_task(table, document, number, path, root) for number, table in enumerate(document.get("tasks", []), 1)
+    )
+    config = Config(path=path, root=root, escalate=(), tasks=tasks, direct=not tasks, **tables)
+    if not tasks:
+        config = replace(config, tasks=(direct_task(config),))
+    return check_names(replace(config, escalate=build_escalations(document, config, over or {})))
+
+
+def resolve_leaner(document: Document, named: Document, over: Document) -> Leaner:
+    """Lay [lean], [leaners.NAME] of the active leaner, the escalation's own keys and OVER upon each other."""
+    base = document.get("lean", {})
+    active = merge(base, {key: value for key, value in named.items() if key == "binary"})
+    name = Leaner(binary=active.get("binary", Leaner.binary)).name
+    own = {key: value for key, value in named.items() if key != "after"}
+    return build(Leaner, merge(merge(merge(active, document.get("leaners", {}).get(name, {})), own), over), "[lean]")
+
+
+def build_escalations(document: Document, config: Config, over: Document) -> tuple[Escalation, ...]:
+    """Resolve [[escalate]]; one that no task can ever reach is an error."""
+    reach, built = max(task.max_iters for task in config.tasks), []
+    for number, table in enumerate(document.get("escalate", []), 1):
+        if table["after"] > reach:
+            raise LeanError(
+                f"{config.path}: [[escalate {number}]]: after = {table['after']} is never reached: a task has at most"
+                f" {reach} fix calls. Lower it, or raise max_iters_per_task."
+            )
+        leaner = resolve_leaner(document, table, over)
+        built.append(
+            Escalation(**{item.name: getattr(leaner, item.name) for item in fields(Leaner)}, after=table["after"])
+        )
+    return tuple(sorted(built, key=lambda item: item.after))
+
+
+def build_task(table: Document, document: Document, number: int, path: Path, root: Path) -> Task:
+    """Make a task with its runner merged over [runner], its test files in place, and its name."""
+    where = f"{path}: [[tasks {number}]]"
+    runner = build(Runner, merge(document.get("runner", {}), table.get("runner", {})), where)
+    task = build(Task, {key: value for key, value in table.items() if key != "runner"}, where)
+    iters = table.get("max_iters", document.get("defaults", {}).get("max_iters_per_task", Defaults.max_iters_per_task))
+    name = task.name or f"task-{number}"
+    files = tuple(inside(file, root, f"{where} ({name}): files") for file in task.files)
+    return replace(task, name=name, files=files, max_iters=iters, runner=aim(runner, task.test_files))
+
+
+def aim(runner: Runner, test_files: Sequence[str]) -> Runner:
+    """Put TEST_FILES where {test_files} stands in the runner's arguments, else behind them."""
+    if not test_files and "{test_files}" not in runner.args:
+        return runner
+    if "{test_files}" not in runner.args:
+        return replace(runner, args=(*runner.args, *test_files))
+    return replace(
+        runner, args=tuple(part for arg in runner.args for part in (test_files if arg == "{test_files}" else [arg]))
+    )
+
+
+def inside(file: str, root: Path, where: str) -> str:
+    """Make FILE relative to ROOT with forward slashes; refuse what lies outside or is a folder."""
+    path = (root / Path(file).expanduser()).resolve()
+    if not path.is_relative_to(root):
+        raise LeanError(
+            f"{where}: {file} lies outside the project {root}. Name files in it, or set [defaults] project_root."
+        )
+    if path.is_dir():
+        raise LeanError(f"{where}: {file} is a folder. List its files one by one.")
+    return path.relative_to(root).as_posix()
+
+
+def direct_task(config: Config) -> Task:
+    """Make the one task of direct mode: whatever the test command reports."""
+    return Task(
+        name="tests",
+        prompt="Make the failing tests pass by mending the code.",
+        runner=aim(config.runner, ()),
+        max_iters=config.defaults.max_iters_per_task,
+    )
+
+
+def check_names(config: Config) -> Config:
+    """Refuse two tasks of one name; hand CONFIG back."""
+    names = [task.name for task in config.tasks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise LeanError(f"{config.path}: two tasks are named '{twice}'. Give each its own name.")
+    return config
+
+
+# ----------------------------------------------------------------------------------------------- where things lie
+
+
+def share() -> Path:
+    """Find the folder with leaners, examples, playground and config.toml: beside this file, or where a wheel put it."""
+    here = Path(__file__).resolve().parent
+    folders = [here, *(parent / "share" / "lean-loop" for parent in here.parents), here / "share" / "lean-loop"]
+    for folder in folders:
+        if (folder / "leaners").is_dir() and (folder / "config.toml").is_file():
+            return folder
+    raise LeanError(f"{here}: the folder 'leaners' and config.toml are not here. Install lean-loop again.", NOT_READY)
+
+
+def is_packaged() -> bool:
+    """Tell whether the shared files were put there by an installer, and so are nobody's to write to."""
+    return share() != Path(__file__).resolve().parent
+
+
+def home() -> Path | None:
+    """Find the user's home, if there is one."""
+    try:
+        return Path.home() if os.environ.get("HOME", "set") else None
+    except RuntimeError:
+        return None
+
+
+def user_config() -> Path | None:
+    """Name the user's own static configuration file, which need not exist."""
+    base = os.environ.get("APPDATA" if WINDOWS else "XDG_CONFIG_HOME")
+    at_home = home()
+    if base:
+        return Path(base) / "lean-loop" / "config.toml"
+    return at_home / ".config" / "lean-loop" / "config.toml" if at_home else None
+
+
+def static_config(named: str | None) -> Path:
+    """Find the active static configuration: the option, the variable, beside the clone, the user's, the packaged."""
+    for path, origin in ((named, "--global-config"), (os.environ.get("LEANLOOP_CONFIG"), "$LEANLOOP_CONFIG")):
+        if path:
+            if not Path(path).is_file():
+                raise LeanError(f"{origin}: there is no file {path}. Correct the path, or leave it out.")
+            return Path(path)
+    own = user_config()
+    if is_packaged() and own and own.is_file():
+        return own
+    return share() / "config.toml"
+
+
+def state_folder() -> Path:
+    """Name lean-loop's own folder, made private; a temporary one where there is no home."""
+    base = os.environ.get("LOCALAPPDATA" if WINDOWS else "XDG_STATE_HOME")
+    at_home = home()
+    if base and Path(base).is_absolute():
+        return Path(base) / "lean-loop"
+    return (
+        at_home / ".local" / "state" / "lean-loop"
+        if at_home
+        else Path(tempfile.gettempdir()) / f"lean-loop-{user_id()}"
+    )
+
+
+def user_id() -> str:
+    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+
+
+def project_folder(root: Path) -> Path:
+    """Make the folder in which lean-loop keeps what it knows of the project at ROOT."""
+    mark = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+    folder = state_folder() / f"{re.sub(r'[^A-Za-z0-9._-]', '_', root.name) or 'root'}-{mark}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state_folder().chmod(0o700)
+    except OSError as error:
+        raise LeanError(
+            f"{folder}: the state folder cannot be made: {error.strerror}. Set XDG_STATE_HOME to one that can be.",
+            NOT_READY,
+        ) from None
+    return folder
+
+
+# ------------------------------------------------------------------------------------------------------- processes
+
+ESCAPES = re.compile(
+    r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_()][0-9A-B]?)"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]"
+)
+OVERWRITTEN = re.compile(r"^[^\n]*\r(?!\n)", re.MULTILINE)
+
+
+def readable(raw: bytes) -> str:
+    """Decode what a program printed: bad bytes replaced, terminal codes and overwritten progress lines taken out."""
+    text = ESCAPES.sub("", raw.decode("utf-8", "replace")).replace("\r\n", "\n")
+    return OVERWRITTEN.sub("", text).replace("\r", "\n")
+
+
+class Drain(threading.Thread):
+    """Read a stream to its end; keep its first and last bytes only, so that memory stays bounded."""
+
+    HEAD, TAIL = 1 << 20, 4 << 20
+
+    def __init__(self, stream: IO[bytes], heard: Callable[[bytes], None]) -> None:
+        super().__init__(daemon=True)
+        self.stream, self.heard = stream, heard
+        self.head, self.tail, self.dropped = bytearray(), deque[bytes](), 0
+        self.kept = 0
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(self.stream.fileno(), 1 << 16):
+                self.heard(chunk)
+                self.keep(chunk)
+
+    def keep(self, chunk: bytes) -> None:
+        """Put CHUNK into the head while there is room, then into the tail, whose oldest part goes."""
+        room = self.HEAD - len(self.head)
+        self.head += chunk[:room]
+        if len(chunk) > room:
+            self.tail.append(chunk[room:])
+            self.kept += len(chunk) - room
+        while self.kept > self.TAIL:
+            gone = len(self.tail.popleft())
+            self.kept, self.dropped = self.kept - gone, self.dropped + gone
+
+    def text(self, decode: Callable[[bytes], str]) -> str:
+        """Join what was kept; a line says how much was left out between."""
+        gap = f"\n[... {self.dropped:,} bytes left out ...]\n".encode() if self.dropped else b""
+        return decode(bytes(self.head) + gap + b"".join(list(self.tail)))
+
+
+class Clock:
+    """When a process has to end: TIMEOUT seconds in all, IDLE seconds without a sound."""
+
+    def __init__(self, timeout: float | None, idle: float | None) -> None:
+        self.timeout, self.idle = timeout, idle
+        self.start = self.last = time.monotonic()
+
+    def hear(self, chunk: bytes) -> None:
+        self.last = time.monotonic()
+
+    def cut(self) -> str:
+        """Say which limit is reached, if one is."""
+        now = time.monotonic()
+        if self.timeout and now - self.start >= self.timeout:
+            return "time limit"
+        return "silence" if self.idle and now - self.last >= self.idle else ""
+
+    def left(self) -> float | None:
+        """Seconds until the next limit can be reached."""
+        now = time.monotonic()
+        ends = [start + limit for start, limit in ((self.start, self.timeout), (self.last, self.idle)) if limit]
+        return max(0.0, min(ends) - now) if ends else None
+
+
+def run(
+    argv: Sequence[str],
+    cwd: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    idle: float | None = None,
+    apart: bool = False,
+    hear: Callable[[bytes], None] | None = None,
+    decode: Callable[[bytes], str] = readable,
+) -> Completed:
+    """Run ARGV to its end: the one door for processes.
+
+    Standard input is closed; whatever way out, the whole tree of processes is ended. TIMEOUT is in seconds, IDLE in
+    seconds of silence. APART keeps standard error apart from standard output. HEAR is given each piece of standard
+    error (of all output where it is not apart). Raises OSError where ARGV cannot be started.
+    """
+    clock = Clock(timeout, idle)
+    process = subprocess.Popen(
+        list(argv),
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if apart else subprocess.STDOUT,
+        start_new_session=not WINDOWS,
+    )
+
+    def heard(chunk: bytes) -> None:
+        clock.hear(chunk)
+        if hear:
+            hear(chunk)
+
+    streams = [stream for stream in (process.stdout, process.stderr) if stream]
+    drains = [Drain(stream, clock.hear if stream is process.stdout and apart else heard) for stream in streams]
+    try:
+        cut = watch(process, drains, clock)
+    finally:
+        end_tree(process)
+        for drain in drains:
+            drain.join(0.5)
+        for drain, stream in zip(drains, streams, strict=True):
+            if not drain.is_alive():
+                stream.close()
+    texts = [drain.text(decode) for drain in drains] + [""]
+    return Completed(tuple(argv), process.returncode, texts[0], texts[1], time.monotonic() - clock.start, cut)
+
+
+def watch(process: subprocess.Popen[bytes], drains: Sequence[Drain], clock: Clock) -> str:
+    """Wait for PROCESS to exit or for a limit of CLOCK; say which limit, if one was reached."""
+    exited = threading.Event()
+
+    def wait() -> None:
+        process.wait()
+        exited.set()
+
+    for thread in (*drains, threading.Thread(target=wait, daemon=True)):
+        thread.start()
+    while not exited.wait(clock.left()):
+        if cut := clock.cut():
+            return cut
+    return ""
+
+
+GRACE = 1.0
+
+
+def end_tree(process: subprocess.Popen[bytes]) -> None:
+    """End PROCESS and all that it started: asked first, forced after a second, given up after three."""
+    if WINDOWS:
+        if process.poll() is None:
+            subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True)
+        return
+    begun, asked = time.monotonic(), set[int]()
+    while left := still_running(process):
+        waited = time.monotonic() - begun
+        if waited > 3 * GRACE:
+            return
+        for pid in left:
+            if waited > GRACE or pid not in asked:
+                tell(pid, signal.SIGKILL if waited > GRACE else signal.SIGTERM)
+        asked.update(left)
+        time.sleep(0.01)
+
+
+def still_running(process: subprocess.Popen[bytes]) -> set[int]:
+    """List the processes of PROCESS's tree and group that have not ended; a negative number is the group."""
+    left = descendants(os.getpid()) - {process.pid}
+    for pid in left:
+        with contextlib.suppress(OSError):
+            os.waitpid(pid, os.WNOHANG)
+    if process.poll() is None:
+        left.add(process.pid)
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, 0)
+        left.add(-process.pid)
+    return left
+
+
+def tell(pid: int, number: int) -> None:
+    """Send signal NUMBER to a process, or to a group where PID is negative; one that is gone is no error."""
+    with contextlib.suppress(OSError):
+        if pid < 0:
+            os.killpg(-pid, number)
+        else:
+            os.kill(pid, number)
+
+
+def descendants(pid: int) -> set[int]:
+    """List what PID started, and what that started, and so on."""
+    found, todo = set[int](), [pid]
+    family = children if Path("/proc/self/task").is_dir() else children_by_ps()
+    while todo:
+        fresh = set(family(todo.pop())) - found
+        found |= fresh
+        todo += fresh
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """List the children of PID as Linux tells them."""
+    pids: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                pids += map(int, (task / "children").read_text().split())
+    return pids
+
+
+def children_by_ps() -> Callable[[int], list[int]]:
+    """Ask ps for all processes once; the answer tells the children of one."""
+    pairs: dict[int, list[int]] = {}
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True)
+    for line in listing.stdout.splitlines():
+        child, parent = map(int, line.split())
+        pairs.setdefault(parent, []).append(child)
+    return lambda pid: pairs.get(pid, [])
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what the children leave behind (Linux), so that it can be ended too."""
+    if sys.platform == "linux":
+        import ctypes
+
+        set_child_subreaper = 36  # linux/prctl.h
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+
+
+def startable(path: str, what: str, error: OSError) -> LeanError:
+    """Say why a program could not be started, and what to do."""
+    if isinstance(error, FileNotFoundError) and not Path(path).is_file():
+        return LeanError(f"{what}: '{path}' was not found. Install it, or correct the name.", NOT_READY)
+    if isinstance(error, PermissionError):
+        return LeanError(
+            f"{what}: '{path}' cannot be executed. Make it executable (chmod +x), or name a program.", NOT_READY
+        )
+    return LeanError(
+        f"{what}: '{path}' cannot be started: {error.strerror or error}. Look at its first line (#!) and its format.",
+        NOT_READY,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- git
+
+DEPENDENCIES = ("node_modules", ".venv", "venv", "target", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
+                ".pytest_cache", ".gradle", "site-packages", ".git")  # fmt: skip
+PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """A private repository in the state folder that holds states of the project as trees.
+
+    `top` is the work tree, `prefix` the project's folder in it ("" where they are one). Paths are relative to the root.
+    """
+
+    root: Path
+    top: Path
+    prefix: str
+    folder: Path
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "snapshots.git"
+
+    @property
+    def index(self) -> Path:
+        return self.folder / "index"
+
+    def git(self, *args: str) -> str:
+        """Run git on the private repository; return what it printed."""
+        places = {"GIT_DIR": str(self.store), "GIT_WORK_TREE": str(self.top), "GIT_INDEX_FILE": str(self.index)}
+        return git(args, self.top, places)
+
+    def take(self) -> str:
+        """Record the project's present state; return its tree."""
+        try:
+            self.git("add", "--all", "--ignore-errors", "--", self.prefix or ".")
+        except GitError:
+            self.index.unlink(missing_ok=True)
+            self.git("add", "--all", "--ignore-errors", "--", self.prefix or ".")
+        return self.git("write-tree").strip()
+
+    def changed(self, old: str, new: str) -> tuple[str, ...]:
+        """List the paths that differ between two trees."""
+        if old == new:
+            return ()
+        out = self.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)
+        return tuple(self.relative(path) for path in out.split("\0") if path)
+
+    def diff(self, old: str, new: str, paths: Sequence[str] | None = None, context: int = 3) -> str:
+        """Show what changed between two trees, as a unified diff; PATHS narrows it."""
+        if old == new or paths == ():
+            return ""
+        listed = [self.absolute(path) for path in paths] if paths is not None else []
+        style = (f"-U{context}", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
+        relative = (f"--relative={self.prefix}",) if self.prefix else ()
+        out = self.git("diff-tree", "-r", "-p", "--no-renames", *style, *relative, old, new, "--", *listed)
+        return out.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+    def restore(self, seen: str, tree: str, paths: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Bring the paths that differ between SEEN and TREE back to TREE.
+
+        A path that does not hold what SEEN has is the user's own later edit: it is left alone, and returned.
+        """
+        wanted = set(self.changed(seen, tree) if paths is None else paths)
+        touched = set(self.changed(seen, self.take())) & wanted
+        todo = sorted(wanted - touched)
+        if todo:
+            listing = self.folder / "restore-paths"
+            listing.write_bytes(b"\0".join(os.fsencode(self.absolute(path)) for path in todo))
+            self.git(
+                "checkout", "--quiet", "--no-overlay", f"--pathspec-from-file={listing}", "--pathspec-file-nul", tree
+            )
+            listing.unlink()
+        return tuple(sorted(touched))
+
+    def text(self, tree: str, path: str) -> str:
+        """Read a file as TREE has it; empty where it is not there."""
+        try:
+            return self.git("cat-file", "blob", f"{tree}:{self.absolute(path)}")
+        except GitError:
+            return ""
+
+    def absolute(self, path: str) -> str:
+        return f"{self.prefix}/{path}" if self.prefix else path
+
+    def relative(self, path: str) -> str:
+        return path.removeprefix(f"{self.prefix}/") if self.prefix else path
+
+
+class GitError(Exception):
+    """A git command failed; the text is what it said."""
+
+
+SEALED = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_LITERAL_PATHSPECS": "1",
+}
+
+
+def git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None = None) -> str:
+    """Run git; raise GitError where it fails.
+
+    With PLACES (variables that name the private repository) it is sealed against the user's configuration; without
+    them it asks the user's own repository. Undecodable bytes of names come back as surrogates.
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    env |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"} | (
+        SEALED | dict(places) if places else {}
+    )
+    argv = ["git", "-c", "core.quotePath=false", "-c", "safe.directory=*", *args]
+    try:
+        done = run(argv, cwd, env=env, apart=True, decode=lambda raw: raw.decode("utf-8", "surrogateescape"))
+    except FileNotFoundError:
+        raise LeanError(
+            "git was not found on PATH: lean-loop keeps its snapshots with it. Install git.", NOT_READY
+        ) from None
+    if done.code:
+        raise GitError(done.errors.strip() or f"git {args[0]} ended with {done.code}")
+    return done.output
+
+
+def ask_git(root: Path, *args: str) -> str:
+    """Ask the user's own repository at ROOT; nothing where there is none, or it does not know."""
+    try:
+        return git(args, root).strip()
+    except GitError:
+        return ""
+
+
+def open_snapshots(root: Path, folder: Path) -> Snapshots:
+    """Make or find the private repository of the project at ROOT.
+
+    It borrows the objects of the user's repository, if there is one, and starts from a copy of its index.
+    """
+    told = ask_git(
+        root, "rev-parse", "--show-toplevel", "--git-path", "objects", "--git-path", "index", "--show-object-format"
+    )
+    top, objects, index, kind = told.splitlines() if told.count("\n") == 3 else (str(root), "", "", "sha1")
+    snapshots = Snapshots(
+        root, Path(top).resolve(), root.relative_to(Path(top).resolve()).as_posix().strip("."), folder
+    )
+    info = snapshots.store / "info"
+    if not info.is_dir():
+        git(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(snapshots.store)], root)
+        info.mkdir()
+    (info / "attributes").write_text(PLAIN_BYTES)
+    (info / "exclude").write_text("".join(f"{name}/\n" for name in DEPENDENCIES))
+    (snapshots.store / "objects/info/alternates").write_text(f"{(root / objects).resolve()}\n" if objects else "")
+    if index and not snapshots.index.exists() and holds_plain_bytes(root):
+        with contextlib.suppress(OSError):
+            shutil.copyfile(root / index, snapshots.index)
+    return snapshots
+
+
+def holds_plain_bytes(root: Path) -> bool:
+    """Tell whether the project's own index holds files as they lie on disk: no conversion of endings, no filters."""
+    converts = ask_git(root, "config", "--get", "core.autocrlf") in ("true", "input")
+    return not converts and not ask_git(root, "ls-files", "--full-name", "--", ":(top)*.gitattributes")
+
+
+# ------------------------------------------------------------------------------------------------ reading failures
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How one test runner reports, as patterns.
+
+    `known` tells that the output is its; `failing` names a failing test (group 1); `block` begins the report of one
+    failure and `end` stands behind the last; `passed` counts passed tests (group 1, summed), `subtract` what it counts
+    too much; `final` is the line with the error (the last one counts).
+    """
+
+    name: str
+    known: re.Pattern[str]
+    failing: re.Pattern[str]
+    block: re.Pattern[str]
+    end: re.Pattern[str]
+    passed: re.Pattern[str]
+    final: re.Pattern[str]
+    subtract: re.Pattern[str] = re.compile(r"(?!)")
+
+
+def lines(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.MULTILINE)
+
+
+NEVER = lines(r"(?!)")
+PYTHON_ERROR = (
+    r"^(?:E   +)?([A-Za-z_][\w.]*(?:Error|Exception|Warning|Exit|Interrupt|Failed|Fault)\b.*|E   +assert .*)$"
+)
+READERS = (
+    Reader(
+        "pytest",
+        known=lines(
+            r"^=+ (?:test session starts|FAILURES|ERRORS|short test summary info) =+$|^\d+ (?:passed|failed|error)"
+        ),
+        failing=lines(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$"),
+        block=lines(r"^_{3,} .+ _{3,}$"),
+        end=lines(r"^=+ (?:short test summary info|warnings summary|\d+ (?:failed|passed|error).*) ?=+$"),
+        passed=lines(r"\b(\d+) passed"),
+        final=lines(r"^E   +(.+)$|" + PYTHON_ERROR),
+    ),
+    Reader(
+        "unittest",
+        known=lines(r"^Ran \d+ tests? in "),
+        failing=lines(r"^(?:FAIL|ERROR|UNEXPECTED SUCCESS): (.+)$"),
+        block=lines(r"^(?:FAIL|ERROR): .+$"),
+        end=lines(r"^-+\nRan \d+ tests? in "),
+        passed=lines(r"^Ran (\d+) tests? in "),
+        final=lines(PYTHON_ERROR),
+        subtract=lines(r"(?:failures|errors|skipped|expected failures|unexpected successes)=(\d+)"),
+    ),
+    Reader(
+        "go test",
+        known=lines(r"^(?:--- (?:FAIL|PASS|SKIP)|ok  |FAIL|\?   )\s?\S*"),
+        failing=lines(r"^\s*--- FAIL: (\S+)"),
+        block=lines(r"^\s*--- FAIL: \S+|^panic: |^# \S+$"),
+        end=lines(r"^FAIL$|^exit status \d+$"),
+        passed=lines(r"^ok  \t(?!.*\[no tests to run\]).*()$"),
+        final=lines(r"^\s+(\S+\.go:\d+: .+)$|^(panic: .+)$|^(\S+\.go:\d+:\d+: .+)$"),
+    ),
+    Reader(
+        "cargo test",
+        known=lines(r"^running \d+ tests?$|^error(?:\[E\d+\])?: "),
+        failing=lines(r"^test (\S+) \.\.\. FAILED$"),
+        block=lines(r"^---- \S+ stdout ----$|^error(?:\[E\d+\])?: (?!test failed|could not compile|aborting).+$"),
+        end=lines(r"^failures:$(?!\n\n----)|^test result: |^error: (?:test failed|could not compile|aborting)"),
+        passed=lines(r"^test result: .*?(\d+) passed"),
+        final=lines(r"^thread '.+' .*panicked at .+:\n(.+)$|^(error(?:\[E\d+\])?: .+)$"),
+    ),
+    Reader(
+        "jest",
+        known=lines(r"^Tests: .*\d+ total$|^ *Test Files +\d+"),
+        failing=lines(r"^ *● (.+ › .+)$|^ +(?:✕|×) (.+?)(?: \(?\d+ ?ms\)?)?$|^ FAIL +(.+ > .+)$"),
+        block=lines(r"^ *● .+$|^ FAIL +.+ > .+$"),
+        end=lines(r"^Test Suites: |^Tests: |^ *Test Files +\d+"),
+        passed=lines(r"^ *Tests:? .*?(\d+) passed"),
+        final=lines(r"^ +(Expected.*(?:\n +Received.*)?)$|^ *((?:[A-Z]\w*)?Error: .+)$"),
+    ),
+    Reader(
+        "node --test",
+        known=lines(r"^(?:# |ℹ )tests \d+$"),
+        failing=lines(r"^ *not ok \d+ - (.+?)(?: # .*)?$|^test at .+\n✖ (.+?)(?: \([\d.]+ms\))?$"),
+        block=lines(r"^ *not ok \d+ - .+$|^test at \S+$"),
+        end=lines(r"^# tests \d+$|^1\.\.\d+$"),
+        passed=lines(r"^(?:# |ℹ )pass (\d+)$"),
+        final=lines(r"^ +error: (?:\|-\n +)?(.+)$|^ *((?:[A-Z]\w*)?Error(?: \[\w+\])?: .+)$"),
+    ),
+)
+PLAIN = Reader(
+    "plain", NEVER, NEVER, lines(r"^Traceback \(most recent call last\):$"), NEVER, NEVER, lines(PYTHON_ERROR)
+)
+
+NATIVE_FRAME = lines(r'^[ |+]*File "(?P<path>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
+PLACE = re.compile(
+    r"(?:file://)?(?P<path>(?:[A-Za-z]:[\\/])?[\w./\\@+-]*[\w+-]\.[A-Za-z]\w{0,4})"
+    r"[:(](?P<line>\d+)(?:[:,]\d+)?\)?(?:: in (?P<function>\w+))?"
+)
+NOISE = lines(
+    r"^(?:[-_=]{20,}|Ran \d+ tests? in .*|platform .*|rootdir: .*|plugins: .*|cachedir: .*|collected .*|configfile: .*"
+    r"| *duration_ms: .*| *type: 'test'| *at .*(?:node:internal|node_modules).*"
+    r"|.*\b(?:Deprecation|Resource)Warning\b.*)\n?"
+)
+FOREIGN = re.compile(
+    r"(?:^|[/\\])(?:site-packages|dist-packages|node_modules|\.venv|venv|lib/python3[.\d]*|rustc|\.cargo)[/\\]|^<"
+)
+
+
+def reader_of(output: str) -> Reader:
+    """Choose the reader whose marks stand in OUTPUT."""
+    return next((reader for reader in READERS if reader.known.search(output)), PLAIN)
+
+
+def named(pattern: re.Pattern[str], text: str) -> list[str]:
+    """List what the first filled group of PATTERN holds at each match, each once."""
+    found = (next((group for group in match.groups() if group), match[0]) for match in pattern.finditer(text))
+    return list(dict.fromkeys(item.strip() for item in found))
+
+
+def count_passed(output: str) -> int | None:
+    """Add up the passed tests that OUTPUT tells of; None where it tells nothing."""
+    reader = reader_of(output)
+    found = [match[1] for match in reader.passed.finditer(output)]
+    if not found:
+        return 0 if reader is not PLAIN and reader.known.search(output) else None
+    return sum(int(item or 1) for item in found) - sum(int(match[1]) for match in reader.subtract.finditer(output))
+
+
+def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
+    """Read what a red test run printed.
+
+    Gives the failing tests, the final error of the first failure, its block without the noise (at most TAIL lines of
+    it), and the frames that lie in the project at ROOT, outermost first.
+    """
+    reader = reader_of(output)
+    block = first_block(output, reader)
+    finals = named(reader.final, block) or named(reader.final, output)
+    frames = tuple(dict.fromkeys(places(block, root))) or tuple(dict.fromkeys(places(output, root)))
+    excerpt = shorten(NOISE.sub("", block).strip("\n"), tail)
+    return Failure(tuple(named(reader.failing, output)), finals[-1] if finals else "", excerpt, frames)
+
+
+def first_block(output: str, reader: Reader) -> str:
+    """Cut the report of the first failure out of OUTPUT; all of it where no block is marked."""
+    begin = reader.block.search(output)
+    if not begin:
+        return output
+    ends = [match.start() for pattern in (reader.block, reader.end) if (match := pattern.search(output, begin.end()))]
+    return output[begin.start() : min(ends, default=len(output))]
+
+
+def places(text: str, root: Path) -> Iterator[Frame]:
+    """Find the places in TEXT that lie in the project, in their order."""
+    for line in text.splitlines():
+        match = NATIVE_FRAME.search(line) or PLACE.search(line)
+        path = match and in_project(match["path"], root)
+        if match and path:
+            yield Frame(path, int(match["line"]), (match["function"] or "").strip())
+
+
+def in_project(text: str, root: Path) -> str:
+    """Turn a path that a runner printed into one relative to ROOT; empty where it is not one of the project's own."""
+    if FOREIGN.search(text):
+        return ""
+    path = Path(os.path.normpath(root / text.replace("\\", "/") if not WINDOWS else root / text))
+    with contextlib.suppress(OSError, ValueError):
+        if path.is_relative_to(root) and path.is_file() and not FOREIGN.search(path.relative_to(root).as_posix()):
+            return path.relative_to(root).as_posix()
+    return ""
+
+
+def shorten(text: str, most: int, width: int = 400) -> str:
+    """Keep at most MOST lines of TEXT, its first third and its end, and at most WIDTH characters of each."""
+    kept = [
+        line if len(line) <= width else f"{line[: width // 2]} [...] {line[-width // 2 :]}"
+        for line in text.splitlines()
+    ]
+    if len(kept) > most:
+        head = most // 3
+        kept = [*kept[:head], f"[... {len(kept) - most} lines left out ...]", *kept[len(kept) - (most - head) :]]
+    return "\n".join(kept)
+
+
+# --------------------------------------------------------------------------------------------- context and prompts
+
+PIECES = re.compile(r"[A-Za-z]{1,6}|\d{1,3}|[^\w\s]{1,2}|_|\n\s*|[^\x00-\x7f]")
+TEST_NAMES = ("test_*", "*_test.*", "*.test.*", "*.spec.*", "*_spec.*", "*Test.*", "*Tests.*")
+TEST_FOLDERS = ("test", "tests", "__tests__", "spec", "specs")
+
+
+def tokens(text: str) -> int:
+    """Estimate TEXT in tokens, within 15 % of cl100k on code and prose."""
+    return len(PIECES.findall(text)) * 20 // 23
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A function, method or class in a Python file: its lines are counted from 1, `owner` is a method's class line."""
+
+    path: str
+    name: str
+    first: int
+    last: int
+    owner: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a prompt. The highest rank is left out first where the budget is too small; rank 0 never is."""
+
+    title: str
+    body: str
+    rank: int = 0
+
+    def __str__(self) -> str:
+        return f"# {self.title}\n{self.body.rstrip()}\n" if self.title else f"{self.body.rstrip()}\n"
+
+
+def fit(parts: Sequence[Part], budget: int) -> str:
+    """Join PARTS within BUDGET tokens; say which ones were left out, and how large they are."""
+    kept, gone = [part for part in parts if part.body.strip()], list[Part]()
+    while sum(tokens(str(part)) for part in kept) > budget and any(part.rank for part in kept):
+        gone.append(max(kept, key=lambda part: part.rank))
+        kept.remove(gone[-1])
+    note = "".join(f"(left out: {part.title}, about {tokens(part.body)} tokens)\n" for part in gone)
+    return "\n".join(str(part) for part in kept) + (f"\n{note}" if note else "")
+
+
+def is_test(path: str, defaults: Defaults) -> bool:
+    """Tell whether PATH is a test file, by `test_prefix` or the usual names and folders."""
+    if defaults.test_prefix:
+        return any(under(path, prefix) for prefix in defaults.test_prefix)
+    pure = PurePosixPath(path)
+    return any(fnmatchcase(pure.name, name) for name in TEST_NAMES) or any(
+        part in TEST_FOLDERS for part in pure.parts[:-1]
+    )
+
+
+def under(path: str, prefix: str) -> bool:
+    """Tell whether PATH begins with PREFIX, folder by folder or as the beginning of a name."""
+    return path.startswith(prefix.removeprefix("./"))
+
+
+def read_text(path: Path, most: int = 2_000_000) -> str:
+    """Read a file of the project as text; empty where it is none, is binary, or is larger than MOST bytes."""
+    try:
+        raw = path.read_bytes() if path.stat().st_size <= most else b""
+    except OSError:
+        return ""
+    return "" if b"\0" in raw else raw.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+
+
+def python_definitions(path: str, source: str) -> list[Definition]:
+    """List the definitions of a Python file, outer ones first; none where it does not parse."""
+    import ast
+
+    found: list[Definition] = []
+
+    def visit(node: ast.AST, owner: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                first = min([child.lineno, *(item.lineno for item in child.decorator_list)])
+                found.append(Definition(path, child.name, first, child.end_lineno or first, owner))
+                head = source.splitlines()[child.lineno - 1].strip() if isinstance(child, ast.ClassDef) else owner
+                visit(child, head)
+            else:
+                visit(child, owner)
+
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+        visit(ast.parse(source), "")
+    return found
+
+
+def called_in(source: str, first: int, last: int) -> list[str]:
+    """List the names that the Python lines FIRST to LAST call, the nearest to the end first."""
+    import ast
+
+    names: list[tuple[int, str]] = []
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call) and first <= node.lineno <= last:
+                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                names.append((node.lineno, name))
+    return list(dict.fromkeys(name for _, name in sorted(names, reverse=True) if name))
+
+
+def imported_files(path: str, source: str, root: Path) -> list[str]:
+    """List the project's files that the Python file at PATH imports, and for a package all of its modules."""
+    import ast
+
+    modules: list[str] = []
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom):
+                base = ".".join([*PurePosixPath(path).parent.parts][: -(node.level - 1) or None]) if node.level else ""
+                whole = ".".join(filter(None, (base, node.module)))
+                modules += [whole, *(f"{whole}.{item.name}" for item in node.names)]
+            elif isinstance(node, ast.Import):
+                modules += [item.name for item in node.names]
+    bases = (root, root / "src", (root / path).parent)
+    stems = [base / module.replace(".", "/") for module in dict.fromkeys(modules) if module for base in bases]
+    found = [file for stem in stems for file in module_files(stem)]
+    return list(dict.fromkeys(file.relative_to(root).as_posix() for file in found if file.is_relative_to(root)))
+
+
+def module_files(stem: Path) -> list[Path]:
+    """List the files of the module at STEM (a path without ending); a package brings its modules along."""
+    if stem.with_name(f"{stem.name}.py").is_file():
+        return [stem.with_name(f"{stem.name}.py")]
+    return sorted(stem.glob("*.py"))[:100] if (stem / "__init__.py").is_file() else []
+
+
+@dataclass(frozen=True)
+class Project:
+    """Reads the project's files for prompts."""
+
+    root: Path
+    defaults: Defaults
+
+    def text(self, path: str) -> str:
+        return read_text(self.root / path)
+
+    def definitions(self, path: str) -> list[Definition]:
+        return python_definitions(path, self.text(path)) if path.endswith((".py", ".pyi")) else []
+
+    def around(self, frame: Frame) -> Definition:
+        """Find the innermost function around FRAME; a window of `source_window` lines where there is none."""
+        inside = [item for item in self.definitions(frame.path) if item.first <= frame.line <= item.last]
+        if inside:
+            return inside[-1]
+        half = self.defaults.source_window // 2
+        return Definition(frame.path, "", max(1, frame.line - half), frame.line + half)
+
+    def concerned(self, failure: Failure, files: Sequence[str]) -> list[Definition]:
+        """List the definitions that a failure concerns, the most needed first.
+
+        Frames of the source count first, innermost first; then the failing test itself, and what it calls, looked up in
+        the task's files and in what the test imports.
+        """
+        tests = [frame for frame in failure.frames if is_test(frame.path, self.defaults)]
+        sources = [frame for frame in failure.frames if frame not in tests]
+        preferred = [
+            frame for frame in sources if any(under(frame.path, prefix) for prefix in self.defaults.source_prefix)
+        ]
+        found = [self.around(frame) for frame in reversed(preferred or sources)]
+        if tests:
+            body = self.around(tests[0])
+            found += [body, *self.callees(body, files)]
+        return list(dict.fromkeys(found))
+
+    def callees(self, body: Definition, files: Sequence[str]) -> list[Definition]:
+        """Find the definitions in the project that BODY calls by name, those called last first."""
+        source = self.text(body.path)
+        known = [
+            item
+            for path in dict.fromkeys([*files, *imported_files(body.path, source, self.root)])
+            if not is_test(path, self.defaults)
+            for item in self.definitions(path)
+        ]
+        wanted = called_in(source, body.first, body.last)
+        return [item for name in wanted for item in known if item.name == name]
+
+    def show(self, definition: Definition) -> str:
+        """Show a definition under its path and lines, a method below the line of its class."""
+        source = self.text(definition.path).splitlines()
+        last = min(definition.last, len(source))
+        body = source[definition.first - 1 : last]
+        owner = [definition.owner] if definition.owner.startswith("class ") else []
+        title = f"{definition.path} (lines {definition.first}-{last} of {len(source)})"
+        return fenced(title, "\n".join([*owner, *body]), definition.path)
+
+    def pack(self, definitions: Sequence[Definition], budget: int, without: Sequence[str] = ()) -> str:
+        """Show DEFINITIONS whole within BUDGET tokens; pass over what does not fit or lies in a file of WITHOUT."""
+        shown, spent = list[str](), 0
+        for item in definitions:
+            text = self.show(item)
+            if item.path not in without and spent + tokens(text) <= budget:
+                shown, spent = [*shown, text], spent + tokens(text)
+        return "\n".join(shown)
+
+    def whole(self, path: str, budget: int) -> str:
+        """Show a listed file whole; say what it is where it cannot be shown."""
+        file = self.root / path
+        if not file.exists():
+            return f"{path} (does not exist yet)\n"
+        text = self.text(path)
+        if not text and file.stat().st_size:
+            return f"{path} ({file.stat().st_size:,} bytes, not shown)\n"
+        return fenced(path, text, path) if tokens(text) <= budget else ""
+
+
+def fenced(title: str, text: str, path: str) -> str:
+    """Put TEXT into a fence that it does not hold itself, below its TITLE."""
+    fence = max(re.findall(r"^`{3,}", text, re.MULTILINE), key=len, default="``") + "`"
+    return f"{title}\n{fence}{PurePosixPath(path).suffix[1:]}\n{text.rstrip()}\n{fence}\n"
+
+
+EDIT = "Do this task by editing files of the project. Its tests are run afterwards; test files must not be changed."
+LARGE_FILE = 1500
+SMALL_FILE = 400
+DEFINITIONS = 1200
+
+
+def first_prompt(
+    project: Project, task: Task, red: Verdict | None, diff: str, budget: int, notes: str, own: bool
+) -> str:
+    """Write the prompt of a task's first call; OWN says that the leaner shows its files to the model itself."""
+    whole = {path: project.whole(path, LARGE_FILE) for path in task.files}
+    shown = [path for path, text in whole.items() if text]
+    failure = red.failure if red and not red.green else None
+    concerned = project.concerned(failure, task.files) if failure else []
+    large = [path for path in task.files if path not in shown]
+    return fit(
+        [
+            Part("", project.defaults.global_message),
+            Part("", EDIT),
+            Part(f"Task: {task.name}", task.prompt),
+            Part("Files", "" if own else "\n".join(whole[path] for path in shown), 1),
+            Part(
+                "Large files",
+                "\n".join(f"{path} ({tokens(project.text(path))} tokens, not shown whole)" for path in large),
+            ),
+            Part("Code", project.pack(concerned, DEFINITIONS, shown), 2),
+            Part("Uncommitted changes", as_diff(diff), 4),
+            Part("Failing tests", tell_failure(failure) if failure else "", 1),
+            Part("Note", notes, 3),
+        ],
+        budget,
+    )
+
+
+def diagnosis_prompt(project: Project, task: Task, verdict: Verdict, summary: str, budget: int) -> str:
+    """Write the request for a diagnosis: the failure and the definitions concerned, no whole files."""
+    concerned = project.concerned(verdict.failure, task.files)
+    parts = [
+        Part("", summary),
+        Part("Code", project.pack(concerned, DEFINITIONS), 2),
+        Part("Failing tests", tell_failure(verdict.failure), 1),
+        Part("", project.defaults.global_message),
+    ]
+    return fit(parts, budget)
+
+
+def fix_prompt(
+    project: Project, task: Task, last: Attempt, diff: str, budget: int, ledger: str, own: bool, notes: str
+) -> str:
+    """Write the prompt of a fix: the task's words, the code that the failure concerns, and what was tried."""
+    concerned = project.concerned(last.verdict.failure, task.files)
+    code = project.pack(concerned, DEFINITIONS)
+    room = SMALL_FILE if code else LARGE_FILE
+    unseen = [path for path in task.files if path not in {item.path for item in concerned}]
+    files = "\n".join(project.whole(path, room) for path in unseen)
+    return fit(
+        [
+            Part("", project.defaults.global_message),
+            Part("", EDIT),
+            Part(f"Task: {task.name}", task.prompt),
+            Part("Files", "" if own else files, 3),
+            Part("Code", code, 2),
+            Part("Changed since the task began", as_diff(diff), 4),
+            Part("Tried before", ledger, 3),
+            Part("Failing tests", tell_failure(last.verdict.failure), 1),
+            Part("Diagnosis", last.diagnosis, 1),
+            Part("Note", notes, 3),
+        ],
+        budget,
+    )
+
+
+def as_diff(text: str) -> str:
+    """Put a diff into a fence without the lines that only git needs."""
+    kept = re.sub(r"^(?:index \S+\.\.\S+.*|diff --git .*)\n", "", text, flags=re.MULTILINE)
+    return fenced("", kept, ".diff").lstrip() if kept.strip() else ""
+
+
+def tell_failure(failure: Failure, most: int = 8) -> str:
+    """Say which tests fail (the first MOST by name) and show the first failure."""
+    names = list(failure.tests[:most])
+    more = [f"and {len(failure.tests) - most} more"] if len(failure.tests) > most else []
+    listed = "\n".join(f"- {name}" for name in names + more) if len(failure.tests) > 1 else ""
+    return "\n".join(filter(None, (listed, fenced("", failure.excerpt, "").lstrip())))
+
+
+def tell_attempts(attempts: Sequence[Attempt]) -> str:
+    """Write the ledger: a line for each earlier attempt, with what it changed and what failed then."""
+    return "\n".join(
+        f"{number}. {attempt.diagnosis or 'first attempt'} -> changed {', '.join(attempt.changed) or 'nothing'};"
+        f" then: {attempt.verdict.failure.summary or 'red'}"
+        for number, attempt in enumerate(attempts, 1)
+    )
+
+
+# ------------------------------------------------------------------------------------------------- the leaner call
+
+ARGUMENT_LIMIT = (
+    30_000 if WINDOWS else 128_000
+)  # bytes; Linux takes 128 KiB an argument, Windows 32,767 characters in all
+MASKED = "[masked by lean-loop]"
+RUNNER_FILES = (
+    "conftest.py",
+    "pytest.ini",
+    ".pytest.ini",
+    "jest.config.*",
+    "vitest.config.*",
+    ".mocharc.*",
+    "karma.conf.*",
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A leaner on disk, and what the first comment of a wrapper says of it."""
+
+    path: Path
+    needs: str = ""
+    overhead: int = 0
+    proven: str = ""
+    own_files: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    def argv(self) -> list[str]:
+        """Say how it is started."""
+        if self.path.suffix == ".py":
+            return [sys.executable, str(self.path)]
+        return [bash(), str(self.path)] if self.path.suffix == ".sh" else [str(self.path)]
+
+
+def bash() -> str:
+    """Find bash; on Windows the one that comes with Git, never the one in System32."""
+    found = shutil.which("bash")
+    if WINDOWS:
+        git_folder = Path(shutil.which("git") or "git").resolve().parent.parent
+        found = next((str(path) for path in git_folder.glob("**/bash.exe")), None)
+    if not found:
+        raise LeanError(
+            "bash was not found: .sh leaners need it. Install bash (on Windows: Git for Windows).", NOT_READY
+        )
+    return found
+
+
+def leaner_folders() -> list[Path]:
+    """List the folders that hold leaners: the user's own, then lean-loop's."""
+    own = user_config()
+    return [*([own.parent / "leaners"] if own else []), share() / "leaners"]
+
+
+def leaner_programs() -> dict[str, Program]:
+    """List all leaners by name."""
+    paths = [path for folder in leaner_folders() if folder.is_dir() for path in sorted(folder.iterdir())]
+    programs = [read_program(path) for path in paths if path.suffix in (".py", ".sh") and not path.name.startswith("_")]
+    return {program.name: program for program in reversed(programs)}
+
+
+def read_program(path: Path) -> Program:
+    """Read the line `# lean: program=NAME overhead=BYTES proven=VERSION files=own` of a leaner."""
+    told = re.search(r"^# lean: (.*)$", read_text(path)[:4000], re.MULTILINE)
+    said = dict(item.split("=", 1) for item in (told[1].split() if told else ()) if "=" in item)
+    overhead = int(said.get("overhead", "0")) if said.get("overhead", "0").isdigit() else 0
+    return Program(path, said.get("program", ""), overhead, said.get("proven", ""), said.get("files") == "own")
+
+
+def find_program(leaner: Leaner) -> Program:
+    """Find the program that a leaner's `binary` names."""
+    if re.search(r"[/\\]", leaner.binary):
+        path = Path(leaner.binary)
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "is not there"
+            raise LeanError(
+                f"[lean] binary: {path} {what}. Name a program, or one of: {', '.join(leaner_programs())}.", NOT_READY
+            )
+        return read_program(path)
+    programs = leaner_programs()
+    if leaner.name not in programs:
+        raise LeanError(
+            f"[lean] binary: there is no leaner '{leaner.binary}'{nearest(leaner.name, programs)}", NOT_READY
+        )
+    return programs[leaner.name]
+
+
+def leaner_variables(leaner: Leaner) -> dict[str, str]:
+    """Turn the settings into LEAN_<KEY>; what is empty or zero is not passed, tables and lists travel as JSON."""
+    values = {**asdict(leaner), "api_key": leaner.key}
+    for key in ("binary", "api_key_env", "after"):
+        values.pop(key, None)
+    keep = {
+        name: value for name, value in values.items() if isinstance(value, bool) or value not in ("", 0, None, (), {})
+    }
+    return {f"LEAN_{name.upper()}": as_variable(value) for name, value in keep.items()}
+
+
+def as_variable(value: Any) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return (
+        json.dumps(value)
+        if isinstance(value, tuple | list | dict)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def clean_environment() -> dict[str, str]:
+    """Copy the environment without any LEAN_ variable."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LEAN_")}
+
+
+def read_usage(path: Path, program: Program, prompt: str, answer: str) -> Usage:
+    """Read what a leaner says it used; estimate it from the prompt and the leaner's overhead where it says nothing."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        requests, sent, got = (int(told.get(key, 0)) for key in ("requests", "input_tokens", "output_tokens"))
+        return Usage(requests, sent, got, bool(told.get("estimated")))
+    return Usage(1, tokens(prompt) + program.overhead // 4, tokens(answer), estimated=True)
+
+
+def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[int], None]) -> None:
+    """Wait until the server answers, for `[health] max_wait` seconds at most; explain what will not get better."""
+    url = config.health.check_url
+    if url is None:
+        url = f"{leaner.base_url.rstrip('/')}/models" if leaner.base_url else ""
+    deadline = time.monotonic() + config.health.max_wait
+    while url and (trouble := server_trouble(url, leaner.key)):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise LeanError(
+                f"{url}: the server is not ready after {config.health.max_wait:g} s: {trouble}. Start it, or set"
+                " [lean] base_url, [health] check_url or max_wait.",
+                NOT_READY,
+            )
+        tell_waiting(int(left))
+        time.sleep(min(1.0, max(left, 0.05)))
+
+
+def server_trouble(url: str, key: str) -> str:
+    """Ask URL once: say what is wrong for the moment, nothing when all is well; raise where waiting will not help."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    local = re.match(r"https?://(?:localhost|127\.|\[::1\])", url)
+    handlers = [urllib.request.ProxyHandler({})] if local else []
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        with urllib.request.build_opener(*handlers).open(
+            urllib.request.Request(url, headers=headers), timeout=5
+        ) as answer:
+            answer.read(1)
+    except urllib.error.HTTPError as error:
+        advice = {401: "Set [lean] api_key or api_key_env.", 403: "Set [lean] api_key or api_key_env.",
+                  404: "Set [lean] base_url (it usually ends in /v1), or [health] check_url."}  # fmt: skip
+        if error.code in advice:
+            raise LeanError(
+                f"{url}: the server answered {error.code} {error.reason}. {advice[error.code]}", NOT_READY
+            ) from None
+        return f"it answered {error.code} {error.reason}" if error.code >= 500 or error.code == 429 else ""
+    except ValueError as error:
+        raise LeanError(
+            f"{url}: this is no URL that can be asked: {error}. Correct [lean] base_url or [health] check_url."
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        return str(getattr(error, "reason", error)) or type(error).__name__
+    return ""
+
+
+# -------------------------------------------------------------------------------------------------------- the loop
+
+
+class TaskStopped(Exception):
+    """A task cannot go on, though nothing is broken: a limit was reached, or the leaner does nothing."""
+
+
+class Session:
+    """One run over one leanfile: asks, judges, and keeps the trees and the record."""
+
+    def __init__(self, config: Config, snapshots: Snapshots, reporter: Reporter) -> None:
+        self.config, self.snapshots, self.reporter = config, snapshots, reporter
+        self.project = Project(config.root, config.defaults)
+        self.usage = Usage()
+        self.calls = 0
+        self.begun = time.monotonic()
+        self.judged: dict[tuple[str, str], Verdict] = {}
+
+    def budget(self, task: Task, leaner: Leaner) -> int:
+        """Tokens that a prompt may have: what the context leaves beside the answer, at most 8,000."""
+        context = task.context_tokens or leaner.context_tokens or 8192
+        return min(context * 6 // 10, 8000)
+
+    def leaner(self, failed: int) -> Leaner:
+        """Choose who is asked after FAILED failed judgements of a task."""
+        due = [item for item in self.config.escalate if failed >= item.after]
+        return due[-1] if due else self.config.lean
+
+    def ask(self, task: Task, leaner: Leaner, prompt: str, mode: str) -> Call:
+        """Call LEANER once with PROMPT. Trouble of the server is waited for and is no attempt; what an answer-only call
+        changed is put back, and so is everything when the call is interrupted."""
+        program, deadline = find_program(leaner), time.monotonic() + self.config.health.max_wait
+        while True:
+            self.check_limits()
+            wait_for_server(
+                self.config, leaner, lambda left: self.reporter.emit("waiting", url=leaner.base_url, left=left)
+            )
+            call = self.call(task, leaner, program, prompt, mode)
+            if call.code != SERVER_TROUBLE:
+                return self.settled(call, mode)
+            if time.monotonic() > deadline:
+                raise LeanError(
+                    f"{program.name}: {call.reason or 'the server is in trouble'}. Try again when it is well.",
+                    NOT_READY,
+                )
+            self.reporter.emit("trouble", leaner=program.name, reason=call.reason)
+            time.sleep(2)
+
+    def check_limits(self) -> None:
+        """Stop where a limit of the whole run is reached."""
+        limits, minutes = self.config.limits, (time.monotonic() - self.begun) / 60
+        spent = self.usage.input_tokens + self.usage.output_tokens
+        for name, limit, used in (
+            ("minutes", limits.minutes, minutes),
+            ("tokens", limits.tokens, spent),
+            ("calls", limits.calls, self.calls),
+        ):
+            if limit and used >= limit:
+                raise TaskStopped(f"the limit of {limit:g} {name} is reached ([limits] {name})")
+
+    def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str) -> Call:
+        """Run the leaner's program between two snapshots."""
+        record = self.reporter
+        prompt = record.mask(prompt).replace("\0", "")
+        prompt_file, usage_file = record.write("prompt.md", prompt), record.path("usage.json")
+        short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {prompt_file} and do what it says."
+        env = {
+            **clean_environment(),
+            **leaner_variables(leaner),
+            "LEAN_MODE": mode,
+            "LEAN_FILES": "\n".join(task.files),
+            "LEAN_PROTECT": "\n".join(self.protection(task)),
+            "LEAN_PROMPT_FILE": str(prompt_file),
+            "LEAN_USAGE_FILE": str(usage_file),
+            "LEAN_PROGRESS": "1",
+        }
+        record.emit("asking", leaner=program.name, mode=mode, tokens=tokens(prompt), prompt=prompt_file.name)
+        before = self.snapshots.take()
+        try:
+            done = run(
+                [*program.argv(), "-p", short],
+                self.config.root,
+                env=env,
+                timeout=leaner.timeout,
+                idle=leaner.idle + 5,
+                apart=True,
+            )
+        except OSError as error:
+            raise startable(str(program.path), f"[lean] binary {program.name}", error) from None
+        except Interrupted:
+            self.snapshots.restore(self.snapshots.take(), before)
+            raise
+        answer, errors = record.mask(done.output).strip(), record.mask(drop_progress(done.errors)).strip()
+        record.write("answer.txt", f"{answer}\n{errors}\n")
+        used = read_usage(usage_file, program, prompt, answer)
+        self.usage, self.calls = self.usage + used, self.calls + 1
+        return Call(
+            program.name,
+            answer,
+            done.code,
+            why_ended(done, errors, answer, leaner),
+            used,
+            done.seconds,
+            before,
+            self.snapshots.take(),
+        )
+
+    def settled(self, call: Call, mode: str) -> Call:
+        """Put back what an answer-only call changed; stop where the leaner is wrongly set up."""
+        if (mode == "ask" or call.code == USAGE) and call.after != call.before:
+            self.snapshots.restore(call.after, call.before)
+        if call.code == USAGE:
+            raise LeanError(f"{call.leaner}: {call.reason or 'it is wrongly set up'}", NOT_READY)
+        self.reporter.emit(
+            "answered",
+            leaner=call.leaner,
+            mode=mode,
+            code=call.code,
+            reason=call.reason,
+            seconds=call.seconds,
+            usage=call.usage,
+        )
+        return call
+
+    def protection(self, task: Task) -> list[str]:
+        """List the protected patterns as leaners get them; a line with ! excepts."""
+        guard, defaults = self.config.guard, self.config.defaults
+        folders = [f"{prefix.rstrip('/')}" for prefix in defaults.test_prefix] or [
+            *TEST_NAMES,
+            *(f"{name}/" for name in TEST_FOLDERS),
+        ]
+        tests = [*folders, *RUNNER_FILES] if guard.protect_tests else []
+        return [*tests, *guard.protect, *self.own_files(), *(f"!{item}" for item in (*guard.allow, *task.files))]
+
+    def own_files(self) -> list[str]:
+        """Name the leanfile, where it lies in the project."""
+        path = self.config.path.resolve()
+        return [path.relative_to(self.config.root).as_posix()] if path.is_relative_to(self.config.root) else []
+
+    def is_protected(self, path: str, task: Task) -> bool:
+        """Tell whether PATH may not be changed by a leaner during TASK."""
+        guard, name = self.config.guard, PurePosixPath(path).name
+        if path in task.files or any(fnmatchcase(path, item) for item in guard.allow):
+            return False
+        if path in self.own_files() or any(
+            fnmatchcase(path, item) or fnmatchcase(name, item) for item in guard.protect
+        ):
+            return True
+        return guard.protect_tests and (
+            is_test(path, self.config.defaults) or any(fnmatchcase(name, item) for item in RUNNER_FILES)
+        )
+
+    def put_protected_back(self, call: Call, task: Task) -> tuple[str, ...]:
+        """Undo what a leaner did to protected files; return their paths."""
+        bad = tuple(path for path in self.snapshots.changed(call.before, call.after) if self.is_protected(path, task))
+        if bad:
+            self.reporter.write("protected.diff", self.snapshots.diff(call.before, call.after, bad))
+            self.snapshots.restore(call.after, call.before, bad)
+            self.reporter.emit("protected", paths=bad)
+        return bad
+
+    def judge(self, task: Task, tree: str) -> Verdict:
+        """Run the tests of TASK on TREE, which is what lies on disk; a tree judged already is not run twice."""
+        key = (repr(task.runner), tree)
+        if key not in self.judged:
+            self.reporter.emit("testing", command=shlex.join([task.runner.command, *task.runner.args]))
+            self.judged[key] = run_tests(self.config, task.runner, self.reporter)
+            verdict = self.judged[key]
+            self.reporter.emit("tested", green=verdict.green, failing=len(verdict.failure.tests), passed=verdict.passed,
+                               summary=verdict.why or verdict.failure.summary, seconds=verdict.seconds)  # fmt: skip
+        return self.judged[key]
+
+    def attempt(self, task: Task, failed: int, prompt: str, diagnosis: str = "") -> Attempt:
+        """Ask for an edit and judge it; a leaner that says and changes nothing is asked once more only."""
+        leaner, spent = self.leaner(failed), self.usage
+        call = self.ask(task, leaner, prompt, "edit")
+        if is_silent(call):
+            call = self.ask(task, leaner, prompt, "edit")
+        if is_silent(call):
+            raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
+        put_back = self.put_protected_back(call, task)
+        tree = self.snapshots.take() if put_back else call.after
+        changed = self.snapshots.changed(call.before, tree)
+        verdict = Verdict(True, Failure((), "", "")) if task.skip_tests else self.judge(task, tree)
+        note = f"Changes to protected files were undone: {', '.join(put_back)}." if put_back else ""
+        note += f" The last answer was not usable: {call.reason}." if call.code else ""
+        usage = replace(
+            self.usage,
+            **{
+                key: getattr(self.usage, key) - getattr(spent, key)
+                for key in ("requests", "input_tokens", "output_tokens")
+            },
+        )
+        return Attempt(call.leaner, tree, changed, verdict, diagnosis, note.strip(), usage)
+
+    def first(self, task: Task, red: Verdict | None, start: str) -> Attempt:
+        """Make a task's first call."""
+        leaner = self.leaner(0)
+        listed = [*task.files, *(frame.path for frame in (red.failure.frames if red else ()))]
+        diff = uncommitted(self.config.root, [path for path in dict.fromkeys(listed) if path not in task.files])
+        own = find_program(leaner).own_files
+        prompt = first_prompt(self.project, task, red, diff, self.budget(task, leaner), "", own)
+        return self.attempt(task, 0, prompt)
+
+    def fix(self, task: Task, start: str, attempts: Sequence[Attempt]) -> Attempt:
+        """Ask for a diagnosis, then for a fix, both fresh."""
+        last, failed = attempts[-1], len(attempts)
+        leaner = self.leaner(failed)
+        budget, diagnosis = self.budget(task, leaner), ""
+        if self.config.defaults.summarize_errors:
+            request = diagnosis_prompt(self.project, task, last.verdict, self.config.prompts.summary, budget)
+            diagnosis = one_sentence(self.ask(task, leaner, request, "ask").answer)
+        diff = self.snapshots.diff(start, last.tree, context=1)
+        ledger, own = tell_attempts(attempts[:-1]), find_program(leaner).own_files
+        prompt = fix_prompt(
+            self.project, task, replace(last, diagnosis=diagnosis), diff, budget, ledger, own, last.note
+        )
+        return self.attempt(task, failed, prompt, diagnosis)
+
+    def leave_best(self, start: str, red: Verdict | None, attempts: Sequence[Attempt]) -> str:
+        """Leave the tree of a red task as `on_fail` says; return a word on what was done."""
+        on_fail, now = self.config.guard.on_fail, self.snapshots.take()
+        states = [*([(start, red)] if red else []), *((attempt.tree, attempt.verdict) for attempt in attempts)]
+        best = min(enumerate(states), key=lambda item: (*badness(item[1][1], red), -item[0]))[1][0] if states else start
+        wanted = {"best": best, "keep": now, "restore": start}[on_fail]
+        if wanted == now:
+            return ""
+        left = self.snapshots.restore(now, wanted)
+        self.reporter.emit(
+            "restored", to="the state before the task" if wanted == start else "the best attempt", left=left
+        )
+        return "put back to the state before the task" if wanted == start else "put to the best attempt"
+
+
+def run_task(session: Session, task: Task) -> Result:
+    """Bring the tests of TASK to green: ask once, then let what they report be fixed until they pass."""
+    start = session.snapshots.take()
+    red = session.judge(task, start) if session.config.guard.baseline and not task.skip_tests else None
+    if red and red.green and session.config.direct:
+        return Result(task, "green", (), red, "the tests were green already")
+    attempts: list[Attempt] = []
+    try:
+        attempts.append(session.first(task, red, start))
+        while not attempts[-1].verdict.green and len(attempts) <= task.max_iters:
+            attempts.append(session.fix(task, start, attempts))
+        reason = "" if attempts[-1].verdict.green else f"still red after {len(attempts)} attempts"
+    except TaskStopped as stopped:
+        reason = str(stopped)
+    if not reason:
+        reason = run_after(session, task)
+        state = "red" if reason else "untested" if task.skip_tests else "green"
+        return Result(task, state, tuple(attempts), red, reason)
+    session.leave_best(start, red, attempts)
+    return Result(task, "red", tuple(attempts), red, reason)
+
+
+def is_silent(call: Call) -> bool:
+    """Tell whether a call that claims success said nothing and changed nothing."""
+    return call.code == 0 and not call.answer and call.before == call.after
+
+
+def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
+    """Say why a leaner did not succeed: lean-loop's own reason, else its last words."""
+    if done.cut:
+        limit = ("timeout", leaner.timeout) if done.cut == "time limit" else ("idle", leaner.idle)
+        return f"it was ended after {limit[1]:g} s ({done.cut}; [lean] {limit[0]})"
+    words = (errors or answer).splitlines()[-3:]
+    return (" ".join(words)[-600:] or f"it ended with exit code {done.code}") if done.code else ""
+
+
+def drop_progress(errors: str) -> str:
+    """Take a leaner's progress lines out of what it wrote to standard error."""
+    return re.sub(r"^progress: .*\n?", "", errors, flags=re.MULTILINE)
+
+
+def one_sentence(text: str) -> str:
+    """Keep the first paragraph of a diagnosis, at most 400 characters of it."""
+    return re.split(r"\n\s*\n", text.strip())[0].replace("\n", " ")[:400] if text.strip() else ""
+
+
+def badness(verdict: Verdict | None, before: Verdict | None) -> tuple[int, int, int]:
+    """Order red states: newly broken tests, failing tests, then passed ones (more is better)."""
+    if not verdict:
+        return (0, 0, 0)
+    failing = set(verdict.failure.tests)
+    broken = len(failing - set(before.failure.tests)) if before else 0
+    return (broken, len(failing) or 10**6, -(verdict.passed or 0))
+
+
+def uncommitted(root: Path, paths: Sequence[str]) -> str:
+    """Show what is not committed in PATHS; empty without a repository or a commit."""
+    wanted = [path for path in paths if not PurePosixPath(path).name.startswith(".env")]
+    style = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative")
+    diff = ask_git(root, "diff", "HEAD", *style, "--", *wanted) if wanted else ""
+    return diff.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
+    """Run the test command once and say what it means."""
+    report = record.path("junit.xml")
+    adds = f"{os.environ.get('PYTEST_ADDOPTS', '')} --junitxml={shlex.quote(str(report))}".strip()
+    env = {**clean_environment(), "PYTHONDONTWRITEBYTECODE": "1", **runner.env, "PYTEST_ADDOPTS": adds}
+    argv = test_argv(runner, config.root)
+    try:
+        done = run(argv, config.root, env=env, timeout=runner.timeout)
+    except OSError as error:
+        raise startable(argv[0], "[runner] command", error) from None
+    output = record.mask(done.output)
+    record.write("tests.txt", output)
+    if (runner.shell and done.code in (126, 127)) or re.search(
+        r"^\S*python\S*: No module named \S+$", output, re.MULTILINE
+    ):
+        raise LeanError(
+            f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command.",
+            NOT_READY,
+        )
+    return verdict_of(done, output, config, runner, *read_report(report))
+
+
+def test_argv(runner: Runner, root: Path) -> list[str]:
+    """Make the test command's argument list; {python} is the project's own Python, else the one on PATH."""
+    words = [word.replace("{python}", python_of(root)) for word in (runner.command, *runner.args)]
+    if not runner.shell:
+        return words
+    line = " ".join([words[0], *map(shlex.quote, words[1:])])
+    return ["cmd", "/d", "/s", "/c", line] if WINDOWS else ["/bin/sh", "-c", line]
+
+
+def python_of(root: Path) -> str:
+    """Find the Python of the project's virtual environment, else the one on PATH."""
+    inner = ("Scripts", "python.exe") if WINDOWS else ("bin", "python")
+    own = [
+        str(root.joinpath(folder, *inner)) for folder in (".venv", "venv") if root.joinpath(folder, *inner).is_file()
+    ]
+    return next(iter(own), None) or shutil.which("python3") or shutil.which("python") or sys.executable
+
+
+def read_report(path: Path) -> tuple[frozenset[str], frozenset[str]] | tuple[None, None]:
+    """Read pytest's report: the tests that passed and those that failed; nothing where there is none."""
+    if not path.is_file():
+        return None, None
+    from xml.etree import ElementTree
+
+    passing, failing = set[str](), set[str]()
+    with contextlib.suppress(ElementTree.ParseError, OSError):
+        for case in ElementTree.parse(path).iter("testcase"):
+            name = f"{case.get('classname', '')}.{case.get('name', '')}".strip(".")
+            outcomes = {child.tag for child in case}
+            if outcomes & {"failure", "error"}:
+                failing.add(name)
+            elif "skipped" not in outcomes:
+                passing.add(name)
+    return frozenset(passing), frozenset(failing)
+
+
+def verdict_of(
+    done: Completed,
+    output: str,
+    config: Config,
+    runner: Runner,
+    passing: frozenset[str] | None,
+    failing: frozenset[str] | None,
+) -> Verdict:
+    """Judge a test run: only exit 0 is green, and only where some test ran, as far as that is known."""
+    passed = len(passing) if passing is not None else count_passed(output)
+    green, why = done.code == 0 and not done.cut, ""
+    if done.cut:
+        why = f"the tests ran into their time limit of {runner.timeout:g} s ([runner] timeout; test_files narrows)"
+    elif green and passed == 0 and not config.defaults.no_tests_ok:
+        green, why = False, "the test command passed, but ran no test ([defaults] no_tests_ok = true accepts that)"
+    failure = Failure((), "", "") if green else read_failure(output, config.root, config.defaults.error_tail_lines)
+    if not green and not failure.tests and failing:
+        failure = replace(failure, tests=tuple(sorted(failing)))
+    if not green and (why or done.code < 0):
+        told = why or f"the test command died of {signal.Signals(-done.code).name}"
+        failure = replace(failure, summary=told, excerpt=f"{told}\n{failure.excerpt}")
+    return Verdict(green, failure, passed, passing or frozenset(), done.seconds, why, output)
+
+
+def run_after(session: Session, task: Task) -> str:
+    """Run a green task's after-commands; return what failed, if one did."""
+    for command in task.after:
+        session.reporter.emit("after", command=command)
+        argv = ["cmd", "/d", "/s", "/c", command] if WINDOWS else ["/bin/sh", "-c", command]
+        done = run(
+            argv, session.config.root, env=clean_environment(), timeout=session.config.defaults.after_command_timeout
+        )
+        output = session.reporter.mask(done.output)
+        session.reporter.write("after.txt", output)
+        if done.code or done.cut:
+            last = " ".join(output.split("\n")[-4:]).strip()
+            how = "ran into its time limit" if done.cut else f"ended with {done.code}"
+            return f"the after-command '{command}' {how}: {last}"
+    return ""
+
+
+def run_config(config: Config, names: Sequence[str], shows: Shows) -> int:
+    """Run the tasks of one leanfile in their order; stop at the first that is not green."""
+    tasks = choose(config, names)
+    folder = project_folder(config.root)
+    with locked(folder, config.root):
+        reporter = Reporter(make_run_folder(folder, config.guard.keep_runs), config, shows)
+        session = Session(config, open_snapshots(config.root, folder), reporter)
+        reporter.emit("run", leanfile=str(config.path), leaner=config.lean.name, tasks=[task.name for task in tasks])
+        results: list[Result] = []
+        try:
+            whole = whole_suite(session, tasks)
+            for number, task in enumerate(tasks, 1):
+                reporter.emit("task", number=number, total=len(tasks), name=task.name)
+                results.append(run_task(session, task))
+                reporter.emit(
+                    "result",
+                    number=number,
+                    total=len(tasks),
+                    name=task.name,
+                    state=results[-1].state,
+                    reason=results[-1].reason,
+                )
+                if not results[-1].ok:
+                    break
+            broken = broken_since(session, tasks, whole) if all(result.ok for result in results) else ""
+        finally:
+            reporter.outcome(results, session, locals().get("broken", ""))
+    return GREEN if all(result.ok for result in results) and not broken else RED
+
+
+def choose(config: Config, names: Sequence[str]) -> tuple[Task, ...]:
+    """Choose the tasks that `--task` names; all where it names none."""
+    known = [task.name for task in config.tasks]
+    for name in names:
+        if name not in known:
+            raise LeanError(f"--task: {config.path} has no task '{name}'. It has: {', '.join(known)}.")
+    return tuple(task for task in config.tasks if not names or task.name in names)
+
+
+def whole_suite(session: Session, tasks: Sequence[Task]) -> Verdict | None:
+    """Judge the plain [runner] before the first task, where the tasks' own tests are narrower."""
+    config = session.config
+    if config.direct or not config.guard.baseline or all(task.runner == aim(config.runner, ()) for task in tasks):
+        return None
+    return session.judge(replace(tasks[0], runner=aim(config.runner, ())), session.snapshots.take())
+
+
+def broken_since(session: Session, tasks: Sequence[Task], before: Verdict | None) -> str:
+    """Run the plain [runner] once more; name what was green before the run and is red now."""
+    if before is None:
+        return ""
+    after = session.judge(replace(tasks[0], runner=aim(session.config.runner, ())), session.snapshots.take())
+    if after.green:
+        return ""
+    broken = (
+        sorted(set(after.failure.tests) - set(before.failure.tests))
+        if not before.green
+        else list(after.failure.tests) or ["the suite"]
+    )
+    return ", ".join(broken)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, root: Path) -> Iterator[None]:
+    """Hold the project for one run at a time; the system lets go of the lock when its holder dies."""
+    with (folder / "lock").open("a+") as lock:
+        try:
+            if WINDOWS:
+                import msvcrt
+
+                msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+            else:
+                import fcntl
+
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise LeanError(
+                f"{root}: another lean-loop (process {lock.read().strip()}) holds this project. Wait for it.",
+                NOT_READY,
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+# ------------------------------------------------------------------------------------------------------- reporting
+
+SHOWN = {
+    "run": "lean-loop: {leanfile} with {leaner}",
+    "task": "[{number}/{total}] {name}",
+    "asking": "  {leaner}: {mode}, about {tokens} tokens",
+    "answered": "  {leaner}: {what} in {seconds:.1f} s",
+    "waiting": "  waiting for the server at {url}: {left} s left",
+    "trouble": "  {leaner}: trouble of the server: {reason}; trying again",
+    "testing": "  tests: {command}",
+    "tested": "  tests: {what} in {seconds:.1f} s",
+    "protected": "  put back, because they are protected: {list}",
+    "restored": "  the tree was put back to {to}{what}",
+    "after": "  after: {command}",
+    "result": "[{number}/{total}] {name}: {state}{what}",
+    "note": "{text}",
+}
+
+
+@dataclass(frozen=True)
+class Shows:
+    """Where things are shown: the outcome and progress streams."""
+
+    out: IO[str]
+    err: IO[str]
+
+    def say(self, text: str, to: IO[str]) -> None:
+        """Print a line; a reader that has gone away does not end the run."""
+        with contextlib.suppress(OSError, ValueError):
+            to.write(f"{text}\n")
+            to.flush()
+
+
+class Reporter:
+    """Keeps a run's record in its folder, and shows the same events as they happen. No other place prints."""
+
+    def __init__(self, folder: Path, config: Config, shows: Shows) -> None:
+        self.folder, self.config, self.shows = folder, config, shows
+        self.step = 0
+        keys = {leaner.key for leaner in (config.lean, *config.escalate)} - {Leaner.api_key}
+        secrets = [re.escape(key) for key in keys if len(key) >= 8]
+        self.secret = re.compile("|".join([*secrets, *config.guard.mask]) or r"(?!)")
+
+    def mask(self, text: str) -> str:
+        """Hide the configured keys and what `[guard] mask` matches."""
+        return self.secret.sub(MASKED, text)
+
+    def path(self, name: str) -> Path:
+        """Name a file of the current step in the run's folder."""
+        return self.folder / f"{self.step:03d}-{name}"
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file of the record, masked."""
+        path = self.path(name)
+        path.write_bytes(self.mask(text).encode("utf-8", "replace"))
+        return path
+
+    def emit(self, kind: str, **data: Any) -> None:
+        """Record an event, then show it."""
+        self.step += kind in ("task", "answered", "tested")
+        event = {"event": kind, "time": round(time.time(), 3), **data}
+        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as events:
+            events.write(self.mask(json.dumps(event, default=plain)) + "\n")
+        self.shows.say(self.mask(SHOWN[kind].format(**data, **told(kind, data))), self.shows.err)
+
+    def outcome(self, results: Sequence[Result], session: Session, broken: str) -> None:
+        """Print how the run ended: a line a task, what is needed to go on where one is red, and the totals."""
+        rows = [tell_result(result) for result in results]
+        if broken:
+            rows.append(f"red: the whole suite is worse than before the run: {broken}")
+        used, about = session.usage, "about " if session.usage.estimated else ""
+        total = f"{about}{used.input_tokens:,} tokens in, {used.output_tokens:,} out, {used.requests} requests"
+        rows.append(f"{total}, {time.monotonic() - session.begun:.1f} s. Record: {self.folder}")
+        self.shows.say(self.mask("\n".join(rows)), self.shows.out)
+
+
+def plain(value: Any) -> Any:
+    """Turn what JSON does not know into what it knows."""
+    return asdict(value) if hasattr(value, "__dataclass_fields__") else str(value)
+
+
+def told(kind: str, data: Mapping[str, Any]) -> dict[str, str]:
+    """Put the part of an event that is not a plain value into words."""
+    if kind == "answered":
+        usage = data["usage"]
+        spent = f"{'about ' if usage.estimated else ''}{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
+        return {"what": f"{data['reason'] or 'done'} ({spent})"}
+    if kind == "tested":
+        count = f"{data['failing']} failing" if data["failing"] else "red"
+        return {"what": "green" if data["green"] else f"{count}: {data['summary'] or 'see the record'}"}
+    if kind == "result":
+        return {"what": f" ({data['reason']})" if data["reason"] else ""}
+    if kind == "restored":
+        return {"what": f", except what was edited since: {', '.join(data['left'])}" if data["left"] else ""}
+    return {"list": ", ".join(data["paths"])} if kind == "protected" else {}
+
+
+def tell_result(result: Result) -> str:
+    """Say in a line how a task ended; for a red one add what somebody needs who takes over."""
+    last = result.attempts[-1].verdict if result.attempts else result.before
+    failing = (
+        f"{len(result.before.failure.tests)} -> {len(last.failure.tests)} failing"
+        if result.before and last
+        else "not proven red"
+    )
+    files = sorted({path for attempt in result.attempts for path in attempt.changed})
+    count = f"{len(result.attempts)} attempt{'s' if len(result.attempts) != 1 else ''}"
+    proof = (
+        "the tests were green before: they did not prove it"
+        if result.before and result.before.green and result.attempts
+        else ""
+    )
+    facts = [
+        count,
+        failing if not result.task.skip_tests else "no tests",
+        ", ".join(files) or "nothing changed",
+        result.reason or proof,
+    ]
+    line = f"{result.state}: {result.task.name}: {'; '.join(filter(None, facts))}"
+    if result.ok or not last or last.green:
+        return line
+    places = ", ".join(f"{frame.path}:{frame.line}" for frame in last.failure.frames[-3:])
+    tests = ", ".join(last.failure.tests[:5])
+    return "\n".join(
+        filter(
+            None,
+            (
+                line,
+                f"  failing: {tests}" if tests else "",
+                f"  error: {last.failure.summary}",
+                f"  at: {places}" if places else "",
+            ),
+        )
+    )
+
+
+def make_run_folder(folder: Path, keep: int) -> Path:
+    """Make the folder of a new run, and remove the oldest beyond KEEP."""
+    runs = folder / "runs"
+    runs.mkdir(mode=0o700, exist_ok=True)
+    for old in sorted(runs.iterdir())[: -(keep - 1) or None] if keep else []:
+        shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=runs))
+
+
+# ------------------------------------------------------------------------------------------------ the command line
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    made = argparse.ArgumentParser(
+        "lean-loop", description="Drive an agent through bite-sized tasks until the project's tests pass."
+    )
+    add = made.add_argument
+    add(
+        "-c",
+        "--config",
+        action="append",
+        metavar="FILE",
+        help="the leanfile (leanfile.toml); may repeat: the first red one stops",
+    )
+    add("-g", "--global-config", metavar="FILE", help="the static configuration to use")
+    add("--task", action="append", default=[], metavar="NAME", help="run this task only; may repeat")
+    add(
+        "--init",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write a sample leanfile for this project (to standard output without FILE)",
+    )
+    add("--list-leaners", action="store_true", help="list the leaners, mark the active one, and say which are ready")
+    add("--set-leaner", metavar="NAME", help="make NAME the active leaner in the static configuration")
+    add(
+        "--demo",
+        nargs="?",
+        const="demo",
+        metavar="NAME",
+        help="watch a playground run on recorded answers, without a model",
+    )
+    add("--version", action="store_true", help="tell the version and where the files lie")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line asks; return the exit code. Every error of the user's is shown here, in one place."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace", encoding="utf-8")  # type: ignore[union-attr]
+    shows = Shows(sys.stdout, sys.stderr)
+    options = parser().parse_args(argv)
+    listen_to_signals()
+    adopt_orphans()
+    try:
+        code = obey(options, shows)
+    except LeanError as error:
+        shows.say(f"lean-loop: {error}", shows.err)
+        code = error.code
+    except Interrupted as stopped:
+        shows.say(f"lean-loop: ended by {stopped}; the project is as the last finished step left it.", shows.err)
+        code = stopped.code
+    forget_closed_streams()
+    return code
+
+
+def forget_closed_streams() -> None:
+    """Let Python's own last flush go nowhere where the reader of a stream has gone."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def listen_to_signals() -> None:
+    """Turn the signals that ask for the end into Interrupted."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
+
+
+def obey(options: argparse.Namespace, shows: Shows) -> int:
+    """Do the one thing that OPTIONS ask for."""
+    if options.version:
+        shows.say(f"lean-loop {__version__} ({share()})", shows.out)
+    elif options.init:
+        write_sample(options.init, shows)
+    elif options.list_leaners:
+        list_leaners(options, shows)
+    elif options.set_leaner:
+        set_leaner(options.set_leaner, options, shows)
+    elif options.demo:
+        return demo(options.demo, options, shows)
+    else:
+        return run_all(options, shows)
+    return GREEN
+
+
+def run_all(options: argparse.Namespace, shows: Shows) -> int:
+    """Run the leanfiles one after the other; the first red one stops."""
+    static = static_config(options.global_config)
+    configs = [load(Path(path), static) for path in options.config or ["leanfile.toml"]]
+    return next((code for config in configs if (code := run_config(config, options.task, shows))), GREEN)
+
+
+def demo(name: str, options: argparse.Namespace, shows: Shows) -> int:
+    """Copy a playground to a temporary folder and run it on its recorded answers."""
+    import runpy
+
+    source, places = share() / "playground" / name, share() / "playground"
+    known = [path.name for path in sorted(places.iterdir()) if (path / "leanfile.toml").is_file()]
+    if name not in known:
+        raise LeanError(f"--demo: there is no playground '{name}'. There is: {', '.join(known)}.")
+    work = Path(tempfile.mkdtemp(prefix="lean-loop-")) / name
+    shutil.copytree(source, work, ignore=shutil.ignore_patterns("answers", "__pycache__"))
+    player = runpy.run_path(str(places / "serve.py"))
+    with player["ChatServer"](player["Recording"].read(source / "answers")) as server:
+        over = {"binary": "direct", "base_url": server.base_url, "model": server.model, "context_tokens": 8192}
+        config = load(work / "leanfile.toml", share() / "config.toml", over)
+        shows.say(f"The answers of this demo are recorded: no model is at work. All else is real, in {work}", shows.err)
+        code = run_config(config, options.task, shows)
+    shows.say(f"The same on a real server: cd {work} && lean-loop   (set [lean] base_url first)", shows.err)
+    return code
+
+
+def list_leaners(options: argparse.Namespace, shows: Shows) -> None:
+    """List the leaners: * marks the active one, and each says whether its program is there."""
+    active = active_leaner(options).name
+    for name, program in sorted(leaner_programs().items()):
+        ready = "built in" if not program.needs else shutil.which(program.needs) or f"{program.needs} is not on PATH"
+        shows.say(f"{'*' if name == active else ' '} {name:<12}{ready}", shows.out)
+
+
+def active_leaner(options: argparse.Namespace) -> Leaner:
+    """Tell which leaner would be used here: the leanfile's, where there is one, else the static configuration's."""
+    document = read_config(static_config(options.global_config))
+    for path in map(Path, options.config or ["leanfile.toml"]):
+        if path.is_file():
+            document = merge(document, read_config(path))
+    return resolve_leaner(document, {}, {})
+
+
+def set_leaner(name: str, options: argparse.Namespace, shows: Shows) -> None:
+    """Write `[lean] binary` into the static configuration, and leave every other line as it was."""
+    programs, stem = leaner_programs(), name.removesuffix(".sh").removesuffix(".py")
+    if stem not in programs:
+        raise LeanError(f"--set-leaner: there is no leaner '{name}'{nearest(stem, programs)}")
+    active = static_config(options.global_config)
+    path = writable_config(active)
+    text = active.read_bytes().decode("utf-8-sig")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(with_binary(text, stem).encode())
+    shows.say(f'{path}: [lean] binary = "{stem}"', shows.out)
+    for leanfile in map(Path, options.config or ["leanfile.toml"]):
+        over = leanfile.is_file() and read_toml(leanfile).get("lean", {}).get("binary")
+        if over:
+            shows.say(f"{leanfile}: [lean] binary = {shown(over)} there still decides for this project.", shows.err)
+
+
+def writable_config(active: Path) -> Path:
+    """Choose the static configuration to write to: the active one, else the user's own."""
+    packaged = is_packaged() and active == share() / "config.toml"
+    if not packaged and os.access(active, os.W_OK):
+        return active
+    own = user_config()
+    if not own:
+        raise LeanError(
+            f"{active} cannot be written to, and there is no home folder for another. Set HOME, or name one with -g.",
+            NOT_READY,
+        )
+    return own
+
+
+def with_binary(text: str, name: str) -> str:
+    """Set `binary` in the [lean] table of TEXT; add key or table where it is missing."""
+    line = f'binary = "{name}"'
+    table = re.search(r"^[ \t]*\[lean\][^\n]*\n(.*?)(?=^[ \t]*\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    if not table:
+        return f"{text.rstrip()}\n\n[lean]\n{line}\n".lstrip()
+    body = re.sub(
+        r"^([ \t]*)binary[ \t]*=[ \t]*(?:\"[^\"\n]*\"|'[^'\n]*')",
+        rf"\g<1>{line}",
+        table[1],
+        count=1,
+        flags=re.MULTILINE,
+    )
+    if body == table[1] and line not in body:
+        body = f"{line}\n{body}"
+    return text[: table.start(1)] + body + text[table.end(1) :]
+
+
+# A row for each kind of project: a file that marks it, words that must stand in it, the test command, and its name.
+KNOWN_RUNNERS = (
+    ("package.json", r'"vitest"', "npx", ("vitest", "run"), "vitest"),
+    ("package.json", r'"jest"', "npx", ("jest",), "jest"),
+    ("package.json", r"node --test", "node", ("--test",), "node --test"),
+    ("go.mod", r"", "go", ("test", "./..."), "go test"),
+    ("Cargo.toml", r"", "cargo", ("test",), "cargo test"),
+    ("pyproject.toml", r"pytest", "{python}", ("-m", "pytest", "-q"), "pytest"),
+    ("pytest.ini", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
+    ("conftest.py", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
+    ("tests/conftest.py", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
+    ("setup.cfg", r"pytest", "{python}", ("-m", "pytest", "-q"), "pytest"),
+    ("Makefile", r"(?m)^test:", "make", ("test",), "make test"),
+    ("package.json", r'"test"', "npm", ("test",), "npm test"),
+    ("pyproject.toml", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
+    ("setup.py", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
+)
+
+
+def write_sample(target: str, shows: Shows) -> None:
+    """Write the sample leanfile, with the test command that this folder's project seems to have."""
+    command, args, found = detect_runner(Path())
+    text = (share() / "examples" / "leanfile.toml").read_text(encoding="utf-8")
+    words = {"@COMMAND@": json.dumps(command), "@ARGS@": json.dumps(args), "@TEST_HINT@": found}
+    for mark, word in words.items():
+        text = text.replace(mark, word)
+    if target == "-":
+        shows.say(text.rstrip(), shows.out)
+        return
+    try:
+        with Path(target).open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise LeanError(f"--init: {target} is there already. Name another file, or remove it first.") from None
+    except OSError as error:
+        raise LeanError(f"--init: {target} cannot be written: {error.strerror}. Name another file.") from None
+    shows.say(f"{target} is written ({found}). Fill in its tasks, then run: lean-loop -c {target}", shows.err)
+
+
+def detect_runner(root: Path) -> tuple[str, list[str], str]:
+    """Find the test command of the project in ROOT: command, arguments, and what it was known by."""
+    for file, words, command, args, name in KNOWN_RUNNERS:
+        path = root / file
+        if path.is_file() and re.search(words, read_text(path)):
+            return command, list(args), f"{name}: {file} is here"
+    if list(root.glob("test_*.py")) or list(root.glob("tests/test_*.py")):
+        return "{python}", ["-m", "pytest", "-q"], "pytest: test_*.py is here"
+    return "{python}", ["-m", "unittest"], "no test runner was recognized: put your own test command here"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""BANDEEZY: bands offer evenings, venues book them."""
