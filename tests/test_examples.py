@@ -8,19 +8,21 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import leanloop  # noqa: E402
+from playground.serve import Body, ChatServer, said  # noqa: E402
+
+EXAMPLES = ROOT / "examples"
 HOME = Path.home()
 CACHE = Path(os.environ.get("LEANLOOP_CACHE", HOME / ".cache" / "lean-loop-tests"))
 TWO_SCREENS = 50
-
-Table = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -125,46 +127,10 @@ TO_RUN = [
     pytest.param(example, marks=[pytest.mark.heavy] if example is JEST else [], id=example.name) for example in ALL
 ]
 
-LEAN = (
-    "base_url api_key api_key_env model approval_mode timeout idle context_tokens edit_format edit_retries temperature"
-    " max_output_tokens stop extra_body lean_prompt context_files options"
-)
-KEYS = {
-    table: set(keys.split())
-    for table, keys in {
-        "lean": "binary " + LEAN,
-        "health": "check_url max_wait",
-        "runner": "command args timeout shell env",
-        "defaults": "project_root source_prefix test_prefix source_window error_tail_lines max_iters_per_task"
-        " summarize_errors restart_after trace global_message after_command_timeout no_tests_ok commit",
-        "prompts": "summary",
-        "guard": "protect allow protect_tests baseline confirm on_fail keep_runs max_file mask",
-        "limits": "minutes tokens calls",
-        "escalate": "after binary " + LEAN,
-        "tasks": "name prompt files runner test_files context_tokens max_iters after skip_tests",
-    }.items()
-}
 
-
-def unknown_keys(leanfile: Table) -> list[str]:
-    """List the tables and keys of a leanfile that are in no table of the configuration."""
-    tables = [
-        (name, row) for name, value in leanfile.items() for row in (value if isinstance(value, list) else [value])
-    ]
-    return [f"{name}.{key}" for name, row in tables for key in row if key not in KEYS.get(name, ())]
-
-
-def read(example: Example) -> Table:
-    """Read an example's leanfile."""
-    return tomllib.loads((EXAMPLES / example.name / "leanfile.toml").read_text(encoding="utf-8"))
-
-
-def command(runner: Table, test_files: list[str]) -> list[str]:
-    """Build the command line as the loop does: `{test_files}` filled in, or the files at the end."""
-    argv: list[str] = []
-    for arg in [runner["command"], *runner["args"]]:
-        argv += test_files if arg == "{test_files}" else [arg.replace("{python}", sys.executable)]
-    return argv if "{test_files}" in runner["args"] else [*argv, *test_files]
+def read(example: Example) -> leanloop.Config:
+    """Read and check an example's leanfile as the loop does."""
+    return leanloop.load(EXAMPLES / example.name / "leanfile.toml")
 
 
 def sealed(tmp_path: Path) -> dict[str, str]:
@@ -181,19 +147,18 @@ def sealed(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def run_tests(folder: Path, leanfile: Table, test_files: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run an example's test command in FOLDER."""
-    runner = leanfile["runner"]
-    argv = command(runner, test_files)
+def run_tests(folder: Path, runner: leanloop.Runner) -> subprocess.CompletedProcess[str]:
+    """Run an example's test command in FOLDER, under the Python that runs this test."""
+    argv = [word.replace("{python}", sys.executable) for word in (runner.command, *runner.args)]
     return subprocess.run(
         [shutil.which(argv[0]) or argv[0], *argv[1:]],
         cwd=folder,
-        env=sealed(folder.parent) | runner.get("env", {}),
+        env={**sealed(folder.parent), **runner.env},
         text=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=runner.get("timeout", 120),
+        timeout=runner.timeout,
     )
 
 
@@ -221,61 +186,96 @@ def install_jest(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("example", ALL, ids=lambda example: str(example.name))
-def test_leanfile_holds_known_keys_and_a_solution_for_every_task(example: Example) -> None:
-    leanfile = read(example)
-    assert unknown_keys(leanfile) == []
-    assert [task["name"] for task in leanfile["tasks"]] == list(example.solutions)
-    assert [
-        path for task in leanfile["tasks"] for path in task["files"] if not (EXAMPLES / example.name / path).is_file()
-    ] == []
+def test_leanfile_is_right_and_every_task_has_its_solution_here(example: Example) -> None:
+    config = read(example)
+    assert [task.name for task in config.tasks] == list(example.solutions)
+    listed = [config.root / file for task in config.tasks for file in task.files]
+    assert [path for path in listed if not path.is_file()] == []
 
 
 def test_every_folder_is_an_example_that_runs_here() -> None:
     assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == {example.name for example in ALL}
 
 
-@pytest.mark.parametrize("example", TO_RUN)
-def test_each_task_is_red_before_and_green_after(example: Example, tmp_path: Path) -> None:
-    if example.program != "python" and not shutil.which(example.program):
-        pytest.skip(f"{example.program} is not on PATH")
-    folder = Path(shutil.copytree(EXAMPLES / example.name, tmp_path / example.name))
+@pytest.fixture(params=TO_RUN)
+def example(request: pytest.FixtureRequest) -> Example:
+    """Give each example whose program is here."""
+    found: Example = request.param
+    if found.program != "python" and not shutil.which(found.program):
+        pytest.skip(f"{found.program} is not on PATH")
+    return found
+
+
+@pytest.fixture
+def folder(example: Example, tmp_path: Path) -> Path:
+    """Copy the example to a folder of its own, with what its runner needs."""
+    copy = Path(shutil.copytree(EXAMPLES / example.name, tmp_path / example.name))
     if example is JEST:
-        install_jest(folder)
-    leanfile = read(example)
-    for task in leanfile["tasks"]:
-        test_files = task.get("test_files", [])
-        red = run_tests(folder, leanfile, test_files)
+        install_jest(copy)
+    return copy
+
+
+def test_each_task_is_red_before_and_green_after(example: Example, folder: Path) -> None:
+    config = read(example)
+    for task in config.tasks:
+        red = run_tests(folder, task.runner)
         assert red.returncode != 0
         assert re.search(example.red, red.stdout), red.stdout
-        solve(folder, example.solutions[task["name"]])
-        green = run_tests(folder, leanfile, test_files)
+        solve(folder, example.solutions[task.name])
+        green = run_tests(folder, task.runner)
         assert green.returncode == 0, green.stdout
-        for after in task.get("after", []):
-            subprocess.run(after.split(), cwd=folder, check=True, timeout=60)
-    whole = run_tests(folder, leanfile, [])
+        for command in task.after:
+            subprocess.run(command, shell=True, cwd=folder, check=True, timeout=60)
+    whole = run_tests(folder, leanloop.aim(config.runner, ()))
     assert whole.returncode == 0, whole.stdout
 
 
-def sample() -> str:
-    """Fill in the sample leanfile as `--init` does for pytest."""
+def test_the_loop_turns_the_example_green(example: Example, folder: Path, tmp_path: Path) -> None:
+    def answer(body: Body) -> str:
+        edits = next(edits for name, edits in example.solutions.items() if f"# Task: {name}\n" in said(body))
+        solve(shutil.copytree(folder, tmp_path / "solved", dirs_exist_ok=True, symlinks=True), edits)
+        return f"{edits[0].path}\n```\n{(tmp_path / 'solved' / edits[0].path).read_text(encoding='utf-8')}```\n"
+
+    static = tmp_path / "config.toml"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    argv = [sys.executable, str(ROOT / "leanloop.py"), "-g", str(static), "-c", "leanfile.toml"]
+    with ChatServer(answer) as server:
+        static.write_text(f'[lean]\nbase_url = "{server.base_url}"\nmodel = "{server.model}"\n', encoding="utf-8")
+        env = {**sealed(tmp_path), "PATH": path}
+        done = subprocess.run(argv, cwd=folder, env=env, text=True, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(server.requests) == len(example.solutions)
+
+
+def fill_in(folder: Path, switched_on: bool) -> Path:
+    """Write the sample as `--init` fills it in for pytest; SWITCHED_ON takes the # off every key and table."""
     text = (EXAMPLES / "leanfile.toml").read_text(encoding="utf-8")
-    words = {"@COMMAND@": '"{python}"', "@ARGS@": '["-m", "pytest", "-q"]', "@TEST_HINT@": '["tests/test_first.py"]'}
+    words = {
+        "@COMMAND@": '"{python}"',
+        "@ARGS@": '["-m", "pytest", "-q"]',
+        "@TEST_HINT@": "pytest: conftest.py is here",
+    }
     for word, value in words.items():
         assert text.count(word) == 1, word
         text = text.replace(word, value)
-    return text
+    path = folder / "leanfile.toml"
+    path.write_text(re.sub(r"^# (?=\[|[a-z_]+ = )", "", text, flags=re.MULTILINE) if switched_on else text)
+    return path
 
 
-def test_the_sample_is_short_and_holds_one_live_task() -> None:
-    leanfile = tomllib.loads(sample())
-    assert unknown_keys(leanfile) == []
-    assert len(leanfile["tasks"]) == 1
-    assert sample().count("\n") <= TWO_SCREENS
+def test_the_sample_is_short_and_holds_one_live_task(tmp_path: Path) -> None:
+    sample = fill_in(tmp_path, switched_on=False)
+    config = leanloop.load(sample)
+    assert (len(config.tasks), config.direct) == (1, False)
+    assert config.runner == leanloop.Runner("{python}", ("-m", "pytest", "-q"))
+    assert len(sample.read_text().splitlines()) <= TWO_SCREENS
 
 
-def test_what_the_sample_comments_out_is_right_as_well() -> None:
-    switched_on = re.sub(r"^# (?=\[|[a-z_]+ = )", "", sample(), flags=re.MULTILINE)
-    leanfile = tomllib.loads(switched_on)
-    assert unknown_keys(leanfile) == []
-    assert {"runner", "defaults", "limits", "escalate", "guard", "tasks"} == set(leanfile)
-    assert leanfile["tasks"][0].keys() >= {"test_files", "max_iters", "after"}
+def test_what_the_sample_comments_out_is_right_as_well(tmp_path: Path) -> None:
+    config = leanloop.load(fill_in(tmp_path, switched_on=True))
+    task = config.tasks[0]
+    assert (config.limits.calls, config.escalate[0].name, config.defaults.commit) == (50, "claude", True)
+    assert config.guard.protect
+    assert task.max_iters == 3
+    assert task.after
+    assert task.runner.args[-1] == task.test_files[0]

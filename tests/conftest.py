@@ -1,0 +1,234 @@
+"""Fixtures: a sealed home, real projects in real repositories, the real command, and a scripted model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "playground")]
+
+from serve import Body, ChatServer, said  # noqa: E402
+
+LEANLOOP = (sys.executable, str(ROOT / "leanloop.py"))
+CACHE = Path(os.environ.get("LEANLOOP_CACHE") or Path.home() / ".cache" / "lean-loop-tests")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--heavy", action="store_true", help="run what needs real agent CLIs, a compiled server or a browser")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--heavy"):
+        for item in items:
+            if item.get_closest_marker("heavy"):
+                item.add_marker(pytest.mark.skip(reason="heavy: run with --heavy"))
+
+
+@pytest.fixture
+def cache() -> Path:
+    """The folder outside the checkout where installed and compiled things are kept."""
+    return CACHE
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+
+@dataclass
+class Bench:
+    """A sealed place for one test: its own home and state, a project in a git repository, and the real command."""
+
+    home: Path
+    project: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def write(self, path: str, text: str | bytes, mode: int | None = None) -> Path:
+        """Write a file of the project; text is dedented."""
+        file = self.project / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text if isinstance(text, bytes) else textwrap.dedent(text).lstrip("\n").encode())
+        if mode is not None:
+            file.chmod(mode)
+        return file
+
+    def read(self, path: str) -> str:
+        return (self.project / path).read_text(encoding="utf-8")
+
+    def git(self, *args: str) -> str:
+        done = subprocess.run(["git", *args], cwd=self.project, env=self.env, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def commit(self, message: str = "start") -> None:
+        """Make the project a repository, if it is none, and commit everything."""
+        if not (self.project / ".git").exists():
+            self.git("init", "-q", "-b", "main")
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+
+    def lean_loop(self, *args: str, timeout: float = 60, **env: str) -> Ran:
+        """Run the real command in the project."""
+        done = subprocess.run(
+            [*LEANLOOP, *args],
+            cwd=self.project,
+            env={**self.env, **env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+        )
+        return Ran(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+
+    def runs(self) -> list[Path]:
+        """List the run folders in the state folder, oldest first."""
+        return sorted(self.home.glob("state/lean-loop/*/runs/*"))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A sealed home and an empty project folder."""
+    home, project = tmp_path / "home", tmp_path / "project"
+    home.mkdir()
+    project.mkdir()
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ}
+    env = {
+        **kept,
+        "HOME": str(home),
+        "XDG_STATE_HOME": str(home / "state"),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_NAME": "test",
+        "GIT_AUTHOR_EMAIL": "test@localhost",
+        "GIT_COMMITTER_NAME": "test",
+        "GIT_COMMITTER_EMAIL": "test@localhost",
+        "LANG": "C.UTF-8",
+        "NO_PROXY": "*",
+    }
+    return Bench(home, project, env)
+
+
+CALC = '''
+"""Small sums."""
+
+
+def add(left: int, right: int) -> int:
+    """Add two numbers."""
+    return left - right
+'''
+CALC_TEST = """
+import unittest
+
+from calc import add
+
+
+class Add(unittest.TestCase):
+    def test_two_and_three(self):
+        self.assertEqual(add(2, 3), 5)
+
+
+if __name__ == "__main__":
+    unittest.main()
+"""
+LEANFILE = """
+[runner]
+command = "{python}"
+args = ["-m", "unittest", "-q"]
+
+[[tasks]]
+name = "add"
+prompt = "Mend add in calc.py: it must add."
+files = ["calc.py"]
+"""
+RIGHT = "calc.py\n```python\n" + textwrap.dedent(CALC).lstrip("\n").replace("left - right", "left + right") + "```\n"
+WRONG = RIGHT.replace("left + right", "left * right")
+
+
+@pytest.fixture
+def calc(bench: Bench) -> Bench:
+    """A committed project with one fault, one red test and a leanfile with one task."""
+    bench.write("calc.py", CALC)
+    bench.write("test_calc.py", CALC_TEST)
+    bench.write("leanfile.toml", LEANFILE)
+    bench.commit()
+    return bench
+
+
+@dataclass
+class Script:
+    """A scripted model: edit requests get `edits` in their order (the last one again and again), others the diagnosis."""
+
+    edits: list[str]
+    diagnosis: str = "add subtracts instead of adding."
+    given: int = 0
+
+    def __call__(self, body: Body) -> str:
+        if is_ask(body):
+            return self.diagnosis
+        self.given += 1
+        return self.edits[min(self.given, len(self.edits)) - 1]
+
+
+def is_ask(body: Body) -> bool:
+    """Tell whether a request is one for a diagnosis."""
+    return "In one sentence" in said(body)
+
+
+def prompt_of(body: dict[str, Any]) -> str:
+    """The loop's own prompt in a request: its last message."""
+    return str(body["messages"][-1]["content"])
+
+
+Serve = Callable[..., ChatServer]
+
+
+@pytest.fixture
+def serve(bench: Bench) -> Iterator[Serve]:
+    """Start a scripted model and point the static configuration at it; gives the server."""
+    servers: list[ChatServer] = []
+
+    def start(*edits: str, answer: Callable[[Body], str] | None = None) -> ChatServer:
+        server = ChatServer(answer or Script(list(edits))).__enter__()
+        servers.append(server)
+        config = bench.home / "config.toml"
+        config.write_text(f'[lean]\nbinary = "direct"\nbase_url = "{server.base_url}"\n')
+        bench.env["LEANLOOP_CONFIG"] = str(config)
+        return server
+
+    yield start
+    for server in servers:
+        server.__exit__(None, None, None)
+
+
+Leaner = Callable[[str], Path]
+
+
+@pytest.fixture
+def leaner(bench: Bench) -> Leaner:
+    """Write a scripted leaner (a bash script's text) outside the project and make it the active one."""
+
+    def make(script: str) -> Path:
+        path = bench.home / "leaner.sh"
+        path.write_text("#!/usr/bin/env bash\n" + textwrap.dedent(script))
+        path.chmod(0o755)
+        config = bench.home / "config.toml"
+        config.write_text(f'[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n')
+        bench.env["LEANLOOP_CONFIG"] = str(config)
+        return path
+
+    return make

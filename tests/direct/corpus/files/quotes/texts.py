@@ -1,0 +1,6 @@
+GREETING = "Good morning"
+CLOSED = "We’re closed — come back “soon”"
+
+
+def greet(name):
+    return GREETING + ", " + name

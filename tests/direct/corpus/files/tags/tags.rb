@@ -1,0 +1,16 @@
+require "set"
+
+class Tags
+  def initialize
+    @all = Set.new
+  end
+
+  def add(tag)
+    @all.add(tag)
+    self
+  end
+
+  def include?(tag)
+    @all.include?(tag)
+  end
+end

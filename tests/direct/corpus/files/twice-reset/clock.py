@@ -1,0 +1,12 @@
+def start(clock):
+    clock.ticks = 0
+    clock.running = True
+
+
+def reset(clock):
+    clock.ticks = 1
+    clock.log = []
+
+
+def stop(clock):
+    clock.running = False
