@@ -42,6 +42,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import IO, Any, TypeVar, cast
@@ -69,6 +70,7 @@ class Interrupted(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.code = 128 + number
+        self.left = "the project is as the last finished step left it."
 
 
 # ------------------------------------------------------------------------------------------------------------ data
@@ -344,12 +346,12 @@ class Attempt:
     verdict: Verdict
     diagnosis: str = ""
     note: str = ""
-    usage: Usage = Usage()
+    calls: tuple[Call, ...] = ()
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a task ended: `state` is green, untested, red or stopped."""
+    """How a task ended: `state` is green, untested or red."""
 
     task: Task
     state: str
@@ -363,7 +365,7 @@ class Result:
 
     @property
     def usage(self) -> Usage:
-        return sum((attempt.usage for attempt in self.attempts), Usage())
+        return sum((call.usage for attempt in self.attempts for call in attempt.calls), Usage())
 
 
 # --------------------------------------------------------------------------------------------------- configuration
@@ -693,9 +695,8 @@ def static_config(named: str | None) -> Path:
                 raise LeanError(f"{origin}: there is no file {path}. Correct the path, or leave it out.")
             return Path(path)
     own = user_config()
-    if is_packaged() and own and own.is_file():
-        return own
-    return share() / "config.toml"
+    beside = share() / "config.toml"
+    return own if own and own.is_file() and not (os.access(beside, os.W_OK) and not is_packaged()) else beside
 
 
 def state_folder() -> Path:
@@ -1041,12 +1042,10 @@ class Snapshots:
             listing.unlink()
         return tuple(sorted(touched))
 
-    def text(self, tree: str, path: str) -> str:
-        """Read a file as TREE has it; empty where it is not there."""
-        try:
-            return self.git("cat-file", "blob", f"{tree}:{self.absolute(path)}")
-        except GitError:
-            return ""
+    def by_hand(self, tree: str) -> str:
+        """Say how TREE is brought back without lean-loop."""
+        places = f"--git-dir={shlex.quote(str(self.store))} --work-tree={shlex.quote(str(self.top))}"
+        return f"the project was not put in order. To do it: git {places} checkout {tree} -- {self.prefix or '.'}"
 
     def absolute(self, path: str) -> str:
         return f"{self.prefix}/{path}" if self.prefix else path
@@ -1109,11 +1108,12 @@ def open_snapshots(root: Path, folder: Path) -> Snapshots:
         root, Path(top).resolve(), root.relative_to(Path(top).resolve()).as_posix().strip("."), folder
     )
     info = snapshots.store / "info"
+    own = [f"/{folder.relative_to(snapshots.top).as_posix()}/"] if folder.is_relative_to(snapshots.top) else []
     if not info.is_dir():
         git(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(snapshots.store)], root)
         info.mkdir()
     (info / "attributes").write_text(PLAIN_BYTES)
-    (info / "exclude").write_text("".join(f"{name}/\n" for name in DEPENDENCIES))
+    (info / "exclude").write_text("".join(f"{name}\n" for name in (*(f"{name}/" for name in DEPENDENCIES), *own)))
     (snapshots.store / "objects/info/alternates").write_text(f"{(root / objects).resolve()}\n" if objects else "")
     if index and not snapshots.index.exists() and holds_plain_bytes(root):
         with contextlib.suppress(OSError):
@@ -1261,6 +1261,7 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     Gives the failing tests, the final error of the first failure, its block without the noise (at most TAIL lines of
     it), and the frames that lie in the project at ROOT, outermost first.
     """
+    output = output.replace(f"{root}{os.sep}", "")
     reader = reader_of(output)
     block = first_block(output, reader)
     finals = named(reader.final, block) or named(reader.final, output)
@@ -1531,31 +1532,27 @@ DEFINITIONS = 1200
 
 
 def first_prompt(
-    project: Project, task: Task, red: Verdict | None, diff: str, budget: int, notes: str, own: bool
+    project: Project, task: Task, red: Verdict | None, diff: str, budget: int, own_files: bool = False
 ) -> str:
-    """Write the prompt of a task's first call; OWN says that the leaner shows its files to the model itself."""
+    """Write the prompt of a task's first call; OWN_FILES says that the leaner shows the files to the model itself."""
     whole = {path: project.whole(path, LARGE_FILE) for path in task.files}
     shown = [path for path, text in whole.items() if text]
+    large = [
+        f"{path} ({tokens(project.text(path))} tokens, not shown whole)" for path in task.files if path not in shown
+    ]
     failure = red.failure if red and not red.green else None
     concerned = project.concerned(failure, task.files) if failure else []
-    large = [path for path in task.files if path not in shown]
-    return fit(
-        [
-            Part("", project.defaults.global_message),
-            Part("", EDIT),
-            Part(f"Task: {task.name}", task.prompt),
-            Part("Files", "" if own else "\n".join(whole[path] for path in shown), 1),
-            Part(
-                "Large files",
-                "\n".join(f"{path} ({tokens(project.text(path))} tokens, not shown whole)" for path in large),
-            ),
-            Part("Code", project.pack(concerned, DEFINITIONS, shown), 2),
-            Part("Uncommitted changes", as_diff(diff), 4),
-            Part("Failing tests", tell_failure(failure) if failure else "", 1),
-            Part("Note", notes, 3),
-        ],
-        budget,
-    )
+    parts = [
+        Part("", project.defaults.global_message),
+        Part("", EDIT),
+        Part(f"Task: {task.name}", task.prompt),
+        Part("Files", "" if own_files else "\n".join(whole[path] for path in shown), 1),
+        Part("Large files", "\n".join(large)),
+        Part("Code", project.pack(concerned, DEFINITIONS, shown), 2),
+        Part("Uncommitted changes", as_diff(diff), 4),
+        Part("Failing tests", tell_failure(failure) if failure else "", 1),
+    ]
+    return fit(parts, budget)
 
 
 def diagnosis_prompt(project: Project, task: Task, verdict: Verdict, summary: str, budget: int) -> str:
@@ -1571,29 +1568,33 @@ def diagnosis_prompt(project: Project, task: Task, verdict: Verdict, summary: st
 
 
 def fix_prompt(
-    project: Project, task: Task, last: Attempt, diff: str, budget: int, ledger: str, own: bool, notes: str
+    project: Project,
+    task: Task,
+    attempts: Sequence[Attempt],
+    diagnosis: str,
+    diff: str,
+    budget: int,
+    own_files: bool = False,
 ) -> str:
     """Write the prompt of a fix: the task's words, the code that the failure concerns, and what was tried."""
+    last = attempts[-1]
     concerned = project.concerned(last.verdict.failure, task.files)
     code = project.pack(concerned, DEFINITIONS)
-    room = SMALL_FILE if code else LARGE_FILE
     unseen = [path for path in task.files if path not in {item.path for item in concerned}]
-    files = "\n".join(project.whole(path, room) for path in unseen)
-    return fit(
-        [
-            Part("", project.defaults.global_message),
-            Part("", EDIT),
-            Part(f"Task: {task.name}", task.prompt),
-            Part("Files", "" if own else files, 3),
-            Part("Code", code, 2),
-            Part("Changed since the task began", as_diff(diff), 4),
-            Part("Tried before", ledger, 3),
-            Part("Failing tests", tell_failure(last.verdict.failure), 1),
-            Part("Diagnosis", last.diagnosis, 1),
-            Part("Note", notes, 3),
-        ],
-        budget,
-    )
+    files = "\n".join(project.whole(path, SMALL_FILE if code else LARGE_FILE) for path in unseen)
+    parts = [
+        Part("", project.defaults.global_message),
+        Part("", EDIT),
+        Part(f"Task: {task.name}", task.prompt),
+        Part("Files", "" if own_files else files, 3),
+        Part("Code", code, 2),
+        Part("Changed since the task began", as_diff(diff), 4),
+        Part("Tried before", tell_attempts(attempts[:-1]), 3),
+        Part("Failing tests", tell_failure(last.verdict.failure), 1),
+        Part("Diagnosis", diagnosis, 1),
+        Part("Note", last.note, 1),
+    ]
+    return fit(parts, budget)
 
 
 def as_diff(text: str) -> str:
@@ -1709,6 +1710,22 @@ def find_program(leaner: Leaner) -> Program:
     return programs[leaner.name]
 
 
+def check_leaner(leaner: Leaner) -> None:
+    """Refuse a leaner that cannot work here: its program, or the variable with its key, is missing."""
+    program = find_program(leaner)
+    if program.needs and not shutil.which(program.needs):
+        raise LeanError(
+            f"[lean] binary {program.name}: its program '{program.needs}' is not on PATH. Install it, or choose another"
+            " leaner: lean-loop --list-leaners",
+            NOT_READY,
+        )
+    if leaner.api_key_env and not leaner.key:
+        raise LeanError(
+            f"[lean] api_key_env: the variable {leaner.api_key_env} is not set. Export it, or take the key out.",
+            NOT_READY,
+        )
+
+
 def leaner_variables(leaner: Leaner) -> dict[str, str]:
     """Turn the settings into LEAN_<KEY>; what is empty or zero is not passed, tables and lists travel as JSON."""
     values = {**asdict(leaner), "api_key": leaner.key}
@@ -1746,7 +1763,7 @@ def read_usage(path: Path, program: Program, prompt: str, answer: str) -> Usage:
     return Usage(1, tokens(prompt) + program.overhead // 4, tokens(answer), estimated=True)
 
 
-def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[int], None]) -> None:
+def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str, int], None]) -> None:
     """Wait until the server answers, for `[health] max_wait` seconds at most; explain what will not get better."""
     url = config.health.check_url
     if url is None:
@@ -1760,24 +1777,39 @@ def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[int]
                 " [lean] base_url, [health] check_url or max_wait.",
                 NOT_READY,
             )
-        tell_waiting(int(left))
-        time.sleep(min(1.0, max(left, 0.05)))
+        tell_waiting(url, int(left) + 1)
+        time.sleep(min(1.0, left))
+
+
+def fetch(url: str, key: str) -> bytes:
+    """Read URL, past any proxy where it is this machine's own; raises what urllib raises."""
+    import urllib.request
+
+    local = re.match(r"https?://(?:localhost|127\.|\[::1\])", url)
+    handlers = [urllib.request.ProxyHandler({})] if local else []
+    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
+    with urllib.request.build_opener(*handlers).open(asked, timeout=5) as answer:
+        return cast(bytes, answer.read(1 << 20))
+
+
+@cache
+def server_context(base_url: str, key: str) -> int:
+    """Ask a llama.cpp server for the size of its context in tokens; 0 where nobody knows."""
+    import http.client
+
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, http.client.HTTPException):
+        props = json.loads(fetch(f"{base_url.removesuffix('/').removesuffix('/v1')}/props", key)) if base_url else {}
+        return int(props["default_generation_settings"]["n_ctx"])
+    return 0
 
 
 def server_trouble(url: str, key: str) -> str:
     """Ask URL once: say what is wrong for the moment, nothing when all is well; raise where waiting will not help."""
     import http.client
     import urllib.error
-    import urllib.request
 
-    local = re.match(r"https?://(?:localhost|127\.|\[::1\])", url)
-    handlers = [urllib.request.ProxyHandler({})] if local else []
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        with urllib.request.build_opener(*handlers).open(
-            urllib.request.Request(url, headers=headers), timeout=5
-        ) as answer:
-            answer.read(1)
+        fetch(url, key)
     except urllib.error.HTTPError as error:
         advice = {401: "Set [lean] api_key or api_key_env.", 403: "Set [lean] api_key or api_key_env.",
                   404: "Set [lean] base_url (it usually ends in /v1), or [health] check_url."}  # fmt: skip
@@ -1808,15 +1840,14 @@ class Session:
     def __init__(self, config: Config, snapshots: Snapshots, reporter: Reporter) -> None:
         self.config, self.snapshots, self.reporter = config, snapshots, reporter
         self.project = Project(config.root, config.defaults)
-        self.usage = Usage()
-        self.calls = 0
         self.begun = time.monotonic()
+        self.calls: list[Call] = []
         self.judged: dict[tuple[str, str], Verdict] = {}
 
-    def budget(self, task: Task, leaner: Leaner) -> int:
-        """Tokens that a prompt may have: what the context leaves beside the answer, at most 8,000."""
-        context = task.context_tokens or leaner.context_tokens or 8192
-        return min(context * 6 // 10, 8000)
+    @property
+    def usage(self) -> Usage:
+        """What all calls so far cost."""
+        return sum((call.usage for call in self.calls), Usage())
 
     def leaner(self, failed: int) -> Leaner:
         """Choose who is asked after FAILED failed judgements of a task."""
@@ -1824,231 +1855,219 @@ class Session:
         return due[-1] if due else self.config.lean
 
     def ask(self, task: Task, leaner: Leaner, prompt: str, mode: str) -> Call:
-        """Call LEANER once with PROMPT. Trouble of the server is waited for and is no attempt; what an answer-only call
-        changed is put back, and so is everything when the call is interrupted."""
+        """Call LEANER once with PROMPT; trouble of the server is waited for and is no attempt."""
         program, deadline = find_program(leaner), time.monotonic() + self.config.health.max_wait
         while True:
             self.check_limits()
-            wait_for_server(
-                self.config, leaner, lambda left: self.reporter.emit("waiting", url=leaner.base_url, left=left)
-            )
+            wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
             call = self.call(task, leaner, program, prompt, mode)
             if call.code != SERVER_TROUBLE:
                 return self.settled(call, mode)
             if time.monotonic() > deadline:
-                raise LeanError(
-                    f"{program.name}: {call.reason or 'the server is in trouble'}. Try again when it is well.",
-                    NOT_READY,
-                )
+                raise LeanError(f"{program.name}: {call.reason}. Try again when the server is well.", NOT_READY)
             self.reporter.emit("trouble", leaner=program.name, reason=call.reason)
             time.sleep(2)
 
     def check_limits(self) -> None:
         """Stop where a limit of the whole run is reached."""
-        limits, minutes = self.config.limits, (time.monotonic() - self.begun) / 60
-        spent = self.usage.input_tokens + self.usage.output_tokens
-        for name, limit, used in (
-            ("minutes", limits.minutes, minutes),
-            ("tokens", limits.tokens, spent),
-            ("calls", limits.calls, self.calls),
-        ):
+        spent = {
+            "minutes": (time.monotonic() - self.begun) / 60,
+            "tokens": self.usage.input_tokens + self.usage.output_tokens,
+            "calls": len(self.calls),
+        }
+        for name, used in spent.items():
+            limit = getattr(self.config.limits, name)
             if limit and used >= limit:
                 raise TaskStopped(f"the limit of {limit:g} {name} is reached ([limits] {name})")
 
     def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str) -> Call:
         """Run the leaner's program between two snapshots."""
-        record = self.reporter
-        prompt = record.mask(prompt).replace("\0", "")
-        prompt_file, usage_file = record.write("prompt.md", prompt), record.path("usage.json")
-        short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {prompt_file} and do what it says."
-        env = {
+        prompt = self.reporter.mask(prompt).replace("\0", "")
+        told = self.reporter.write("prompt.md", prompt)
+        used = self.reporter.path("usage.json")
+        short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {told} and do what it says."
+        env = self.variables(task, leaner, mode, told, used)
+        self.reporter.emit("asking", leaner=program.name, mode=mode, tokens=tokens(prompt), prompt=told.name)
+        before = self.snapshots.take()
+        done = self.start([*program.argv(), "-p", short], env, leaner, before)
+        answer, errors = (self.reporter.mask(text).strip() for text in (done.output, drop_progress(done.errors)))
+        self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
+        usage, after = read_usage(used, program, prompt, answer), self.snapshots.take()
+        reason = why_ended(done, errors, answer, leaner)
+        self.calls.append(Call(program.name, answer, done.code, reason, usage, done.seconds, before, after))
+        return self.calls[-1]
+
+    def variables(self, task: Task, leaner: Leaner, mode: str, told: Path, used: Path) -> dict[str, str]:
+        """Make a leaner's environment."""
+        return {
             **clean_environment(),
             **leaner_variables(leaner),
             "LEAN_MODE": mode,
             "LEAN_FILES": "\n".join(task.files),
-            "LEAN_PROTECT": "\n".join(self.protection(task)),
-            "LEAN_PROMPT_FILE": str(prompt_file),
-            "LEAN_USAGE_FILE": str(usage_file),
+            "LEAN_PROTECT": "\n".join(protection(self.config, task)),
+            "LEAN_PROMPT_FILE": str(told),
+            "LEAN_USAGE_FILE": str(used),
             "LEAN_PROGRESS": "1",
         }
-        record.emit("asking", leaner=program.name, mode=mode, tokens=tokens(prompt), prompt=prompt_file.name)
-        before = self.snapshots.take()
+
+    def start(self, argv: Sequence[str], env: Mapping[str, str], leaner: Leaner, before: str) -> Completed:
+        """Run a leaner; when that is interrupted, put the tree back to BEFORE, unless a second signal skips it."""
+        root, idle = self.config.root, leaner.idle + 5  # a leaner that keeps the limit itself goes first
         try:
-            done = run(
-                [*program.argv(), "-p", short],
-                self.config.root,
-                env=env,
-                timeout=leaner.timeout,
-                idle=leaner.idle + 5,
-                apart=True,
-            )
+            return run(argv, root, env=env, timeout=leaner.timeout, idle=idle, apart=True)
         except OSError as error:
-            raise startable(str(program.path), f"[lean] binary {program.name}", error) from None
+            raise startable(argv[-3], "[lean] binary", error) from None
         except Interrupted:
-            self.snapshots.restore(self.snapshots.take(), before)
+            try:
+                self.snapshots.restore(self.snapshots.take(), before)
+            except Interrupted as second:
+                second.left = self.snapshots.by_hand(before)
+                raise
             raise
-        answer, errors = record.mask(done.output).strip(), record.mask(drop_progress(done.errors)).strip()
-        record.write("answer.txt", f"{answer}\n{errors}\n")
-        used = read_usage(usage_file, program, prompt, answer)
-        self.usage, self.calls = self.usage + used, self.calls + 1
-        return Call(
-            program.name,
-            answer,
-            done.code,
-            why_ended(done, errors, answer, leaner),
-            used,
-            done.seconds,
-            before,
-            self.snapshots.take(),
-        )
 
     def settled(self, call: Call, mode: str) -> Call:
         """Put back what an answer-only call changed; stop where the leaner is wrongly set up."""
         if (mode == "ask" or call.code == USAGE) and call.after != call.before:
             self.snapshots.restore(call.after, call.before)
         if call.code == USAGE:
-            raise LeanError(f"{call.leaner}: {call.reason or 'it is wrongly set up'}", NOT_READY)
-        self.reporter.emit(
-            "answered",
-            leaner=call.leaner,
-            mode=mode,
-            code=call.code,
-            reason=call.reason,
-            seconds=call.seconds,
-            usage=call.usage,
-        )
+            raise LeanError(f"{call.leaner}: {call.reason}", NOT_READY)
+        self.reporter.emit("answered", mode=mode, **{name: getattr(call, name) for name in CALL_FACTS})
         return call
-
-    def protection(self, task: Task) -> list[str]:
-        """List the protected patterns as leaners get them; a line with ! excepts."""
-        guard, defaults = self.config.guard, self.config.defaults
-        folders = [f"{prefix.rstrip('/')}" for prefix in defaults.test_prefix] or [
-            *TEST_NAMES,
-            *(f"{name}/" for name in TEST_FOLDERS),
-        ]
-        tests = [*folders, *RUNNER_FILES] if guard.protect_tests else []
-        return [*tests, *guard.protect, *self.own_files(), *(f"!{item}" for item in (*guard.allow, *task.files))]
-
-    def own_files(self) -> list[str]:
-        """Name the leanfile, where it lies in the project."""
-        path = self.config.path.resolve()
-        return [path.relative_to(self.config.root).as_posix()] if path.is_relative_to(self.config.root) else []
-
-    def is_protected(self, path: str, task: Task) -> bool:
-        """Tell whether PATH may not be changed by a leaner during TASK."""
-        guard, name = self.config.guard, PurePosixPath(path).name
-        if path in task.files or any(fnmatchcase(path, item) for item in guard.allow):
-            return False
-        if path in self.own_files() or any(
-            fnmatchcase(path, item) or fnmatchcase(name, item) for item in guard.protect
-        ):
-            return True
-        return guard.protect_tests and (
-            is_test(path, self.config.defaults) or any(fnmatchcase(name, item) for item in RUNNER_FILES)
-        )
 
     def put_protected_back(self, call: Call, task: Task) -> tuple[str, ...]:
         """Undo what a leaner did to protected files; return their paths."""
-        bad = tuple(path for path in self.snapshots.changed(call.before, call.after) if self.is_protected(path, task))
+        changed = self.snapshots.changed(call.before, call.after)
+        bad = tuple(path for path in changed if is_protected(path, self.config, task))
         if bad:
             self.reporter.write("protected.diff", self.snapshots.diff(call.before, call.after, bad))
             self.snapshots.restore(call.after, call.before, bad)
             self.reporter.emit("protected", paths=bad)
         return bad
 
-    def judge(self, task: Task, tree: str) -> Verdict:
-        """Run the tests of TASK on TREE, which is what lies on disk; a tree judged already is not run twice."""
-        key = (repr(task.runner), tree)
+    def judge(self, runner: Runner, tree: str) -> Verdict:
+        """Run the tests on TREE, which is what lies on disk; a tree judged already is not run twice."""
+        key = (repr(runner), tree)
         if key not in self.judged:
-            self.reporter.emit("testing", command=shlex.join([task.runner.command, *task.runner.args]))
-            self.judged[key] = run_tests(self.config, task.runner, self.reporter)
-            verdict = self.judged[key]
-            self.reporter.emit("tested", green=verdict.green, failing=len(verdict.failure.tests), passed=verdict.passed,
-                               summary=verdict.why or verdict.failure.summary, seconds=verdict.seconds)  # fmt: skip
+            self.reporter.emit("testing", command=shlex.join(test_argv(runner, self.config.root)))
+            verdict = self.judged[key] = run_tests(self.config, runner, self.reporter)
+            failing, summary = len(verdict.failure.tests), verdict.why or verdict.failure.summary
+            facts = {"green": verdict.green, "failing": failing, "passed": verdict.passed, "seconds": verdict.seconds}
+            self.reporter.emit("tested", **facts, summary=summary)
         return self.judged[key]
 
     def attempt(self, task: Task, failed: int, prompt: str, diagnosis: str = "") -> Attempt:
         """Ask for an edit and judge it; a leaner that says and changes nothing is asked once more only."""
-        leaner, spent = self.leaner(failed), self.usage
+        leaner, mark = self.leaner(failed), len(self.calls)
         call = self.ask(task, leaner, prompt, "edit")
-        if is_silent(call):
-            call = self.ask(task, leaner, prompt, "edit")
-        if is_silent(call):
+        if is_silent(call) and is_silent(call := self.ask(task, leaner, prompt, "edit")):
             raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
-        put_back = self.put_protected_back(call, task)
-        tree = self.snapshots.take() if put_back else call.after
+        bad = self.put_protected_back(call, task)
+        tree = self.snapshots.take() if bad else call.after
+        verdict = NOT_TESTED if task.skip_tests else self.judge(task.runner, tree)
+        notes = [f"What you changed in protected files was undone: {', '.join(bad)}."] if bad else []
+        notes += [f"Your last answer could not be used: {call.reason}"] if call.code else []
         changed = self.snapshots.changed(call.before, tree)
-        verdict = Verdict(True, Failure((), "", "")) if task.skip_tests else self.judge(task, tree)
-        note = f"Changes to protected files were undone: {', '.join(put_back)}." if put_back else ""
-        note += f" The last answer was not usable: {call.reason}." if call.code else ""
-        usage = replace(
-            self.usage,
-            **{
-                key: getattr(self.usage, key) - getattr(spent, key)
-                for key in ("requests", "input_tokens", "output_tokens")
-            },
-        )
-        return Attempt(call.leaner, tree, changed, verdict, diagnosis, note.strip(), usage)
+        return Attempt(call.leaner, tree, changed, verdict, diagnosis, " ".join(notes), tuple(self.calls[mark:]))
 
-    def first(self, task: Task, red: Verdict | None, start: str) -> Attempt:
+    def first(self, task: Task, red: Verdict | None) -> Attempt:
         """Make a task's first call."""
-        leaner = self.leaner(0)
-        listed = [*task.files, *(frame.path for frame in (red.failure.frames if red else ()))]
-        diff = uncommitted(self.config.root, [path for path in dict.fromkeys(listed) if path not in task.files])
-        own = find_program(leaner).own_files
-        prompt = first_prompt(self.project, task, red, diff, self.budget(task, leaner), "", own)
-        return self.attempt(task, 0, prompt)
+        leaner, named = self.leaner(0), [frame.path for frame in red.failure.frames] if red else []
+        diff = uncommitted(self.config.root, sorted(set(named) - set(task.files)))
+        budget, own_files = self.budget(task, leaner), find_program(leaner).own_files
+        return self.attempt(task, 0, first_prompt(self.project, task, red, diff, budget, own_files))
 
     def fix(self, task: Task, start: str, attempts: Sequence[Attempt]) -> Attempt:
         """Ask for a diagnosis, then for a fix, both fresh."""
         last, failed = attempts[-1], len(attempts)
         leaner = self.leaner(failed)
-        budget, diagnosis = self.budget(task, leaner), ""
+        budget, own_files = self.budget(task, leaner), find_program(leaner).own_files
+        diagnosis = ""
         if self.config.defaults.summarize_errors:
             request = diagnosis_prompt(self.project, task, last.verdict, self.config.prompts.summary, budget)
             diagnosis = one_sentence(self.ask(task, leaner, request, "ask").answer)
         diff = self.snapshots.diff(start, last.tree, context=1)
-        ledger, own = tell_attempts(attempts[:-1]), find_program(leaner).own_files
-        prompt = fix_prompt(
-            self.project, task, replace(last, diagnosis=diagnosis), diff, budget, ledger, own, last.note
-        )
+        prompt = fix_prompt(self.project, task, attempts, diagnosis, diff, budget, own_files)
         return self.attempt(task, failed, prompt, diagnosis)
 
-    def leave_best(self, start: str, red: Verdict | None, attempts: Sequence[Attempt]) -> str:
-        """Leave the tree of a red task as `on_fail` says; return a word on what was done."""
-        on_fail, now = self.config.guard.on_fail, self.snapshots.take()
-        states = [*([(start, red)] if red else []), *((attempt.tree, attempt.verdict) for attempt in attempts)]
-        best = min(enumerate(states), key=lambda item: (*badness(item[1][1], red), -item[0]))[1][0] if states else start
-        wanted = {"best": best, "keep": now, "restore": start}[on_fail]
-        if wanted == now:
-            return ""
-        left = self.snapshots.restore(now, wanted)
-        self.reporter.emit(
-            "restored", to="the state before the task" if wanted == start else "the best attempt", left=left
-        )
-        return "put back to the state before the task" if wanted == start else "put to the best attempt"
+    def budget(self, task: Task, leaner: Leaner) -> int:
+        """Tokens that a prompt may have: what the context leaves beside the answer, at most 8,000."""
+        context = task.context_tokens or leaner.context_tokens or server_context(leaner.base_url, leaner.key) or 8192
+        return min(context * 6 // 10, 8000)
+
+    def leave_best(self, start: str, red: Verdict | None, attempts: Sequence[Attempt]) -> None:
+        """Leave the tree of a red task as `on_fail` says; only what leaners changed is touched."""
+        if not attempts:
+            return
+        last, states = attempts[-1].tree, [(attempt.tree, attempt.verdict) for attempt in attempts]
+        states = [(start, red), *states] if red else states
+        best = min(reversed(states), key=lambda state: badness(state[1], red))[0]
+        wanted = {"best": best, "keep": last, "restore": start}[self.config.guard.on_fail]
+        for number, attempt in enumerate(attempts, 1):
+            self.reporter.write(f"attempt-{number}.diff", self.snapshots.diff(start, attempt.tree))
+        paths = {path for attempt in attempts for path in attempt.changed} & set(self.snapshots.changed(last, wanted))
+        if paths:
+            left = self.snapshots.restore(last, wanted, paths)
+            state = "the state before the task" if wanted == start else "the best attempt"
+            self.reporter.emit("restored", to=state, left=left)
+
+
+CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage")
 
 
 def run_task(session: Session, task: Task) -> Result:
     """Bring the tests of TASK to green: ask once, then let what they report be fixed until they pass."""
     start = session.snapshots.take()
-    red = session.judge(task, start) if session.config.guard.baseline and not task.skip_tests else None
+    proves = session.config.guard.baseline and not task.skip_tests
+    red = session.judge(task.runner, start) if proves else None
     if red and red.green and session.config.direct:
         return Result(task, "green", (), red, "the tests were green already")
     attempts: list[Attempt] = []
     try:
-        attempts.append(session.first(task, red, start))
+        attempts.append(session.first(task, red))
         while not attempts[-1].verdict.green and len(attempts) <= task.max_iters:
             attempts.append(session.fix(task, start, attempts))
         reason = "" if attempts[-1].verdict.green else f"still red after {len(attempts)} attempts"
     except TaskStopped as stopped:
         reason = str(stopped)
-    if not reason:
+    if reason:
+        session.leave_best(start, red, attempts)
+    else:
         reason = run_after(session, task)
-        state = "red" if reason else "untested" if task.skip_tests else "green"
-        return Result(task, state, tuple(attempts), red, reason)
-    session.leave_best(start, red, attempts)
-    return Result(task, "red", tuple(attempts), red, reason)
+    state = "red" if reason else "untested" if task.skip_tests else "green"
+    return Result(task, state, tuple(attempts), red, reason)
+
+
+def protection(config: Config, task: Task) -> list[str]:
+    """List the protected patterns as leaners get them; a line with ! excepts."""
+    usual = [*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS)]
+    tests = [*(config.defaults.test_prefix or usual), *RUNNER_FILES] if config.guard.protect_tests else []
+    return [
+        *tests,
+        *config.guard.protect,
+        *own_files(config),
+        *(f"!{item}" for item in (*config.guard.allow, *task.files)),
+    ]
+
+
+def own_files(config: Config) -> list[str]:
+    """Name the leanfile, where it lies in the project."""
+    path = config.path.resolve()
+    return [path.relative_to(config.root).as_posix()] if path.is_relative_to(config.root) else []
+
+
+def is_protected(path: str, config: Config, task: Task) -> bool:
+    """Tell whether PATH may not be changed by a leaner during TASK."""
+
+    def fits(patterns: Iterable[str]) -> bool:
+        return any(fnmatchcase(path, item) or fnmatchcase(PurePosixPath(path).name, item) for item in patterns)
+
+    if path in task.files or fits(config.guard.allow):
+        return False
+    runs_tests = config.guard.protect_tests and (is_test(path, config.defaults) or fits(RUNNER_FILES))
+    return runs_tests or fits((*config.guard.protect, *own_files(config)))
+
+
+NOT_TESTED = Verdict(True, Failure((), "", ""))
 
 
 def is_silent(call: Call) -> bool:
@@ -2194,12 +2213,15 @@ def run_after(session: Session, task: Task) -> str:
 def run_config(config: Config, names: Sequence[str], shows: Shows) -> int:
     """Run the tasks of one leanfile in their order; stop at the first that is not green."""
     tasks = choose(config, names)
+    for leaner in (config.lean, *config.escalate):
+        check_leaner(leaner)
     folder = project_folder(config.root)
     with locked(folder, config.root):
         reporter = Reporter(make_run_folder(folder, config.guard.keep_runs), config, shows)
         session = Session(config, open_snapshots(config.root, folder), reporter)
         reporter.emit("run", leanfile=str(config.path), leaner=config.lean.name, tasks=[task.name for task in tasks])
         results: list[Result] = []
+        broken = ""
         try:
             whole = whole_suite(session, tasks)
             for number, task in enumerate(tasks, 1):
@@ -2217,7 +2239,7 @@ def run_config(config: Config, names: Sequence[str], shows: Shows) -> int:
                     break
             broken = broken_since(session, tasks, whole) if all(result.ok for result in results) else ""
         finally:
-            reporter.outcome(results, session, locals().get("broken", ""))
+            reporter.outcome(results, session, broken)
     return GREEN if all(result.ok for result in results) and not broken else RED
 
 
@@ -2235,14 +2257,14 @@ def whole_suite(session: Session, tasks: Sequence[Task]) -> Verdict | None:
     config = session.config
     if config.direct or not config.guard.baseline or all(task.runner == aim(config.runner, ()) for task in tasks):
         return None
-    return session.judge(replace(tasks[0], runner=aim(config.runner, ())), session.snapshots.take())
+    return session.judge(aim(config.runner, ()), session.snapshots.take())
 
 
 def broken_since(session: Session, tasks: Sequence[Task], before: Verdict | None) -> str:
     """Run the plain [runner] once more; name what was green before the run and is red now."""
     if before is None:
         return ""
-    after = session.judge(replace(tasks[0], runner=aim(session.config.runner, ())), session.snapshots.take())
+    after = session.judge(aim(session.config.runner, ()), session.snapshots.take())
     if after.green:
         return ""
     broken = (
@@ -2475,7 +2497,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         shows.say(f"lean-loop: {error}", shows.err)
         code = error.code
     except Interrupted as stopped:
-        shows.say(f"lean-loop: ended by {stopped}; the project is as the last finished step left it.", shows.err)
+        shows.say(f"lean-loop: ended by {stopped}; {stopped.left}", shows.err)
         code = stopped.code
     forget_closed_streams()
     return code

@@ -162,13 +162,12 @@ def run_tests(folder: Path, runner: leanloop.Runner) -> subprocess.CompletedProc
     )
 
 
-def solve(folder: Path, edits: tuple[Edit, ...]) -> None:
-    """Apply a task's solution; its old text must stand exactly once."""
+def solved(text: str, edits: tuple[Edit, ...]) -> str:
+    """Apply a task's solution to its file's text; what it replaces must stand there exactly once."""
     for edit in edits:
-        path = folder / edit.path
-        text = path.read_text(encoding="utf-8")
         assert not edit.old or text.count(edit.old) == 1, edit
-        path.write_text(text.replace(edit.old, edit.new) if edit.old else text + edit.new, encoding="utf-8")
+        text = text.replace(edit.old, edit.new) if edit.old else text + edit.new
+    return text
 
 
 def install_jest(folder: Path) -> None:
@@ -221,7 +220,8 @@ def test_each_task_is_red_before_and_green_after(example: Example, folder: Path)
         red = run_tests(folder, task.runner)
         assert red.returncode != 0
         assert re.search(example.red, red.stdout), red.stdout
-        solve(folder, example.solutions[task.name])
+        source = folder / example.solutions[task.name][0].path
+        source.write_text(solved(source.read_text(encoding="utf-8"), example.solutions[task.name]), encoding="utf-8")
         green = run_tests(folder, task.runner)
         assert green.returncode == 0, green.stdout
         for command in task.after:
@@ -233,8 +233,8 @@ def test_each_task_is_red_before_and_green_after(example: Example, folder: Path)
 def test_the_loop_turns_the_example_green(example: Example, folder: Path, tmp_path: Path) -> None:
     def answer(body: Body) -> str:
         edits = next(edits for name, edits in example.solutions.items() if f"# Task: {name}\n" in said(body))
-        solve(shutil.copytree(folder, tmp_path / "solved", dirs_exist_ok=True, symlinks=True), edits)
-        return f"{edits[0].path}\n```\n{(tmp_path / 'solved' / edits[0].path).read_text(encoding='utf-8')}```\n"
+        path = edits[0].path
+        return f"{path}\n```\n{solved((folder / path).read_text(encoding='utf-8'), edits)}```\n"
 
     static = tmp_path / "config.toml"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
