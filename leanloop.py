@@ -298,10 +298,8 @@ class Verdict:
     green: bool
     failure: Failure
     passed: int | None = None
-    passing: frozenset[str] = frozenset()
     seconds: float = 0.0
     why: str = ""
-    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -346,7 +344,6 @@ class Attempt:
     verdict: Verdict
     diagnosis: str = ""
     note: str = ""
-    calls: tuple[Call, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -362,10 +359,6 @@ class Result:
     @property
     def ok(self) -> bool:
         return self.state in ("green", "untested")
-
-    @property
-    def usage(self) -> Usage:
-        return sum((call.usage for attempt in self.attempts for call in attempt.calls), Usage())
 
 
 # --------------------------------------------------------------------------------------------------- configuration
@@ -812,14 +805,12 @@ def run(
     timeout: float | None = None,
     idle: float | None = None,
     apart: bool = False,
-    hear: Callable[[bytes], None] | None = None,
     decode: Callable[[bytes], str] = readable,
 ) -> Completed:
     """Run ARGV to its end: the one door for processes.
 
     Standard input is closed; whatever way out, the whole tree of processes is ended. TIMEOUT is in seconds, IDLE in
-    seconds of silence. APART keeps standard error apart from standard output. HEAR is given each piece of standard
-    error (of all output where it is not apart). Raises OSError where ARGV cannot be started.
+    seconds of silence. APART keeps standard error apart from standard output. Raises OSError where ARGV cannot be started.
     """
     clock = Clock(timeout, idle)
     process = subprocess.Popen(
@@ -831,14 +822,8 @@ def run(
         stderr=subprocess.PIPE if apart else subprocess.STDOUT,
         start_new_session=not WINDOWS,
     )
-
-    def heard(chunk: bytes) -> None:
-        clock.hear(chunk)
-        if hear:
-            hear(chunk)
-
     streams = [stream for stream in (process.stdout, process.stderr) if stream]
-    drains = [Drain(stream, clock.hear if stream is process.stdout and apart else heard) for stream in streams]
+    drains = [Drain(stream, clock.hear) for stream in streams]
     try:
         cut = watch(process, drains, clock)
     finally:
@@ -1000,12 +985,13 @@ class Snapshots:
         return git(args, self.top, places)
 
     def take(self) -> str:
-        """Record the project's present state; return its tree."""
+        """Record the project's present state; return its tree. A file that cannot be read keeps its earlier state."""
         try:
             self.git("add", "--all", "--ignore-errors", "--", self.prefix or ".")
-        except GitError:
-            self.index.unlink(missing_ok=True)
-            self.git("add", "--all", "--ignore-errors", "--", self.prefix or ".")
+        except GitError as error:
+            if "Permission denied" not in str(error):
+                self.index.unlink(missing_ok=True)  # a borrowed index may be of a kind that only its owner can read
+                self.git("add", "--all", "--", self.prefix or ".")
         return self.git("write-tree").strip()
 
     def changed(self, old: str, new: str) -> tuple[str, ...]:
@@ -1054,7 +1040,7 @@ class Snapshots:
         return path.removeprefix(f"{self.prefix}/") if self.prefix else path
 
 
-class GitError(Exception):
+class GitError(LeanError):
     """A git command failed; the text is what it said."""
 
 
@@ -1083,7 +1069,7 @@ def git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None = None)
             "git was not found on PATH: lean-loop keeps its snapshots with it. Install git.", NOT_READY
         ) from None
     if done.code:
-        raise GitError(done.errors.strip() or f"git {args[0]} ended with {done.code}")
+        raise GitError(f"git {args[0]} in {cwd} ended with {done.code}: {done.errors.strip()[-500:]}", NOT_READY)
     return done.output
 
 
@@ -1112,6 +1098,7 @@ def open_snapshots(root: Path, folder: Path) -> Snapshots:
     if not info.is_dir():
         git(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(snapshots.store)], root)
         info.mkdir()
+    (folder / "index.lock").unlink(missing_ok=True)  # left by a run that was killed; the project's lock is ours
     (info / "attributes").write_text(PLAIN_BYTES)
     (info / "exclude").write_text("".join(f"{name}\n" for name in (*(f"{name}/" for name in DEPENDENCIES), *own)))
     (snapshots.store / "objects/info/alternates").write_text(f"{(root / objects).resolve()}\n" if objects else "")
@@ -1181,9 +1168,9 @@ READERS = (
     ),
     Reader(
         "go test",
-        known=lines(r"^(?:--- (?:FAIL|PASS|SKIP)|ok  |FAIL|\?   )\s?\S*"),
-        failing=lines(r"^\s*--- FAIL: (\S+)"),
-        block=lines(r"^\s*--- FAIL: \S+|^panic: |^# \S+$"),
+        known=lines(r"^\s*--- (?:FAIL|PASS|SKIP): |^(?:ok  |FAIL|\?   )\t"),
+        failing=lines(r"^\s*--- FAIL: (\S+) \(.*\)$(?!\n\s+--- FAIL: \1/)"),
+        block=lines(r"^\s*--- FAIL: (\S+) \(.*\)$(?!\n\s+--- FAIL: \1/)|^panic: |^# \S+$"),
         end=lines(r"^FAIL$|^exit status \d+$"),
         passed=lines(r"^ok  \t(?!.*\[no tests to run\]).*()$"),
         final=lines(r"^\s+(\S+\.go:\d+: .+)$|^(panic: .+)$|^(\S+\.go:\d+:\d+: .+)$"),
@@ -1191,7 +1178,7 @@ READERS = (
     Reader(
         "cargo test",
         known=lines(r"^running \d+ tests?$|^error(?:\[E\d+\])?: "),
-        failing=lines(r"^test (\S+) \.\.\. FAILED$"),
+        failing=lines(r"^---- (\S+) stdout ----$"),
         block=lines(r"^---- \S+ stdout ----$|^error(?:\[E\d+\])?: (?!test failed|could not compile|aborting).+$"),
         end=lines(r"^failures:$(?!\n\n----)|^test result: |^error: (?:test failed|could not compile|aborting)"),
         passed=lines(r"^test result: .*?(\d+) passed"),
@@ -1200,18 +1187,20 @@ READERS = (
     Reader(
         "jest",
         known=lines(r"^Tests: .*\d+ total$|^ *Test Files +\d+"),
-        failing=lines(r"^ *● (.+ › .+)$|^ +(?:✕|×) (.+?)(?: \(?\d+ ?ms\)?)?$|^ FAIL +(.+ > .+)$"),
+        failing=lines(r"^ *● (.+)$|^ FAIL +(.+ > .+)$"),
         block=lines(r"^ *● .+$|^ FAIL +.+ > .+$"),
         end=lines(r"^Test Suites: |^Tests: |^ *Test Files +\d+"),
         passed=lines(r"^ *Tests:? .*?(\d+) passed"),
-        final=lines(r"^ +(Expected.*(?:\n +Received.*)?)$|^ *((?:[A-Z]\w*)?Error: .+)$"),
+        final=lines(r"^ +(Expected.*(?:\n +Received.*)?)$|^ +(expect\(.+)$|^ *((?:[A-Z]\w*)?Error: .+)$"),
     ),
     Reader(
         "node --test",
         known=lines(r"^(?:# |ℹ )tests \d+$"),
-        failing=lines(r"^ *not ok \d+ - (.+?)(?: # .*)?$|^test at .+\n✖ (.+?)(?: \([\d.]+ms\))?$"),
+        failing=lines(
+            r"^ *not ok \d+ - (.+?)(?: # .*)?$(?!(?:\n.*){1,5}?subtestsFailed)|^test at .+\n✖ (.+?)(?: \([\d.]+ms\))?$"
+        ),
         block=lines(r"^ *not ok \d+ - .+$|^test at \S+$"),
-        end=lines(r"^# tests \d+$|^1\.\.\d+$"),
+        end=lines(r"^ *# (?:Subtest: |tests \d+$)|^ *1\.\.\d+$"),
         passed=lines(r"^(?:# |ℹ )pass (\d+)$"),
         final=lines(r"^ +error: (?:\|-\n +)?(.+)$|^ *((?:[A-Z]\w*)?Error(?: \[\w+\])?: .+)$"),
     ),
@@ -1227,7 +1216,8 @@ PLACE = re.compile(
 )
 NOISE = lines(
     r"^(?:[-_=]{20,}|Ran \d+ tests? in .*|platform .*|rootdir: .*|plugins: .*|cachedir: .*|collected .*|configfile: .*"
-    r"| *duration_ms: .*| *type: 'test'| *at .*(?:node:internal|node_modules).*"
+    r"| *(?:duration_ms|failureType|code): .*| *type: 'test'|.*(?:\bnode:|node_modules).*:\d+\)?|.*\(<anonymous>\)"
+    r"| *\d+: \S.*\n +at /rustc/.*|stack backtrace:|note: .*RUST_BACKTRACE.*"
     r"|.*\b(?:Deprecation|Resource)Warning\b.*)\n?"
 )
 FOREIGN = re.compile(
@@ -1957,7 +1947,7 @@ class Session:
 
     def attempt(self, task: Task, failed: int, prompt: str, diagnosis: str = "") -> Attempt:
         """Ask for an edit and judge it; a leaner that says and changes nothing is asked once more only."""
-        leaner, mark = self.leaner(failed), len(self.calls)
+        leaner = self.leaner(failed)
         call = self.ask(task, leaner, prompt, "edit")
         if is_silent(call) and is_silent(call := self.ask(task, leaner, prompt, "edit")):
             raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
@@ -1967,7 +1957,7 @@ class Session:
         notes = [f"What you changed in protected files was undone: {', '.join(bad)}."] if bad else []
         notes += [f"Your last answer could not be used: {call.reason}"] if call.code else []
         changed = self.snapshots.changed(call.before, tree)
-        return Attempt(call.leaner, tree, changed, verdict, diagnosis, " ".join(notes), tuple(self.calls[mark:]))
+        return Attempt(call.leaner, tree, changed, verdict, diagnosis, " ".join(notes))
 
     def first(self, task: Task, red: Verdict | None) -> Attempt:
         """Make a task's first call."""
@@ -2190,7 +2180,7 @@ def verdict_of(
     if not green and (why or done.code < 0):
         told = why or f"the test command died of {signal.Signals(-done.code).name}"
         failure = replace(failure, summary=told, excerpt=f"{told}\n{failure.excerpt}")
-    return Verdict(green, failure, passed, passing or frozenset(), done.seconds, why, output)
+    return Verdict(green, failure, passed, done.seconds, why)
 
 
 def run_after(session: Session, task: Task) -> str:
@@ -2315,7 +2305,6 @@ SHOWN = {
     "restored": "  the tree was put back to {to}{what}",
     "after": "  after: {command}",
     "result": "[{number}/{total}] {name}: {state}{what}",
-    "note": "{text}",
 }
 
 

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "playground")]
+sys.path.insert(0, str(ROOT))
 
-from serve import Body, ChatServer, said  # noqa: E402
+from playground.serve import Body, ChatServer, said  # noqa: E402
 
 LEANLOOP = (sys.executable, str(ROOT / "leanloop.py"))
 CACHE = Path(os.environ.get("LEANLOOP_CACHE") or Path.home() / ".cache" / "lean-loop-tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--heavy", action="store_true", help="run what needs real agent CLIs, a compiled server or a browser")
+    parser.addoption("--heavy", action="store_true", help="run what needs real CLIs, a compiled server or a browser")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -73,8 +73,8 @@ class Bench:
         return (self.project / path).read_text(encoding="utf-8")
 
     def git(self, *args: str) -> str:
-        done = subprocess.run(["git", *args], cwd=self.project, env=self.env, capture_output=True, text=True, check=True)
-        return done.stdout
+        argv = ["git", *args]
+        return subprocess.run(argv, cwd=self.project, env=self.env, capture_output=True, text=True, check=True).stdout
 
     def commit(self, message: str = "start") -> None:
         """Make the project a repository, if it is none, and commit everything."""
@@ -171,7 +171,7 @@ def calc(bench: Bench) -> Bench:
 
 @dataclass
 class Script:
-    """A scripted model: edit requests get `edits` in their order (the last one again and again), others the diagnosis."""
+    """A scripted model: edit requests get `edits` in order (the last one again and again), others the diagnosis."""
 
     edits: list[str]
     diagnosis: str = "add subtracts instead of adding."
