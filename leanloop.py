@@ -810,7 +810,7 @@ def run(
     """Run ARGV to its end: the one door for processes.
 
     Standard input is closed; whatever way out, the whole tree of processes is ended. TIMEOUT is in seconds, IDLE in
-    seconds of silence. APART keeps standard error apart from standard output. Raises OSError where ARGV cannot be started.
+    seconds of silence. APART keeps standard error by itself. Raises OSError where ARGV cannot be started.
     """
     clock = Clock(timeout, idle)
     process = subprocess.Popen(
@@ -2545,7 +2545,7 @@ def demo(name: str, options: argparse.Namespace, shows: Shows) -> int:
     if name not in known:
         raise LeanError(f"--demo: there is no playground '{name}'. There is: {', '.join(known)}.")
     work = Path(tempfile.mkdtemp(prefix="lean-loop-")) / name
-    shutil.copytree(source, work, ignore=shutil.ignore_patterns("answers", "__pycache__"))
+    shutil.copytree(source, work, ignore=shutil.ignore_patterns("answers", "__pycache__", ".pytest_cache", "*.db"))
     player = runpy.run_path(str(places / "serve.py"))
     with player["ChatServer"](player["Recording"].read(source / "answers")) as server:
         over = {"binary": "direct", "base_url": server.base_url, "model": server.model, "context_tokens": 8192}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -46,7 +46,7 @@ class User:
     name: str
     role: Role
     town: str
-    password: str
+    password: str = field(repr=False)
     active: bool = True
 
 

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from bandeezy.database import stamp
@@ -24,7 +24,7 @@ LIFETIME = timedelta(days=14)
 class Session:
     """A visit: the cookie's token, and the user once signed in."""
 
-    token: str
+    token: str = field(repr=False)
     user: User | None = None
 
     @property
