@@ -510,7 +510,7 @@ def check_list(tables: Any, cls: type, where: str) -> None:
         here = f"{where.removesuffix(']]')} {number}]]"
         build(cls, table, here)
         needed = "prompt" if cls is Task else "after"
-        if not table.get(needed):
+        if not str(table.get(needed, "")).strip(" \t\r\n0"):
             raise LeanError(f"{here}: {needed} is missing. Say {'what is to be done' if cls is Task else 'a number'}.")
 
 
@@ -814,9 +814,9 @@ def run(
     """
     clock = Clock(timeout, idle)
     process = subprocess.Popen(
-        list(argv),
+        [as_native(word) for word in argv],
         cwd=cwd,
-        env=env,
+        env={as_native(name): as_native(value) for name, value in (os.environ if env is None else env).items()},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE if apart else subprocess.STDOUT,
@@ -835,6 +835,11 @@ def run(
                 stream.close()
     texts = [drain.text(decode) for drain in drains] + [""]
     return Completed(tuple(argv), process.returncode, texts[0], texts[1], time.monotonic() - clock.start, cut)
+
+
+def as_native(text: str) -> Any:
+    """Encode an argument as UTF-8 whatever the locale says; Windows takes text."""
+    return text if WINDOWS else text.encode("utf-8", "surrogateescape")
 
 
 def watch(process: subprocess.Popen[bytes], drains: Sequence[Drain], clock: Clock) -> str:
@@ -1717,14 +1722,14 @@ def check_leaner(leaner: Leaner) -> None:
 
 
 def leaner_variables(leaner: Leaner) -> dict[str, str]:
-    """Turn the settings into LEAN_<KEY>; what is empty or zero is not passed, tables and lists travel as JSON."""
-    values = {**asdict(leaner), "api_key": leaner.key}
-    for key in ("binary", "api_key_env", "after"):
-        values.pop(key, None)
-    keep = {
-        name: value for name, value in values.items() if isinstance(value, bool) or value not in ("", 0, None, (), {})
-    }
-    return {f"LEAN_{name.upper()}": as_variable(value) for name, value in keep.items()}
+    """Turn the settings into LEAN_<KEY>; what is empty is not passed, nor a zero that is the default."""
+    found: dict[str, str] = {}
+    for item in fields(Leaner):
+        value = leaner.key if item.name == "api_key" else getattr(leaner, item.name)
+        unset = value in ("", None, (), {}) or (value == 0 == item.default and not isinstance(value, bool))
+        if item.name not in ("binary", "api_key_env") and not unset:
+            found[f"LEAN_{item.name.upper()}"] = as_variable(value)
+    return found
 
 
 def as_variable(value: Any) -> str:
@@ -1746,7 +1751,7 @@ def clean_environment() -> dict[str, str]:
 
 def read_usage(path: Path, program: Program, prompt: str, answer: str) -> Usage:
     """Read what a leaner says it used; estimate it from the prompt and the leaner's overhead where it says nothing."""
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
         told = json.loads(path.read_text(encoding="utf-8"))
         requests, sent, got = (int(told.get(key, 0)) for key in ("requests", "input_tokens", "output_tokens"))
         return Usage(requests, sent, got, bool(told.get("estimated")))
@@ -1758,6 +1763,10 @@ def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str,
     url = config.health.check_url
     if url is None:
         url = f"{leaner.base_url.rstrip('/')}/models" if leaner.base_url else ""
+    if url and not re.match(r"https?://[^/\s]", url):
+        raise LeanError(
+            f"{url}: this is no URL: it begins with http:// or https://. Correct [lean] base_url or check_url."
+        )
     deadline = time.monotonic() + config.health.max_wait
     while url and (trouble := server_trouble(url, leaner.key)):
         left = deadline - time.monotonic()
@@ -1808,11 +1817,7 @@ def server_trouble(url: str, key: str) -> str:
                 f"{url}: the server answered {error.code} {error.reason}. {advice[error.code]}", NOT_READY
             ) from None
         return f"it answered {error.code} {error.reason}" if error.code >= 500 or error.code == 429 else ""
-    except ValueError as error:
-        raise LeanError(
-            f"{url}: this is no URL that can be asked: {error}. Correct [lean] base_url or [health] check_url."
-        ) from None
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return str(getattr(error, "reason", error)) or type(error).__name__
     return ""
 
@@ -1883,6 +1888,7 @@ class Session:
         answer, errors = (self.reporter.mask(text).strip() for text in (done.output, drop_progress(done.errors)))
         self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
         usage, after = read_usage(used, program, prompt, answer), self.snapshots.take()
+        used.unlink(missing_ok=True)  # its figures stand in the events
         reason = why_ended(done, errors, answer, leaner)
         self.calls.append(Call(program.name, answer, done.code, reason, usage, done.seconds, before, after))
         return self.calls[-1]
@@ -1954,8 +1960,8 @@ class Session:
         bad = self.put_protected_back(call, task)
         tree = self.snapshots.take() if bad else call.after
         verdict = NOT_TESTED if task.skip_tests else self.judge(task.runner, tree)
-        notes = [f"What you changed in protected files was undone: {', '.join(bad)}."] if bad else []
-        notes += [f"Your last answer could not be used: {call.reason}"] if call.code else []
+        notes = [f"The last answer changed protected files, which was undone: {', '.join(bad)}."] if bad else []
+        notes += [f"The last answer could not be used: {call.reason}"] if call.code else []
         changed = self.snapshots.changed(call.before, tree)
         return Attempt(call.leaner, tree, changed, verdict, diagnosis, " ".join(notes))
 
@@ -1971,8 +1977,8 @@ class Session:
         last, failed = attempts[-1], len(attempts)
         leaner = self.leaner(failed)
         budget, own_files = self.budget(task, leaner), find_program(leaner).own_files
-        diagnosis = ""
-        if self.config.defaults.summarize_errors:
+        diagnosis = last.diagnosis  # holds as long as nothing was changed since
+        if self.config.defaults.summarize_errors and (last.changed or not diagnosis):
             request = diagnosis_prompt(self.project, task, last.verdict, self.config.prompts.summary, budget)
             diagnosis = one_sentence(self.ask(task, leaner, request, "ask").answer)
         diff = self.snapshots.diff(start, last.tree, context=1)
@@ -2016,7 +2022,7 @@ def run_task(session: Session, task: Task) -> Result:
         attempts.append(session.first(task, red))
         while not attempts[-1].verdict.green and len(attempts) <= task.max_iters:
             attempts.append(session.fix(task, start, attempts))
-        reason = "" if attempts[-1].verdict.green else f"still red after {len(attempts)} attempts"
+        reason = "" if attempts[-1].verdict.green else f"still red after {len(attempts)} attempts. {attempts[-1].note}"
     except TaskStopped as stopped:
         reason = str(stopped)
     if reason:
@@ -2024,7 +2030,7 @@ def run_task(session: Session, task: Task) -> Result:
     else:
         reason = run_after(session, task)
     state = "red" if reason else "untested" if task.skip_tests else "green"
-    return Result(task, state, tuple(attempts), red, reason)
+    return Result(task, state, tuple(attempts), red, reason.strip(" ."))
 
 
 def protection(config: Config, task: Task) -> list[str]:
@@ -2071,7 +2077,8 @@ def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
         limit = ("timeout", leaner.timeout) if done.cut == "time limit" else ("idle", leaner.idle)
         return f"it was ended after {limit[1]:g} s ({done.cut}; [lean] {limit[0]})"
     words = (errors or answer).splitlines()[-3:]
-    return (" ".join(words)[-600:] or f"it ended with exit code {done.code}") if done.code else ""
+    how = f"it died of {signal.Signals(-done.code).name}" if done.code < 0 else f"it ended with exit code {done.code}"
+    return (" ".join(words)[-600:] or how) if done.code else ""
 
 
 def drop_progress(errors: str) -> str:
@@ -2113,6 +2120,7 @@ def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
         raise startable(argv[0], "[runner] command", error) from None
     output = record.mask(done.output)
     record.write("tests.txt", output)
+    passing, failing = read_report(report)
     if (runner.shell and done.code in (126, 127)) or re.search(
         r"^\S*python\S*: No module named \S+$", output, re.MULTILINE
     ):
@@ -2120,7 +2128,7 @@ def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
             f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command.",
             NOT_READY,
         )
-    return verdict_of(done, output, config, runner, *read_report(report))
+    return verdict_of(done, output, config, runner, passing, failing)
 
 
 def test_argv(runner: Runner, root: Path) -> list[str]:
@@ -2128,7 +2136,11 @@ def test_argv(runner: Runner, root: Path) -> list[str]:
     words = [word.replace("{python}", python_of(root)) for word in (runner.command, *runner.args)]
     if not runner.shell:
         return words
-    line = " ".join([words[0], *map(shlex.quote, words[1:])])
+    return shell_argv(" ".join([words[0], *map(shlex.quote, words[1:])]))
+
+
+def shell_argv(line: str) -> list[str]:
+    """Make the argument list that hands LINE to the system's shell."""
     return ["cmd", "/d", "/s", "/c", line] if WINDOWS else ["/bin/sh", "-c", line]
 
 
@@ -2156,6 +2168,7 @@ def read_report(path: Path) -> tuple[frozenset[str], frozenset[str]] | tuple[Non
                 failing.add(name)
             elif "skipped" not in outcomes:
                 passing.add(name)
+    path.unlink(missing_ok=True)  # it repeats the output, unmasked
     return frozenset(passing), frozenset(failing)
 
 
@@ -2187,7 +2200,7 @@ def run_after(session: Session, task: Task) -> str:
     """Run a green task's after-commands; return what failed, if one did."""
     for command in task.after:
         session.reporter.emit("after", command=command)
-        argv = ["cmd", "/d", "/s", "/c", command] if WINDOWS else ["/bin/sh", "-c", command]
+        argv = shell_argv(command.replace("{python}", python_of(session.config.root)))
         done = run(
             argv, session.config.root, env=clean_environment(), timeout=session.config.defaults.after_command_timeout
         )
@@ -2206,6 +2219,10 @@ def run_config(config: Config, names: Sequence[str], shows: Shows) -> int:
     for leaner in (config.lean, *config.escalate):
         check_leaner(leaner)
     folder = project_folder(config.root)
+    if folder.is_relative_to(tempfile.gettempdir()) and not home():
+        shows.say(
+            f"lean-loop: there is no home folder: the record lies in {folder}, where it may be cleaned up.", shows.err
+        )
     with locked(folder, config.root):
         reporter = Reporter(make_run_folder(folder, config.guard.keep_runs), config, shows)
         session = Session(config, open_snapshots(config.root, folder), reporter)
@@ -2477,19 +2494,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace", encoding="utf-8")  # type: ignore[union-attr]
     shows = Shows(sys.stdout, sys.stderr)
-    options = parser().parse_args(argv)
     listen_to_signals()
     adopt_orphans()
     try:
-        code = obey(options, shows)
+        return obey(parser().parse_args(argv), shows)
     except LeanError as error:
         shows.say(f"lean-loop: {error}", shows.err)
-        code = error.code
+        return error.code
     except Interrupted as stopped:
         shows.say(f"lean-loop: ended by {stopped}; {stopped.left}", shows.err)
-        code = stopped.code
-    forget_closed_streams()
-    return code
+        return stopped.code
+    finally:
+        forget_closed_streams()
 
 
 def forget_closed_streams() -> None:
