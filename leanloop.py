@@ -22,7 +22,8 @@ from __future__ import annotations
 import sys
 
 if sys.version_info < (3, 11):
-    sys.exit(f"lean-loop: Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Start it with a newer one.")
+    print(f"lean-loop: Python 3.11 or newer is needed, this is {sys.version.split()[0]}.", file=sys.stderr)
+    sys.exit(3)
 
 import argparse
 import contextlib
@@ -2435,7 +2436,7 @@ def tell_result(result: Result) -> str:
             (
                 line,
                 f"  failing: {tests}" if tests else "",
-                f"  error: {last.failure.summary}",
+                f"  error: {last.failure.summary}" if last.failure.summary else "",
                 f"  at: {places}" if places else "",
             ),
         )
@@ -2532,13 +2533,13 @@ def obey(options: argparse.Namespace, shows: Shows) -> int:
     """Do the one thing that OPTIONS ask for."""
     if options.version:
         shows.say(f"lean-loop {__version__} ({share()})", shows.out)
-    elif options.init:
+    elif options.init is not None:
         write_sample(options.init, shows)
     elif options.list_leaners:
         list_leaners(options, shows)
-    elif options.set_leaner:
+    elif options.set_leaner is not None:
         set_leaner(options.set_leaner, options, shows)
-    elif options.demo:
+    elif options.demo is not None:
         return demo(options.demo, options, shows)
     else:
         return run_all(options, shows)
@@ -2574,10 +2575,10 @@ def demo(name: str, options: argparse.Namespace, shows: Shows) -> int:
 
 def list_leaners(options: argparse.Namespace, shows: Shows) -> None:
     """List the leaners: * marks the active one, and each says whether its program is there."""
-    active = active_leaner(options).name
-    for name, program in sorted(leaner_programs().items()):
-        ready = "built in" if not program.needs else shutil.which(program.needs) or f"{program.needs} is not on PATH"
-        shows.say(f"{'*' if name == active else ' '} {name:<12}{ready}", shows.out)
+    active = find_program(active_leaner(options))
+    for name, program in sorted({**leaner_programs(), active.name: active}.items()):
+        found = shutil.which(program.needs) or f"{program.needs} is not on PATH" if program.needs else str(program.path)
+        shows.say(f"{'*' if name == active.name else ' '} {name:<12}{found}", shows.out)
 
 
 def active_leaner(options: argparse.Namespace) -> Leaner:
@@ -2595,10 +2596,12 @@ def set_leaner(name: str, options: argparse.Namespace, shows: Shows) -> None:
     if stem not in programs:
         raise LeanError(f"--set-leaner: there is no leaner '{name}'{nearest(stem, programs)}")
     active = static_config(options.global_config)
-    path = writable_config(active)
-    text = active.read_bytes().decode("utf-8-sig")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(with_binary(text, stem).encode())
+    path, old = writable_config(active), active.read_bytes()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(with_binary(old, stem, active))
+    except OSError as error:
+        raise LeanError(f"{path}: it cannot be written: {error.strerror}. Name another with -g.", NOT_READY) from None
     shows.say(f'{path}: [lean] binary = "{stem}"', shows.out)
     for leanfile in map(Path, options.config or ["leanfile.toml"]):
         over = leanfile.is_file() and read_toml(leanfile).get("lean", {}).get("binary")
@@ -2620,22 +2623,25 @@ def writable_config(active: Path) -> Path:
     return own
 
 
-def with_binary(text: str, name: str) -> str:
-    """Set `binary` in the [lean] table of TEXT; add key or table where it is missing."""
-    line = f'binary = "{name}"'
-    table = re.search(r"^[ \t]*\[lean\][^\n]*\n(.*?)(?=^[ \t]*\[|\Z)", text, re.MULTILINE | re.DOTALL)
-    if not table:
-        return f"{text.rstrip()}\n\n[lean]\n{line}\n".lstrip()
-    body = re.sub(
-        r"^([ \t]*)binary[ \t]*=[ \t]*(?:\"[^\"\n]*\"|'[^'\n]*')",
-        rf"\g<1>{line}",
-        table[1],
-        count=1,
-        flags=re.MULTILINE,
-    )
-    if body == table[1] and line not in body:
-        body = f"{line}\n{body}"
-    return text[: table.start(1)] + body + text[table.end(1) :]
+def with_binary(raw: bytes, name: str, path: Path) -> bytes:
+    """Set `binary` in the [lean] table of the file RAW, adding key or table where it is missing; keep all else."""
+    text, line = raw.decode("utf-8"), f'binary = "{name}"'
+    end = "\r\n" if "\r\n" in text else "\n"
+    wanted = merge(tomllib.loads(raw.decode("utf-8-sig")), {"lean": {"binary": name}})
+    header = re.search(r"^[ \t]*\[[ \t]*lean[ \t]*\][^\n]*(?:\n|\Z)", text, re.MULTILINE)
+    if not header:
+        changed = f"{text.rstrip()}{end * 2 if text.strip() else ''}[lean]{end}{line}{end}"
+    else:
+        table = re.compile(r"^([ \t]*)binary[ \t]*=[ \t]*(?:\"[^\"\n]*\"|'[^'\n]*')", re.MULTILINE)
+        stop = re.compile(r"^[ \t]*\[", re.MULTILINE).search(text, header.end())
+        found = table.search(text, header.end(), stop.start() if stop else len(text))
+        begin, after, head = (found.start(), found.end(), found[1]) if found else (header.end(), header.end(), "")
+        before = text[:begin] if text[:begin].endswith("\n") else f"{text[:begin]}{end}"
+        changed = f"{before}{head}{line}{'' if found else end}{text[after:]}"
+    with contextlib.suppress(tomllib.TOMLDecodeError):
+        if tomllib.loads(changed.removeprefix("\ufeff")) == wanted:
+            return changed.encode()
+    raise LeanError(f"{path}: [lean] binary stands there in an unusual way. Write {line} there yourself.")
 
 
 # A row for each kind of project: a file that marks it, words that must stand in it, the test command, and its name.

@@ -34,6 +34,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
+def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Leave this process no LEAN_* variable, proxy or home folder of the machine."""
+    for name in [name for name in os.environ if name.startswith("LEAN_") or name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
 def cache() -> Path:
     """The folder outside the checkout where installed and compiled things are kept."""
     return CACHE
@@ -107,6 +115,7 @@ def bench(tmp_path: Path) -> Bench:
     home.mkdir()
     project.mkdir()
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ}
+    kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])  # no slow shim before it
     env = {
         **kept,
         "HOME": str(home),
