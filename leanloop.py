@@ -948,6 +948,8 @@ def startable(path: str, what: str, error: OSError) -> LeanError:
     """Say why a program could not be started, and what to do."""
     if isinstance(error, FileNotFoundError) and not Path(path).is_file():
         return LeanError(f"{what}: '{path}' was not found. Install it, or correct the name.", NOT_READY)
+    if Path(path).is_dir():
+        return LeanError(f"{what}: '{path}' is a folder. Name a program.", NOT_READY)
     if isinstance(error, PermissionError):
         return LeanError(
             f"{what}: '{path}' cannot be executed. Make it executable (chmod +x), or name a program.", NOT_READY
@@ -1217,7 +1219,7 @@ PLAIN = Reader(
 
 NATIVE_FRAME = lines(r'^[ |+]*File "(?P<path>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
 PLACE = re.compile(
-    r"(?:file://)?(?P<path>(?:[A-Za-z]:[\\/])?[\w./\\@+-]*[\w+-]\.[A-Za-z]\w{0,4})"
+    r"(?<![\w./\\@+-])(?:file://)?(?P<path>(?:[A-Za-z]:[\\/])?[\w./\\@+-]*[\w+-]\.[A-Za-z]\w{0,4})"
     r"[:(](?P<line>\d+)(?:[:,]\d+)?\)?(?:: in (?P<function>\w+))?"
 )
 NOISE = lines(
@@ -1226,6 +1228,7 @@ NOISE = lines(
     r"| *\d+: \S.*\n +at /rustc/.*|stack backtrace:|note: .*RUST_BACKTRACE.*"
     r"|.*\b(?:Deprecation|Resource)Warning\b.*)\n?"
 )
+LONG = lines(r"^.{2000,}$")
 FOREIGN = re.compile(
     r"(?:^|[/\\])(?:site-packages|dist-packages|node_modules|\.venv|venv|lib/python3[.\d]*|rustc|\.cargo)[/\\]|^<"
 )
@@ -1257,7 +1260,7 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     Gives the failing tests, the final error of the first failure, its block without the noise (at most TAIL lines of
     it), and the frames that lie in the project at ROOT, outermost first.
     """
-    output = output.replace(f"{root}{os.sep}", "")
+    output = LONG.sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", output.replace(f"{root}{os.sep}", ""))
     reader = reader_of(output)
     block = first_block(output, reader)
     finals = named(reader.final, block) or named(reader.final, output)
@@ -2076,7 +2079,7 @@ def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
     """Say why a leaner did not succeed: lean-loop's own reason, else its last words."""
     if done.cut:
         limit = ("timeout", leaner.timeout) if done.cut == "time limit" else ("idle", leaner.idle)
-        return f"it was ended after {limit[1]:g} s ({done.cut}; [lean] {limit[0]})"
+        return f"it was ended after {done.seconds:.0f} s ({done.cut}; [lean] {limit[0]} = {limit[1]:g})"
     words = (errors or answer).splitlines()[-3:]
     how = f"it died of {signal.Signals(-done.code).name}" if done.code < 0 else f"it ended with exit code {done.code}"
     return (" ".join(words)[-600:] or how) if done.code else ""
@@ -2122,9 +2125,9 @@ def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
     output = record.mask(done.output)
     record.write("tests.txt", output)
     passing, failing = read_report(report)
-    if (runner.shell and done.code in (126, 127)) or re.search(
-        r"^\S*python\S*: No module named \S+$", output, re.MULTILINE
-    ):
+    module = argv[argv.index("-m") + 1] if "-m" in argv[:-1] else ""
+    missing = module and re.search(rf"No module named '?{re.escape(module)}'?$", output, re.MULTILINE)
+    if missing or (runner.shell and done.code in (126, 127)):
         raise LeanError(
             f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command.",
             NOT_READY,
