@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Tell what the loop itself adds to a bare shell script that makes the same calls, as ratios within one run.
+
+The leaner edits one file with sed and the test is a grep that never finds its word, so that nearly all of the time is the
+loop's. An iteration is the slope between a short and a long run, so that the start does not count in it. Medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LEANLOOP = [sys.executable, str(ROOT / "leanloop.py")]
+LEANER = '#!/usr/bin/env bash\nsed -i "s/[0-9]*$/$(($(cat count) + 1))/" count\necho done\n'
+LEANFILE = """
+[lean]
+binary = "{leaner}"
+base_url = ""
+[runner]
+command = "grep"
+args = ["-q", "never", "count"]
+[defaults]
+summarize_errors = false
+max_iters_per_task = {fixes}
+[guard]
+on_fail = "keep"
+[[tasks]]
+name = "count"
+prompt = "Count on."
+files = ["count"]
+"""
+BARE = 'for i in $(seq {calls}); do bash "{leaner}" -p x </dev/null >/dev/null; grep -q never count; done; true\n'
+
+
+def seconds(argv: list[str], cwd: Path, env: dict[str, str]) -> float:
+    """Time one command."""
+    begun = time.perf_counter()
+    subprocess.run(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True)
+    return time.perf_counter() - begun
+
+
+def median(measure: Callable[[], float], rounds: int) -> float:
+    return statistics.median(measure() for _ in range(rounds))
+
+
+def make_project(folder: Path, files: int) -> Path:
+    """Make a committed project of FILES small files."""
+    project = folder / f"project-{files}"
+    for number in range(files):
+        path = project / f"part{number // 200}" / f"file{number}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{number}\n")
+    (project / "count").write_text("0\n")
+    identity = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
+    for args in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "start"]):
+        subprocess.run(["git", *args], cwd=project, check=True)
+    return project
+
+
+def slope(run: Callable[[int], float], few: int, many: int, rounds: int) -> float:
+    """Seconds that one more call takes."""
+    return (median(lambda: run(many), rounds) - median(lambda: run(few), rounds)) / (many - few)
+
+
+def measure(folder: Path, files: int, options: argparse.Namespace, env: dict[str, str]) -> tuple[float, float]:
+    """Time an iteration of the bare script and one of the loop in a project of FILES files; seconds."""
+    project, leaner = make_project(folder, files), folder / "leaner.sh"
+    leaner.write_text(LEANER)
+
+    def loop(calls: int) -> float:
+        (project / "leanfile.toml").write_text(LEANFILE.format(leaner=leaner, fixes=calls - 1))
+        return seconds(LEANLOOP, project, env)
+
+    def bare(calls: int) -> float:
+        return seconds(["bash", "-c", BARE.format(leaner=leaner, calls=calls)], project, env)
+
+    loop(1)
+    return tuple(slope(run, options.few, options.many, options.rounds) for run in (bare, loop))  # type: ignore[return-value]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, nargs="+", default=[100, 20_000], help="sizes of the projects")
+    parser.add_argument("--few", type=int, default=2, help="calls of the short run")
+    parser.add_argument("--many", type=int, default=12, help="calls of the long run")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of which the median counts")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        env = {**os.environ, "HOME": name, "XDG_STATE_HOME": f"{name}/state", "XDG_CONFIG_HOME": f"{name}/config"}
+        python = median(lambda: seconds([sys.executable, "-c", "pass"], folder, env), options.rounds)
+        version = median(lambda: seconds([*LEANLOOP, "--version"], folder, env), options.rounds)
+        print(
+            f"start: {version / python:.1f} times a bare Python ({version * 1000:.0f} against {python * 1000:.0f} ms)"
+        )
+        for files in options.files:
+            bare, loop = measure(folder, files, options, env)
+            added = (loop - bare) * 1000
+            print(f"iteration, {files:,} files: {loop / bare:.1f} times a bare script (adds {added:.0f} ms)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
