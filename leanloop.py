@@ -132,7 +132,7 @@ class Leaner:
     @property
     def key(self) -> str:
         """The API key itself, from the environment where `api_key_env` names a variable."""
-        return os.environ.get(self.api_key_env, "") if self.api_key_env else self.api_key
+        return os.environ.get(self.api_key_env, "").strip() if self.api_key_env else self.api_key.strip()
 
 
 @dataclass(frozen=True)
@@ -743,7 +743,7 @@ def readable(raw: bytes) -> str:
 class Drain(threading.Thread):
     """Read a stream to its end; keep its first and last bytes only, so that memory stays bounded."""
 
-    HEAD, TAIL = 1 << 20, 4 << 20
+    HEAD, TAIL = 1 << 18, 1 << 20
 
     def __init__(self, stream: IO[bytes], heard: Callable[[bytes], None]) -> None:
         super().__init__(daemon=True)
@@ -1000,13 +1000,34 @@ class Snapshots:
             if "Permission denied" not in str(error):
                 self.index.unlink(missing_ok=True)  # a borrowed index may be of a kind that only its owner can read
                 self.git("add", "--all", "--", self.prefix or ".")
+        if small := self.small_ignored():
+            self.with_paths(small, "add", "--force", "--ignore-errors")
         return self.git("write-tree").strip()
 
-    def changed(self, old: str, new: str) -> tuple[str, ...]:
-        """List the paths that differ between two trees."""
+    def small_ignored(self) -> list[str]:
+        """List the ignored files that are worth keeping: under 1 MB each, 20 MB together, none of a dependency."""
+        skip = f"--exclude-from={self.store / 'info' / 'exclude'}"
+        listed = self.git("ls-files", "--others", "-z", skip, "--", self.prefix or ".").split("\0")
+        found, room = list[str](), 20_000_000
+        for path in filter(None, listed):
+            with contextlib.suppress(OSError):
+                weight = (self.top / path).lstat().st_size
+                if not path.endswith("/") and weight < 1_000_000 and weight <= room:
+                    found, room = [*found, path], room - weight
+        return found
+
+    def with_paths(self, paths: Iterable[str], *args: str) -> None:
+        """Run git on paths (relative to `top`) that are too many for a command line."""
+        listing = self.folder / "paths"
+        listing.write_bytes(b"\0".join(os.fsencode(path) for path in paths))
+        self.git(*args, f"--pathspec-from-file={listing}", "--pathspec-file-nul")
+        listing.unlink()
+
+    def changed(self, old: str, new: str, kind: str = "ACDMRTUXB") -> tuple[str, ...]:
+        """List the paths that differ between two trees; KIND "D" narrows to those that NEW lacks."""
         if old == new:
             return ()
-        out = self.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)
+        out = self.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", f"--diff-filter={kind}", old, new)
         return tuple(self.relative(path) for path in out.split("\0") if path)
 
     def diff(self, old: str, new: str, paths: Sequence[str] | None = None, context: int = 3) -> str:
@@ -1024,17 +1045,24 @@ class Snapshots:
 
         A path that does not hold what SEEN has is the user's own later edit: it is left alone, and returned.
         """
-        wanted = set(self.changed(seen, tree) if paths is None else paths)
-        touched = set(self.changed(seen, self.take())) & wanted
-        todo = sorted(wanted - touched)
-        if todo:
-            listing = self.folder / "restore-paths"
-            listing.write_bytes(b"\0".join(os.fsencode(self.absolute(path)) for path in todo))
-            self.git(
-                "checkout", "--quiet", "--no-overlay", f"--pathspec-from-file={listing}", "--pathspec-file-nul", tree
-            )
-            listing.unlink()
+        now = self.take()
+        wanted = set(self.changed(seen, tree)) & set(self.changed(seen, tree) if paths is None else paths)
+        touched = set(self.changed(seen, now)) & wanted
+        gone = set(self.changed(seen, tree, "D")) & wanted - touched
+        for path in gone:
+            self.remove(self.root / path)
+        if back := sorted(wanted - touched - gone):
+            if gone:
+                self.take()  # what is gone must not stand in the index in the way of what comes back
+            self.with_paths(map(self.absolute, back), "checkout", "--quiet", tree)
         return tuple(sorted(touched))
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, and the folders that are empty without it."""
+        with contextlib.suppress(OSError):
+            path.unlink()
+            for folder in path.relative_to(self.root).parents[:-1]:
+                (self.root / folder).rmdir()
 
     def by_hand(self, tree: str) -> str:
         """Say how TREE is brought back without lean-loop."""
@@ -1718,6 +1746,10 @@ def check_leaner(leaner: Leaner) -> None:
             " leaner: lean-loop --list-leaners",
             NOT_READY,
         )
+    if not (leaner.key.isascii() and leaner.key.isprintable()):
+        raise LeanError(
+            "[lean] api_key: it holds a character that cannot be sent, such as a line end. Correct it.", NOT_READY
+        )
     if leaner.api_key_env and not leaner.key:
         raise LeanError(
             f"[lean] api_key_env: the variable {leaner.api_key_env} is not set. Export it, or take the key out.",
@@ -1772,7 +1804,7 @@ def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str,
             f"{url}: this is no URL: it begins with http:// or https://. Correct [lean] base_url or check_url."
         )
     deadline = time.monotonic() + config.health.max_wait
-    while url and (trouble := server_trouble(url, leaner.key)):
+    while url and (trouble := server_trouble(url, leaner.key, deadline - time.monotonic())):
         left = deadline - time.monotonic()
         if left <= 0:
             raise LeanError(
@@ -1784,14 +1816,14 @@ def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str,
         time.sleep(min(1.0, left))
 
 
-def fetch(url: str, key: str) -> bytes:
+def fetch(url: str, key: str, timeout: float = 5) -> bytes:
     """Read URL, past any proxy where it is this machine's own; raises what urllib raises."""
     import urllib.request
 
     local = re.match(r"https?://(?:localhost|127\.|\[::1\])", url)
     handlers = [urllib.request.ProxyHandler({})] if local else []
     asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
-    with urllib.request.build_opener(*handlers).open(asked, timeout=5) as answer:
+    with urllib.request.build_opener(*handlers).open(asked, timeout=timeout) as answer:
         return cast(bytes, answer.read(1 << 20))
 
 
@@ -1806,13 +1838,13 @@ def server_context(base_url: str, key: str) -> int:
     return 0
 
 
-def server_trouble(url: str, key: str) -> str:
+def server_trouble(url: str, key: str, left: float) -> str:
     """Ask URL once: say what is wrong for the moment, nothing when all is well; raise where waiting will not help."""
     import http.client
     import urllib.error
 
     try:
-        fetch(url, key)
+        fetch(url, key, max(0.2, min(5.0, left)))
     except urllib.error.HTTPError as error:
         advice = {401: "Set [lean] api_key or api_key_env.", 403: "Set [lean] api_key or api_key_env.",
                   404: "Set [lean] base_url (it usually ends in /v1), or [health] check_url."}  # fmt: skip
@@ -1821,8 +1853,13 @@ def server_trouble(url: str, key: str) -> str:
                 f"{url}: the server answered {error.code} {error.reason}. {advice[error.code]}", NOT_READY
             ) from None
         return f"it answered {error.code} {error.reason}" if error.code >= 500 or error.code == 429 else ""
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        return str(getattr(error, "reason", error)) or type(error).__name__
+    except (ValueError, http.client.InvalidURL):
+        raise LeanError(
+            f"{url}: this is no URL that can be asked. Correct [lean] base_url or [health] check_url."
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        told = " ".join(str(getattr(error, "reason", error)).split())
+        return "".join(filter(str.isprintable, told))[:200] or type(error).__name__
     return ""
 
 
@@ -2080,7 +2117,7 @@ def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
     if done.cut:
         limit = ("timeout", leaner.timeout) if done.cut == "time limit" else ("idle", leaner.idle)
         return f"it was ended after {done.seconds:.0f} s ({done.cut}; [lean] {limit[0]} = {limit[1]:g})"
-    words = (errors or answer).splitlines()[-3:]
+    words = (errors or answer)[-2000:].rsplit("\n", 3)[-3:]
     how = f"it died of {signal.Signals(-done.code).name}" if done.code < 0 else f"it ended with exit code {done.code}"
     return (" ".join(words)[-600:] or how) if done.code else ""
 

@@ -1,0 +1,526 @@
+"""What snapshots hold and put back, in every kind of work tree, and that they leave no trace in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from conftest import CALC, CALC_TEST, Bench, Leaner
+
+LEANFILE = """
+[runner]
+command = "grep"
+args = ["-q", "left + right", "calc.py"]
+
+[[tasks]]
+name = "add"
+prompt = "Mend add in calc.py: it must add."
+files = ["calc.py"]
+"""
+WRONG = "printf 'def add(left, right):\\n    return left * right\\n' > calc.py\n"
+RIGHT = WRONG.replace("*", "+")
+FIX = f"{RIGHT} echo done\n"
+
+
+def after_a_diagnosis(deeds: str) -> str:
+    """A leaner that is wrong at first, does DEEDS while it is only asked, and is right then."""
+    return f'[ $LEAN_MODE = ask ] && {{ {deeds}\n touch "$HOME/asked"; echo why; exit; }}\n' + (
+        f'[ -e "$HOME/asked" ] && {{ {FIX} exit; }}\n{WRONG} echo wrong\n'
+    )
+
+
+Facts = dict[str, tuple[str, int, bytes]]
+
+
+def facts(folder: Path) -> Facts:
+    """Every file below FOLDER but git's: its kind, its run bit and its content or target."""
+    found: Facts = {}
+    for path in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if path.name in (".git", "__pycache__"):
+            continue
+        if path.is_symlink():
+            found[path.name] = ("link", 0, os.fsencode(Path(path.path).readlink()))
+        elif path.is_dir():
+            found |= {f"{path.name}/{name}": fact for name, fact in facts(Path(path.path)).items()}
+        else:
+            found[path.name] = ("file", path.stat().st_mode & stat.S_IXUSR, Path(path.path).read_bytes())
+    return found
+
+
+def without(given: Facts, *paths: str) -> Facts:
+    return {path: fact for path, fact in given.items() if path not in paths}
+
+
+def settings(bench: Bench, tables: str) -> None:
+    bench.write("leanfile.toml", f"{tables}\n{bench.read('leanfile.toml')}")
+
+
+def repository(bench: Bench) -> dict[str, str | bytes]:
+    """All that a user can see of their repository, and git's own check of it."""
+    own, git = (bench.project / bench.git("rev-parse", option).strip() for option in ("--git-dir", "--git-common-dir"))
+    return {
+        "HEAD": (own / "HEAD").read_text(),
+        "index": (own / "index").read_bytes() if (own / "index").exists() else b"",
+        "refs": bench.git("for-each-ref"),
+        "stash": bench.git("stash", "list"),
+        "config": (git / "config").read_text(),
+        "files": "\n".join(sorted(str(path.relative_to(git)) for path in git.rglob("*") if path.is_file())),
+        "fsck": bench.git("fsck", "--strict", "--no-progress"),
+    }
+
+
+@pytest.fixture
+def bare(bench: Bench) -> Bench:
+    """A project with one fault and a quick test, without a repository."""
+    for path, text in (("calc.py", CALC), ("test_calc.py", CALC_TEST), ("leanfile.toml", LEANFILE)):
+        bench.write(path, text)
+    return bench
+
+
+@pytest.fixture
+def calc(bare: Bench) -> Bench:
+    """The same project, committed."""
+    bare.commit()
+    return bare
+
+
+# -------------------------------------------------------------------------------------------- kinds of repositories
+
+
+def test_a_run_leaves_no_trace_but_the_work(calc: Bench, leaner: Leaner) -> None:
+    leaner(after_a_diagnosis("echo x > calc.py; echo new > new.txt"))
+    before, tree = repository(calc), facts(calc.project)
+    assert calc.lean_loop().code == 0
+    assert repository(calc) == before
+    assert without(facts(calc.project), "calc.py") == without(tree, "calc.py")
+    assert calc.git("status", "--porcelain", "--ignored").split() == ["M", "calc.py"]
+
+
+def test_staged_and_unstaged_hunks_stay_what_they_are(calc: Bench, leaner: Leaner) -> None:
+    calc.write("notes.txt", "".join(f"line {number}\n" for number in range(40)))
+    calc.write("gone.txt", "to be removed\n")
+    calc.commit()
+    calc.write("notes.txt", calc.read("notes.txt").replace("line 3\n", "staged\n"))
+    calc.git("add", "notes.txt")
+    calc.write("notes.txt", calc.read("notes.txt").replace("line 33\n", "unstaged\n"))
+    calc.git("rm", "-q", "--cached", "gone.txt")
+    calc.git("add", "-N", calc.write("intended.txt", "later").name)
+    before, diffs = repository(calc), (calc.git("diff", "--cached"), calc.git("diff", "--", "notes.txt"))
+    tree = facts(calc.project)
+    leaner(after_a_diagnosis("echo x > notes.txt; rm gone.txt intended.txt"))
+    assert calc.lean_loop().code == 0
+    assert repository(calc) == before
+    assert (calc.git("diff", "--cached"), calc.git("diff", "--", "notes.txt")) == diffs
+    assert without(facts(calc.project), "calc.py") == without(tree, "calc.py")
+
+
+def test_a_stash_is_untouched(calc: Bench, leaner: Leaner) -> None:
+    calc.write("calc.py", calc.read("calc.py") + "# stashed\n")
+    calc.git("stash")
+    before = repository(calc)
+    leaner(after_a_diagnosis("echo x > calc.py"))
+    assert calc.lean_loop().code == 0
+    assert repository(calc) == before
+
+
+def test_a_detached_head_stays_detached(calc: Bench, leaner: Leaner) -> None:
+    calc.git("checkout", "-q", "--detach")
+    before = repository(calc)
+    leaner(after_a_diagnosis("echo x > calc.py"))
+    assert calc.lean_loop().code == 0
+    assert repository(calc) == before
+
+
+@pytest.mark.parametrize("staged", [True, False], ids=["staged", "untracked"])
+def test_a_repository_without_a_commit(bare: Bench, leaner: Leaner, staged: bool) -> None:
+    bare.git("init", "-q", "-b", "main")
+    if staged:
+        bare.git("add", "-A")
+    before, tree = repository(bare), facts(bare.project)
+    leaner(after_a_diagnosis("echo x > test_calc.py; rm leanfile.toml"))
+    ran = bare.lean_loop()
+    assert ran.code == 0, ran.text
+    assert repository(bare) == before
+    assert without(facts(bare.project), "calc.py") == without(tree, "calc.py")
+
+
+def test_no_repository(bare: Bench, leaner: Leaner) -> None:
+    tree = facts(bare.project)
+    leaner(after_a_diagnosis("echo x > test_calc.py; rm leanfile.toml; echo new > new.txt"))
+    ran = bare.lean_loop()
+    assert ran.code == 0, ran.text
+    assert without(facts(bare.project), "calc.py") == without(tree, "calc.py")
+    assert not (bare.project / ".git").exists()
+
+
+def test_a_linked_work_tree(calc: Bench, leaner: Leaner) -> None:
+    linked = calc.project.parent / "linked tree"
+    calc.git("worktree", "add", "-q", "-b", "linked", str(linked))
+    other = Bench(calc.home, linked, calc.env)
+    before, tree = repository(other), facts(linked)
+    leaner(after_a_diagnosis("echo x > test_calc.py; echo new > new.txt"))
+    ran = other.lean_loop()
+    assert ran.code == 0, ran.text
+    assert repository(other) == before
+    assert without(facts(linked), "calc.py") == without(tree, "calc.py")
+
+
+@pytest.mark.parametrize("inner", ["sub", "sub folder/deep é"])
+def test_a_project_root_below_the_repositorys_top(bench: Bench, leaner: Leaner, inner: str) -> None:
+    for path, text in (("calc.py", CALC), ("test_calc.py", CALC_TEST)):
+        bench.write(f"{inner}/{path}", text)
+    bench.write("leanfile.toml", f'[defaults]\nproject_root = "{inner}"\n{LEANFILE}')
+    bench.write("beside.txt", "of others\n")
+    bench.commit()
+    bench.write("beside.txt", "edited by the user\n")
+    bench.write("loose.txt", "not tracked\n")
+    before, tree = repository(bench), facts(bench.project)
+    leaner(after_a_diagnosis("echo x > test_calc.py; echo new > new.txt; rm calc.py"))
+    ran = bench.lean_loop()
+    assert ran.code == 0, ran.text
+    assert "calc.py" in ran.out and f"{inner}/calc.py" not in ran.out
+    assert repository(bench) == before
+    assert without(facts(bench.project), f"{inner}/calc.py") == without(tree, f"{inner}/calc.py")
+
+
+def test_a_subfolder_whose_neighbour_is_another_projects(bench: Bench, leaner: Leaner) -> None:
+    for folder in ("one", "one-more"):
+        for path, text in (("calc.py", CALC), ("test_calc.py", CALC_TEST), ("leanfile.toml", LEANFILE)):
+            bench.write(f"{folder}/{path}", text)
+    bench.commit()
+    leaner(FIX)
+    assert bench.lean_loop("-c", "one/leanfile.toml").code == 0
+    assert bench.git("status", "--porcelain").split() == ["M", "one/calc.py"]
+
+
+def test_variables_of_git_in_the_callers_environment_do_not_matter(calc: Bench, leaner: Leaner) -> None:
+    leaner(after_a_diagnosis("echo x > calc.py"))
+    other = calc.home / "other.git"
+    ran = calc.lean_loop(GIT_DIR=str(other), GIT_INDEX_FILE=str(calc.home / "other-index"), GIT_WORK_TREE="/")
+    assert ran.code == 0, ran.text
+    assert not other.exists()
+
+
+def test_the_users_git_settings_do_not_matter(calc: Bench, leaner: Leaner) -> None:
+    (calc.home / ".gitconfig").write_text(
+        "[core]\nautocrlf = true\nquotePath = true\nfsmonitor = /no/such/program\nhooksPath = /no/such\n"
+        "[diff]\nexternal = /no/such/program\nnoprefix = true\n[commit]\ngpgSign = true\n[color]\nui = always\n"
+    )
+    tree = facts(calc.project)
+    leaner(after_a_diagnosis("echo x > test_calc.py"))
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert without(facts(calc.project), "calc.py") == without(tree, "calc.py")
+
+
+def test_hooks_of_the_repository_do_not_run(calc: Bench, leaner: Leaner) -> None:
+    for name in ("pre-commit", "post-checkout", "post-index-change", "reference-transaction"):
+        hook = calc.project / ".git/hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f'#!/bin/sh\necho {name} >> "$HOME/hooks"\n')
+        hook.chmod(0o755)
+    leaner(after_a_diagnosis("echo x > test_calc.py"))
+    assert calc.lean_loop().code == 0
+    assert not (calc.home / "hooks").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------- content
+
+
+@pytest.mark.parametrize(
+    ("autocrlf", "attributes"),
+    [
+        ("true", ""),
+        ("true", "* text=auto\n"),
+        ("false", "* text eol=crlf\n"),
+        ("input", "*.txt text eol=lf\n"),
+    ],
+)
+def test_line_endings_are_put_back_as_they_were(calc: Bench, leaner: Leaner, autocrlf: str, attributes: str) -> None:
+    if attributes:
+        calc.write(".gitattributes", attributes)
+    calc.git("config", "core.autocrlf", autocrlf)
+    calc.git("config", "core.safecrlf", "false")
+    for name, text in (("crlf.txt", b"one\r\ntwo\r\n"), ("lf.txt", b"one\ntwo\n"), ("mixed.txt", b"one\r\ntwo\n\r")):
+        calc.write(name, text)
+    calc.commit()
+    calc.write("loose.txt", b"not\r\ntracked\r\n")
+    before, tree = repository(calc), facts(calc.project)
+    leaner(after_a_diagnosis("for f in *.txt; do echo x > $f; done"))
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert repository(calc) == before
+    assert without(facts(calc.project), "calc.py") == without(tree, "calc.py")
+
+
+def test_filters_of_the_repository_are_off(calc: Bench, leaner: Leaner) -> None:
+    calc.write(".gitattributes", "*.dat filter=upper ident\n")
+    calc.write("some.dat", "small $Id$\n")
+    calc.commit()
+    calc.git("config", "filter.upper.clean", f"touch {calc.home}/cleaned; tr a-z A-Z")
+    calc.git("config", "filter.upper.smudge", "tr A-Z a-z")
+    tree = facts(calc.project)
+    leaner(after_a_diagnosis("echo x > some.dat"))
+    (calc.home / "cleaned").unlink(missing_ok=True)
+    assert calc.lean_loop().code == 0
+    assert without(facts(calc.project), "calc.py") == without(tree, "calc.py")
+
+
+NAMES = [
+    "with space.txt", "new\nline.txt", "tab\t.txt", "quote's \".txt", "back\\slash", "größe-漢字-\U0001f600.txt", "-n",
+    "*.txt", "[a].txt", ":(top)x", "!x", "#x", "$HOME", " leading", "trailing ", "..x", "a/b c/d\ne/f", "e\u0301.txt",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tracked", [True, False], ids=["tracked", "untracked"])
+def test_files_of_any_name_are_put_back(calc: Bench, leaner: Leaner, tracked: bool) -> None:
+    for name in NAMES:
+        calc.write(name, f"content of {name}\n")
+    if tracked:
+        calc.commit()
+    tree = facts(calc.project)
+    leaner(after_a_diagnosis('for f in *; do [ -f "$f" ] && echo x > "./$f"; done; rm -rf ./a; rm -f -- "./-n"'))
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert without(facts(calc.project), "calc.py") == without(tree, "calc.py")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.uname().sysname == "Darwin", reason="names are Unicode there")
+def test_a_name_that_is_not_utf_8_is_put_back(calc: Bench, leaner: Leaner) -> None:
+    name = os.fsdecode(b"caf\xe9 \xff.txt")
+    (calc.project / name).write_text("mine")
+    leaner(after_a_diagnosis("for f in caf*; do echo x > \"$f\"; done; touch new$(printf '\\377')"))
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert (calc.project / name).read_text() == "mine"
+    assert list(calc.project.glob("new*")) == []
+
+
+def test_a_name_that_is_not_utf_8_may_be_written_by_an_edit(calc: Bench, leaner: Leaner) -> None:
+    leaner("touch new$(printf '\\377'); " + FIX)
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert "Traceback" not in ran.text
+
+
+def test_symbolic_links_are_put_back_as_links(calc: Bench, leaner: Leaner) -> None:
+    outside = calc.home / "outside.txt"
+    outside.write_text("outside")
+    (calc.home / "folder").mkdir()
+    (calc.home / "folder/inner.txt").write_text("inner")
+    links = {
+        "inside": "test_calc.py",
+        "nowhere": "no/such",
+        "outside": str(outside),
+        "folder": str(calc.home / "folder"),
+    }
+    for name, target in links.items():
+        (calc.project / name).symlink_to(target)
+    tree = facts(calc.project)
+    leaner(
+        after_a_diagnosis(
+            "rm inside nowhere outside folder; echo > inside; ln -s x outside; mkdir folder; echo > folder/x"
+        )
+    )
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert without(facts(calc.project), "calc.py") == without(tree, "calc.py")
+    assert outside.read_text() == "outside"
+    assert (calc.home / "folder/inner.txt").read_text() == "inner"
+
+
+def test_what_lies_behind_a_link_is_not_removed_with_it(calc: Bench, leaner: Leaner) -> None:
+    (calc.home / "folder").mkdir()
+    (calc.home / "folder/inner.txt").write_text("inner")
+    leaner(after_a_diagnosis(f'mkdir made; echo x > made/x; ln -s "{calc.home}/folder" made/link'))
+    assert calc.lean_loop().code == 0
+    assert not (calc.project / "made").exists()
+    assert (calc.home / "folder/inner.txt").read_text() == "inner"
+
+
+def test_the_run_bit_is_put_back(calc: Bench, leaner: Leaner) -> None:
+    calc.write("run.sh", "#!/bin/sh\n", 0o755)
+    calc.write("plain.txt", "text\n")
+    tree = facts(calc.project)
+    leaner(after_a_diagnosis("chmod -x run.sh; chmod +x plain.txt"))
+    assert calc.lean_loop().code == 0
+    assert without(facts(calc.project), "calc.py") == without(tree, "calc.py")
+
+
+DEEDS = {
+    "changed": "echo x > notes.txt",
+    "emptied": ": > notes.txt",
+    "removed": "rm notes.txt",
+    "created": "echo x > new.txt; mkdir -p some/where; echo x > some/where/deep.txt",
+    "renamed": "mv notes.txt other.txt",
+    "swapped": "mv notes.txt x; mv bytes.bin notes.txt; mv x bytes.bin",
+    "folder removed": "rm -r folder",
+    "folder renamed": "mv folder elsewhere",
+    "a folder for a file": "rm notes.txt; mkdir notes.txt; echo x > notes.txt/x",
+    "a file for a folder": "rm -r folder; echo x > folder",
+    "a link for a file": "rm notes.txt; ln -s calc.py notes.txt",
+    "all of it": "rm -rf ./*",
+    "same size and time": "touch -r notes.txt stamp; echo other > notes.txt; touch -r stamp notes.txt; rm stamp",
+}
+
+
+HEAVY_KINDS = [pytest.param(deed, "untracked", marks=pytest.mark.heavy) for deed in DEEDS]
+
+
+@pytest.mark.parametrize(
+    ("deed", "kind"), [*((deed, "tracked") for deed in DEEDS), ("all of it", "no repository"), *HEAVY_KINDS]
+)
+def test_what_an_ask_call_does_is_put_back(bare: Bench, leaner: Leaner, deed: str, kind: str) -> None:
+    if kind == "untracked":
+        bare.commit()
+    bare.write("notes.txt", "notes\n")
+    bare.write("bytes.bin", bytes(range(256)) * 10)
+    bare.write("folder/one.txt", "one\n")
+    bare.write("folder/inner/two.txt", "two\n")
+    if kind == "tracked":
+        bare.commit()
+    tree = facts(bare.project)
+    leaner(after_a_diagnosis(DEEDS[deed]))
+    ran = bare.lean_loop()
+    assert ran.code == 0, ran.text
+    assert without(facts(bare.project), "calc.py") == without(tree, "calc.py")
+
+
+def test_a_small_ignored_file_is_put_back(calc: Bench, leaner: Leaner) -> None:
+    calc.write(".gitignore", ".env\n*.local\n")
+    calc.write(".env", "PORT=1\n")
+    calc.write("deep/settings.local", "mine\n")
+    calc.commit()
+    leaner(after_a_diagnosis("rm .env; echo x > deep/settings.local"))
+    assert calc.lean_loop().code == 0
+    assert calc.read(".env") == "PORT=1\n"
+    assert calc.read("deep/settings.local") == "mine\n"
+
+
+def test_dependency_folders_are_not_walked(calc: Bench, leaner: Leaner) -> None:
+    calc.write("node_modules/big/index.js", "x\n")
+    calc.write(".venv/lib/x.py", "x\n")
+    leaner(FIX)
+    assert calc.lean_loop().code == 0
+    store = next(calc.home.glob("state/lean-loop/*/snapshots.git"))
+    index = {**calc.env, "GIT_DIR": str(store), "GIT_INDEX_FILE": str(store.parent / "index")}
+    listed = Bench(calc.home, calc.project, index).git("ls-files")
+    assert "calc.py" in listed
+    assert "node_modules" not in listed and ".venv" not in listed
+
+
+# ------------------------------------------------------------------------------------------- the user's own edits
+
+RED = "max_iters_per_task = 1\nsummarize_errors = false\n"
+
+
+def line_is(bench: Bench, line: str, defaults: str = RED) -> None:
+    """Make LINE, for the shell, a test command that is followed by the project's own."""
+    command = json.dumps(f"{line}; grep -q 'left + right' calc.py")
+    bench.write(
+        "leanfile.toml",
+        f"[defaults]\n{defaults}[runner]\ncommand = {command}\nshell = true\n"
+        '[guard]\non_fail = "restore"\n[[tasks]]\nname = "add"\nprompt = "mend"\nfiles = ["calc.py"]\n',
+    )
+
+
+def test_an_edit_of_the_users_during_the_tests_survives_a_restore(calc: Bench, leaner: Leaner) -> None:
+    leaner(WRONG + "echo new > by-leaner.txt; echo done")
+    line_is(calc, "echo mine > notes.txt; echo '# mine' >> test_calc.py")
+    before = calc.read("calc.py")
+    ran = calc.lean_loop()
+    assert ran.code == 1
+    assert calc.read("notes.txt") == "mine\n"
+    assert calc.read("test_calc.py").endswith("# mine\n")
+    assert calc.read("calc.py") == before
+    assert not (calc.project / "by-leaner.txt").exists()
+
+
+def test_an_edit_of_the_users_in_a_file_that_the_leaner_changed_is_left_and_named(calc: Bench, leaner: Leaner) -> None:
+    leaner(WRONG + "echo new > by-leaner.txt; echo done")
+    line_is(calc, "grep -q '[*]' calc.py && echo '# mine' >> calc.py", RED.replace("1", "0", 1))
+    ran = calc.lean_loop()
+    assert ran.code == 1
+    assert calc.read("calc.py").endswith("# mine\n")
+    assert "calc.py" in next(line for line in ran.err.splitlines() if "put back" in line)
+    assert not (calc.project / "by-leaner.txt").exists()
+
+
+def test_an_edit_of_the_users_before_a_diagnosis_is_not_taken_for_the_leaners(calc: Bench, leaner: Leaner) -> None:
+    leaner(after_a_diagnosis("echo x > notes.txt"))
+    line_is(calc, "grep -q '[*]' calc.py && echo mine > notes.txt", "")
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert calc.read("notes.txt") == "mine\n"
+
+
+def test_a_file_that_the_user_removed_during_the_tests_stays_away(calc: Bench, leaner: Leaner) -> None:
+    calc.write("old.txt", "old\n")
+    calc.commit()
+    leaner(WRONG + "echo done")
+    line_is(calc, "rm -f old.txt")
+    assert calc.lean_loop().code == 1
+    assert not (calc.project / "old.txt").exists()
+
+
+def test_what_the_user_commits_during_a_run_stays(calc: Bench, leaner: Leaner) -> None:
+    leaner(after_a_diagnosis("echo x > calc.py"))
+    line_is(calc, "git commit -q --allow-empty -m mine 2>/dev/null", "")
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert calc.git("log", "-1", "--format=%s") == "mine\n"
+
+
+# ------------------------------------------------------------------------------------------------------ where it lies
+
+
+def test_snapshots_lie_in_a_private_folder_outside_the_project(calc: Bench, leaner: Leaner) -> None:
+    leaner(FIX)
+    calc.lean_loop()
+    (folder,) = (calc.home / "state/lean-loop").iterdir()
+    assert folder.stat().st_mode & 0o077 == 0
+    assert (folder / "snapshots.git").is_dir()
+    assert calc.project not in folder.parents
+
+
+def test_a_second_run_uses_the_same_snapshots(calc: Bench, leaner: Leaner) -> None:
+    leaner(FIX)
+    calc.lean_loop()
+    calc.git("checkout", "calc.py")
+    assert calc.lean_loop().code == 0
+    assert len(list(calc.home.glob("state/lean-loop/*/snapshots.git"))) == 1
+
+
+def test_the_private_repository_passes_gits_own_check(calc: Bench, leaner: Leaner) -> None:
+    leaner(after_a_diagnosis("echo x > calc.py; echo new > new.txt"))
+    calc.lean_loop()
+    (store,) = calc.home.glob("state/lean-loop/*/snapshots.git")
+    assert calc.git("--git-dir", str(store), "fsck", "--no-progress", "--no-dangling") == ""
+
+
+@pytest.mark.parametrize("damage", ["index", "snapshots.git/HEAD", "snapshots.git/info/attributes", "snapshots.git"])
+def test_a_damaged_state_folder_is_made_anew_or_named(calc: Bench, leaner: Leaner, damage: str) -> None:
+    leaner(FIX)
+    calc.lean_loop()
+    calc.git("checkout", "calc.py")
+    (folder,) = (calc.home / "state/lean-loop").iterdir()
+    target = folder / damage
+    if target.is_dir():
+        target.rename(folder / "away")
+    else:
+        target.write_bytes(b"\0damaged")
+    ran = calc.lean_loop()
+    assert "Traceback" not in ran.err
+    assert ran.code == 0 or str(folder) in ran.err
+
+
+def test_a_state_folder_inside_the_project_is_no_part_of_it(calc: Bench, leaner: Leaner) -> None:
+    leaner(after_a_diagnosis("echo x > test_calc.py"))
+    state = calc.project / ".state"
+    ran = calc.lean_loop(XDG_STATE_HOME=str(state))
+    assert ran.code == 0, ran.text
+    assert ".state" not in ran.out.partition("Record:")[0]
