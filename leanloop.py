@@ -2231,8 +2231,13 @@ def verdict_of(
     failure = Failure((), "", "") if green else read_failure(output, config.root, config.defaults.error_tail_lines)
     if not green and not failure.tests and failing:
         failure = replace(failure, tests=tuple(sorted(failing)))
-    if not green and (why or done.code < 0):
-        told = why or f"the test command died of {signal.Signals(-done.code).name}"
+    if not green and (why or done.code < 0 or not failure.excerpt):
+        died = (
+            f"died of {signal.Signals(-done.code).name}"
+            if done.code < 0
+            else f"said nothing and ended with {done.code}"
+        )
+        told = why or f"the test command {died}"
         failure = replace(failure, summary=told, excerpt=f"{told}\n{failure.excerpt}")
     return Verdict(green, failure, passed, done.seconds, why)
 
@@ -2615,10 +2620,14 @@ def demo(name: str, options: argparse.Namespace, shows: Shows) -> int:
 
 def list_leaners(options: argparse.Namespace, shows: Shows) -> None:
     """List the leaners: * marks the active one, and each says whether its program is there."""
-    active = find_program(active_leaner(options))
-    for name, program in sorted({**leaner_programs(), active.name: active}.items()):
-        found = shutil.which(program.needs) or f"{program.needs} is not on PATH" if program.needs else str(program.path)
-        shows.say(f"{'*' if name == active.name else ' '} {name:<12}{found}", shows.out)
+    active, programs = active_leaner(options), leaner_programs()
+    try:
+        programs[active.name] = find_program(active)
+    except LeanError as error:
+        shows.say(f"lean-loop: {error}", shows.err)
+    for name, program in sorted(programs.items()):
+        ready = shutil.which(program.needs) or f"{program.needs} is not on PATH" if program.needs else "built in"
+        shows.say(f"{'*' if name == active.name else ' '} {name:<12}{ready}", shows.out)
 
 
 def active_leaner(options: argparse.Namespace) -> Leaner:
@@ -2665,9 +2674,10 @@ def writable_config(active: Path) -> Path:
 
 def with_binary(raw: bytes, name: str, path: Path) -> bytes:
     """Set `binary` in the [lean] table of the file RAW, adding key or table where it is missing; keep all else."""
-    text, line = raw.decode("utf-8"), f'binary = "{name}"'
+    mark = raw[:3] if raw.startswith(b"\xef\xbb\xbf") else b""
+    text, line = raw.removeprefix(mark).decode("utf-8"), f'binary = "{name}"'
     end = "\r\n" if "\r\n" in text else "\n"
-    wanted = merge(tomllib.loads(raw.decode("utf-8-sig")), {"lean": {"binary": name}})
+    wanted = merge(tomllib.loads(text), {"lean": {"binary": name}})
     header = re.search(r"^[ \t]*\[[ \t]*lean[ \t]*\][^\n]*(?:\n|\Z)", text, re.MULTILINE)
     if not header:
         changed = f"{text.rstrip()}{end * 2 if text.strip() else ''}[lean]{end}{line}{end}"
@@ -2679,8 +2689,8 @@ def with_binary(raw: bytes, name: str, path: Path) -> bytes:
         before = text[:begin] if text[:begin].endswith("\n") else f"{text[:begin]}{end}"
         changed = f"{before}{head}{line}{'' if found else end}{text[after:]}"
     with contextlib.suppress(tomllib.TOMLDecodeError):
-        if tomllib.loads(changed.removeprefix("\ufeff")) == wanted:
-            return changed.encode()
+        if tomllib.loads(changed) == wanted:
+            return mark + changed.encode()
     raise LeanError(f"{path}: [lean] binary stands there in an unusual way. Write {line} there yourself.")
 
 

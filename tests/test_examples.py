@@ -237,7 +237,10 @@ def test_the_loop_turns_the_example_green(example: Example, folder: Path, tmp_pa
         return f"{path}\n```\n{solved((folder / path).read_text(encoding='utf-8'), edits)}```\n"
 
     static = tmp_path / "config.toml"
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/claude").write_text("#!/bin/sh\nexit 1\n")  # only has to be there: nothing is escalated
+    (tmp_path / "bin/claude").chmod(0o755)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], str(tmp_path / "bin")])
     argv = [sys.executable, str(ROOT / "leanloop.py"), "-g", str(static), "-c", "leanfile.toml"]
     with ChatServer(answer) as server:
         static.write_text(f'[lean]\nbase_url = "{server.base_url}"\nmodel = "{server.model}"\n', encoding="utf-8")
