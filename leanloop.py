@@ -44,6 +44,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from functools import cache
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import IO, Any, TypeVar, cast
@@ -1159,7 +1160,8 @@ class Reader:
 
     `known` tells that the output is its; `failing` names a failing test (group 1); `block` begins the report of one
     failure and `end` stands behind the last; `passed` counts passed tests (group 1, summed), `subtract` what it counts
-    too much; `final` is the line with the error (the last one counts).
+    too much; `final` are patterns
+    of the line with the error: the first that matches, at its last match.
     """
 
     name: str
@@ -1168,7 +1170,7 @@ class Reader:
     block: re.Pattern[str]
     end: re.Pattern[str]
     passed: re.Pattern[str]
-    final: re.Pattern[str]
+    final: tuple[re.Pattern[str], ...]
     subtract: re.Pattern[str] = re.compile(r"(?!)")
 
 
@@ -1177,9 +1179,8 @@ def lines(pattern: str) -> re.Pattern[str]:
 
 
 NEVER = lines(r"(?!)")
-PYTHON_ERROR = (
-    r"^(?:E   +)?([A-Za-z_][\w.]*(?:Error|Exception|Warning|Exit|Interrupt|Failed|Fault)\b.*|E   +assert .*)$"
-)
+ERROR_WORDS = r"[A-Za-z_][\w.]*(?:Error|Exception|Warning|Exit|Interrupt|Failed|Fault|Group)\b"
+RAISED = lines(r"^[ |+]*Traceback \(most recent call last\):\n(?:(?: |\||\+).*\n|\n)*([^\s|+].*)$")
 READERS = (
     Reader(
         "pytest",
@@ -1190,7 +1191,13 @@ READERS = (
         block=lines(r"^_{3,} .+ _{3,}$"),
         end=lines(r"^=+ (?:short test summary info|warnings summary|\d+ (?:failed|passed|error).*) ?=+$"),
         passed=lines(r"\b(\d+) passed"),
-        final=lines(r"^E   +(.+)$|" + PYTHON_ERROR),
+        final=(
+            lines(rf"^(?!E ).*\n(?:E   .*\n){{0,200}}?E    *({ERROR_WORDS}.*|assert .*)$"),
+            lines(r"^(?!E ).*\n(?:E     .*\n)*E {3,4}(\S.*)$|^(?!E ).*\nE    *(.+)$"),
+            RAISED,
+            lines(rf"^\S+:\d+: ((?:{ERROR_WORDS}|assert ).*)$"),
+            lines(r"^(?:FAILED|ERROR) \S.*? - (.+)$"),
+        ),
     ),
     Reader(
         "unittest",
@@ -1199,17 +1206,17 @@ READERS = (
         block=lines(r"^(?:FAIL|ERROR): .+$"),
         end=lines(r"^-+\nRan \d+ tests? in "),
         passed=lines(r"^Ran (\d+) tests? in "),
-        final=lines(PYTHON_ERROR),
+        final=(RAISED,),
         subtract=lines(r"(?:failures|errors|skipped|expected failures|unexpected successes)=(\d+)"),
     ),
     Reader(
         "go test",
-        known=lines(r"^\s*--- (?:FAIL|PASS|SKIP): |^(?:ok  |FAIL|\?   )\t"),
-        failing=lines(r"^\s*--- FAIL: (\S+) \(.*\)$(?!\n\s+--- FAIL: \1/)"),
-        block=lines(r"^\s*--- FAIL: (\S+) \(.*\)$(?!\n\s+--- FAIL: \1/)|^panic: |^# \S+$"),
+        known=lines(r"^[ \t]*--- (?:FAIL|PASS|SKIP): |^(?:ok  |FAIL|\?   )\t"),
+        failing=lines(r"^[ \t]*--- FAIL: (\S+) \(.*\)$(?!\n[ \t]+--- FAIL: \1/)"),
+        block=lines(r"^[ \t]*--- FAIL: (\S+) \(.*\)$(?!\n[ \t]+--- FAIL: \1/)|^panic: |^# \S+$"),
         end=lines(r"^FAIL$|^exit status \d+$"),
         passed=lines(r"^ok  \t(?!.*\[no tests to run\]).*()$"),
-        final=lines(r"^\s+(\S+\.go:\d+: .+)$|^(panic: .+)$|^(\S+\.go:\d+:\d+: .+)$"),
+        final=(lines(r"^[ \t]+(\S+\.go:\d+: .+)$|^(panic: .+)$|^(\S+\.go:\d+:\d+: .+)$"),),
     ),
     Reader(
         "cargo test",
@@ -1218,7 +1225,7 @@ READERS = (
         block=lines(r"^---- \S+ stdout ----$|^error(?:\[E\d+\])?: (?!test failed|could not compile|aborting).+$"),
         end=lines(r"^failures:$(?!\n\n----)|^test result: |^error: (?:test failed|could not compile|aborting)"),
         passed=lines(r"^test result: .*?(\d+) passed"),
-        final=lines(r"^thread '.+' .*panicked at .+:\n(.+)$|^(error(?:\[E\d+\])?: .+)$"),
+        final=(lines(r"^thread '.+' .*panicked at .+:\n(.+)$|^(error(?:\[E\d+\])?: .+)$"),),
     ),
     Reader(
         "jest",
@@ -1227,7 +1234,7 @@ READERS = (
         block=lines(r"^ *● .+$|^ FAIL +.+ > .+$"),
         end=lines(r"^Test Suites: |^Tests: |^ *Test Files +\d+"),
         passed=lines(r"^ *Tests:? .*?(\d+) passed"),
-        final=lines(r"^ +(Expected.*(?:\n +Received.*)?)$|^ +(expect\(.+)$|^ *((?:[A-Z]\w*)?Error: .+)$"),
+        final=(lines(r"^ +(Expected.*(?:\n +Received.*)?)$|^ +(expect\(.+)$|^ *((?:[A-Z]\w*)?Error: .+)$"),),
     ),
     Reader(
         "node --test",
@@ -1238,24 +1245,36 @@ READERS = (
         block=lines(r"^ *not ok \d+ - .+$|^test at \S+$"),
         end=lines(r"^ *# (?:Subtest: |tests \d+$)|^ *1\.\.\d+$"),
         passed=lines(r"^(?:# |ℹ )pass (\d+)$"),
-        final=lines(r"^ +error: (?:\|-\n +)?(.+)$|^ *((?:[A-Z]\w*)?Error(?: \[\w+\])?: .+)$"),
+        final=(
+            lines(r"^ +error: (?!'test failed')(?:\|-\n +)?(.+)$|^(?:# )? *((?:[A-Z]\w*)?Error(?: \[\w+\])?: .+)$"),
+        ),
     ),
 )
 PLAIN = Reader(
-    "plain", NEVER, NEVER, lines(r"^Traceback \(most recent call last\):$"), NEVER, NEVER, lines(PYTHON_ERROR)
+    "plain",
+    NEVER,
+    NEVER,
+    lines(r"^[ +]*(?:Exception Group )?Traceback \(most recent call last\):\n(?s:.*)"),
+    NEVER,
+    NEVER,
+    (RAISED,),
 )
 
-NATIVE_FRAME = lines(r'^[ |+]*File "(?P<path>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
+NATIVE_FRAME = lines(r'^E?[ |+]*File "(?P<path>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
 PLACE = re.compile(
     r"(?<![\w./\\@+-])(?:file://)?(?P<path>(?:[A-Za-z]:[\\/])?[\w./\\@+-]*[\w+-]\.[A-Za-z]\w{0,4})"
     r"[:(](?P<line>\d+)(?:[:,]\d+)?\)?(?:: in (?P<function>\w+))?"
 )
+OTHERS = r"(?:<[^\n]*>|[^\"\n:]*(?:site-packages|dist-packages|lib/python3)[^\"\n:]*)"
 NOISE = lines(
-    r"^(?:[-_=]{20,}|Ran \d+ tests? in .*|platform .*|rootdir: .*|plugins: .*|cachedir: .*|collected .*|configfile: .*"
+    r"^(?:={3,} .* ={3,}|[-_=]{20,}$|(?:_ )+_?|Ran \d+ tests? in .*|platform .*|rootdir: .*|plugins: .*|cachedir: .*"
+    r"|collected .*|configfile: .*"
     r"| *(?:duration_ms|failureType|code): .*| *type: 'test'|.*(?:\bnode:|node_modules).*:\d+\)?|.*\(<anonymous>\)"
     r"| *\d+: \S.*\n +at /rustc/.*|stack backtrace:|note: .*RUST_BACKTRACE.*"
     r"|.*\b(?:Deprecation|Resource)Warning\b.*)\n?"
+    rf'|^[ |+]*File "{OTHERS}", line .*\n(?:[ |+]{{4,}}.*\n)*|^{OTHERS}:\d+: in .*\n(?: {{4,}}.*\n)*'
 )
+RULED = lines(r"^[-_]{3,} (.+?) [-_]{3,}$")
 LONG = lines(r"^.{2000,}$")
 FOREIGN = re.compile(
     r"(?:^|[/\\])(?:site-packages|dist-packages|node_modules|\.venv|venv|lib/python3[.\d]*|rustc|\.cargo)[/\\]|^<"
@@ -1291,10 +1310,17 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     output = LONG.sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", output.replace(f"{root}{os.sep}", ""))
     reader = reader_of(output)
     block = first_block(output, reader)
-    finals = named(reader.final, block) or named(reader.final, output)
+    final = final_error(block, reader)
+    if not final:
+        block, final = output, final_error(output, reader)
     frames = tuple(dict.fromkeys(places(block, root))) or tuple(dict.fromkeys(places(output, root)))
-    excerpt = shorten(NOISE.sub("", block).strip("\n"), tail)
-    return Failure(tuple(named(reader.failing, output)), finals[-1] if finals else "", excerpt, frames)
+    excerpt = shorten(NOISE.sub("", RULED.sub(r"\1", block)).strip("\n"), tail)
+    return Failure(tuple(named(reader.failing, output)), final, excerpt, frames)
+
+
+def final_error(text: str, reader: Reader) -> str:
+    """Find the line with the error that ended the failure told in TEXT."""
+    return next((found[-1] for pattern in reader.final if (found := named(pattern, text))), "")
 
 
 def first_block(output: str, reader: Reader) -> str:
@@ -1308,10 +1334,10 @@ def first_block(output: str, reader: Reader) -> str:
 
 def places(text: str, root: Path) -> Iterator[Frame]:
     """Find the places in TEXT that lie in the project, in their order."""
+    known = cache(lambda path: in_project(path, root))
     for line in text.splitlines():
         match = NATIVE_FRAME.search(line) or PLACE.search(line)
-        path = match and in_project(match["path"], root)
-        if match and path:
+        if match and (path := known(match["path"])):
             yield Frame(path, int(match["line"]), (match["function"] or "").strip())
 
 
@@ -1464,7 +1490,7 @@ def module_files(stem: Path) -> list[Path]:
     """List the files of the module at STEM (a path without ending); a package brings its modules along."""
     if stem.with_name(f"{stem.name}.py").is_file():
         return [stem.with_name(f"{stem.name}.py")]
-    return sorted(stem.glob("*.py"))[:100] if (stem / "__init__.py").is_file() else []
+    return sorted(islice(stem.rglob("*.py"), 200)) if (stem / "__init__.py").is_file() else []
 
 
 @dataclass(frozen=True)
@@ -1500,8 +1526,8 @@ class Project:
             frame for frame in sources if any(under(frame.path, prefix) for prefix in self.defaults.source_prefix)
         ]
         found = [self.around(frame) for frame in reversed(preferred or sources)]
-        if tests:
-            body = self.around(tests[0])
+        for frame in reversed(tests):
+            body = self.around(frame)
             found += [body, *self.callees(body, files)]
         return list(dict.fromkeys(found))
 
@@ -1673,6 +1699,7 @@ class Program:
     overhead: int = 0
     proven: str = ""
     own_files: bool = False
+    own_idle: bool = False
 
     @property
     def name(self) -> str:
@@ -1712,11 +1739,12 @@ def leaner_programs() -> dict[str, Program]:
 
 
 def read_program(path: Path) -> Program:
-    """Read the line `# lean: program=NAME overhead=BYTES proven=VERSION files=own` of a leaner."""
+    """Read the line `# lean: program=NAME overhead=BYTES proven=VERSION files=own idle=own` of a leaner."""
     told = re.search(r"^# lean: (.*)$", read_text(path)[:4000], re.MULTILINE)
     said = dict(item.split("=", 1) for item in (told[1].split() if told else ()) if "=" in item)
     overhead = int(said.get("overhead", "0")) if said.get("overhead", "0").isdigit() else 0
-    return Program(path, said.get("program", ""), overhead, said.get("proven", ""), said.get("files") == "own")
+    own = (said.get("files") == "own", said.get("idle") == "own")
+    return Program(path, said.get("program", ""), overhead, said.get("proven", ""), *own)
 
 
 def find_program(leaner: Leaner) -> Program:
@@ -1925,7 +1953,8 @@ class Session:
         env = self.variables(task, leaner, mode, told, used)
         self.reporter.emit("asking", leaner=program.name, mode=mode, tokens=tokens(prompt), prompt=told.name)
         before = self.snapshots.take()
-        done = self.start([*program.argv(), "-p", short], env, leaner, before)
+        idle = None if program.own_idle else leaner.idle
+        done = self.start([*program.argv(), "-p", short], env, (leaner.timeout, idle), before)
         answer, errors = (self.reporter.mask(text).strip() for text in (done.output, drop_progress(done.errors)))
         self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
         usage, after = read_usage(used, program, prompt, answer), self.snapshots.take()
@@ -1947,11 +1976,12 @@ class Session:
             "LEAN_PROGRESS": "1",
         }
 
-    def start(self, argv: Sequence[str], env: Mapping[str, str], leaner: Leaner, before: str) -> Completed:
+    def start(
+        self, argv: Sequence[str], env: Mapping[str, str], limits: tuple[float, float | None], before: str
+    ) -> Completed:
         """Run a leaner; when that is interrupted, put the tree back to BEFORE, unless a second signal skips it."""
-        root, idle = self.config.root, leaner.idle + 5  # a leaner that keeps the limit itself goes first
         try:
-            return run(argv, root, env=env, timeout=leaner.timeout, idle=idle, apart=True)
+            return run(argv, self.config.root, env=env, timeout=limits[0], idle=limits[1], apart=True)
         except OSError as error:
             raise startable(argv[-3], "[lean] binary", error) from None
         except Interrupted:

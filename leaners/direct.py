@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# lean: idle=own
 """Ask an OpenAI-compatible server for a change, and make it: the leanest hands a model can have.
 
     prompt -> one streamed request -> answer -> edits -> new texts -> files, all or none
@@ -7,7 +8,7 @@ An answer holds edits as plain text, because that is what models of any size wri
 the whole file or with the definitions that change, SEARCH/REPLACE blocks, or a unified diff. What is clear is taken as
 it is meant; what is not clear is refused with its reason, after one small request to send it again.
 
-Settings come as LEAN_* variables (see README.md beside this file) or as options. Exit codes: 0 done, 1 no usable edit,
+Settings come as LEAN_* variables (README.md beside this file) or as options. Exit codes: 0 done, 1 no usable edit,
 2 wrongly set up, 75 trouble of the server. Nothing is kept: every call is a fresh conversation.
 """
 
@@ -17,7 +18,8 @@ import argparse
 import ast
 import difflib
 import email.utils
-import fnmatch
+import errno
+import functools
 import http.client
 import json
 import os
@@ -26,14 +28,15 @@ import signal
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 SYSTEM = """\
-Answer with edits only, no explanations. An edit is the file's path alone on a line, then a fenced block with the whole \
+Answer with edits only, no explanations. An edit is the file's path alone on a line, then a fenced block with the whole
 file, or with only the functions, methods or classes that change, each complete. For other lines the block holds:
 <<<<<<< SEARCH
 lines exactly as they are
@@ -41,18 +44,18 @@ lines exactly as they are
 lines as they shall be
 >>>>>>> REPLACE
 To delete a file: DELETE path. If you must see more first, answer only: READ path 10-80"""
-TAILS = {
+FORMS = {
+    "auto": "",
     "parts": "Do not repeat whole files: send only the definitions that change, or SEARCH/REPLACE blocks.",
     "search": "Use SEARCH/REPLACE blocks.",
     "whole": "Send each changed file whole.",
-    "free": "",
 }
-SHORT_LINES, SHORT_BYTES = 150, 6000  # a file up to this size may be sent back whole
+SHORT_LINES, SHORT_CHARS = 150, 6000  # a file up to this size may be sent back whole
 FEW_TOKENS = 1500  # a prompt below this fits everywhere: the server's context size is not asked for
-ROOM_TO_ANSWER = 1024
-DEFAULT_CONTEXT = 8192
-LOCAL = ("localhost", "127.", "[::1]", "::1", "0.0.0.0")
-WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds between tries at a busy server that names no time itself
+ROOM_TO_ANSWER, DEFAULT_CONTEXT = 1024, 8192
+LONG_LINE = 300  # no path, header or comment that means something is longer; patterns stay fast on minified text
+MASK = "[masked by lean-loop]"  # what the loop puts in the place of a secret in prompts
+BUSY_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds between tries at a busy server that names no time itself
 
 
 # --- errors: what is said, and the exit code of the contract ----------------------------------------------------------
@@ -81,11 +84,11 @@ class ServerTrouble(Stop):
 
 
 class Misfit(Exception):
-    """One edit that cannot be placed: why, in which file, and the lines that it may have meant."""
+    """One edit that cannot be placed: why, and the lines that it may have meant."""
 
-    def __init__(self, reason: str, path: str = "", near: str = "") -> None:
+    def __init__(self, reason: str, near: str = "") -> None:
         super().__init__(reason)
-        self.reason, self.path, self.near = reason, path, near
+        self.reason, self.near = reason, near
 
 
 # --- data -------------------------------------------------------------------------------------------------------------
@@ -99,12 +102,11 @@ class Code:
     text: str
     sure: bool = True
     closed: bool = True
-    language: str = ""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Lines to find and what shall stand there; more than one reading where the divider is not clear."""
+    """Lines to find and what shall stand there; several readings where the divider is not clear; 0: line not known."""
 
     path: str
     readings: tuple[tuple[str, str], ...]
@@ -118,6 +120,8 @@ class Delete:
 
 @dataclass(frozen=True)
 class Read:
+    """A wish to see lines of a file first; 0: from its beginning, to its end."""
+
     path: str
     first: int = 0
     last: int = 0
@@ -127,10 +131,14 @@ Edit = Code | Change | Delete
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the caller sets; times in seconds, 0 for a context that is not known."""
+class Call:
+    """What is asked, of which server, about which files; times in seconds, a context of 0 tokens is not known."""
 
+    prompt: str
     base_url: str
+    files: tuple[str, ...] = ()
+    protect: tuple[str, ...] = ()
+    ask: bool = False
     api_key: str = ""
     model: str = ""
     timeout: float = 600.0
@@ -138,31 +146,10 @@ class Settings:
     context: int = 0
     edit_format: str = "auto"
     retries: int = 1
-    body: dict[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] = field(default_factory=dict)
     progress: bool = False
-
-
-@dataclass(frozen=True)
-class Job:
-    """One call: what is asked, about which files, and where traces of it go."""
-
-    prompt: str
-    files: tuple[str, ...] = ()
-    protect: tuple[str, ...] = ()
-    ask: bool = False
     usage_file: str = ""
     record: str = ""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A server's whole answer: its text, why it ended, and the tokens it took (-1: not said)."""
-
-    text: str
-    finish: str
-    sent: int = -1
-    got: int = -1
-    cached: int = -1
 
 
 # --- reading an answer: text -> edits, pure ---------------------------------------------------------------------------
@@ -170,19 +157,21 @@ class Reply:
 FENCE = re.compile(r"^(?P<indent>[ \t]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<ticks>`{3,}|~{3,})(?P<info>[^`]*)$")
 HEAD = re.compile(r"^\s*<{5,9}(?: ?(?:SEARCH|ORIGINAL|HEAD|OLD|FIND)\b[ :>]*(?P<path>.*?))?\s*$")
 DIVIDER = re.compile(r"^\s*={5,9}\s*$")
-TAIL = re.compile(r"^\s*>{5,9}(?: ?(?:REPLACE|UPDATED|NEW|END)\b.*)?\s*$")
-ROO_HINT = re.compile(r"^(?::(?:start|end)_line[:=>]?\s*\d+|-{7})\s*$")
-DIFF_START = re.compile(
-    r"^(?:diff --git |--- (?:[ab]/|/dev/null|\S+$)|\*\*\* (?:Begin Patch|(?:Update|Add|Delete) File:))"
-)
+TAIL = re.compile(r"^\s*>{5,9}(?: .*)?$")
+TOOL_HINT = re.compile(r"^(?::(?:start|end)_line[:=>]?\s*\d+|-{7})\s*$")
+DIFF = re.compile(r"^(?:diff --git |--- (?:[ab]/|/dev/null|\S+$)|\*\*\* (?:Begin Patch|(?:Update|Add|Delete) File:))")
 HUNK = re.compile(r"^@@(?: -(?P<line>\d+)(?:,\d+)? \+\d+(?:,\d+)? @@.*|.*)$")
 PATCH_FILE = re.compile(r"^\*\*\* (?P<verb>Update|Add|Delete) File: *(?P<path>.+?)\s*$")
+DIFF_NOISE = re.compile(r"^(?:diff --git |index [0-9a-f]+\.\.|(?:new|deleted) file mode|\*\*\* |\\ No newline|@@)")
 NAME = r"[\w.@+\-()\[\]/\\]*[\w\])]"
-PATH = rf"(?:(?:{NAME}[/\\])?{NAME}?\.[A-Za-z]\w*|{NAME}[/\\]{NAME}|\b(?:Make|Docker|Gem|Rake|Proc|Just)file\b)"
+PATH = rf"(?:(?:{NAME}[/\\])?{NAME}?\.[A-Za-z]\w*|\b(?:Make|Docker|Gem|Rake|Proc|Just)file\b)"
+WORDS = (
+    r"(?:(?:updated?|modif(?:y|ied)|new|changed?|fixed|complete|full|edit(?:ed)?|create[ds]?|file(?:name)?|path|code|for|in"
+    r"|the|to)\b[\s:*`]+)*"
+)
 ALONE = re.compile(
-    r"^[\s>#*\-=`\"'(\[<!/:.\d]*?"
-    r"(?:(?:updated?|modif(?:y|ied)|new|changed?|fixed|complete|full|edit(?:ed)?|create[ds]?|file(?:name)?|path|code|for|in|the|to)\b[\s:*`]*)*"
-    rf"[\"'*`(\[]*(?P<path>(?:\./|/)?{PATH})[\"'*`)\]]*(?:\([^()]*\))?[\s:*`=\-/>#]*$",
+    rf"^[\s>#*\-=`\"'(\[<!/:.\d]*?{WORDS}[\"'*`(\[]*(?P<path>(?:[A-Za-z]:[/\\]|\./|/|~/)?{PATH})[\"'*`)\]]*"
+    r"(?:\([^()]*\))?[\s:*`=\-/>#]*$",
     re.IGNORECASE,
 )
 COMMENT_PATH = re.compile(
@@ -190,32 +179,38 @@ COMMENT_PATH = re.compile(
     re.IGNORECASE,
 )
 MENTION = re.compile(rf"(?<![\w:/.\\-])(?:\./)?{PATH}")
+LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+NAMED = re.compile(r"(?:title|file(?:name)?|path|name)\s*[=:]\s*[\"']?([^\"'\s}]+)")
 DELETE = re.compile(r"^[\s>*`#-]*(?:DELETE(?: FILE)?|[Dd]eleted? file)[:\s`*]+(?P<path>\S.*?)[\s`*]*$")
 READ = re.compile(
-    r"^[\s>*`#-]*READ[:\s`*]+(?P<path>[^\s`*]+?)[`*]*(?:[ :,(]+(?:lines? *)?(?P<first>\d+) *(?:-|–|to) *(?P<last>\d+)\)?)?[\s`*.]*$"
+    r"^[\s>*`#-]*READ[:\s`*]+(?P<path>[^\s`*]+?)[`*]*"
+    r"(?:[ :,(]+(?:lines? *)?(?P<first>\d{1,9}) *(?:-|–|to) *(?P<last>\d{1,9})\)?)?[\s`*.]*$"
 )
 BEFORE = re.compile(
-    r"^\W*(?:search(?: for)?|find|before|old(?: code)?|original(?: code)?|replace this|current(?: code)?)\W*$", re.I
+    r"^\W*(?:search(?: for)?|find|before|old(?: code)?|original(?: code)?|replace this|current(?: code)?)\W*$",
+    re.IGNORECASE,
 )
 AFTER = re.compile(
-    r"^\W*(?:replace(?:ment)?(?: it)?(?: with)?|with|after|new(?: code)?|updated(?: code)?|fixed(?: code)?)\W*$", re.I
+    r"^\W*(?:replace(?:ment)?(?: it)?(?: with)?|with|after|new(?: code)?|updated(?: code)?|fixed(?: code)?)\W*$",
+    re.IGNORECASE,
 )
-THOUGHT = re.compile(r"\A\s*<(think|thinking|thought|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL)
-LATE_THOUGHT = re.compile(r"\A(?:(?!<think).)*?</think(?:ing)?>[ \t]*$", re.DOTALL | re.MULTILINE)
-SPECIAL = re.compile(
-    r"<\|(?:im_end|endoftext|eot_id|end|return|end_of_text)\|>|<\uff5cend\u2581of\u2581sentence\uff5c>|</s>\s*\Z"
+THOUGHTS = (
+    re.compile(r"\A.*<\|channel\|>final(?:<\|[a-z_]+\|>[^<\n]*)*<\|message\|>", re.DOTALL),
+    re.compile(r"\A\s*<(think|thinking|thought|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL),
+    re.compile(r"\A(?:(?!<think).)*?</think(?:ing)?>[ \t]*$", re.DOTALL | re.MULTILINE),
+    re.compile(r"<\|(?:im_end|endoftext|eot_id|end|return|end_of_text)\|>|<｜end▁of▁sentence｜>|</s>\s*\Z"),
 )
-CHANNEL = re.compile(r"\A.*<\|channel\|>final(?:<\|[a-z_]+\|>[^<\n]*)*<\|message\|>", re.S)
 TOOL_CALL = re.compile(
-    r"<tool_call>|<function=|<write_to_file>|<invoke |\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"(?:arguments|parameters|args)\""
+    r"<tool_call>|<function=|<write_to_file>|<invoke "
+    r"|\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"(?:arguments|parameters|args)\""
 )
-NOT_CODE = frozenset("bash sh shell zsh console powershell cmd bat terminal text txt plaintext output log".split())
-DOCUMENTS = (".md", ".mdx", ".markdown", ".rst", ".txt")
-Known = Callable[[str], bool]
+NOT_CODE = frozenset(
+    {"bash", "sh", "shell", "zsh", "console", "powershell", "cmd", "terminal", "text", "txt", "output", "log"}
+)
 
 
 @dataclass(frozen=True)
-class Fenced:
+class Block:
     """A fenced block, or lines that stand like one: what is said above it and what it holds."""
 
     above: tuple[str, ...]
@@ -224,24 +219,22 @@ class Fenced:
     closed: bool = True
 
 
-def parse(answer: str, known: Known = lambda path: False) -> tuple[list[Edit], list[Read]]:
-    """Read the edits and the wishes to read that an answer holds; `known` tells the paths of existing files."""
+Known = Callable[[str], bool]
+
+
+def parse(answer: str, known: Known) -> tuple[list[Edit], list[Read]]:
+    """Read the edits and the wishes to read that an answer holds; `known` tells the paths of files there are."""
     edits: list[Edit] = []
     reads: list[Read] = []
-    blocks = list(split_blocks(spoken(answer)))
-    path, skip = "", False
-    for block, after in zip(blocks, [*blocks[1:], None], strict=True):
-        for line in wishes(block):
-            note(line, edits, reads)
-        if skip or not (block.lines or block.info):
-            skip = False
-            continue
+    path, old = "", None
+    for block in split_blocks(spoken(answer)):
+        note_lines(block, edits, reads)
         name, sure, lines = path_of(block, known)
-        if after and labelled(block, BEFORE) and labelled(after, AFTER):
-            edits.append(Change(name or path, (("\n".join(lines), "\n".join(after.lines)),)))
-            skip = True
-        else:
+        if old is not None and labelled(block, AFTER):
+            edits[-1:] = [Change(path, (("\n".join(old), "\n".join(lines)),))]
+        elif lines or block.info:
             edits += block_edits(replace(block, lines=lines), name, path, sure)
+        old = lines if labelled(block, BEFORE) else None
         path = name or path
     return edits, reads
 
@@ -249,131 +242,121 @@ def parse(answer: str, known: Known = lambda path: False) -> tuple[list[Edit], l
 def spoken(answer: str) -> str:
     """Drop what a model only thought, and the marks of its chat template."""
     text = answer.replace("\r\n", "\n").lstrip("\ufeff")
-    text = CHANNEL.sub("", text, count=1)
-    text = THOUGHT.sub("", text, count=1)
-    text = LATE_THOUGHT.sub("", text, count=1)
-    return SPECIAL.sub("", text)
+    for pattern in THOUGHTS:
+        text = pattern.sub("", text)
+    return text
 
 
-def split_blocks(text: str) -> Iterator[Fenced]:
+def split_blocks(text: str) -> Iterator[Block]:
     """Cut an answer into fenced blocks, bare SEARCH/REPLACE blocks and bare diffs, each with the prose above it."""
     lines, above, at = text.split("\n"), list[str](), 0
+    last_tail = max((i for i, line in enumerate(lines) if TAIL.match(line)), default=0)
     while at < len(lines):
-        fence = FENCE.match(lines[at])
-        if fence:
-            end, closed = fence_end(lines, at, fence)
-            yield Fenced(tuple(above), fence["info"].strip(), outdented(lines[at + 1 : end], fence), closed)
+        rest = range(at + 1, len(lines))
+        if fence := FENCE.match(lines[at]):
+            end, closed = fence_end(lines, at, fence, last_tail)
+            yield Block(tuple(above), fence["info"].strip(), outdented(lines[at + 1 : end], fence["indent"]), closed)
             at, above = end + closed, []
-        elif HEAD.match(lines[at]) and len(lines[at].strip()) > 6:
-            end = next((i for i in range(at, len(lines)) if TAIL.match(lines[i])), len(lines) - 1)
-            yield Fenced(tuple(above), "", tuple(lines[at : end + 1]))
-            at, above = end + 1, []
-        elif DIFF_START.match(lines[at]) and any(
-            HUNK.match(line) or PATCH_FILE.match(line) for line in lines[at : at + 5]
-        ):
-            end = next((i for i in range(at, len(lines)) if FENCE.match(lines[i])), len(lines))
-            yield Fenced(tuple(above), "diff", tuple(lines[at:end]))
+        elif HEAD.match(lines[at]) and lines[at].strip(" <") != "":
+            end = next((i + 1 for i in rest if TAIL.match(lines[i])), len(lines))
+            yield Block(tuple(above), "", tuple(lines[at:end]))
+            at, above = end, []
+        elif DIFF.match(lines[at]) and any(HUNK.match(line) or PATCH_FILE.match(line) for line in lines[at : at + 5]):
+            end = next((i for i in rest if FENCE.match(lines[i])), len(lines))
+            yield Block(tuple(above), "diff", tuple(lines[at:end]))
             at, above = end, []
         else:
             above.append(lines[at])
             at += 1
-    yield Fenced(tuple(above), "", ())
+    yield Block(tuple(above), "", ())
 
 
-def fence_end(lines: Sequence[str], at: int, fence: re.Match[str]) -> tuple[int, bool]:
-    """Find the line that closes a fence, and whether there is one; a SEARCH block is never cut."""
-    depth, open_search = 0, False
-    tails = [i for i, line in enumerate(lines) if TAIL.match(line)]
+def fence_end(lines: Sequence[str], at: int, fence: re.Match[str], last_tail: int) -> tuple[int, bool]:
+    """Find the line that ends a fenced block, and whether it is a fence; no SEARCH block is cut, fences may nest."""
+    depth, searching = 0, False
     for i in range(at + 1, len(lines)):
-        if HEAD.match(lines[i]) and any(tail > i for tail in tails):
-            open_search = True
-        elif TAIL.match(lines[i]):
-            open_search = False
+        searching = i < last_tail if HEAD.match(lines[i]) else searching and not TAIL.match(lines[i])
         inner = FENCE.match(lines[i])
-        if open_search or not inner or not closes(inner, fence):
+        if (
+            searching
+            or not inner
+            or not inner["ticks"].startswith(fence["ticks"])
+            or deeper(inner["indent"], fence["indent"])
+        ):
             continue
-        if not inner["info"].strip():
-            if depth == 0:
-                return i, True
-            depth -= 1
-        elif ALONE.match(next((line for line in reversed(lines[:i]) if line.strip()), "")):
-            return i - 1 - blank_before(lines, i), False
-        else:
+        if inner["info"].strip():
+            before = next(n for n in range(i - 1, at - 1, -1) if lines[n].strip())
+            if before > at and is_alone(lines[before]):
+                return before, False
             depth += 1
+        elif depth == 0:
+            return i, True
+        else:
+            depth -= 1
     return len(lines), False
 
 
-def closes(inner: re.Match[str], fence: re.Match[str]) -> bool:
-    """Tell whether a fence line is of the kind that can end (or nest in) the block that `fence` opened."""
-    same = inner["ticks"][0] == fence["ticks"][0] and len(inner["ticks"]) >= len(fence["ticks"])
-    return same and len(inner["indent"].expandtabs(4)) <= len(fence["indent"].expandtabs(4))
+def deeper(margin: str, other: str) -> bool:
+    return len(margin.expandtabs(4)) > len(other.expandtabs(4))
 
 
-def blank_before(lines: Sequence[str], at: int) -> int:
-    """Count the blank lines right before a line."""
-    return next((n for n in range(at) if lines[at - 1 - n].strip()), 0)
-
-
-def outdented(lines: Sequence[str], fence: re.Match[str]) -> tuple[str, ...]:
+def outdented(lines: Sequence[str], margin: str) -> tuple[str, ...]:
     """Take the fence's own indentation off the lines of its block, if all of them have it."""
-    width = len(fence["indent"].expandtabs(4))
-    flat = [line.expandtabs(4) if line[:width].strip("\t ") == "" and "\t" in line[:width] else line for line in lines]
-    if width and all(not line.strip() or width_of(line) >= width for line in flat):
-        return tuple(line[width:] for line in flat)
+    blank = " " * len(margin)
+    if margin and all(line.startswith(blank) or not line.strip() for line in lines):
+        return tuple(line[len(margin) :] for line in lines)
     return tuple(lines)
 
 
-def wishes(block: Fenced) -> list[str]:
-    """List the lines that may say DELETE or READ: prose, and blocks that hold nothing else."""
+def note_lines(block: Block, edits: list[Edit], reads: list[Read]) -> None:
+    """Add the deletions and wishes to read that stand above a block, or that are all it holds."""
+    for line in [*block.above, *(block.lines if only_notes(block) else ())]:
+        if found := READ.match(line):
+            reads.append(Read(tidy(found["path"]), int(found["first"] or 0), int(found["last"] or 0)))
+        elif (found := DELETE.match(line)) and re.fullmatch(rf"\S+|{PATH}", found["path"]):
+            edits.append(Delete(tidy(found["path"])))
+
+
+def only_notes(block: Block) -> bool:
     inside = [line for line in block.lines if line.strip()]
-    alone = inside and all(DELETE.match(line) or READ.match(line) for line in inside)
-    return [*block.above, *(inside if alone else ())]
+    return bool(inside) and all(DELETE.match(line) or READ.match(line) for line in inside)
 
 
-def note(line: str, edits: list[Edit], reads: list[Read]) -> None:
-    """Add the deletion or the wish to read that a line states, if any."""
-    if found := READ.match(line):
-        reads.append(Read(tidy(found["path"]), int(found["first"] or 0), int(found["last"] or 0)))
-    elif (found := DELETE.match(line)) and re.fullmatch(rf"\S+|{PATH}", found["path"]):
-        edits.append(Delete(tidy(found["path"])))
-
-
-def labelled(block: Fenced, label: re.Pattern[str]) -> bool:
+def labelled(block: Block, label: re.Pattern[str]) -> bool:
     """Tell whether the last line above a block is such a label ("Before:", "Replace with:")."""
-    last = next((line for line in reversed(block.above) if line.strip()), "")
-    return bool(label.match(last))
+    return bool(block.lines) and bool(label.match(next((line for line in reversed(block.above) if line.strip()), "")))
 
 
-def path_of(block: Fenced, known: Known) -> tuple[str, bool, tuple[str, ...]]:
+def path_of(block: Block, known: Known) -> tuple[str, bool, tuple[str, ...]]:
     """Find the path of a block, whether it is sure, and the block's lines without it."""
-    found = info_path(block.info)
     said = [line for line in block.above if line.strip()][-3:][::-1]
-    first = COMMENT_PATH.match(block.lines[0]) if block.lines else None
-    bare = ALONE.match(block.lines[0]) if block.lines and any(HEAD.match(line) for line in block.lines[1:4]) else None
-    lone = next((match["path"] for line in said if (match := alone(line, known))), "")
-    lines = block.lines[1:] if first or bare else block.lines
-    sure = found or lone or (first["path"] if first else "") or (bare["path"] if bare else "")
-    if sure:
-        same = not first or tidy(first["path"]).endswith(PurePosixPath(tidy(sure)).name)
-        return tidy(sure), True, lines if same else block.lines
-    mentioned = {tidy(name) for line in said[:1] for name in MENTION.findall(line)}
-    real = {name for name in mentioned if known(name)} or {name for name in mentioned if "/" in name}
-    return (real.pop() if len(real) == 1 else ""), False, block.lines
+    words = [word for word in re.split(r"[\s:{}=,\"'`]+", block.info) if re.fullmatch(PATH, word)]
+    named = NAMED.search(block.info)
+    above = (
+        named[1] if named else words[-1] if words else next((path for line in said if (path := alone(line, known))), "")
+    )
+    first = block.lines[0] if block.lines else ""
+    inside = COMMENT_PATH.match(first) if len(first) < LONG_LINE else None
+    within = inside["path"] if inside else alone(first, known) if any(map(HEAD.match, block.lines[1:4])) else ""
+    if above or within:
+        same_name = within and PurePosixPath(tidy(within)).name == PurePosixPath(tidy(above or within)).name
+        return tidy(above or within), True, block.lines[1:] if same_name else block.lines
+    mentioned = {tidy(name) for line in said[:1] if len(line) < LONG_LINE for name in MENTION.findall(line)}
+    likely = {name for name in mentioned if known(name)} or {name for name in mentioned if "/" in name}
+    return likely.pop() if len(likely) == 1 else "", False, block.lines
 
 
-def alone(line: str, known: Known) -> re.Match[str] | None:
-    """Match a line that holds a path and nothing else of weight; a known path may hold anything, blanks too."""
-    bare = re.fullmatch(r"[\s*`#>]*(?P<path>.*?)[\s*`:]*", line)
-    return bare if bare and bare["path"] and known(tidy(bare["path"])) else ALONE.match(line)
+def alone(line: str, known: Known) -> str:
+    """Return the path that a line holds with nothing else of weight; a known one may hold anything, blanks too."""
+    bare = LINK.sub(r"\1", line).strip(" \t*`#>:")
+    if bare and len(bare) < LONG_LINE and known(tidy(bare)):
+        return bare
+    return is_alone(line)
 
 
-def info_path(info: str) -> str:
-    """Find a path in a fence's info string: "py a.py", "py:a.py", 'py title="a.py"'."""
-    named = re.search(r"(?:title|file(?:name)?|path|name)\s*[=:]\s*[\"']?([^\"'\s}]+)", info)
-    if named:
-        return named[1]
-    words = [word for word in re.split(r"[\s:{}=,\"'`]+", info) if re.fullmatch(PATH, word)]
-    return words[-1] if words else ""
+def is_alone(line: str) -> str:
+    found = ALONE.match(LINK.sub(r"\1", line)) if len(line) < LONG_LINE else None
+    return found["path"] if found else ""
 
 
 def tidy(path: str) -> str:
@@ -384,31 +367,29 @@ def tidy(path: str) -> str:
     return path
 
 
-def block_edits(block: Fenced, name: str, last: str, sure: bool) -> list[Edit]:
+def block_edits(block: Block, name: str, last: str, sure: bool) -> list[Edit]:
     """Turn one block into edits by the form of what it holds."""
-    if any(HEAD.match(line) for line in block.lines):
+    if any(map(HEAD.match, block.lines)):
         return list(changes(block, name or last))
     if looks_like_diff(block):
         return list(diff_edits(block.lines, name or last))
-    if wishes(block)[len(block.above) :]:
-        return []
+    text = "\n".join(block.lines)
     language = re.split(r"[\s:{=]", block.info.strip("{. "), maxsplit=1)[0].lower()
-    if not sure and language in NOT_CODE:
+    if only_notes(block) or (not sure and (language in NOT_CODE or TOOL_CALL.search(text))):
         return []
-    return [Code(name, "\n".join(block.lines), sure, block.closed, language)]
+    return [Code(name, text, sure, block.closed)]
 
 
-def looks_like_diff(block: Fenced) -> bool:
+def looks_like_diff(block: Block) -> bool:
     """Tell a unified diff (or a patch of the "*** Update File" kind) from code."""
-    if block.info.lower().startswith(("diff", "patch", "udiff")):
-        return any(line[:1] in "+-" for line in block.lines if line)
-    starts = [line for line in block.lines if HUNK.match(line) and line.startswith("@@ ")]
-    return any(PATCH_FILE.match(line) for line in block.lines) or bool(
-        starts and any(line[:1] in "+-" for line in block.lines)
+    marked = any(line[:1] in ("+", "-") for line in block.lines)
+    hunks = any(line.startswith("@@ ") for line in block.lines)
+    return any(map(PATCH_FILE.match, block.lines)) or (
+        marked and (hunks or block.info.lower().startswith(("diff", "patch")))
     )
 
 
-def changes(block: Fenced, path: str) -> Iterator[Change]:
+def changes(block: Block, path: str) -> Iterator[Change]:
     """Yield the SEARCH/REPLACE pairs of a block; a path line between them holds for those that follow."""
     body: list[str] | None = None
     for line in block.lines:
@@ -419,136 +400,109 @@ def changes(block: Fenced, path: str) -> Iterator[Change]:
             body = None
         elif body is not None:
             body.append(line)
-        elif lone := ALONE.match(line):
-            path = tidy(lone["path"])
+        elif lone := is_alone(line):
+            path = tidy(lone)
     if body is not None:
-        if not block.closed or not any(DIVIDER.match(line) for line in body):
+        if not block.closed or not any(map(DIVIDER.match, body)):
             raise Unusable(f"The answer is cut off within a SEARCH/REPLACE block of {path or 'a file'}.")
         yield Change(path, readings(body))
 
 
 def readings(body: list[str]) -> tuple[tuple[str, str], ...]:
     """Split a SEARCH/REPLACE body at its divider, in each way that is possible; none if there is no divider."""
-    cuts = [i for i, line in enumerate(body) if line.strip() == "======="] or [
-        i for i, line in enumerate(body) if DIVIDER.match(line)
-    ]
-    olds = [
-        [line for line in body[:cut] if not ROO_HINT.match(line)] if ROO_HINT.match(body[0]) else body[:cut]
-        for cut in cuts
-    ]
-    return tuple(("\n".join(old), "\n".join(body[cut + 1 :])) for old, cut in zip(olds, cuts, strict=True))
+    if sum(1 for line in body if FENCE.match(line)) % 2 and FENCE.match(body[-1]):
+        body = body[:-1]
+    while body and TOOL_HINT.match(body[0]):
+        body = body[1:]
+    cuts = [i for i, line in enumerate(body) if line.strip() == "======="]
+    cuts = cuts or [i for i, line in enumerate(body) if DIVIDER.match(line)]
+    return tuple(("\n".join(body[:cut]), "\n".join(body[cut + 1 :])) for cut in reversed(cuts))
 
 
 def diff_edits(lines: Sequence[str], path: str) -> Iterator[Edit]:
     """Turn a unified diff into changes: context and minus lines are found, context and plus lines put there."""
     hunk: list[str] = []
-    at, new_file = 0, False
+    at, new_file, gone = 0, False, False
     for line in [*lines, "@@"]:
-        patch = PATCH_FILE.match(line)
-        if HUNK.match(line) or patch or line.startswith(("--- ", "diff --git ", "*** End")):
-            yield from hunk_edit(hunk, path, at, new_file)
-            hunk, at = [], int((HUNK.match(line) or {"line": 0})["line"] or 0)
+        patch, mark = PATCH_FILE.match(line), HUNK.match(line)
+        if patch or mark or line.startswith(("--- ", "diff --git ", "*** End")):
+            yield from () if gone else hunk_edit(hunk, path, at, new_file)
+            hunk, at = [], int(mark["line"] or 0) if mark else 0
         if patch:
-            path, new_file = tidy(patch["path"]), patch["verb"] == "Add"
-            if patch["verb"] == "Delete":
-                yield Delete(path)
-        elif line.startswith("--- "):
-            path, new_file = diff_path(line) or path, line.startswith("--- /dev/null")
-        elif line.startswith("+++ /dev/null"):
-            yield Delete(path)
-            path = ""
-        elif line.startswith("+++ "):
-            path = diff_path(line) or path
-        elif not (
-            HUNK.match(line)
-            or re.match(r"diff --git |index [0-9a-f]+\.\.|(?:new|deleted) file mode|\*\*\* |\\ No newline", line)
-        ):
+            path, new_file, gone = tidy(patch["path"]), patch["verb"] == "Add", patch["verb"] == "Delete"
+        elif line.startswith(("--- ", "+++ ")):
+            name = re.sub(r"^[ab]/", "", tidy(line[4:].split("\t")[0]))
+            new_file, gone = name == "/dev/null" if line[0] == "-" else new_file, name == "/dev/null" and line[0] == "+"
+            path = path if name == "/dev/null" else name
+        elif not DIFF_NOISE.match(line):
             hunk.append(line)
-
-
-def diff_path(line: str) -> str:
-    """Read the path of a "---" or "+++" line; empty for /dev/null."""
-    path = tidy(line[4:].split("\t")[0])
-    return "" if path == "/dev/null" else re.sub(r"^[ab]/", "", path)
+        if gone and (patch or line.startswith("+++ ")):
+            yield Delete(path)
 
 
 def hunk_edit(hunk: list[str], path: str, at: int, new_file: bool) -> Iterator[Edit]:
     """Turn the lines of one hunk into an edit; a hunk that changes nothing gives none."""
     while hunk and not hunk[-1].strip():
         hunk.pop()
-    if not any(line[:1] in "+-" for line in hunk if line):
-        return
-    old = [line[1:] if line[:1] in "- " else line for line in hunk if line[:1] != "+"]
-    new = [line[1:] if line[:1] in "+ " else line for line in hunk if line[:1] != "-"]
-    if new_file:
-        yield Code(path, "\n".join(new))
-    elif path:
-        yield Change(path, (("\n".join(old), "\n".join(new)),), at)
-    else:
-        raise Unusable("The answer is a diff that does not say of which file.")
+    old = "\n".join(line[1:] if line[:1] in ("-", " ") else line for line in hunk if line[:1] != "+")
+    new = "\n".join(line[1:] if line[:1] in ("+", " ") else line for line in hunk if line[:1] != "-")
+    if old != new:
+        yield Code(path, new) if new_file else Change(path, ((old, new),), at)
 
 
 # --- definitions: what stands in a text under which name, pure --------------------------------------------------------
 
-MODIFIERS = (
-    r"(?:(?:export|default|pub(?:\([^)]*\))?|public|private|protected|internal|static|async|abstract|final|override|virtual"
-    r"|inline|unsafe|extern(?: \"\w+\")?|declare|readonly|sealed|open|suspend|partial|local|data|constexpr)\s+)*"
-)
 HEADER = re.compile(
-    rf"^(?P<indent>[ \t]*){MODIFIERS}(?:"
-    r"(?P<kind>def|class|function\*?|func|fn|fun|interface|struct|enum(?: class)?|trait|type|module|mod|namespace|record"
-    r"|object|protocol|sub|macro_rules!|const fn|const|let|var|val)\s+(?P<receiver>\([^)]*\)\s*)?(?P<name>(?:self\.)?[\w$]+[?!]?)"
+    r"^[ \t]*(?:(?:export|default|pub(?:\([^)]*\))?|public|private|protected|internal|static|async|abstract|final"
+    r"|override|virtual|inline|unsafe|extern(?: \"\w+\")?|declare|readonly|sealed|open|suspend"
+    r"|partial|local|data|constexpr)"
+    r"\s+)*(?:"
+    r"(?!(?:struct|enum|union|class)\s+\w+(?:\s*[*&]|\s+\w+\s*[;=(\[,]))"
+    r"(?P<kind>def|class|function\*?|func|fn|fun|interface|struct|enum(?: class)?|trait|type|module|mod|namespace"
+    r"|record|object|protocol|sub|macro_rules!|const fn|const|let|var|val)\s+(?P<receiver>\([^)]*\)\s*)?"
+    r"(?P<name>(?:self\.)?[\w$]+[?!]?)"
     r"|(?P<impl>impl\b[^{]*)"
-    r"|(?P<type>[A-Za-z_][\w:<>,.\[\]*&? ]*?[\s*&]+)(?P<typed>~?[\w:]+)\s*\((?P<rest>[^;]*)$"
+    r"|(?P<type>[A-Za-z_][\w:<>,.\[\]*&? ]*?[\s*&]+)(?P<typed>~?[\w:]+)\s*\([^;]*$"
     r"|(?:(?:get|set)\s+)?(?P<method>[#\w$]+)\s*(?:<[^>]*>)?\([^;]*\)\s*(?::[^{;]+)?\{.*$)"
 )
-NOT_NAMES = frozenset(
-    "if else elif for foreach while switch match catch try return do new throw await yield using when with case delete in and or not raise del assert print super this import from package use".split()
+NO_NAME = re.compile(
+    r"(?:if|else|elif|for|foreach|while|switch|match|catch|try|return|do|new|throw|await|yield|using|when|with|case|delete|in"
+    r"|and|or|not|raise|del|assert|print|super|this|import|from|package|use)\b"
 )
-BOXES = (
-    "class",
-    "interface",
-    "impl",
-    "trait",
-    "module",
-    "mod",
-    "namespace",
-    "object",
-    "protocol",
-    "struct",
-    "record",
-    "enum",
-)
+BOX = re.compile(r"class|interface|impl|trait|module|mod|namespace|object|protocol|struct|record|enum")
+VALUES = ("const", "let", "var", "val")
 COMMENT = re.compile(r"^\s*(?:#(?![\[!])|//|/\*|\*|--|<!--)")
 MARK = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
 IMPORT = re.compile(
     r"^(?:import|from|use|using|#include|require|require_once|include|package|(?:const|let|var) [^=]*= require\()\b"
 )
 CLOSER = re.compile(r"^\s*(?:[})\]]|end\b)")
+PYTHON = (".py", ".pyi")
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A named piece of a text, as line numbers from 0: comments above, decorators, header, end (exclusive)."""
+    """A named piece of a text, as line numbers from 0: its comments and decorators, its header, its end (exclusive)."""
 
     name: str
     top: int
-    marks: int
     start: int
     end: int
-    depth: int = 0
-
-    @property
-    def short(self) -> str:
-        return self.name.rpartition(".")[2]
+    depth: int
+    kind: str  # "box" for what has members, "function", "value"
 
 
-def definitions(text: str, path: str) -> list[Definition]:
+@functools.lru_cache(maxsize=16)
+def definitions(text: str, path: str) -> tuple[Definition, ...]:
     """List the functions, classes, methods and constants of a text, methods after their class."""
     lines = text.split("\n")
-    if path.endswith((".py", ".pyi")) and (tree := python_tree(text)):
-        return list(python_definitions(tree.body, lines, ""))
-    return list(other_definitions(lines))
+    if path.endswith(PYTHON) and (tree := python_tree(text)):
+        return tuple(python_definitions(tree.body, lines, "", 0))
+    return tuple(other_definitions(lines))
+
+
+def top_level(text: str, path: str) -> list[Definition]:
+    return [item for item in definitions(text, path) if item.depth == 0]
 
 
 def python_tree(text: str) -> ast.Module | None:
@@ -558,21 +512,19 @@ def python_tree(text: str) -> ast.Module | None:
     return None
 
 
-def python_definitions(body: Iterable[ast.stmt], lines: list[str], inside: str, depth: int = 0) -> Iterator[Definition]:
+def python_definitions(body: Iterable[ast.stmt], lines: list[str], inside: str, depth: int) -> Iterator[Definition]:
     for node in body:
+        at, end = node.lineno - 1, node.end_lineno or node.lineno
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            marks = min([node.lineno, *(mark.lineno for mark in node.decorator_list)]) - 1
-            top = lead(lines, marks, COMMENT)
-            yield Definition(inside + node.name, top, marks, node.lineno - 1, node.end_lineno or node.lineno, depth)
+            marks = min([at, *(mark.lineno - 1 for mark in node.decorator_list)])
+            kind = "box" if isinstance(node, ast.ClassDef) else "function"
+            yield Definition(inside + node.name, lead(lines, marks), at, end, depth, kind)
             if isinstance(node, ast.ClassDef):
                 yield from python_definitions(node.body, lines, f"{inside}{node.name}.", depth + 1)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             if isinstance(target, ast.Name):
-                at = node.lineno - 1
-                yield Definition(
-                    inside + target.id, lead(lines, at, COMMENT), at, at, node.end_lineno or node.lineno, depth
-                )
+                yield Definition(inside + target.id, lead(lines, at), at, end, depth, "value")
 
 
 def other_definitions(lines: list[str]) -> Iterator[Definition]:
@@ -580,19 +532,16 @@ def other_definitions(lines: list[str]) -> Iterator[Definition]:
     boxes: list[tuple[int, str]] = []
     skip_to = 0
     for at, line in enumerate(lines):
-        if at < skip_to or not line.strip():
-            continue
-        boxes = [(end, name) for end, name in boxes if at < end]
-        found = HEADER.match(line)
+        found = HEADER.match(line) if at >= skip_to and len(line) < LONG_LINE else None
         name = definition_name(found) if found else ""
         if not found or not name:
             continue
-        end = extent(lines, at)
-        full = f"{boxes[-1][1]}.{name}" if boxes else name
-        marks = lead(lines, at, MARK)
-        yield Definition(full, lead(lines, marks, COMMENT), marks, at, end, len(boxes))
-        kind = (found["kind"] or ("impl" if found["impl"] else "")).split(" ")[0]
-        if kind in BOXES:
+        boxes = [box for box in boxes if at < box[0]]
+        end, full = extent(lines, at), f"{boxes[-1][1]}.{name}" if boxes else name
+        word = found["kind"] or found["impl"] or ""
+        kind = "box" if BOX.match(word) else "value" if word in VALUES else "function"
+        yield Definition(full, lead(lines, at), at, end, len(boxes), kind)
+        if kind == "box":
             boxes.append((end, full))
         else:
             skip_to = end
@@ -602,174 +551,200 @@ def definition_name(found: re.Match[str]) -> str:
     """Name what a header defines; Go's receivers and Rust's impl blocks are part of the name."""
     if found["impl"]:
         return " ".join(found["impl"].split())
-    if found["typed"]:
-        first = found["type"].split()[0] if found["type"].split() else ""
-        return "" if first in NOT_NAMES or found["typed"] in NOT_NAMES else str(found["typed"]).replace("::", ".")
-    name = str(found["name"] or found["method"])
+    name = str(found["name"] or found["typed"] or found["method"])
+    if NO_NAME.match(name) or NO_NAME.match(found["type"] or ""):
+        return ""
     receiver = re.search(r"(\w+)(?:\[[^\]]*\])?\)", found["receiver"] or "")
-    return "" if name in NOT_NAMES else f"{receiver[1]}.{name}" if receiver else name
+    return f"{receiver[1]}.{name}" if receiver else name.replace("::", ".")
 
 
 def extent(lines: list[str], start: int) -> int:
-    """Return the line after the definition that starts at a line, told by indentation and what closes it."""
-    width, header = width_of(lines[start]), lines[start].rstrip()
+    """Return the line after the definition that starts at a line, told by indentation and by what closes it."""
+    width, header, last = width_of(lines[start]), lines[start].rstrip(), start
     if header.endswith((";", "}", "},")) and header.count("{") == header.count("}"):
         return start + 1
-    last = start
     for at in range(start + 1, len(lines)):
         line = lines[at]
-        if not line.strip():
-            continue
-        if width_of(line) > width or line.strip() == "{" or re.match(r"\s*where\b", line):
-            last = at
-        elif CLOSER.match(line):
-            last = at
+        if line.strip() and width_of(line) <= width and line.strip() != "{" and not re.match(r"\s*where\b", line):
+            if not CLOSER.match(line):
+                break
             if not line.rstrip().endswith(("{", ":", "(", "=>")):
                 return at + 1
-        else:
-            break
+        last = at if line.strip() else last
     return last + 1
 
 
-def lead(lines: Sequence[str], at: int, pattern: re.Pattern[str]) -> int:
-    """Go up from a line over the lines that match and have its indentation at least."""
+def lead(lines: Sequence[str], at: int) -> int:
+    """Go up from a line over the comments and decorators that belong to it."""
     width = width_of(lines[at])
-    while at > 0 and pattern.match(lines[at - 1]) and width_of(lines[at - 1]) >= width:
+    while at > 0 and (COMMENT.match(lines[at - 1]) or MARK.match(lines[at - 1])) and width_of(lines[at - 1]) >= width:
         at -= 1
     return at
 
 
 def width_of(line: str) -> int:
     """Measure a line's indentation in columns."""
-    bare = line.expandtabs(4)
-    return len(bare) - len(bare.lstrip())
+    return len(margin(line).expandtabs(4))
 
 
-# --- placing edits: old text and edit -> new text, pure ---------------------------------------------------------------
+def margin(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" \t"))]
+
+
+# --- placing: old text and edit -> new text, pure ---------------------------------------------------------------------
 
 QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "\u00a0": " ", "–": "-", "—": "-"})
-NUMBERED = re.compile(r"^\s*(\d+)(?:\s*[|:│→]\s?|\t| {1,2}|$)")
-ELIDED_WORDS = (
-    r"(?:existing|unchanged|rest of|remain(?:s|ing|der)?|same as|as before|omitted|no changes?|keep|other"
-    r"|previous|above|below|here|code|methods?|functions?|imports?)"
+NUMBERED = re.compile(r"^\s*(\d+)(?:\s*[|:│→]|\t|(?= )|$)")
+LEFT_OUT = (
+    r"(?:existing|unchanged|rest of|remain|same as|as before|omitted|no changes?|keep|other|previous|code|methods?"
+    r"|functions?|imports?)"
 )
 ELISION = re.compile(
-    rf"^\s*(?:#|//|--|/\*|\{{/\*|<!--|;|%|\*)?\s*[\[(<]?\s*(?:(?:\.\.\.|…)\s*(?:\(?.*\b{ELIDED_WORDS}\b.*)?"
-    rf"|.*\b{ELIDED_WORDS}\b.*(?:\.\.\.|…))\s*[\])>]?\s*(?:\*/\}}?|-->)?\s*$"
-    r"|^\s*(?:#|//|--|/\*|<!--)\s*\(?(?:the )?(?:rest|remainder) of (?:the |this )?(?:code|file|function|method|class|module|implementation)\b.*$"
-    r"|^\s*(?:#|//|--|/\*|<!--)\s*\(?(?:existing|unchanged|other|remaining) (?:code|methods?|functions?|imports?|lines?)\b.{0,30}$",
+    rf"^\s*(?:#|//|--|/\*|\{{/\*|<!--|;|%|\*)?\s*[\[(<]?\s*"
+    rf"(?:(?:\.\.\.|…)\s*(?:\(?.*\b{LEFT_OUT}.*)?|.*\b{LEFT_OUT}.*(?:\.\.\.|…))"
+    r"\s*[\])>]?\s*(?:\*/\}?|-->)?\s*$"
+    r"|^\s*(?:#|//|--|/\*|<!--)\s*\(?(?:(?:the )?(?:rest|remainder) of (?:the |this )?(?:code|file|function"
+    r"|method|class|module)|(?:existing|unchanged|remaining) (?:code|methods?|functions?|imports?|lines?))\b.{0,40}$",
     re.IGNORECASE,
 )
 
 
-def rewrite(old: str, edit: Code, path: str, shown: bool = True) -> str:
+def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
     """Return the file's new text from a block that holds all of it or some of its definitions.
 
     `shown`: the model saw the whole file. Raise Misfit where it is neither, is cut off, or would drop most of the file.
     """
-    new = clean_block(edit.text, old, path)
-    new = fill(new, old, path)
-    whole, partly = old_names(old, path), merge(old, new, path)
+    new = fill(clean(edit.text, old, path), old, path)
     if not edit.closed and cut_off(new, old, path):
-        raise Misfit("the block is cut off", path)
-    loss = loss_of(old, new, path, whole)
-    if partly is not None and is_partial(old, new, path, loss, shown):
-        return partly
+        raise Misfit("the block is cut off")
+    names = {(item.name, item.kind) for item in top_level(old, path)}
+    missing = names - {(item.name, item.kind) for item in top_level(new, path)}
+    loss, loose = loss_of(old, new, path, len(missing)), loose_lines(old, path)
+    headed = not loose or bool(loose & loose_lines(new, path))
+    if missing or loss or not headed or not shown:
+        repeats = bool(loose) or any(body in old for body in bodies(new, path))
+        if (loss or not shown or not headed or not repeats) and (merged := merge(old, new, path, shown)) is not None:
+            return merged
     if loss:
-        raise Misfit(loss, path)
-    if not shown and old.strip() and kept_share(old, new) < 0.9:
-        raise Misfit("the block is neither the whole file nor one of its definitions", path)
+        raise Misfit(loss)
+    covers = shown or (bool(names) and not missing and headed)
+    if old.strip() and kept_share(old, new) < (0.9 if not covers else 0.5 if missing and not edit.sure else 0.0):
+        raise Misfit("the block is neither the whole file nor one of its definitions")
     return with_ending(new, old)
 
 
-def old_names(text: str, path: str) -> set[str]:
-    """Name the definitions of a text that stand at its top level."""
-    return {item.name for item in definitions(text, path) if item.depth == 0}
-
-
-def clean_block(text: str, old: str, path: str) -> str:
+def clean(text: str, old: str, path: str) -> str:
     """Take off what a block has too much: numbered lines, shared indentation, curly quotes, blank lines at its ends."""
-    lines = unnumbered(text.split("\n"), old)
-    while lines and not lines[0].strip():
-        lines = lines[1:]
-    while lines and not lines[-1].strip():
-        lines = lines[:-1]
-    text = "\n".join(lines)
-    if text.translate(QUOTES) != text and curly_by_mistake(text, old, path):
-        text = text.translate(QUOTES)
+    text = "\n".join(unnumbered(text.split("\n"), old)).strip("\n").rstrip()
+    text = re.sub(r"\A(?:[ \t]*\n)+", "", text)
+    if old.strip() and not width_of(old.lstrip("\n")):
+        text = dedent(text)
+    plain = text.translate(QUOTES)
+    if plain != text and path.endswith(PYTHON):
+        return plain if not python_tree(dedent(text)) and python_tree(dedent(plain)) else text
     return text
 
 
-def curly_by_mistake(text: str, old: str, path: str) -> bool:
-    """Tell whether curly quotes in code stand for straight ones."""
-    if path.endswith((".py", ".pyi")):
-        return not python_tree(text) and bool(python_tree(text.translate(QUOTES)))
-    return not path.endswith(DOCUMENTS) and "“" not in old and "’" not in old and not re.search(r"[\"']", text)
+def dedent(text: str) -> str:
+    """Take off the indentation that all lines share."""
+    lines = text.split("\n")
+    width = min((len(margin(line)) for line in lines if line.strip()), default=0)
+    return "\n".join(line[width:] for line in lines)
 
 
 def unnumbered(lines: Sequence[str], old: str) -> list[str]:
     """Take off line numbers that were copied with the lines: every line has one, and they count up."""
-    found = [NUMBERED.match(line) for line in lines if line.strip()]
-    numbers = [int(match[1]) for match in found if match]
-    real = {line.strip() for line in old.split("\n")}
-    if len(numbers) < len(found) or not numbers or numbers != sorted(set(numbers)) or lines[0].strip() in real:
+    filled = [line for line in lines if line.strip()]
+    found = [match for line in filled if (match := NUMBERED.match(line))]
+    numbers = [int(match[1]) for match in found]
+    real = {line.rstrip() for line in old.split("\n")}
+    if not numbers or len(found) < len(filled) or numbers != sorted(set(numbers)) or filled[0].rstrip() in real:
         return list(lines)
-    if len(numbers) == 1 and not re.match(r"^\s*\d+\s*[|│→\t]", next(line for line in lines if line.strip())):
-        return list(lines)
-    return [NUMBERED.sub("", line, count=1) for line in lines]
+    bare = [NUMBERED.sub("", line, count=1) for line in lines]
+    outer = [line.removeprefix(" ") for line in bare]
+    best = max((bare, outer), key=lambda some: sum(line.rstrip() in real for line in some if line.strip()))
+    return best if len(numbers) > 1 or any(line.rstrip() in real for line in best) else list(lines)
 
 
 def is_elision(lines: Sequence[str], at: int, real: set[str], path: str) -> bool:
     """Tell whether a line stands for lines that were left out; Python's own `...` as a body does not."""
-    line = lines[at]
-    if not ELISION.match(line) or line.strip() in real:
+    line = lines[at].strip()
+    if len(line) > LONG_LINE or line in real or not ELISION.match(line):
         return False
-    if line.strip() == "..." and path.endswith((".py", ".pyi")):
-        before = next((lines[i].strip() for i in range(at - 1, -1, -1) if lines[i].strip()), "")
-        return bool(before) and not before.endswith((":", '"""', "'''"))
-    return True
+    before = next((lines[i].strip() for i in range(at - 1, -1, -1) if lines[i].strip()), ":")
+    return line != "..." or not path.endswith(PYTHON) or not before.endswith((":", '"""', "'''"))
+
+
+def gaps_in(lines: Sequence[str], old: str, path: str) -> list[int]:
+    real = {line.strip() for line in old.split("\n")}
+    return [at for at in range(len(lines)) if is_elision(lines, at, real, path)]
 
 
 def fill(new: str, old: str, path: str) -> str:
     """Put the lines back that an answer left out, where the lines around them tell which; Misfit where they do not."""
-    lines, olds = new.split("\n"), old.split("\n")
-    real = {line.strip() for line in olds}
-    gaps = [at for at in range(len(lines)) if is_elision(lines, at, real, path)]
-    if not gaps:
-        return new
-    scope = gap_scope(lines, old, path)
-    filled, done, floor = list[str](), 0, 0
-    for gap, following in zip(gaps, [*gaps[1:], len(lines)], strict=True):
-        before, after = lines[done:gap], lines[gap + 1 : following]
-        start = anchor(scope, before, floor, last=True) + 1 if any(map(str.strip, before)) else floor
-        end = anchor(scope, after, start, last=False) if any(map(str.strip, after)) else len(scope)
-        filled += [*before, *scope[start:end]]
-        done, floor = gap + 1, end
-    return "\n".join(filled + lines[done:])
+    lines = new.split("\n")
+    return "\n".join(filled(lines, old, path, left_out(lines, old, path)))
 
 
-def gap_scope(lines: Sequence[str], old: str, path: str) -> list[str]:
-    """Choose the lines in which left-out lines are looked for: the definition that is sent alone, else the file."""
+def left_out(lines: Sequence[str], old: str, path: str) -> list[list[str]]:
+    """Return for each gap the old lines that it stands for."""
+    scope, found, floor = scope_of(lines, old, path), list[list[str]](), 0
+    parts = parts_of(lines, old, path)
+    for before, after in pairwise(parts):
+        start = anchor(scope, before[::-1], floor, -1) + 1 if before else floor
+        floor = anchor(scope, after, start, 1) if after else len(scope)
+        found.append(scope[start:floor])
+    return found
+
+
+def parts_of(lines: Sequence[str], old: str, path: str) -> list[list[str]]:
+    """Cut lines at their gaps; blank lines beside a gap belong to what was left out."""
+    bounds = [-1, *gaps_in(lines, old, path), len(lines)]
+    parts = [list(lines[a + 1 : b]) for a, b in pairwise(bounds)]
+    for at, part in enumerate(parts[:-1]):
+        for side, end in ((part, -1), (parts[at + 1], 0)):
+            while side and not side[end].strip():
+                del side[end]
+    return parts
+
+
+def filled(lines: Sequence[str], old: str, path: str, contents: Sequence[Sequence[str]]) -> list[str]:
+    """Put what was left out in the place of each gap."""
+    first, *parts = parts_of(lines, old, path)
+    return [*first, *(line for content, part in zip(contents, parts, strict=True) for line in (*content, *part))]
+
+
+def scope_of(lines: Sequence[str], old: str, path: str) -> list[str]:
+    """Choose where left-out lines are looked for: in the one definition that is sent, else in the whole file."""
     olds = old.split("\n")
     first = next((line for line in lines if line.strip() and not COMMENT.match(line) and not MARK.match(line)), "")
     named = [item for item in definitions(old, path) if olds[item.start].strip() == first.strip()]
-    if len(named) == 1 and named[0].start > 0:
-        return olds[named[0].top : named[0].end]
-    return olds
+    whole = any(line.strip() and line.strip() == olds[0].strip() for line in lines)
+    return olds[named[0].top : named[0].end] if len(named) == 1 and not whole else olds
 
 
-def anchor(olds: Sequence[str], lines: Sequence[str], floor: int, last: bool) -> int:
-    """Find where in the old lines those next to a gap stand: the one place of the nearest line that has just one."""
-    nearest = [line.strip() for line in (reversed(lines) if last else lines) if line.strip()][:1]
-    places = [at for at in range(floor, len(olds)) if [olds[at].strip()] == nearest]
-    if len(places) != 1:
+def anchor(olds: Sequence[str], lines: Sequence[str], floor: int, step: int) -> int:
+    """Find where among the old lines the one next to a gap stands; its neighbours decide between several places."""
+    near = next(line for line in lines if line.strip())
+    rows = range(floor, len(olds))
+    places = [at for at in rows if olds[at] == near] or [at for at in rows if olds[at].strip() == near.strip()]
+    if not places:
+        close = difflib.get_close_matches(near, [olds[at] for at in rows], 3, 0.8)
+        places = [at for at in rows if olds[at] in close]
+    alike = [sum(line_at(olds, at + n * step) == line.strip() for n, line in enumerate(lines[:9])) for at in places]
+    best = [at for at, count in zip(places, alike, strict=True) if count == max(alike)]
+    if len(best) != 1:
         raise Misfit("it leaves lines out, and it is not clear which")
-    return places[0]
+    return best[0]
+
+
+def line_at(lines: Sequence[str], at: int) -> str:
+    return lines[at].strip() if 0 <= at < len(lines) else ""
 
 
 def cut_off(new: str, old: str, path: str) -> bool:
     """Tell whether a block without its closing fence ends too early."""
-    if path.endswith((".py", ".pyi")):
+    if path.endswith(PYTHON):
         return python_tree(new) is None
     pairs = (("{", "}"), ("(", ")"), ("[", "]"))
     return any(new.count(a) - new.count(b) > max(0, old.count(a) - old.count(b)) for a, b in pairs)
@@ -782,141 +757,137 @@ def weight(text: str) -> int:
 
 def kept_share(old: str, new: str) -> float:
     """Tell which share of the old lines is among the new ones."""
-    olds = [line.strip() for line in old.split("\n") if line.strip()]
     news = {line.strip() for line in new.split("\n")}
-    return sum(line in news for line in olds) / max(1, len(olds))
+    return sum(line.strip() in news for line in old.split("\n") if line.strip()) / max(1, weight(old))
 
 
-def loss_of(old: str, new: str, path: str, names: set[str]) -> str:
-    """Say why a text cannot be the whole file (it is a piece, or drops most of it); empty if it can."""
-    before, after = weight(old), weight(new)
-    missing = names - old_names(new, path)
-    if before and width_of(new) > 0 and width_of(old.lstrip("\n")) == 0:
-        return "the block is only a piece of the file"
+def loss_of(old: str, new: str, path: str, missing: int) -> str:
+    """Say why a text cannot be the whole file, because it drops most of it; empty if it can."""
+    before, after, names = weight(old), weight(new), len(top_level(old, path))
     if before and not after:
         return "the block is empty"
-    if before >= 8 and after * 2 < before:
+    if before >= 4 and after * 2 < before:
         return f"the block has {after} lines of a file of {before}: it would drop most of it"
-    if len(names) >= 3 and len(missing) * 2 > len(names) and after < before:
-        return f"the block would drop {len(missing)} of the file's {len(names)} definitions"
+    if names >= 3 and missing * 2 > names and after < before:
+        return f"the block would drop {missing} of the file's {names} definitions"
     return ""
-
-
-def is_partial(old: str, new: str, path: str, loss: str, shown: bool) -> bool:
-    """Tell a block of some definitions from a whole file, where it could be read as either."""
-    missing = old_names(old, path) - old_names(new, path)
-    loose = loose_lines(old, path)
-    keeps = not loose or bool(loose & loose_lines(new, path))
-    if not missing and keeps:
-        return False
-    if loss or not shown or not keeps:
-        return True
-    same = {body_of(old, item) for item in definitions(old, path) if item.depth == 0}
-    return not loose and not any(body_of(new, item) in same for item in definitions(new, path) if item.depth == 0)
 
 
 def loose_lines(text: str, path: str) -> set[str]:
     """List the lines that belong to no definition, without comments."""
-    lines = text.split("\n")
     taken = {at for item in definitions(text, path) for at in range(item.top, item.end)}
-    return {
-        line.strip() for at, line in enumerate(lines) if at not in taken and line.strip() and not COMMENT.match(line)
-    }
+    lines = enumerate(text.split("\n"))
+    return {line.strip() for at, line in lines if at not in taken and line.strip() and not COMMENT.match(line)}
 
 
-def body_of(text: str, item: Definition) -> str:
-    return "\n".join(text.split("\n")[item.start : item.end]).strip()
+def bodies(text: str, path: str) -> list[str]:
+    lines = text.split("\n")
+    return ["\n".join(lines[item.start : item.end]) for item in top_level(text, path)]
 
 
-def merge(old: str, new: str, path: str) -> str | None:
+def merge(old: str, new: str, path: str, shown: bool = True) -> str | None:
     """Put the definitions of `new` in the place of those of `old` with the same names; None if it holds other things.
 
     A definition that is new goes beside its neighbour, an import to the imports. Misfit where a name fits twice.
     """
-    news = [item for item in definitions(new, path) if item.depth == 0]
-    if not news and (width_of(new) or path.endswith(".py")):
-        news = [item for item in definitions(dedent(new), path) if item.depth == 0]
-        new = dedent(new) if news else new
+    lines, fresh = old.split("\n"), new.split("\n")
+    pairs = pair_up(members(new, old, path, shown), definitions(old, path), fresh, lines)
     spare = loose_lines(new, path) - loose_lines(old, path)
-    if not news or any(not IMPORT.match(line) for line in spare):
+    base = next((target for _, target in pairs if target), None)
+    if not base or not all(map(IMPORT.match, spare)):
         return None
-    lines = old.split("\n")
-    targets = pair_up(news, definitions(old, path), path)
-    if not any(targets):
-        return None
-    pieces = replacements(lines, new.split("\n"), news, targets, path)
-    for start, end, piece in sorted(pieces, key=lambda part: part[0], reverse=True):
-        lines[start:end] = piece
-    return "\n".join(with_imports(lines, [line for line in new.split("\n") if line.strip() in spare], path))
-
-
-def pair_up(news: list[Definition], olds: list[Definition], path: str) -> list[Definition | None]:
-    """Find for each definition the old one of its name; None for a new one."""
-    targets: list[Definition | None] = []
-    for item in news:
-        fits = [old for old in olds if old.name == item.name] or [old for old in olds if old.short == item.name]
-        twins = [new for new in news if new.name == item.name]
-        if len(fits) > 1 and len(fits) != len(twins):
-            raise Misfit(f"there are {len(fits)} definitions called {item.name}", path)
-        targets.append(fits[twins.index(item) if len(fits) > 1 else 0] if fits else None)
-    return targets
-
-
-def replacements(
-    olds: list[str], lines: list[str], news: list[Definition], targets: list[Definition | None], path: str
-) -> list[tuple[int, int, list[str]]]:
-    """List what goes where: (first line, line after the last, new lines)."""
-    pieces: list[tuple[int, int, list[str]]] = []
-    for at, (item, target) in enumerate(zip(news, targets, strict=True)):
+    gap = [""] * (2 if path.endswith(PYTHON) and not base.depth else 1)
+    pieces: dict[Definition, list[str]] = {}
+    ahead, last = list[str](), None
+    for item, target in pairs:
         if target:
-            pieces.append((target.top, target.end, redefined(olds, target, lines, item, path)))
-            continue
-        near = next((found for found in reversed(targets[:at]) if found), None)
-        base = near or next(found for found in targets[at:] if found)
-        body = shifted(lines[item.top : item.end], lines[item.start], olds[base.start])
-        gap = [""] * (2 if path.endswith((".py", ".pyi")) and base.depth == 0 else 1)
-        pieces.append((base.end, base.end, [*gap, *body]) if near else (base.top, base.top, [*body, *gap]))
-    return pieces
+            pieces[target], last = [*ahead, *redefined(lines, target, fresh, item, path)], target
+            ahead = []
+        elif last:
+            pieces[last] += [*gap, *shifted(fresh, item.top, item, margin(lines[base.start]))]
+        else:
+            ahead += [*shifted(fresh, item.top, item, margin(lines[base.start])), *gap]
+    for target in sorted(pieces, key=lambda item: item.start, reverse=True):
+        lines[target.top : target.end] = pieces[target]
+    return "\n".join(with_imports(lines, [line for line in fresh if line.strip() in spare], path))
+
+
+def members(new: str, old: str, path: str, shown: bool) -> list[Definition]:
+    """List what a block defines; of a class that is sent with few of its members, those instead of the class.
+
+    Few: less than half, or not all where the model did not see the whole class.
+    """
+    news, olds = by_name(definitions(new, path), owner_of), by_name(definitions(old, path), owner_of)
+    found: list[Definition] = []
+    for item in news.get("", ()):
+        inner, known = news.get(item.name, []), {other.name for other in olds.get(item.name, ())}
+        count = sum(other.name in known for other in inner)
+        few = 0 < count < len(known) / 2 if shown else 0 < count < len(known)
+        found += inner if few else [item]
+    return found
+
+
+def by_name(items: Iterable[Definition], key: Callable[[Definition], Any]) -> dict[Any, list[Definition]]:
+    groups: dict[Any, list[Definition]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
+def owner_of(item: Definition) -> str:
+    return item.name.rpartition(".")[0] if item.depth else ""
+
+
+def pair_up(
+    news: Sequence[Definition], olds: Sequence[Definition], fresh: Sequence[str], lines: Sequence[str]
+) -> list[tuple[Definition, Definition | None]]:
+    """Find for each definition the old one of its name and kind (a constructor is no class); None for a new one.
+
+    Of several the one with the same header is meant, or one each where the answer has as many.
+    """
+    full = by_name(olds, lambda old: (old.name, old.kind))
+    short = by_name(olds, lambda old: (old.name.rpartition(".")[2], old.kind))
+    twins, pairs = by_name(news, lambda new: (new.name, new.kind)), list[tuple[Definition, Definition | None]]()
+    for item in news:
+        key = (item.name, item.kind)
+        alike, header = twins[key], fresh[item.start].strip()
+        fits = short.get(key) or full.get(key) or []
+        if len(fits) > 1 and len(fits) != len(alike):
+            fits = [old for old in fits if lines[old.start].strip() == header] or fits
+        if len(fits) > 1 and len(fits) != len(alike):
+            raise Misfit(f"there are {len(fits)} definitions called {item.name}")
+        pairs.append((item, fits[alike.index(item) if len(fits) > 1 else 0] if fits else None))
+    return pairs
 
 
 def redefined(olds: list[str], old: Definition, news: list[str], new: Definition, path: str) -> list[str]:
     """Return a definition's new lines; comments and decorators that the answer left out stay."""
-    text = "\n".join(olds[old.start : old.end])
-    body = fill("\n".join(shifted(news[new.start : new.end], news[new.start], olds[old.start])), text, path).split("\n")
-    comments = shifted(news[new.top : new.marks], news[new.start], olds[old.start]) or olds[old.top : old.marks]
-    marks = shifted(news[new.marks : new.start], news[new.start], olds[old.start]) or olds[old.marks : old.start]
-    return [*comments, *marks, *body]
+    want = margin(olds[old.start])
+    ahead = shifted(news, new.top, replace(new, end=new.start), want)
+    if not ahead or (any(map(MARK.match, olds[old.top : old.start])) and not any(map(MARK.match, ahead))):
+        ahead = olds[old.top : old.start]
+    body, text = "\n".join(shifted(news, new.start, new, want)), "\n".join(olds[old.start : old.end])
+    if not path.endswith(PYTHON) and (text.count("{") != text.count("}") or text.count("`") % 2):
+        raise Misfit(f"the end of {old.name} in the file is not clear")
+    return [*ahead, *fill(body, text, path).split("\n")]
 
 
-def shifted(lines: Sequence[str], header: str, real_header: str) -> list[str]:
-    """Move lines from one header's indentation to another's."""
-    have, want = margin(header), margin(real_header)
-    return [
-        want + line[len(have) :] if line.startswith(have) and line.strip() else line.strip(" \t") and line
-        for line in lines
-    ]
+def shifted(lines: Sequence[str], top: int, item: Definition, want: str) -> list[str]:
+    """Return a definition's lines from `top` on, moved from its own indentation to the wanted one."""
+    have = margin(lines[item.start])
+    moved = (want + line[len(have) :] if line.startswith(have) else line for line in lines[top : item.end])
+    return [line if line.strip() else "" for line in moved]
 
 
 def with_imports(lines: list[str], imports: list[str], path: str) -> list[str]:
     """Add import lines after the last one there is, else at the top (after Python's docstring)."""
-    if not imports:
-        return lines
     places = [at + 1 for at, line in enumerate(lines) if IMPORT.match(line)]
-    tree = python_tree("\n".join(lines)) if path.endswith((".py", ".pyi")) else None
-    if tree:
+    tree = python_tree("\n".join(lines)) if path.endswith(PYTHON) else None
+    if tree and tree.body:
         places = [node.end_lineno or 0 for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        places += (
-            [tree.body[0].end_lineno or 0] if not places and tree.body and ast.get_docstring(tree) is not None else []
-        )
-    at = max(places, default=1 if lines[0].startswith(("#!", "<?php")) else 0)
+        places = places or [(tree.body[0].end_lineno or 0) if ast.get_docstring(tree) is not None else 0]
+    at = max(places, default=0) or int(lines[0].startswith(("#!", "<?php")))
     return [*lines[:at], *imports, *lines[at:]]
-
-
-def dedent(text: str) -> str:
-    """Take off the indentation that all lines share."""
-    lines = text.split("\n")
-    width = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
-    return "\n".join(line[width:] for line in lines)
 
 
 def with_ending(new: str, old: str) -> str:
@@ -928,48 +899,60 @@ def with_ending(new: str, old: str) -> str:
 def swap(text: str, edit: Change, path: str) -> str:
     """Return the text with the change made at the one place where it fits; Misfit at none or several."""
     if not edit.readings:
-        raise Misfit("a SEARCH/REPLACE block has no ======= line", path)
-    first: Misfit | None = None
+        raise Misfit("a SEARCH/REPLACE block has no ======= line")
+    problems: list[Misfit] = []
     for old, new in edit.readings:
         try:
-            return swap_one(text, old, new, path, edit.line)
+            return swap_lines(text, old.split("\n"), new.split("\n") if new else [], path, edit.line)
         except Misfit as misfit:
-            first = first or misfit
-    raise first or AssertionError
+            problems.append(misfit)
+    raise problems[0]
 
 
-def swap_one(text: str, old: str, new: str, path: str, hint: int) -> str:
+def swap_lines(text: str, wanted: list[str], given: list[str], path: str, hint: int) -> str:
+    """Find the wanted lines, first as they are, then ever less strictly, and put the given ones there."""
     lines = text.split("\n")
-    wanted, given = old.split("\n"), new.split("\n") if new else []
-    if not old.strip():
-        raise Misfit("an empty SEARCH part in a file that has lines", path)
+    if not any(map(str.strip, wanted)):
+        raise Misfit("an empty SEARCH part in a file that has lines")
+    wanted, given = unelided(wanted, given, text, path)
     for key, blanks in LADDER:
         spots = matches(lines, wanted, key, blanks)
-        if len(spots) > 1 and hint:
-            spots = [spot for spot in spots if spot[0] == hint - 1] or spots
+        spots = [spot for spot in spots if spot.start == hint - 1] or spots
         if len(spots) > 1:
-            raise Misfit(f"its SEARCH part stands at {len(spots)} places", path, around(lines, spots))
-        if spots:
-            fresh = given if key is same else carried([lines[i] for i in spots[0]], wanted, given, key, path)
-            return checked(text, [*lines[: spots[0][0]], *fresh, *lines[spots[0][-1] + 1 :]], path, key is same)
+            near = "\n[...]\n".join("\n".join(lines[max(0, spot.start - 3) : spot.stop + 3]) for spot in spots[:4])
+            raise Misfit(f"its SEARCH part stands at {len(spots)} places", near)
+        for spot in spots:
+            fresh = given if key is same else carried(lines[spot.start : spot.stop], wanted, given, key)
+            new = "\n".join([*lines[: spot.start], *fresh, *lines[spot.stop :]])
+            if key is not same and path.endswith(PYTHON) and python_tree(text) and not python_tree(new):
+                raise Misfit("its indentation does not fit the file")
+            return new
     return swap_otherwise(text, wanted, given, path)
 
 
+def unelided(wanted: list[str], given: list[str], text: str, path: str) -> tuple[list[str], list[str]]:
+    """Put back what both parts leave out: the same lines where both have as many gaps."""
+    if not gaps_in(wanted, text, path) and not gaps_in(given, text, path):
+        return wanted, given
+    contents = left_out(wanted, text, path)
+    whole = filled(wanted, text, path, contents)
+    if contents and len(gaps_in(given, text, path)) == len(contents):
+        return whole, filled(given, text, path, contents)
+    return whole, fill("\n".join(given), "\n".join(whole), path).split("\n") if given else []
+
+
 def swap_otherwise(text: str, wanted: list[str], given: list[str], path: str) -> str:
-    """Try what is left: copied line numbers, left-out lines, a piece of one line."""
-    lines = text.split("\n")
-    bare = unnumbered(wanted, text)
-    if bare != wanted:
-        fresh = [NUMBERED.sub("", line, count=1) if NUMBERED.match(line) else line for line in given]
-        return swap_one(text, "\n".join(bare), "\n".join(fresh), path, 0)
-    real = {line.strip() for line in lines}
-    if any(is_elision(wanted, at, real, path) for at in range(len(wanted))):
-        whole = fill("\n".join(wanted), text, path)
-        return swap_one(text, whole, fill("\n".join(given), whole, path), path, 0)
+    """Try what is left: copied line numbers, a piece of one line."""
+    plain = unnumbered(wanted, text)
+    if plain != wanted:
+        blank = " " if NUMBERED.sub("", wanted[0]) != plain[0] else ""
+        if NUMBERED.match(given[0] if given else ""):
+            given = [NUMBERED.sub("", line).removeprefix(blank) if NUMBERED.match(line) else line for line in given]
+        return swap_lines(text, plain, given, path, 0)
     piece, other = "\n".join(wanted).strip(), "\n".join(given).strip()
     if "\n" not in piece + other and len(piece) >= 8 and text.count(piece) == 1:
         return text.replace(piece, other)
-    raise Misfit("its SEARCH part does not stand in the file", path, nearest(lines, wanted))
+    raise Misfit("its SEARCH part does not stand in the file", nearest(text.split("\n"), wanted))
 
 
 def same(line: str) -> str:
@@ -988,761 +971,690 @@ Key = Callable[[str], str]
 LADDER: tuple[tuple[Key, bool], ...] = ((same, True), (str.rstrip, True), (straight, True), (bare, True), (bare, False))
 
 
-def matches(lines: Sequence[str], wanted: Sequence[str], key: Key, blanks: bool) -> list[list[int]]:
-    """List the places of the wanted lines, each as line numbers; without `blanks`, blank lines do not count."""
+def matches(lines: Sequence[str], wanted: Sequence[str], key: Key, blanks: bool) -> list[range]:
+    """List the line ranges where the wanted lines stand; without `blanks`, blank lines do not count."""
     needle = [key(line) for line in wanted]
     if key is not same:
-        while needle and not needle[0]:
-            needle = needle[1:]
-        while needle and not needle[-1]:
-            needle = needle[:-1]
+        filled = [at for at, line in enumerate(needle) if line]
+        needle = [line for line in needle[filled[0] : filled[-1] + 1] if blanks or line]
     rows = [(at, key(line)) for at, line in enumerate(lines) if blanks or line.strip()]
-    needle = [line for line in needle if blanks or line]
-    texts, count = [row for _, row in rows], len(needle)
+    texts, count = [text for _, text in rows], len(needle)
     starts = [at for at in range(len(texts) - count + 1) if texts[at] == needle[0] and texts[at : at + count] == needle]
-    return [list(range(rows[at][0], rows[at + count - 1][0] + 1)) for at in starts]
+    return [range(rows[at][0], rows[at + count - 1][0] + 1) for at in starts]
 
 
-def carried(real: Sequence[str], wanted: Sequence[str], given: Sequence[str], key: Key, path: str) -> list[str]:
-    """Write the new lines the way the real ones are written: unchanged lines as they are, others with their indentation."""
-    olds = [line for line in real if line.strip()]
-    told = [line for line in wanted if line.strip()]
-    news = [line for line in given if line.strip()]
-    fresh: dict[int, str] = {}
-    shift = indenter(told, olds, news, path) if key is bare else None
-    for tag, a1, a2, b1, b2 in difflib.SequenceMatcher(
-        None, list(map(key, told)), list(map(key, news)), False
-    ).get_opcodes():
-        for step, at in enumerate(range(b1, b2)):
-            fresh[at] = olds[a1 + step] if tag == "equal" else shift(at) if shift else news[at]
-    counter = iter(range(len(news)))
-    written = [fresh[next(counter)] if line.strip() else "" for line in given]
-    return trimmed_like(written, wanted)
-
-
-def trimmed_like(lines: list[str], wanted: Sequence[str]) -> list[str]:
-    """Drop the blank lines at both ends of the new lines that the wanted ones have there too."""
-    for end in (0, -1):
-        spare = list(wanted)
-        while lines and spare and not lines[end].strip() and not spare[end].strip():
-            lines = lines[1:] if end == 0 else lines[:-1]
-            spare = spare[1:] if end == 0 else spare[:-1]
+def carried(real: Sequence[str], wanted: Sequence[str], given: Sequence[str], key: Key) -> list[str]:
+    """Write the new lines as the real ones are written: unchanged ones as they are, others with their indentation."""
+    olds, told, news = ([line for line in lines if line.strip()] for lines in (real, wanted, given))
+    if any(line != line.translate(QUOTES) for line in told) and all(line == line.translate(QUOTES) for line in olds):
+        news = [line.translate(QUOTES) for line in news]
+    fresh = indented(told, olds, news) if key is bare else list(news)
+    if all(line == line.rstrip() for line in olds):
+        fresh = [line.rstrip() for line in fresh]
+    origin: dict[int, int] = {}
+    pairing = difflib.SequenceMatcher(None, [key(line) for line in told], [key(line) for line in news], False)
+    for block in pairing.get_matching_blocks():
+        fresh[block.b : block.b + block.size] = olds[block.a : block.a + block.size]
+        origin |= {block.b + step: block.a + step for step in range(block.size)}
+    lines = with_blanks(fresh, origin, real, given)
+    for end, other in ((0, wanted[0]), (-1, wanted[-1])):
+        while lines and not lines[end] and not other.strip():
+            del lines[end]
     return lines
 
 
-def indenter(told: Sequence[str], olds: Sequence[str], news: Sequence[str], path: str) -> Callable[[int], str]:
-    """Return how a new line is indented, learnt from how the model's lines relate to the real ones."""
+def with_blanks(fresh: list[str], origin: dict[int, int], real: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Put blank lines between new lines: the real ones between unchanged neighbours, else those that were given."""
+    rows = [at for at, line in enumerate(real) if line.strip()]
+    lines, blanks, at = list[str](), list[str](), -1
+    for line in given:
+        if not line.strip():
+            blanks.append("")
+            continue
+        at += 1
+        old = origin.get(at, 0)
+        if old and origin.get(at - 1) == old - 1:
+            blanks = list(real[rows[old - 1] + 1 : rows[old]])
+        lines += [*blanks, fresh[at]]
+        blanks = []
+    return lines + blanks
+
+
+def indented(told: Sequence[str], olds: Sequence[str], news: Sequence[str]) -> list[str]:
+    """Indent new lines the way the model's lines relate to the real ones."""
     table: dict[str, str] = {}
-    consistent = all(table.setdefault(margin(a), margin(b)) == margin(b) for a, b in zip(told, olds, strict=True))
-    if not consistent and len(news) != len(told):
-        raise Misfit("the indentation of its SEARCH part is not the file's", path, "\n".join(olds))
-
-    def shift(at: int) -> str:
-        body, have = news[at].lstrip(" \t"), margin(news[at])
-        if not consistent:
-            return margin(olds[at]) + body
-        return moved(have, table) + body
-
-    return shift
+    if all(table.setdefault(margin(a), margin(b)) == margin(b) for a, b in zip(told, olds, strict=True)):
+        return [translated(margin(line), table) + line.lstrip(" \t") for line in news]
+    if len(news) != len(told):
+        raise Misfit("the indentation of its SEARCH part is not the file's", "\n".join(olds))
+    return [margin(old) + line.lstrip(" \t") for old, line in zip(olds, news, strict=True)]
 
 
-def moved(have: str, table: dict[str, str]) -> str:
-    """Translate an indentation by the known pairs: the longest that it begins with, the rest in the file's own units."""
-    known = [told for told in table if have.startswith(told)]
-    if not known:
+def translated(have: str, table: Mapping[str, str]) -> str:
+    """Translate an indentation by the longest known one that it begins with, the rest in the file's own units."""
+    told = max((told for told in table if have.startswith(told)), key=len, default=None)
+    if told is None:
         told = min(table, key=len)
         return table[told][: max(0, len(table[told]) - (len(told) - len(have)))]
-    told = max(known, key=len)
-    rest = have[len(told) :]
-    tabs = any("\t" in real for real in table.values()) and not any("\t" in told for told in table)
-    unit = min((len(told) for told in table if told), default=4)
-    return table[told] + ("\t" * max(1, len(rest) // unit) if tabs and rest else rest.replace("\t", "    "))
-
-
-def margin(line: str) -> str:
-    return line[: len(line) - len(line.lstrip(" \t"))]
-
-
-def checked(text: str, lines: list[str], path: str, exact: bool) -> str:
-    """Join lines; a change that was placed loosely may not turn valid Python into invalid."""
-    new = "\n".join(lines)
-    if not exact and path.endswith((".py", ".pyi")) and python_tree(text) and not python_tree(new):
-        raise Misfit("its indentation does not fit the file", path)
-    return new
-
-
-def around(lines: Sequence[str], spots: Sequence[Sequence[int]]) -> str:
-    """Show the first places of a match, each with three lines around it."""
-    return "\n[...]\n".join("\n".join(lines[max(0, spot[0] - 3) : spot[-1] + 4]) for spot in spots[:4])
+    rest, unit = have[len(told) :], next((len(one) for one in sorted(table, key=len) if one), 4)
+    if rest and "\t" not in have and any("\t" in real for real in table.values()):
+        return table[told] + "\t" * max(1, len(rest) // unit)
+    return table[told] + rest.replace("\t", "    " if table[told] or "\t" not in "".join(table.values()) else "\t")
 
 
 def nearest(lines: Sequence[str], wanted: Sequence[str]) -> str:
-    """Show the part of a file that is most like the wanted lines, with three lines around it."""
-    needle = [bare(line) for line in wanted if line.strip()]
+    """Show the part of a file that is most like the wanted lines, with three lines around it; empty if none is."""
+    needle = {bare(line) for line in wanted if line.strip()}
     rows, size = [bare(line) for line in lines], len(wanted)
-    scores = [sum(row in needle for row in rows[at : at + size] if row) for at in range(len(rows))]
-    if not any(scores):
-        close = difflib.get_close_matches(needle[0], rows[:5000], 1, 0.5)
-        scores = [1.0 if close and row == close[0] else 0.0 for row in rows]  # type: ignore[misc]
-    if not any(scores):
-        return ""
+    if not needle & set(rows):
+        needle = {close for line in needle for close in difflib.get_close_matches(line, rows[:5000], 1, 0.6)}
+    scores = [sum(row in needle for row in rows[at : at + size]) for at in range(len(rows))]
     at = max(range(len(scores)), key=scores.__getitem__)
-    return "\n".join(lines[max(0, at - 3) : at + size + 3])
+    return "\n".join(lines[max(0, at - 3) : at + size + 3]) if needle else ""
 
 
-# --- files: bytes <-> text, names, and writing all or nothing ---------------------------------------------------------
+# --- files: names, bytes <-> text, and writing all or nothing ---------------------------------------------------------
 
 BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+SET_UP_FAULTS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC)
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A file as it lies on disk; `text` has plain newlines."""
+    """A file as it lies on disk: its bytes after the byte order mark, and how they are text."""
 
     raw: bytes
     bom: bytes
     encoding: str
 
     @property
-    def decoded(self) -> str:
-        return self.raw[len(self.bom) :].decode(self.encoding)
-
-    @property
     def text(self) -> str:
-        return self.decoded.replace("\r\n", "\n")
+        """The text with plain newlines."""
+        return self.raw.decode(self.encoding).replace("\r\n", "\n")
 
     def encode(self, text: str) -> bytes:
         """Write a new text the way the file is written: line endings, encoding, byte order mark."""
-        return self.bom + endings_like(self.decoded, text).encode(self.encoding)
+        return self.bom + endings_like(self.raw.decode(self.encoding), text).encode(self.encoding)
 
 
 def decode(raw: bytes, path: str) -> Stored:
     """Read a file's bytes; Unusable for a binary one."""
     bom, encoding = next(((mark, name) for mark, name in BOMS if raw.startswith(mark)), (b"", "utf-8"))
-    if b"\0" in raw and not encoding.startswith("utf-16"):
+    if b"\0" in raw and encoding == "utf-8":
         raise Unusable(f"{path} is a binary file: it is not edited.")
     try:
         raw[len(bom) :].decode(encoding)
     except UnicodeDecodeError:
         bom, encoding = b"", "latin-1"
-    return Stored(raw, bom, encoding)
+    return Stored(raw[len(bom) :], bom, encoding)
 
 
 def endings_like(old: str, new: str) -> str:
     """Give lines the endings of the old text: of the same line where it stays, else of most lines."""
-    olds = old.splitlines(keepends=True) if "\r\n" in old else []
-    if not olds:
-        return new
-    olds = re.findall(r"[^\n]*\n|[^\n]+", old)
+    olds, news = re.findall(r"[^\n]*\n", old), re.findall(r"[^\n]*\n|[^\n]+", new)
     crlf = sum(line.endswith("\r\n") for line in olds)
-    if crlf * 2 >= len(olds) and crlf >= old.count("\n"):
-        return new.replace("\n", "\r\n")
-    news = re.findall(r"[^\n]*\n|[^\n]+", new)
-    common = "\r\n" if crlf * 2 > len(olds) else "\n"
-    plain = [line.replace("\r\n", "\n") for line in olds]
-    written = [line.replace("\n", common) for line in news]
-    for block in difflib.SequenceMatcher(None, plain, news, False).get_matching_blocks():
-        written[block.b : block.b + block.size] = olds[block.a : block.a + block.size]
+    usual = "\r\n" if crlf * 2 > len(olds) else "\n"
+    written = [line.replace("\n", usual) for line in news]
+    if 0 < crlf < len(olds):
+        plain = [line.replace("\r\n", "\n") for line in olds]
+        for block in difflib.SequenceMatcher(None, plain, news, False).get_matching_blocks():
+            written[block.b : block.b + block.size] = olds[block.a : block.a + block.size]
     return "".join(written)
 
 
 class Project:
     """The files below a root: which there are, which are protected, and which the prompt shows whole."""
 
-    def __init__(self, root: Path, job: Job) -> None:
-        self.root, self.job = root.resolve(), job
-        self.listed = tuple(tidy(name) for name in job.files)
+    def __init__(self, root: Path, call: Call) -> None:
+        self.root, self.call = root.resolve(), call
+        self.listed = tuple(filter(self.is_text, map(tidy, call.files)))
+        self.prompt = call.prompt.replace("\r\n", "\n")
+
+    def is_text(self, path: str) -> bool:
+        """Tell whether a listed file can be read as text, or is still to be written."""
+        try:
+            self.read(path)
+        except Unusable:
+            return False
+        return True
 
     def known(self, name: str) -> bool:
         """Tell whether a name means a listed or an existing file."""
-        with suppress(Stop):
+        with suppress(Stop, OSError, ValueError):
             path = self.resolve(name)
             return path in self.listed or self.place(path).is_file()
         return False
 
     def resolve(self, name: str) -> str:
-        """Turn a name from an answer into a path below the root; Unusable if it lies outside."""
+        """Turn a name from an answer into a path below the root; Unusable if it lies outside or is not clear."""
         name = tidy(name)
-        if name in self.listed or (name.startswith("/") and name[1:] in self.listed):
-            return name.lstrip("/") if name not in self.listed else name
-        with suppress(ValueError, OSError):
-            if self.place(name).exists():
-                return name if not name.startswith("/") else self.place(name).relative_to(self.root).as_posix()
-        tails = [path for path in self.listed if path.endswith("/" + name)]
+        if name.lstrip("/") in self.listed:
+            return name.lstrip("/")
+        tails = [path for path in self.listed if path.endswith(f"/{name}")]
         if len(tails) > 1:
             raise Unusable(f"{name} is not clear: it could be {' or '.join(tails)}.")
-        if tails:
+        place = self.place(name)
+        if tails and not exists(place):
             return tails[0]
-        self.place(name)
-        return PurePosixPath(os.path.normpath(name)).as_posix()
+        return Path(os.path.normpath(place)).relative_to(self.root).as_posix()
 
     def place(self, path: str) -> Path:
         """Return where a path lies; Unusable outside the root or in .git."""
-        pure = PurePosixPath(path)
+        parts = PurePosixPath(path).parts
         try:
             inside = (self.root / path).resolve().relative_to(self.root)
+            if not inside.parts or ".." in parts or "~" in parts[:1] or re.match(r"[A-Za-z]:", path):
+                raise ValueError(path)
         except (ValueError, OSError, RuntimeError):
             raise Unusable(f"{path!r} lies outside the project: it is not edited.") from None
-        if not path or "\0" in path or ".." in pure.parts or re.match(r"[A-Za-z]:", path):
-            raise Unusable(f"{path!r} lies outside the project: it is not edited.")
-        if ".git" in (part.lower() for part in (*pure.parts, *inside.parts)):
+        if ".git" in (part.lower() for part in (*parts, *inside.parts)):
             raise Unusable(f"{path} belongs to git: it is not edited.")
         return self.root / path
 
     def read(self, path: str) -> Stored | None:
         """Read a file; None if there is none."""
-        place = self.place(path)
-        if place.is_dir():
-            raise Unusable(f"{path} is a folder: it is not edited.")
         try:
-            return decode(place.read_bytes(), path)
-        except FileNotFoundError:
+            return decode(self.place(path).read_bytes(), path)
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except IsADirectoryError:
+            raise Unusable(f"{path} is a folder: it is not edited.") from None
         except OSError as error:
-            raise Unusable(f"{path} cannot be read: {error.strerror}.") from error
+            raise Unusable(f"{path[:200]} cannot be read: {error.strerror}.") from error
 
     def text(self, path: str) -> str | None:
         stored = self.read(path)
-        return None if stored is None else stored.text
+        return stored.text if stored else None
 
     def shows(self, path: str) -> bool:
         """Tell whether the prompt holds the whole text of a file."""
         text = (self.text(path) or "").strip("\n")
-        return bool(text) and text in self.job.prompt.replace("\r\n", "\n")
+        return bool(text) and text in self.prompt
 
-    def forbid(self, path: str) -> None:
-        """Refuse to change a protected or read-only file."""
-        if protected(path, self.job.protect):
+    def check_writable(self, path: str) -> None:
+        """Refuse a protected or read-only file."""
+        if protected(path, self.call.protect):
             raise Unusable(f"{path} is protected: it may be read, not changed.")
         place = self.place(path)
-        if place.exists() and not os.access(place, os.W_OK):
+        if exists(place) and not os.access(place, os.W_OK):
             raise Unusable(f"{path} is read-only: it is not edited.")
+
+
+def exists(place: Path) -> bool:
+    with suppress(OSError, ValueError):
+        return place.exists()
+    return False
 
 
 def protected(path: str, patterns: Iterable[str]) -> bool:
     """Tell whether gitignore-like patterns cover a path; the last that fits decides, `!` excepts."""
     verdict = False
     for pattern in patterns:
-        keep = pattern.startswith("!")
-        if glob(pattern.lstrip("!")).match(path):
-            verdict = not keep
+        if glob(pattern.removeprefix("!")).match(path):
+            verdict = not pattern.startswith("!")
     return verdict
 
 
 def glob(pattern: str) -> re.Pattern[str]:
     """Compile a gitignore-like pattern: a name at any depth, a path from the root, a folder and all below it."""
-    anchored = "/" in pattern.rstrip("/")
-    body = pattern.strip("/")
-    parts = [".*" if part == "**" else fnmatch.translate(part)[4:-3].replace(".*", "[^/]*") for part in body.split("/")]
-    joined = "/".join(parts).replace(".*/", "(?:.*/)?")
-    return re.compile(("" if anchored else "(?:.*/)?") + joined + r"(?:/.*)?\Z", re.S)
+    table = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.findall(r"\*\*/|\*\*|\*|\?|\[[^\]]+\]|.", pattern.strip("/"))
+    body = "".join(table.get(part, part.replace("[!", "[^") if part[1:] else re.escape(part)) for part in parts)
+    return re.compile(("" if "/" in pattern.rstrip("/") else "(?:.*/)?") + body + r"(?:/.*)?\Z", re.DOTALL)
 
 
 Plan = dict[str, str | None]
 
 
 def write_all(project: Project, plan: Plan) -> None:
-    """Write every new text, or none: stage all, then put all in place, and take back what was done on an error."""
+    """Write every new text, or none: stage all, put all in place, and take back what was done on an error."""
     before = {path: project.read(path) for path in plan}
-    staged: dict[str, Path] = {}
-    made: list[Path] = []
-    done: list[str] = []
     try:
-        for path, text in plan.items():
-            if text is not None:
-                staged[path] = stage(project.place(path), encoded(before[path], text, path), made)
-        for path, text in plan.items():
-            target = project.place(path).resolve()
-            staged[path].replace(target) if text is not None else target.unlink()
-            done.append(path)
-    except BaseException as error:
-        take_back(project, before, done, made, staged)
-        if isinstance(error, OSError):
-            raise Misconfigured(f"Cannot write {error.filename}: {error.strerror}.") from error
-        raise
+        with ExitStack() as undo:
+            staged = {
+                path: stage(project, path, before[path], text, undo) for path, text in plan.items() if text is not None
+            }
+            for path, stored in before.items():
+                target = project.place(path).resolve()
+                undo.callback(restore, target, stored)
+                staged[path].replace(target) if path in staged else target.unlink()
+            undo.pop_all()
+    except OSError as error:
+        kind = Misconfigured if error.errno in SET_UP_FAULTS else Unusable
+        raise kind(f"Cannot write {error.filename}: {error.strerror}. No file was changed.") from error
 
 
-def encoded(stored: Stored | None, text: str, path: str) -> bytes:
+def stage(project: Project, path: str, stored: Stored | None, text: str, undo: ExitStack) -> Path:
+    """Write a text to a new file beside its place, with the mode of the file that is there."""
     try:
-        return stored.encode(text) if stored else text.encode()
+        raw = stored.encode(text) if stored else text.encode()
     except UnicodeEncodeError:
-        raise Unusable(f"{path} is not UTF-8, and the new text has characters that it cannot hold.") from None
-
-
-def stage(place: Path, raw: bytes, made: list[Path]) -> Path:
-    """Write bytes to a new file beside their place, with the mode of the file that is there."""
-    place = place.resolve()
+        raise Unusable(f"{path} cannot hold the new text in its encoding.") from None
+    place = project.place(path).resolve()
     for folder in [parent for parent in reversed(place.parents) if not parent.exists()]:
         folder.mkdir()
-        made.append(folder)
-    temporary = place.with_name(f".{place.name[:80]}.{os.getpid()}.lean")
+        undo.callback(folder.rmdir)
+    temporary = place.with_name(f".{place.name[:60]}.{os.getpid()}.lean")
+    undo.callback(temporary.unlink, missing_ok=True)
     with temporary.open("xb") as file:
-        made.append(temporary)
         file.write(raw)
-    if place.exists():
+    if stored:
         temporary.chmod(place.stat().st_mode & 0o7777)
     return temporary
 
 
-def take_back(
-    project: Project, before: dict[str, Stored | None], done: list[str], made: list[Path], staged: dict[str, Path]
-) -> None:
-    """Put the files back that were written already, and remove what was made on the way."""
-    for path in done:
-        stored, place = before[path], project.place(path).resolve()
-        with suppress(OSError):
-            place.write_bytes(stored.raw) if stored else place.unlink()
-    for path_made in reversed(made):
-        with suppress(OSError):
-            path_made.rmdir() if path_made.is_dir() else path_made.unlink()
+def restore(target: Path, stored: Stored | None) -> None:
+    """Put a file back as it was before the call."""
+    target.write_bytes(stored.bom + stored.raw) if stored else target.unlink(missing_ok=True)
 
 
 # --- from edits to a plan ---------------------------------------------------------------------------------------------
 
+Misfits = list[tuple[Edit, Misfit]]
 
-def place_all(edits: Sequence[Edit], project: Project, plan: Plan) -> list[tuple[Edit, Misfit]]:
-    """Add each edit to the plan, in order; return those that cannot be placed."""
-    misfits: list[tuple[Edit, Misfit]] = []
-    for edit in edits:
+
+def place_all(edits: Iterable[Edit], project: Project, plan: Plan) -> Misfits:
+    """Add each edit to the plan, in order; return those that have no place. A block that names no file may be prose."""
+    misfits: Misfits = []
+    for edit in dict.fromkeys(edits):
         try:
-            place_one(edit, project, plan)
+            path = project.resolve(edit.path) if edit.path else owner(edit, project, plan)
+            plan[path] = placed(edit, plan[path] if path in plan else project.text(path), path, project)
         except Misfit as misfit:
-            if not (isinstance(edit, Code) and not edit.path and (plan or len(edits) > 1)):
-                misfits.append((edit, misfit))
+            misfits.append((edit, misfit))
     for path in [path for path, text in plan.items() if text == project.text(path)]:
         del plan[path]
-    for path in plan:
-        project.forbid(path)
-    return misfits
+    for path, text in plan.items():
+        project.check_writable(path)
+        if MASK in (text or "") and MASK not in (project.text(path) or ""):
+            raise Unusable(f"The answer for {path} holds {MASK} in the place of a secret: it is not written.")
+    return [(edit, misfit) for edit, misfit in misfits if edit.path or isinstance(edit, Change) or not plan]
 
 
-def place_one(edit: Edit, project: Project, plan: Plan) -> None:
-    path = project.resolve(edit.path) if edit.path else owner(edit, project, plan)
-    old = plan[path] if path in plan else project.text(path)
-    match edit:
-        case Delete():
-            if old is None:
-                raise Misfit("there is no such file to delete", path)
-            plan[path] = None
-        case Change():
-            plan[path] = changed(edit, old, path)
-        case Code() if old is None or not old.strip():
-            plan[path] = created(edit, path)
-        case Code():
-            if edit.sure or not is_quote(edit.text, old):
-                plan[path] = rewrite(old, edit, path, project.shows(path))
-
-
-def changed(edit: Change, old: str | None, path: str) -> str:
-    """Apply a SEARCH/REPLACE pair; an empty SEARCH part makes a new file."""
-    if edit.readings and not edit.readings[0][0].strip() and not (old or "").strip():
+def placed(edit: Edit, old: str | None, path: str, project: Project) -> str | None:
+    """Return a file's text after an edit, None if it is deleted."""
+    if isinstance(edit, Code):
+        if old is None or not old.strip():
+            return created(edit, path)
+        return old if not edit.sure and is_quote(edit.text, old) else rewrite(old, edit, path, project.shows(path))
+    if isinstance(edit, Change) and edit.readings and not (old or "").strip() and not edit.readings[0][0].strip():
         return with_ending(edit.readings[0][1], "")
     if old is None:
-        raise Misfit("there is no such file", path)
-    return swap(old, edit, path)
+        raise Misfit("there is no such file")
+    return swap(old, edit, path) if isinstance(edit, Change) else None
 
 
 def created(edit: Code, path: str) -> str:
     """Return the text of a new file; Misfit if lines are left out or it is cut off."""
-    text = clean_block(edit.text, "", path)
-    lines = text.split("\n")
-    if any(is_elision(lines, at, set(), path) for at in range(len(lines))):
-        raise Misfit("it leaves lines out of a new file", path)
+    text = clean(edit.text, "", path)
+    if gaps_in(text.split("\n"), "", path):
+        raise Misfit("it leaves lines out of a new file")
     if not edit.closed and cut_off(text, "", path):
-        raise Misfit("the block is cut off", path)
+        raise Misfit("the block is cut off")
     return with_ending(text, "")
 
 
 def is_quote(text: str, old: str) -> bool:
     """Tell whether a block only quotes lines of the file."""
-    quoted = [line.strip() for line in text.split("\n") if line.strip()]
-    real = [line.strip() for line in old.split("\n") if line.strip()]
+    quoted, real = ([line.strip() for line in lines.split("\n") if line.strip()] for lines in (text, old))
     return any(real[at : at + len(quoted)] == quoted for at in range(len(real)))
 
 
 def owner(edit: Edit, project: Project, plan: Plan) -> str:
-    """Find the listed file that a block without a path means: the only one, or the only one with its definitions."""
+    """Find the listed file that a block without a path means: the only one, or the only one that it fits."""
     texts = {path: plan[path] if path in plan else project.text(path) for path in project.listed}
-    if len(texts) == 1:
-        return next(iter(texts))
-    if isinstance(edit, Change):
-        fits = [path for path, text in texts.items() if text and fits_once(edit, text, path)]
-    elif isinstance(edit, Code):
-        names = {item.name for path in texts for item in definitions(dedent(edit.text), path) if item.depth == 0}
-        fits = [
-            path for path, text in texts.items() if text and names & {item.short for item in definitions(text, path)}
-        ]
+    fits = [path for path, text in texts.items() if len(texts) == 1 or (text and fits_in(edit, text, path))]
     if len(fits) != 1:
         raise Misfit("it does not say of which file it is")
     return fits[0]
 
 
-def fits_once(edit: Change, text: str, path: str) -> bool:
+def fits_in(edit: Edit, text: str, path: str) -> bool:
+    """Tell whether an edit without a path can be meant for a file."""
     with suppress(Misfit):
-        swap(text, edit, path)
-        return True
+        if isinstance(edit, Change):
+            return bool(swap(text, edit, path)) or True
+        return isinstance(edit, Code) and merge(text, clean(edit.text, text, path), path) is not None
     return False
 
 
 # --- the server -------------------------------------------------------------------------------------------------------
 
 CONTEXT_ERROR = re.compile(
-    r"context[_ ](?:length|size|window)|exceed_context|maximum context|prompt is too long|too many tokens", re.I
+    r"context[_ ](?:length|size|window)|exceed_context|maximum context|prompt is too long|too many tokens",
+    re.IGNORECASE,
 )
 CONTEXT_KEYS = (
     "max_model_len",
     "loaded_context_length",
+    "n_ctx",
     "context_length",
     "context_window",
-    "n_ctx",
     "max_context_length",
 )
-TRANSPORT = (OSError, http.client.HTTPException)
+BROKEN = (OSError, http.client.HTTPException)
+HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
+
+
+@dataclass(frozen=True)
+class Used:
+    """The tokens that one request took; `estimated` where the server did not say."""
+
+    sent: int
+    got: int
+    cached: int = 0
+    estimated: bool = False
 
 
 @dataclass
 class Server:
     """One OpenAI-compatible server; `used` collects what each answer took."""
 
-    settings: Settings
-    deadline: float
-    used: list[tuple[int, int, int, bool]] = field(default_factory=list)
+    call: Call
+    used: list[Used] = field(default_factory=list)
     model: str = ""
-
-    @property
-    def local(self) -> bool:
-        return (urllib.parse.urlsplit(self.settings.base_url).hostname or "").startswith(LOCAL)
-
-    def open(self, method: str, url: str, body: bytes | None, timeout: float) -> http.client.HTTPResponse:
-        """Send one request and return the response; ServerTrouble where nobody answers."""
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Misconfigured(f"base_url {self.settings.base_url!r} is no http(s) URL. Set base_url in [lean].")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
-        if self.settings.api_key:
-            headers["Authorization"] = f"Bearer {self.settings.api_key}"
-        try:
-            connection = kind(parts.hostname, parts.port, timeout=max(0.1, timeout))
-            connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, headers)
-            return connection.getresponse()
-        except TimeoutError as error:
-            raise ServerTrouble(f"The server at {url} gave no answer within {timeout:.0f} s.") from error
-        except TRANSPORT as error:
-            raise ServerTrouble(f"No server answers at {url}: {error or type(error).__name__}.") from error
-        except ValueError as error:
-            raise Misconfigured(f"A header or the URL is not valid: {error}.") from error
-
-    def get(self, path: str, root: bool = False) -> Any:
-        """Fetch JSON from the server; None where there is none."""
-        parts = urllib.parse.urlsplit(self.settings.base_url)
-        base = f"{parts.scheme}://{parts.netloc}" if root else self.settings.base_url.rstrip("/")
-        with suppress(ValueError, *TRANSPORT):
-            with self.open("GET", base + path, None, min(10.0, self.left())) as response:
-                raw = response.read(4_000_000)
-                if response.status in (401, 403):
-                    self.fail(response.status, raw, {})
-                return json.loads(raw) if response.status == 200 else None
-        return None
+    begun: float = field(default_factory=time.monotonic)
 
     def left(self) -> float:
         """Return the seconds that are left of the time limit; ServerTrouble when none are."""
-        left = self.deadline - time.monotonic()
+        left = self.begun + self.call.timeout - time.monotonic()
         if left <= 0:
-            raise ServerTrouble(f"The time limit of {self.settings.timeout:.0f} s is over.")
+            raise ServerTrouble(f"The time limit of {self.call.timeout:g} s is over.")
         return left
 
-    def models(self) -> list[dict[str, Any]]:
-        found = self.get("/models")
-        rows = found.get("data") or found.get("models") if isinstance(found, dict) else found
-        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    def open(self, path: str, body: Any = None, patience: float = 10.0, root: bool = False) -> http.client.HTTPResponse:
+        """Send one request and return the response; `root`: the path is not below base_url but at the server's root."""
+        parts = urllib.parse.urlsplit(self.call.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Misconfigured(f"base_url {self.call.base_url!r} is no http(s) URL. Set base_url in [lean].")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        headers = HEADERS | ({"Authorization": f"Bearer {self.call.api_key}"} if self.call.api_key else {})
+        url, patience = ("" if root else parts.path.rstrip("/")) + path, min(patience, self.left())
+        try:
+            connection = kind(parts.hostname, parts.port, timeout=patience)
+            connection.request("GET" if body is None else "POST", url, body and json.dumps(body).encode(), headers)
+            return connection.getresponse()
+        except TimeoutError as error:
+            raise ServerTrouble(f"{self.call.base_url} gave no answer within {patience:.0f} s.") from error
+        except BROKEN as error:
+            raise ServerTrouble(
+                f"No server answers at {self.call.base_url}: {error or type(error).__name__}."
+            ) from error
+        except ValueError as error:
+            raise Misconfigured(f"base_url or api_key is not valid: {error}.") from error
+
+    def look_up(self, path: str, body: Any = None) -> Any:
+        """Fetch JSON from the server's root; None where there is none."""
+        with suppress(ServerTrouble, *BROKEN), self.open(path, body, root=True) as response:
+            return parsed(response.read(50_000_000)) if response.status == 200 else None
+        return None
 
     def choose_model(self) -> str:
         """Return the model to ask for: the configured one, else the only one listed, or the first of a local server."""
-        if self.settings.model:
-            return self.settings.model
-        names = [str(row.get("id") or row.get("name") or row.get("model")) for row in self.models()]
-        if len(names) == 1 or (names and self.local):
+        if self.call.model:
+            return self.call.model
+        with self.send("/models") as response:
+            names = [name_of(row) for row in rows_of(parsed(response.read(4_000_000)))]
+        host = urllib.parse.urlsplit(self.call.base_url).hostname or ""
+        if len(names) == 1 or (names and re.match(r"localhost$|127\.|::1$|0\.0\.0\.0$", host)):
             return names[0]
-        if not names:
-            self.open("GET", self.settings.base_url.rstrip("/") + "/models", None, min(10.0, self.left())).close()
-            raise Misconfigured(f"The server at {self.settings.base_url} lists no models. Set model in [lean].")
-        raise Misconfigured(f"The server has several models. Set model in [lean] to one of: {', '.join(names[:20])}.")
+        hint = f"to one of: {', '.join(names[:20])}." if names else "."
+        raise Misconfigured(f"{self.call.base_url} lists {len(names) or 'no'} models. Set model in [lean] {hint}")
 
     def context(self) -> int:
         """Return the context size in tokens, as set or as the server tells it; 0 if it does not."""
-        if self.settings.context:
-            return self.settings.context
-        props = self.get("/props", root=True)
-        if isinstance(props, dict) and (size := number(props.get("default_generation_settings"), "n_ctx")):
-            return size
-        rows = [row for row in self.models() if row.get("id") == self.model or len(self.models()) == 1]
-        for row in [*rows, *(self.loaded(path) for path in ("/api/v0/models", "/api/ps") if self.local)]:
-            for place in (row, row.get("meta")):
-                if size := next((size for key in CONTEXT_KEYS if (size := number(place, key))), 0):
-                    return size
+        if self.call.context:
+            return self.call.context
+        base = urllib.parse.urlsplit(self.call.base_url).path.rstrip("/")
+        for path in ("/props", f"{base}/models", "/api/v0/models", "/api/ps"):  # llama.cpp, vLLM, LM Studio, Ollama
+            found = self.look_up(path)
+            rows = rows_of(found) or [found]
+            for row in rows:
+                if len(rows) == 1 or name_of(row) == self.model:
+                    places = (row, fields(row, "default_generation_settings"), fields(row, "meta"))
+                    sizes = [number(place, key) for key in CONTEXT_KEYS for place in places]
+                    if any(sizes):
+                        return next(filter(None, sizes))
         return 0
 
-    def loaded(self, path: str) -> dict[str, Any]:
-        """Look the model up in LM Studio's or Ollama's own listing."""
-        found = self.get(path, root=True)
-        rows = (found.get("data") or found.get("models") or []) if isinstance(found, dict) else []
-        return next(
-            (
-                row
-                for row in rows
-                if isinstance(row, dict) and self.model in (row.get("id"), row.get("name"), row.get("model"))
-            ),
-            {},
-        )
-
     def check_size(self, text: str) -> None:
-        """Refuse a prompt that will not fit, with both numbers."""
+        """Refuse a prompt that will not fit, with both numbers; llama.cpp counts it where it may be close."""
         tokens = estimate(text)
-        if tokens < FEW_TOKENS and not self.settings.context:
-            return
-        size = self.context()
-        if size and tokens > size / 2 and (exact := self.count(text)):
-            tokens = exact
+        size = self.context() if tokens > FEW_TOKENS or self.call.context else 0
+        if size and tokens > size / 2:
+            tokens = len(fields(self.look_up("/tokenize", {"content": text}), "tokens") or ()) or tokens
         if size and tokens >= size:
             raise too_long(tokens, size)
 
-    def count(self, text: str) -> int:
-        """Count tokens with llama.cpp's own tokenizer; 0 where there is none."""
-        parts = urllib.parse.urlsplit(self.settings.base_url)
-        url = f"{parts.scheme}://{parts.netloc}/tokenize"
-        with suppress(ValueError, Stop, *TRANSPORT):
-            with self.open("POST", url, json.dumps({"content": text}).encode(), min(10.0, self.left())) as response:
-                found = json.loads(response.read(50_000_000)) if response.status == 200 else {}
-                return len(found.get("tokens", ())) if isinstance(found, dict) else 0
-        return 0
-
-    def ask(self, system: str, prompt: str) -> Reply:
-        """Send one request and return the whole answer."""
+    def ask(self, system: str, prompt: str) -> str:
+        """Send one request and return the text of the answer."""
         self.model = self.model or self.choose_model()
         self.check_size(system + prompt)
         messages = [{"role": "system", "content": system}] if system else []
-        messages.append({"role": "user", "content": prompt})
-        body = {"model": self.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
-        response = self.send({**body, **self.settings.body}, estimate(system + prompt))
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [*messages, {"role": "user", "content": prompt}],
+            "stream": True,
+        }
+        answer = Answer(self.call)
         try:
-            reply = self.receive(response)
-        finally:
-            response.close()
-        guessed = reply.sent < 0
-        sent = estimate(system + prompt) if guessed else reply.sent
-        got = estimate(reply.text) if reply.got < 0 else reply.got
-        self.used.append((sent, got, max(0, reply.cached), guessed))
-        return reply
-
-    def send(self, body: dict[str, Any], tokens: int) -> http.client.HTTPResponse:
-        """Post a request; wait and try again where the server is busy; raise what it says otherwise."""
-        url = self.settings.base_url.rstrip("/") + "/chat/completions"
-        waits = iter(WAITS)
-        while True:
             # A slow machine needs time to read a long prompt before its first word: a second for twenty tokens.
-            patience = min(self.left(), self.settings.idle + tokens / 20)
-            response = self.open("POST", url, json.dumps(body).encode(), patience)
+            patience = self.call.idle + estimate(system + prompt) / 20
+            body |= {"stream_options": {"include_usage": True}, **self.call.body}
+            with self.send("/chat/completions", body, patience) as response:
+                self.receive(response, answer)
+        finally:
+            if answer.events:
+                self.used.append(answer.used(estimate(system + prompt)))
+        return answer.result()
+
+    def send(self, path: str, body: dict[str, Any] | None = None, patience: float = 10.0) -> http.client.HTTPResponse:
+        """Send a request; wait and try again where the server is busy, or asks for a plainer request."""
+        waits = iter(BUSY_WAITS)
+        while True:
+            response = self.open(path, body, patience)
             if response.status == 200:
                 return response
             with response:
                 raw = response.read(1_000_000)
-            if response.status == 400 and "stream_options" in body and b"stream_options" in raw:
-                del body["stream_options"]
+            if body and response.status in (400, 422) and (plainer := without_refused(body, raw)):
+                body = plainer
                 continue
-            pause = retry_after(response.headers.get("Retry-After")) if response.status in (429, 503) else None
-            if response.status in (429, 503) and pause is None:
-                pause = next(waits, None)
-            if pause is None or pause >= self.deadline - time.monotonic():
-                self.fail(response.status, raw, dict(response.headers))
+            asked, busy = response.headers.get("Retry-After"), response.status in (429, 503)
+            pause = retry_after(asked) if asked else next(waits, None)
+            if not busy or pause is None or pause >= self.left():
+                raise self.failure(response.status, raw, asked or "")
             time.sleep(pause)
 
-    def fail(self, status: int, raw: bytes, headers: dict[str, str]) -> NoReturn:
-        """Raise what a status and its body mean."""
-        said, where = error_text(raw), self.settings.base_url
-        if is_context_error(raw):
-            raise context_error(raw)
-        if status in (401, 403):
-            raise Misconfigured(f"The server refuses the key ({status}): {said}. Set api_key or api_key_env in [lean].")
-        if status == 404 and "model" in said.lower():
-            raise Misconfigured(f"The server has no model {self.model!r}: {said}. Set model in [lean].")
-        if status in (404, 405) or (looks_like_html(raw) and status < 500):
-            raise Misconfigured(f"{where} is no OpenAI-compatible API ({status}): {said}. Does base_url end in /v1?")
-        if status in (429, 503):
-            wait = headers.get("Retry-After") or headers.get("retry-after")
+    def receive(self, response: http.client.HTTPResponse, answer: Answer) -> None:
+        """Read an answer, streamed or whole; ServerTrouble where it stalls or breaks off."""
+        try:
+            line = self.next_line(response)
+            if line.lstrip()[:1] in (b"{", b"[", b"<"):  # an answer as a whole, or no answer
+                self.take(answer, line + response.read())
+            while line:
+                name, _, data = line.partition(b":")
+                if name in (b"data", b"error") and data.strip() == b"[DONE]":
+                    answer.ended = True
+                elif name in (b"data", b"error"):
+                    self.take(answer, data)
+                line = b"" if answer.ended else self.next_line(response)
+        except TimeoutError as error:
+            self.left()
             raise ServerTrouble(
-                f"The server is busy ({status}): {said}." + (f" It asks to wait {wait} s." if wait else "")
+                f"The server fell silent for {self.call.idle:g} s in the middle of its answer."
+            ) from error
+        except BROKEN as error:
+            raise ServerTrouble(f"The connection broke in the middle of the answer: {error or 'closed'}.") from error
+        if not (answer.ended or answer.finish):
+            when = "in the middle of" if answer.events else "before a word of"
+            raise ServerTrouble(f"The server closed the connection {when} the answer.")
+
+    def next_line(self, response: http.client.HTTPResponse) -> bytes:
+        """Read one line of a stream within the idle limit and the time limit."""
+        if sock := getattr(getattr(response.fp, "raw", None), "_sock", None):
+            sock.settimeout(min(self.call.idle, self.left()))
+        return response.readline(10_000_000)
+
+    def take(self, answer: Answer, raw: bytes) -> None:
+        """Add a JSON object from the server to the answer; raise the error that it may hold instead."""
+        found = parsed(raw)
+        if not isinstance(fields(found, "choices"), list):
+            error = fields(found, "error") or fields(found, "message")
+            status = number(error, "code") or number(found, "code")
+            raise self.failure(status if 400 <= status < 600 else 500 if error else 200, raw)
+        answer.take(found)
+
+    def failure(self, status: int, raw: bytes, asked: str = "") -> Stop:
+        """Return what a status and its body mean."""
+        said, where = error_text(raw), self.call.base_url
+        html = raw.lstrip()[:9].lower().startswith((b"<!doctype", b"<html"))
+        if CONTEXT_ERROR.search(raw.decode("utf-8", "replace")) and not html:
+            return context_error(raw)
+        if status in (401, 403):
+            return Misconfigured(
+                f"The server refuses the key ({status}): {said}. Set api_key or api_key_env in [lean]."
+            )
+        if status == 404 and "model" in said.lower() and not html:
+            return Misconfigured(f"The server has no model {self.model!r}: {said}. Set model in [lean].")
+        if status in (200, 404, 405) or (html and status < 500):
+            return Misconfigured(f"{where} is no OpenAI-compatible API ({status}): {said}. Does base_url end in /v1?")
+        if status in (429, 503):
+            return ServerTrouble(
+                f"The server is busy ({status}): {said}." + (f" It asks to wait {asked} s." if asked else "")
             )
         if status >= 500 or status == 408:
-            raise ServerTrouble(f"The server failed ({status}): {said}.")
-        raise Misconfigured(f"The server refuses the request ({status}): {said}.")
-
-    def receive(self, response: http.client.HTTPResponse) -> Reply:
-        """Read an answer, streamed or whole."""
-        kind = response.headers.get("Content-Type", "")
-        answer = Answer(self)
-        try:
-            if "json" in kind and "event-stream" not in kind:
-                answer.take(self.parse_json(response.read()), whole=True)
-            else:
-                answer.stream(response)
-        except TimeoutError as error:
-            raise ServerTrouble(
-                f"The server fell silent for {self.silence(answer):.0f} s in the middle of an answer."
-            ) from error
-        except TRANSPORT as error:
-            raise ServerTrouble(
-                f"The connection broke in the middle of the answer: {error or type(error).__name__}."
-            ) from error
-        return answer.reply()
-
-    def silence(self, answer: Answer) -> float:
-        return min(self.settings.idle, self.settings.timeout) if answer.events else self.settings.idle
-
-    def parse_json(self, raw: bytes) -> Any:
-        try:
-            return json.loads(raw)
-        except ValueError:
-            self.fail(200, raw, {})
+            return ServerTrouble(f"The server failed ({status}): {said}.")
+        return Misconfigured(f"The server refuses the request ({status}): {said}.")
 
 
+@dataclass
 class Answer:
-    """Collect an answer from its pieces, and show how it comes along."""
+    """An answer as it comes in, piece by piece."""
 
-    def __init__(self, server: Server) -> None:
-        self.server, self.begun, self.shown = server, time.monotonic(), 0.0
-        self.text: list[str] = []
-        self.thought: list[str] = []
-        self.refusal = self.finish = ""
-        self.tools, self.events, self.ended = False, 0, False
-        self.usage: dict[str, Any] = {}
-        self.timings: dict[str, Any] = {}
+    call: Call
+    begun: float = field(default_factory=time.monotonic)
+    shown: float = 0.0
+    text: str = ""
+    thought: str = ""
+    refusal: str = ""
+    finish: str = ""
+    tools: bool = False
+    ended: bool = False
+    events: int = 0
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    timings: Mapping[str, Any] = field(default_factory=dict)
 
-    def stream(self, response: http.client.HTTPResponse) -> None:
-        """Take server-sent events until the answer ends; a connection that closes before that is broken."""
-        other = b""
-        while True:
-            set_timeout(response, min(self.server.settings.idle, self.server.left()))
-            line = response.readline(10_000_000)
-            if not line:
-                break
-            name, _, data = line.partition(b":")
-            if name.strip() in (b"data", b"error"):
-                if data.strip() == b"[DONE]":
-                    self.ended = True
-                    break
-                self.take(self.server.parse_json(data))
-            elif name and len(other) < 100_000:
-                other += line
-        if not self.events and other.strip():
-            self.take(self.server.parse_json(other), whole=True)
-        if not (self.ended or self.finish):
-            raise ServerTrouble("The connection broke in the middle of the answer.")
-
-    def take(self, event: Any, whole: bool = False) -> None:
-        """Add one event, or a whole answer in the same form."""
-        if not isinstance(event, dict):
-            raise ServerTrouble("The server answers with JSON that is no chat completion.")
-        if event.get("error") or ("message" in event and "choices" not in event and "code" in event):
-            self.raise_error(event)
+    def take(self, found: Mapping[str, Any]) -> None:
+        """Add one event of a stream, or a whole answer: they differ in one key."""
         self.events += 1
-        self.usage = event.get("usage") or self.usage
-        self.timings = event.get("timings") or self.timings
-        for choice in (event.get("choices") or [])[:1]:
-            part = choice.get("delta") or choice.get("message") or {"content": choice.get("text")}
-            self.text.append(flat(part.get("content")))
-            self.thought.append(flat(part.get("reasoning_content") or part.get("reasoning")))
-            self.refusal += flat(part.get("refusal"))
-            self.tools = self.tools or bool(part.get("tool_calls"))
-            self.finish = choice.get("finish_reason") or self.finish
-        if whole and "choices" not in event:
-            raise Misconfigured(
-                f"{self.server.settings.base_url} does not answer as a chat completion. Is it an OpenAI-compatible API?"
-            )
-        self.show()
+        self.usage = found.get("usage") or self.usage
+        self.timings = found.get("timings") or self.timings
+        for choice in found["choices"][:1]:
+            part = fields(choice, "delta") or fields(choice, "message") or {"content": fields(choice, "text")}
+            self.text += flat(fields(part, "content"))
+            self.thought += flat(fields(part, "reasoning_content") or fields(part, "reasoning"))
+            self.refusal += flat(fields(part, "refusal"))
+            self.tools = self.tools or bool(fields(part, "tool_calls"))
+            self.finish = flat(fields(choice, "finish_reason")) or self.finish
+            self.ended = self.ended or bool(fields(choice, "message"))
+        self.ended = self.ended or bool(self.finish and self.usage)
+        self.show_progress()
 
-    def raise_error(self, event: dict[str, Any]) -> NoReturn:
-        raw = json.dumps(event).encode()
-        inner = event.get("error")
-        code = inner.get("code") if isinstance(inner, dict) else event.get("code")
-        self.server.fail(code if isinstance(code, int) and 400 <= code < 600 else 500, raw, {})
-
-    def show(self) -> None:
-        """Print progress: a live line on a terminal, lines for the loop."""
+    def show_progress(self) -> None:
+        """Print tokens and tokens a second: a live line on a terminal, lines for the loop."""
         now = time.monotonic()
-        if now - self.shown < 0.5 or not (self.server.settings.progress or sys.stderr.isatty()):
+        if now - self.shown < 0.5 or not (self.call.progress or sys.stderr.isatty()):
             return
-        self.shown = now
-        count = self.usage.get("completion_tokens") or self.events
+        count, self.shown = number(self.usage, "completion_tokens") or self.events, now
         rate = count / max(0.001, now - self.begun)
-        line = (
-            f"progress: {count} {rate:.1f}\n" if self.server.settings.progress else f"\r{count} tokens, {rate:.1f}/s "
-        )
+        line = f"progress: {count} {rate:.1f}\n" if self.call.progress else f"\r\033[K{count} tokens, {rate:.1f}/s\r"
         print(line, end="", file=sys.stderr, flush=True)
 
-    def reply(self) -> Reply:
-        """Return the whole answer; Unusable where it is a refusal, a tool call, cut off or nothing at all."""
-        if sys.stderr.isatty() and not self.server.settings.progress and self.shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-        text, thought = "".join(self.text), "".join(self.thought)
-        details = self.usage.get("prompt_tokens_details") or {}
-        cached = details.get("cached_tokens") if isinstance(details, dict) else None
-        sent, got = number(self.usage, "prompt_tokens", -1), number(self.usage, "completion_tokens", -1)
-        if cached is None:
-            cached = self.timings.get("cache_n", -1)
-        if sent < 0 and "prompt_n" in self.timings:
-            sent, got = int(self.timings["prompt_n"]) + max(0, cached), number(self.timings, "predicted_n", -1)
-        if not text.strip() and thought.strip() and self.finish in ("stop", ""):
-            text, thought = thought, ""
-        problem = self.problem(text, thought, got)
-        if problem:
-            self.server.used.append((max(0, sent), max(0, got), max(0, cached), sent < 0))
-            raise Unusable(problem)
-        return Reply(text, self.finish, sent, got, cached)
+    def used(self, guess: int) -> Used:
+        """Return what the server said of tokens, or estimates."""
+        details = self.usage.get("prompt_tokens_details")
+        cached = number(details, "cached_tokens") or number(self.timings, "cache_n")
+        timed = number(self.timings, "prompt_n")
+        sent = number(self.usage, "prompt_tokens") or (timed and timed + cached)
+        got = number(self.usage, "completion_tokens") or number(self.timings, "predicted_n")
+        return Used(sent or guess, got or estimate(self.text + self.thought), cached, not sent)
 
-    def problem(self, text: str, thought: str, got: int) -> str:
-        """Say what is wrong with an answer as a whole; empty if nothing is."""
-        tokens = f" after {got} tokens" if got > 0 else ""
-        if self.finish == "length" and not spoken(text).strip():
-            return f"The model was cut off while thinking{tokens}: raise max_output_tokens or the server's context, or turn thinking off with extra_body."
+    def result(self) -> str:
+        """Return the answer's text; Unusable where it is a refusal, a tool call, cut off or nothing at all."""
+        text = self.text if self.text.strip() or self.finish == "length" else self.thought
+        said, count = spoken(text).strip(), number(self.usage, "completion_tokens")
+        tokens = f" after {count} tokens" if count else ""
         if self.finish == "length":
-            return f"The answer was cut off{tokens} (finish_reason length): raise max_output_tokens or the server's context, or name smaller files."
+            what = "The answer was" if said else "The model was still thinking when it was"
+            hint = "name fewer or smaller files" if said else "turn thinking off with extra_body"
+            limits = "raise max_output_tokens or the server's context"
+            raise Unusable(f"{what} cut off{tokens} (finish_reason length): {limits}, or {hint}.")
         if self.refusal or self.finish == "content_filter":
-            return f"The model refused: {first_line(self.refusal) or 'its answer was filtered'}"
-        if self.tools and not text.strip():
-            return "The model answered with a tool call, although no tools were offered: use a chat template without tools, or another model."
-        return "" if spoken(text).strip() else "The model's answer is empty."
+            raise Unusable(f"The model refused: {first_line(self.refusal) or 'its answer was filtered'}")
+        if self.tools and not said:
+            raise Unusable(
+                "The model answered with a tool call, although no tools were offered. Another chat template may help."
+            )
+        if not said:
+            raise Unusable("The model's answer is empty.")
+        return text
 
 
-def set_timeout(response: http.client.HTTPResponse, seconds: float) -> None:
-    """Limit how long the next read may wait."""
-    raw = getattr(response.fp, "raw", None)
-    sock = getattr(raw, "_sock", None)
-    if sock is not None:
-        sock.settimeout(max(0.1, seconds))
+def without_refused(body: dict[str, Any], raw: bytes) -> dict[str, Any] | None:
+    """Return the request without what the server says it does not know; None if that is not the matter."""
+    said, (first, *rest) = raw.lower(), body["messages"]
+    if b"stream_options" in said and "stream_options" in body:
+        return {key: value for key, value in body.items() if key != "stream_options"}
+    if b"max_completion_tokens" in said and "max_tokens" in body:
+        kept = {key: value for key, value in body.items() if key != "max_tokens"}
+        return {**kept, "max_completion_tokens": body["max_tokens"]}
+    if b"system" in said and b"role" in said and rest:
+        return {**body, "messages": [{"role": "user", "content": f"{first['content']}\n\n{rest[0]['content']}"}]}
+    return None
 
 
 def flat(content: Any) -> str:
     """Return the text of a message's content, also where it comes in parts."""
     if isinstance(content, list):
-        return "".join(flat(part.get("text")) for part in content if isinstance(part, dict))
+        return "".join(flat(fields(part, "text")) for part in content)
     return content if isinstance(content, str) else ""
 
 
-def number(place: Any, key: str, otherwise: int = 0) -> int:
-    value = place.get(key) if isinstance(place, dict) else None
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else otherwise
+def parsed(raw: bytes) -> Any:
+    """Parse JSON; None where it is none."""
+    with suppress(ValueError):
+        return json.loads(raw)
+    return None
+
+
+def fields(place: Any, key: str) -> Any:
+    return place.get(key) if isinstance(place, dict) else None
+
+
+def rows_of(listing: Any) -> list[Any]:
+    """Return the models of a listing: OpenAI's and LM Studio's, Ollama's, or a bare list."""
+    rows = fields(listing, "data") or fields(listing, "models") or listing
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def name_of(row: Any) -> str:
+    return str(fields(row, "id") or fields(row, "name") or fields(row, "model"))
+
+
+def number(place: Any, key: str) -> int:
+    """Read a number from a JSON object; 0 where there is none."""
+    value = fields(place, key)
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
 
 
 def estimate(text: str) -> int:
     """Guess tokens at four bytes each."""
-    return max(1, len(text.encode("utf-8", "replace")) // 4) if text else 0
+    return -(-len(text.encode("utf-8", "replace")) // 4)
 
 
-def retry_after(value: str | None) -> float | None:
-    """Read a Retry-After header, seconds or a date; None where there is none."""
-    if not value:
-        return None
+def retry_after(value: str) -> float | None:
+    """Read a Retry-After header, seconds or a date; None if it is neither."""
     with suppress(ValueError):
         return max(0.0, float(value))
     with suppress(ValueError, TypeError):
@@ -1752,15 +1664,12 @@ def retry_after(value: str | None) -> float | None:
 
 def error_text(raw: bytes) -> str:
     """Find the sentence in an error's body, whatever its form."""
-    text = raw.decode("utf-8", "replace")
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return (
-            first_line(re.sub(r"(?is)<(?:script|style).*?</(?:script|style)>|<[^>]*>", " ", text)) or "no reason given"
-        )
+    found = parsed(raw)
+    if found is None:
+        text = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]*>", " ", raw.decode("utf-8", "replace"))
+        return first_line(text).rstrip(".") or "no reason given"
     for key in ("error", "detail", "message", "msg"):
-        while isinstance(found, dict) and found.get(key):
+        while fields(found, key):
             found = found[key]
     return first_line(found if isinstance(found, str) else json.dumps(found)).rstrip(".")
 
@@ -1769,110 +1678,90 @@ def first_line(text: str, limit: int = 300) -> str:
     return next((" ".join(line.split())[:limit] for line in text.split("\n") if line.strip()), "")
 
 
-def looks_like_html(raw: bytes) -> bool:
-    return raw.lstrip()[:200].lower().startswith((b"<!doctype", b"<html", b"<head", b"<body"))
-
-
-def is_context_error(raw: bytes) -> bool:
-    return bool(CONTEXT_ERROR.search(raw.decode("utf-8", "replace"))) and not looks_like_html(raw)
-
-
 def context_error(raw: bytes) -> Misconfigured:
-    """Turn a server's word on the context into ours, with both numbers where it has them."""
-    with suppress(ValueError):
-        found = json.loads(raw)
-        error = found.get("error", found) if isinstance(found, dict) else {}
-        if number(error, "n_prompt_tokens") and number(error, "n_ctx"):
-            return too_long(number(error, "n_prompt_tokens"), number(error, "n_ctx"))
-    said = error_text(raw)
-    size = re.search(r"(?:context[_ ](?:length|size|window)|context)\D{0,40}?([\d,]{3,})", said)
-    figures = [int(word.replace(",", "")) for word in re.findall(r"\d[\d,]{2,}", said)]
-    limit = int(size[1].replace(",", "")) if size else 0
-    over = [figure for figure in figures if figure > limit]
-    return (
-        too_long(over[0], limit)
-        if limit and over
-        else Misconfigured(f"The prompt does not fit the server's context: {said}.")
-    )
+    """Turn a server's word on its context into ours, with both numbers where it tells them."""
+    said, error = error_text(raw), fields(parsed(raw), "error")
+    if number(error, "n_prompt_tokens"):
+        return too_long(number(error, "n_prompt_tokens"), number(error, "n_ctx"))
+    limit = re.search(r"context\D{0,60}?(\d[\d,]{2,})", said)
+    figures = [int(figure.replace(",", "")) for figure in re.findall(r"\d[\d,]{2,}", said)]
+    size = int(limit[1].replace(",", "")) if limit else 0
+    over = [figure for figure in figures if figure > size > 0]
+    return too_long(over[0], size) if over else Misconfigured(f"The prompt does not fit the server's context: {said}.")
 
 
 def too_long(tokens: int, size: int) -> Misconfigured:
-    return Misconfigured(
-        f"The prompt has about {tokens} tokens, the server's context {size}: "
-        "give the server a larger context, or the task fewer or smaller files (context_tokens)."
-    )
+    hint = "Give the server a larger context, or the task fewer or smaller files (context_tokens)."
+    return Misconfigured(f"The prompt has about {tokens} tokens, the server's context {size}. {hint}")
 
 
 # --- one call ---------------------------------------------------------------------------------------------------------
 
 
-def run(settings: Settings, job: Job, root: Path) -> list[str]:
-    """Do one call and return the lines that tell what was done."""
-    server = Server(settings, time.monotonic() + settings.timeout)
+def run(call: Call, root: Path) -> str:
+    """Do one call and return the words that tell what was done."""
+    server, project = Server(call), Project(root, call)
     try:
-        if job.ask:
-            return [spoken(heard(server.ask("", job.prompt), job)).strip()]
-        project = Project(root, job)
-        return describe(project, make(server, settings, job, project))
+        if call.ask:
+            return spoken(ask(server, "", call.prompt)).strip()
+        plan = make_plan(server, project)
+        before = {path: project.text(path) or "" for path in plan}
+        write_all(project, plan)
+        return "\n".join(tell(path, before[path], text) for path, text in plan.items())
     finally:
-        write_usage(server.used, job.usage_file)
+        write_usage(server.used, call.usage_file)
 
 
-def make(server: Server, settings: Settings, job: Job, project: Project) -> dict[str, tuple[str, str]]:
-    """Ask for edits and apply them; return each changed file's texts before and after."""
-    prompt = "\n\n".join(filter(None, (job.prompt, TAILS[answer_form(settings, project)])))
-    edits, reads = understood(heard(server.ask(SYSTEM, prompt), job), project)
+def make_plan(server: Server, project: Project) -> Plan:
+    """Ask for edits until each has its place: once, once more to read, and at most `retries` times to repair."""
+    call, plan = project.call, Plan()
+    prompt = "\n\n".join(filter(None, (call.prompt, FORMS[answer_form(project)])))
+    edits, reads = understood(ask(server, SYSTEM, prompt), project)
     if reads and not edits:
-        more = wanted_lines(reads, project, settings.context or server.context() or DEFAULT_CONTEXT, prompt)
-        edits, reads = understood(heard(server.ask(SYSTEM, f"{prompt}\n\n{more}"), job), project)
-        if reads and not edits:
+        prompt += "\n\n" + requested(reads, project, (server.context() or DEFAULT_CONTEXT) - estimate(SYSTEM + prompt))
+        edits, reads = understood(ask(server, SYSTEM, prompt), project)
+        if not edits:
             raise Unusable("The model asked to read more a second time instead of editing.")
-    plan: Plan = {}
     misfits = place_all(edits, project, plan)
-    for _ in range(settings.retries):
-        if not misfits:
+    for _ in range(call.retries if misfits else 0):
+        edits, _ = understood(ask(server, SYSTEM, repair_prompt(misfits)), project)
+        if not (misfits := place_all(edits, project, plan)):
             break
-        edits, _ = understood(heard(server.ask(SYSTEM, repair_prompt(misfits)), job), project)
-        misfits = place_all(edits, project, plan)
-    if misfits:
-        raise Unusable(explain(misfits[0][1]))
+    for edit, misfit in misfits:
+        raise Unusable(f"No edit was applied{f' ({edit.path})' if edit.path else ''}: {misfit}.")
     if not plan:
         raise Unusable("The answer changes nothing: every file would stay as it is.")
-    before = {path: project.text(path) or "" for path in plan}
-    write_all(project, plan)
-    return {path: (before[path], text or "") for path, text in plan.items()}
+    return plan
 
 
-def heard(reply: Reply, job: Job) -> str:
-    """Return a reply's text, after it was recorded if that is wished."""
-    if job.record:
-        record(Path(job.record), job, reply.text)
-    return reply.text
+def ask(server: Server, system: str, prompt: str) -> str:
+    """Ask the server, and keep the answer where that is wished."""
+    text, call = server.ask(system, prompt), server.call
+    if call.record:
+        record(Path(call.record), call, text)
+    return text
 
 
 def understood(text: str, project: Project) -> tuple[list[Edit], list[Read]]:
     """Read an answer's edits and wishes; Unusable if it has neither."""
     edits, reads = parse(text, project.known)
-    if edits or reads:
-        return edits, reads
-    if TOOL_CALL.search(text):
-        raise Unusable("The model wrote a tool call instead of an edit, although no tools were offered.")
-    raise Unusable(f"The answer holds no edit: {first_line(spoken(text), 160)}")
+    if not edits and not reads:
+        tool = "The model wrote a tool call instead of an edit, although no tools were offered."
+        raise Unusable(tool if TOOL_CALL.search(text) else f"The answer holds no edit: {first_line(spoken(text), 160)}")
+    return edits, reads
 
 
-def answer_form(settings: Settings, project: Project) -> str:
+def answer_form(project: Project) -> str:
     """Choose what to ask for: whole files only where they are short and the prompt shows all of them."""
     texts = {path: text for path in project.listed if (text := project.text(path))}
     seen = bool(project.listed) and all(map(project.shows, texts))
-    short = all(text.count("\n") <= SHORT_LINES and len(text) <= SHORT_BYTES for text in texts.values())
-    if settings.edit_format == "search" or (settings.edit_format == "whole" and seen):
-        return settings.edit_format
-    return "free" if seen and short else "parts"
+    short = all(text.count("\n") <= SHORT_LINES and len(text) <= SHORT_CHARS for text in texts.values())
+    wanted = project.call.edit_format
+    return wanted if wanted == "search" or (seen and (short or wanted == "whole")) else "parts"
 
 
-def wanted_lines(reads: Sequence[Read], project: Project, context: int, prompt: str) -> str:
-    """Return the lines that the model asked for, as far as they fit the context."""
-    room = 4 * (context - estimate(SYSTEM + prompt) - ROOM_TO_ANSWER)
+def requested(reads: Sequence[Read], project: Project, tokens: int) -> str:
+    """Return the lines that the model asked for; Unusable where they would not fit beside an answer."""
     parts: list[str] = []
     for read in reads[:8]:
         path = project.resolve(read.path)
@@ -1881,178 +1770,165 @@ def wanted_lines(reads: Sequence[Read], project: Project, context: int, prompt: 
             raise Unusable(f"The model asked to read {path}, which is not there.")
         lines = text.rstrip("\n").split("\n")
         first, last = max(1, read.first), min(len(lines), read.last or len(lines))
-        body = "\n".join(lines[first - 1 : last])
-        if len(body) > room:
-            raise Unusable(f"The model asked to read {path}, which does not fit the context of {context} tokens.")
-        room -= len(body)
-        parts.append(f"{path} (lines {first}-{last} of {len(lines)})\n{fenced(body)}")
-    return "# Requested\n" + "\n".join(parts)
+        parts.append(f"{path} (lines {first}-{last} of {len(lines)})\n" + fenced("\n".join(lines[first - 1 : last])))
+    if estimate("\n".join(parts)) > tokens - ROOM_TO_ANSWER:
+        raise Unusable(
+            "The model asked to read " + ", ".join(read.path for read in reads) + ": too much for the context."
+        )
+    return "\n".join(["# Requested", *parts])
 
 
 def fenced(body: str) -> str:
     """Fence a text with more backticks than it holds."""
-    longest = max((len(run) for run in re.findall(r"`{3,}", body)), default=2)
-    ticks = "`" * (longest + 1)
+    ticks = "`" * (1 + max((len(found) for found in re.findall(r"`{3,}", body)), default=2))
     return f"{ticks}\n{body}\n{ticks}"
 
 
-def repair_prompt(misfits: Sequence[tuple[Edit, Misfit]]) -> str:
+def repair_prompt(misfits: Misfits) -> str:
     """Ask again for the edits that could not be placed, with the lines that they may have meant."""
     parts: list[str] = []
     for edit, misfit in misfits[:4]:
-        parts.append(
-            f"This edit{f' of {misfit.path}' if misfit.path else ''} was not applied: {misfit.reason}.\n{fenced(quoted(edit))}"
+        parts.append(f"This edit was not applied, {misfit}:\n{fenced(quoted(edit)[:8000])}")
+        parts += (
+            [f"The nearest lines of {edit.path or 'the file'}:\n{fenced(misfit.near[:8000])}"] if misfit.near else []
         )
-        if misfit.near:
-            parts.append(f"The nearest lines of {misfit.path} are:\n{fenced(misfit.near)}")
-    return "\n\n".join([*parts, "Send it again so that it fits, only this."])
+    return "\n\n".join([*parts, "Send only this again, so that it fits."])
 
 
-def quoted(edit: Edit, limit: int = 8000) -> str:
-    """Show an edit the way it was sent, bounded."""
+def quoted(edit: Edit) -> str:
+    """Show an edit the way it was sent."""
     if isinstance(edit, Change) and edit.readings:
-        old, new = edit.readings[0]
-        return f"{edit.path}\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE"[:limit]
-    return (f"{edit.path}\n{edit.text}" if isinstance(edit, Code) else f"DELETE {edit.path}")[:limit]
+        return "{}\n<<<<<<< SEARCH\n{}\n=======\n{}\n>>>>>>> REPLACE".format(edit.path, *edit.readings[0])
+    return f"{edit.path}\n{edit.text}" if isinstance(edit, Code) else f"DELETE {edit.path}"
 
 
-def explain(misfit: Misfit) -> str:
-    return f"No edit was applied{f' ({misfit.path})' if misfit.path else ''}: {misfit.reason}."
+def tell(path: str, old: str, new: str | None) -> str:
+    """Say what was done with a file."""
+    if new is None:
+        return f"deleted {path}"
+    diff = [line[:1] for line in difflib.unified_diff(old.split("\n"), new.split("\n"), n=0)][2:]
+    return f"wrote {path} (+{diff.count('+')} -{diff.count('-')})"
 
 
-def describe(project: Project, changed_files: dict[str, tuple[str, str]]) -> list[str]:
-    """Tell of each file what was done with it."""
-    lines = []
-    for path, (old, new) in changed_files.items():
-        diff = (
-            [line[:1] for line in difflib.ndiff(old.split("\n"), new.split("\n"))]
-            if len(old) + len(new) < 40_000
-            else []
-        )
-        verb = "wrote" if project.place(path).exists() else "deleted"
-        lines.append(f"{verb} {path}" + (f" (+{diff.count('+')} -{diff.count('-')})" if diff else ""))
-    return lines
-
-
-def write_usage(used: Sequence[tuple[int, int, int, bool]], path: str) -> None:
-    """Write what all requests of the call took together, as the server told it."""
-    if not path:
-        return
-    sent, got, cached = (sum(row[at] for row in used) for at in range(3))
-    figures: dict[str, int | bool] = {"requests": len(used), "input_tokens": sent, "output_tokens": got}
-    figures |= {"cached_tokens": cached} if cached else {}
-    figures |= {"estimated": True} if any(row[3] for row in used) else {}
+def write_usage(used: Sequence[Used], path: str) -> None:
+    """Write what all requests of the call took together."""
+    figures: dict[str, int | bool] = {
+        "requests": len(used),
+        "input_tokens": sum(one.sent for one in used),
+        "output_tokens": sum(one.got for one in used),
+        "cached_tokens": sum(one.cached for one in used),
+    }
+    if any(one.estimated for one in used):
+        figures["estimated"] = True
     with suppress(OSError):
-        Path(path).write_text(json.dumps(figures), encoding="utf-8")
+        if path:
+            Path(path).write_text(json.dumps(figures), encoding="utf-8")
 
 
-def record(folder: Path, job: Job, text: str) -> None:
+def record(folder: Path, call: Call, text: str) -> None:
     """Keep an answer in the form that playground/serve.py plays."""
-    task = re.search(r"^# Task: .+$", job.prompt, re.M)
-    when = " ".join(job.prompt.split()[:4]) if job.ask or not task else task[0].strip()
+    task = None if call.ask else re.search(r"^# Task: .+$", call.prompt, re.MULTILINE)
+    when = task[0] if task else " ".join(first_line(call.prompt).split(" ")[:6])
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{len(list(folder.glob('*.md'))) + 1:02d}.md"
-    path.write_text(f"<!-- when: {when.replace('-->', '')} -->\n{text}\n", encoding="utf-8")
+    path.write_text(f"<!-- when: {when.replace('-->', '').split(' | ')[0].strip()} -->\n{text}\n", encoding="utf-8")
 
 
 # --- the command line -------------------------------------------------------------------------------------------------
 
 
-def settings_from(env: dict[str, str]) -> Settings:
-    """Read LEAN_* variables."""
-    body: dict[str, Any] = {}
-    if env.get("LEAN_TEMPERATURE"):
-        body["temperature"] = real(env, "LEAN_TEMPERATURE", 0.0)
-    if whole(env, "LEAN_MAX_OUTPUT_TOKENS"):
-        body["max_tokens"] = whole(env, "LEAN_MAX_OUTPUT_TOKENS")
-    if stops := from_json(env, "LEAN_STOP", list):
-        body["stop"] = stops
-    return Settings(
+def read_call(options: argparse.Namespace, env: Mapping[str, str], root: Path) -> Call:
+    """Read what is asked and how, from the options and the LEAN_* variables."""
+    body = {
+        "temperature": decimal(env, "LEAN_TEMPERATURE", None),
+        "max_tokens": whole(env, "LEAN_MAX_OUTPUT_TOKENS") or None,
+        "stop": from_json(env, "LEAN_STOP", list) or None,
+        **from_json(env, "LEAN_EXTRA_BODY", dict),
+    }
+    call = Call(
+        prompt=read_prompt(options.prompt, env.get("LEAN_PROMPT_FILE")),
         base_url=env.get("LEAN_BASE_URL") or "http://127.0.0.1:8080/v1",
+        files=tuple(options.files or filter(None, env.get("LEAN_FILES", "").split("\n"))),
+        protect=tuple(filter(None, env.get("LEAN_PROTECT", "").split("\n"))),
+        ask=options.ask or one_of(env, "LEAN_MODE", ("edit", "ask")) == "ask",
         api_key=env.get("LEAN_API_KEY", ""),
         model=env.get("LEAN_MODEL", ""),
-        timeout=real(env, "LEAN_TIMEOUT", 600.0) or 600.0,
-        idle=real(env, "LEAN_IDLE", 120.0) or 120.0,
+        timeout=decimal(env, "LEAN_TIMEOUT", 600.0) or 600.0,
+        idle=decimal(env, "LEAN_IDLE", 120.0) or 120.0,
         context=whole(env, "LEAN_CONTEXT_TOKENS"),
         edit_format=one_of(env, "LEAN_EDIT_FORMAT", ("auto", "whole", "search")),
         retries=whole(env, "LEAN_EDIT_RETRIES", 1),
-        body=body | (from_json(env, "LEAN_EXTRA_BODY", dict) or {}),
+        body={key: value for key, value in body.items() if value is not None},
         progress=env.get("LEAN_PROGRESS") == "1",
+        usage_file=env.get("LEAN_USAGE_FILE", ""),
+        record=options.record or str(from_json(env, "LEAN_OPTIONS", dict).get("record") or ""),
     )
+    return replace(call, prompt=with_files(call, root)) if options.files else call
 
 
-def real(env: dict[str, str], key: str, otherwise: float) -> float:
+def read_prompt(given: str | None, file: str | None) -> str:
+    """Return the prompt: LEAN_PROMPT_FILE holds all of it, an argument may be too short for it."""
     try:
-        return float(env.get(key) or otherwise)
+        prompt = Path(file).read_text(encoding="utf-8", errors="replace") if file else given or ""
+    except OSError as error:
+        raise Misconfigured(f"LEAN_PROMPT_FILE {file} cannot be read: {error.strerror}.") from error
+    if not prompt.strip():
+        raise Misconfigured("There is no prompt: give -p PROMPT.")
+    return prompt
+
+
+def with_files(call: Call, root: Path) -> str:
+    """Return the prompt with the files: direct is called by hand, nobody else has put them there."""
+    project, parts = Project(root, call), [call.prompt, "# Files"]
+    for path in project.listed:
+        text = project.text(path)
+        parts.append(f"{path} (does not exist yet)" if text is None else f"{path}\n{fenced(text.rstrip(chr(10)))}")
+    return "\n\n".join(parts)
+
+
+def decimal(env: Mapping[str, str], key: str, default: float | None) -> Any:
+    try:
+        return float(env[key]) if env.get(key) else default
     except ValueError:
         raise Misconfigured(f"{key} is no number: {env[key]!r}.") from None
 
 
-def whole(env: dict[str, str], key: str, otherwise: int = 0) -> int:
-    return int(real(env, key, otherwise))
+def whole(env: Mapping[str, str], key: str, default: int = 0) -> int:
+    return int(decimal(env, key, default))
 
 
-def one_of(env: dict[str, str], key: str, values: tuple[str, ...]) -> str:
+def one_of(env: Mapping[str, str], key: str, values: tuple[str, ...]) -> str:
     value = env.get(key) or values[0]
     if value not in values:
         raise Misconfigured(f"{key} is {value!r}: it can be {', '.join(values)}.")
     return value
 
 
-def from_json(env: dict[str, str], key: str, kind: type) -> Any:
-    try:
-        value = json.loads(env.get(key) or "null")
-    except ValueError:
-        raise Misconfigured(f"{key} is no JSON: {env[key]!r}.") from None
-    if value is not None and not isinstance(value, kind):
-        raise Misconfigured(f"{key} has to be a JSON {'list' if kind is list else 'object'}: {env[key]!r}.")
-    return value
-
-
-def job_from(options: argparse.Namespace, env: dict[str, str]) -> Job:
-    """Read what is to be done, from the options first."""
-    prompt, file = options.prompt, env.get("LEAN_PROMPT_FILE")
-    if file:
-        try:
-            prompt = Path(file).read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise Misconfigured(f"LEAN_PROMPT_FILE {file} cannot be read: {error.strerror}.") from error
-    if not (prompt or "").strip():
-        raise Misconfigured("There is no prompt: give -p PROMPT.")
-    files = tuple(options.files or env.get("LEAN_FILES", "").split("\n"))
-    extra = from_json(env, "LEAN_OPTIONS", dict) or {}
-    return Job(
-        prompt=prompt,
-        files=tuple(filter(None, files)),
-        protect=tuple(filter(None, env.get("LEAN_PROTECT", "").split("\n"))),
-        ask=options.ask or one_of(env, "LEAN_MODE", ("edit", "ask")) == "ask",
-        usage_file=env.get("LEAN_USAGE_FILE", ""),
-        record=options.record or str(extra.get("record") or ""),
-    )
-
-
-def with_files(job: Job, root: Path) -> Job:
-    """Show the files in the prompt where it does not: direct was called by hand."""
-    project = Project(root, job)
-    shown = [(path, project.text(path)) for path in project.listed]
-    parts = [
-        f"{path} (does not exist yet)" if text is None else f"{path}\n{fenced(text.rstrip(chr(10)))}"
-        for path, text in shown
-    ]
-    return replace(job, prompt="\n\n".join([job.prompt, "# Files", *parts])) if parts else job
+def from_json(env: Mapping[str, str], key: str, kind: Callable[[], Any]) -> Any:
+    """Read a JSON list or object; an empty one where the variable is not set."""
+    with suppress(ValueError):
+        value = json.loads(env[key]) if env.get(key) else kind()
+        if type(value) is kind:
+            return value
+    raise Misconfigured(f"{key} has to be a JSON {'list' if kind is list else 'object'}: {env[key]!r}.")
 
 
 def parser() -> argparse.ArgumentParser:
-    text = argparse.ArgumentParser(
+    options = argparse.ArgumentParser(
         prog="direct.py",
         description="Ask an OpenAI-compatible server for a change, and make it.",
-        epilog="The server and the rest are set by LEAN_BASE_URL, LEAN_MODEL, LEAN_API_KEY and the other LEAN_* variables.",
+        epilog="LEAN_BASE_URL names the server; LEAN_MODEL, LEAN_API_KEY and the other LEAN_* variables set the rest.",
     )
-    text.add_argument("-p", dest="prompt", metavar="PROMPT", help="what is to be done")
-    text.add_argument("--files", nargs="+", metavar="FILE", help="files to show and to change (instead of LEAN_FILES)")
-    text.add_argument("--ask", action="store_true", help="print the answer, change nothing")
-    text.add_argument("--record", metavar="FOLDER", help="keep each answer there, for playground/serve.py to play")
-    return text
+    options.add_argument("-p", dest="prompt", metavar="PROMPT", help="what is to be done")
+    options.add_argument("--files", nargs="+", metavar="FILE", help="files to show and to change (else LEAN_FILES)")
+    options.add_argument("--ask", action="store_true", help="print the answer, change nothing")
+    options.add_argument("--record", metavar="FOLDER", help="keep each answer there, for playground/serve.py to play")
+    return options
+
+
+def end(*_: object) -> NoReturn:
+    """End on SIGTERM the ordinary way, so that nothing half written stays."""
+    sys.exit(143)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -2061,21 +1937,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         with suppress(AttributeError, ValueError):
             stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
     options = parser().parse_args(argv)
-    with suppress(ValueError, AttributeError):
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    env = dict(os.environ)
+    with suppress(ValueError):
+        signal.signal(signal.SIGTERM, end)
     try:
-        settings, job = settings_from(env), job_from(options, env)
-        if options.files:
-            job = with_files(job, Path.cwd())
-        print("\n".join(run(settings, job, Path.cwd())))
+        print(run(read_call(options, os.environ, Path.cwd()), Path.cwd()), flush=True)
     except Stop as stop:
         print(f"direct: {stop}", file=sys.stderr)
         return stop.code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        return 0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
-import leanloop
 import pytest
+
+import leanloop
+from conftest import Bench, Serve, is_ask, prompt_of
 from leanloop import Defaults, Failure, Project
 
 Files = Mapping[str, str]
@@ -28,12 +33,19 @@ def write(root: Path, files: Files) -> Path:
     return root
 
 
+@cache
 def printed(root: Path, *argv: str, **env: str) -> str:
     """Run a real runner in ROOT, which has to end red; give what it printed, as the loop would see it."""
     sealed = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
-    clean = {**sealed, "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8", **env}
+    clean = {**sealed, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "LANG": "C.UTF-8", **env}
     done = subprocess.run(
-        argv, cwd=root, env=clean, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
+        argv,
+        cwd=root,
+        env=clean,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=60,
     )
     assert done.returncode != 0, done.stdout
     return leanloop.readable(done.stdout)
@@ -88,47 +100,53 @@ RATIO: Files = {
 }
 
 
+@pytest.fixture(scope="module")
+def ratio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose fault lies two calls below its test; each runner runs in it once."""
+    return write(tmp_path_factory.mktemp("ratio"), RATIO)
+
+
 @pytest.mark.parametrize("style", STYLES)
-def test_pytest_is_read_in_every_style(tmp_path: Path, style: str) -> None:
-    failure = read(write(tmp_path, RATIO), *PYTEST, style)
+def test_pytest_is_read_in_every_style(ratio: Path, style: str) -> None:
+    failure = read(ratio, *PYTEST, style)
     assert failure.tests == ("tests/test_core.py::test_by_zero",)
     assert "ZeroDivisionError: division by zero" in failure.summary
-    assert spots(failure)[-1] == spot(tmp_path, "calc/core.py", "# fault")
+    assert spots(failure)[-1] == spot(ratio, "calc/core.py", "# fault")
     assert set(spots(failure)) <= {
-        spot(tmp_path, "tests/test_core.py", "# asks"),
-        spot(tmp_path, "calc/core.py", "# through"),
-        spot(tmp_path, "calc/core.py", "# fault"),
+        spot(ratio, "tests/test_core.py", "# asks"),
+        spot(ratio, "calc/core.py", "# through"),
+        spot(ratio, "calc/core.py", "# fault"),
     }
 
 
 @pytest.mark.parametrize("style", [style for style in STYLES if style != "--tb=line"])
-def test_pytest_tells_the_whole_way(tmp_path: Path, style: str) -> None:
-    failure = read(write(tmp_path, RATIO), *PYTEST, style)
+def test_pytest_tells_the_whole_way(ratio: Path, style: str) -> None:
+    failure = read(ratio, *PYTEST, style)
     assert spots(failure) == [
-        spot(tmp_path, "tests/test_core.py", "# asks"),
-        spot(tmp_path, "calc/core.py", "# through"),
-        spot(tmp_path, "calc/core.py", "# fault"),
+        spot(ratio, "tests/test_core.py", "# asks"),
+        spot(ratio, "calc/core.py", "# through"),
+        spot(ratio, "calc/core.py", "# fault"),
     ]
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_the_definition_with_the_fault_comes_first(tmp_path: Path, style: str) -> None:
-    failure = read(write(tmp_path, RATIO), *PYTEST, style)
-    concerned = named(tmp_path, failure)
+def test_the_definition_with_the_fault_comes_first(ratio: Path, style: str) -> None:
+    failure = read(ratio, *PYTEST, style)
+    concerned = named(ratio, failure)
     assert concerned[0] == "calc/core.py:ratio"
     assert "calc/core.py:untouched" not in concerned
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_the_excerpt_holds_the_error_and_no_noise(tmp_path: Path, style: str) -> None:
-    failure = read(write(tmp_path, RATIO), *PYTEST, style)
+def test_the_excerpt_holds_the_error_and_no_noise(ratio: Path, style: str) -> None:
+    failure = read(ratio, *PYTEST, style)
     assert "ZeroDivisionError" in failure.excerpt
-    assert str(tmp_path) not in failure.excerpt
-    assert not [word for word in ("rootdir:", "plugins:", "platform ", "=====") if word in failure.excerpt]
+    assert str(ratio) not in failure.excerpt
+    assert not [word for word in ("rootdir:", "plugins:", "platform ", "=====", "_ _ _") if word in failure.excerpt]
 
 
-def test_pytest_without_tracebacks_still_names_test_and_error(tmp_path: Path) -> None:
-    failure = read(write(tmp_path, RATIO), *PYTEST, "--tb=no")
+def test_pytest_without_tracebacks_still_names_test_and_error(ratio: Path) -> None:
+    failure = read(ratio, *PYTEST, "--tb=no")
     assert failure.tests == ("tests/test_core.py::test_by_zero",)
     assert "ZeroDivisionError" in failure.summary
 
@@ -177,16 +195,22 @@ SUMS: Files = {
 }
 
 
+@pytest.fixture(scope="module")
+def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose tests fail in their own lines."""
+    return write(tmp_path_factory.mktemp("sums"), SUMS)
+
+
 @pytest.mark.parametrize("style", STYLES)
-def test_an_assertion_is_shown_with_its_values(tmp_path: Path, style: str) -> None:
-    failure = read(write(tmp_path, SUMS), *PYTEST, style, "test_sums.py::test_total")
+def test_an_assertion_is_shown_with_its_values(sums: Path, style: str) -> None:
+    failure = read(sums, *PYTEST, style, "test_sums.py::test_total")
     assert failure.tests == ("test_sums.py::test_total",)
     assert "assert 4 == 3" in failure.summary
-    assert spots(failure) == [spot(tmp_path, "test_sums.py", "# asserts")]
+    assert spots(failure) == [spot(sums, "test_sums.py", "# asserts")]
 
 
-def test_every_failing_test_is_named_once(tmp_path: Path) -> None:
-    failure = read(write(tmp_path, SUMS), *PYTEST, "-q", "-rA")
+def test_every_failing_test_is_named_once(sums: Path) -> None:
+    failure = read(sums, *PYTEST, "-q", "-rA")
     assert failure.tests == (
         "test_sums.py::test_total",
         "test_sums.py::test_method",
@@ -196,31 +220,30 @@ def test_every_failing_test_is_named_once(tmp_path: Path) -> None:
     )
 
 
-def test_only_the_first_failure_is_excerpted(tmp_path: Path) -> None:
-    failure = read(write(tmp_path, SUMS), *PYTEST, "-q")
+def test_only_the_first_failure_is_excerpted(sums: Path) -> None:
+    failure = read(sums, *PYTEST, "-q")
     assert "test_total" in failure.excerpt
     assert "test_method" not in failure.excerpt
-    assert spots(failure) == [spot(tmp_path, "test_sums.py", "# asserts")]
+    assert spots(failure) == [spot(sums, "test_sums.py", "# asserts")]
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_a_failing_test_line_is_followed_to_the_definition_that_it_calls(tmp_path: Path, style: str) -> None:
-    failure = read(write(tmp_path, SUMS), *PYTEST, style, "test_sums.py::test_total")
-    assert named(tmp_path, failure) == ["test_sums.py:test_total", "sums.py:total"]
+def test_a_failing_test_line_is_followed_to_the_definition_that_it_calls(sums: Path, style: str) -> None:
+    failure = read(sums, *PYTEST, style, "test_sums.py::test_total")
+    assert named(sums, failure) == ["test_sums.py:test_total", "sums.py:total"]
 
 
-def test_a_failing_test_line_is_followed_to_a_method(tmp_path: Path) -> None:
-    failure = read(write(tmp_path, SUMS), *PYTEST, "-q", "test_sums.py::test_method")
-    assert set(named(tmp_path, failure)) == {"test_sums.py:test_method", "sums.py:value", "sums.py:Total"}
+def test_a_failing_test_line_is_followed_to_a_method(sums: Path) -> None:
+    failure = read(sums, *PYTEST, "-q", "test_sums.py::test_method")
+    assert set(named(sums, failure)) == {"test_sums.py:test_method", "sums.py:value", "sums.py:Total"}
 
 
-def test_a_method_is_shown_below_the_line_of_its_class(tmp_path: Path) -> None:
-    failure = read(write(tmp_path, SUMS), *PYTEST, "-q", "test_sums.py::test_method")
-    project = Project(tmp_path, Defaults())
+def test_a_method_is_shown_below_the_line_of_its_class(sums: Path) -> None:
+    failure = read(sums, *PYTEST, "-q", "test_sums.py::test_method")
+    project = Project(sums, Defaults())
     (method,) = [item for item in project.concerned(failure, ()) if item.name == "value"]
-    assert project.show(method) == (
-        "sums.py (lines 5-6 of 14)\n```py\nclass Total:\n    def value(self):\n        return sum(self.numbers) + 1\n```\n"
-    )
+    shown = "```py\nclass Total:\n    def value(self):\n        return sum(self.numbers) + 1\n```\n"
+    assert project.show(method) == f"sums.py (lines 5-6 of 14)\n{shown}"
 
 
 # How a test reaches the definition that it calls: the files beside the test, and the imports of the test.
@@ -328,6 +351,28 @@ def test_frames_of_a_dependency_are_dropped(tmp_path: Path, place: str, style: s
     assert spots(failure) == (allowed if style != "--tb=line" else [])
 
 
+TRACEBACKS = {
+    "pytest, native": (*PYTEST, "--tb=native"),
+    "pytest, short": (*PYTEST, "--tb=short"),
+    "unittest": (*UNITTEST, "unit_app"),
+    "script": (sys.executable, "-c", "import unit_app; unit_app.Load().test_load()"),
+}
+
+
+@pytest.mark.parametrize("runner", TRACEBACKS)
+def test_frames_of_a_dependency_take_no_room_in_the_excerpt(tmp_path: Path, runner: str) -> None:
+    root, libraries = write(tmp_path / "project", DEPENDENCY), tmp_path / "lib/python3.11/site-packages"
+    write(
+        libraries, {"dep.py": "def parse(text):\n    return inner(text)\n\n\ndef inner(text):\n    return int(text)\n"}
+    )
+    unit = "import unittest\n\nfrom test_app import test_load\n\n\nclass Load(unittest.TestCase):\n"
+    write(root, {"unit_app.py": f"{unit}    def test_load(self):\n        test_load()\n"})
+    failure = read(root, *TRACEBACKS[runner], PYTHONPATH=str(libraries))
+    assert "calls out" in failure.excerpt
+    assert "invalid literal for int()" in failure.excerpt
+    assert "site-packages" not in failure.excerpt
+
+
 def test_frames_of_the_standard_library_are_dropped(tmp_path: Path) -> None:
     app = "import json\n\n\ndef load(text):\n    return json.loads(text)  # calls out\n"
     root = write(tmp_path, {**DEPENDENCY, "app.py": app})
@@ -423,8 +468,8 @@ UNIT: Files = {
 
 @pytest.mark.parametrize("option", ["-q", "-v", "-b", "-f", "--locals"])
 def test_unittest_failures_are_read(tmp_path: Path, option: str) -> None:
-    failure = read(write(tmp_path, UNIT), *UNITTEST, option)
-    assert failure.tests[0] == "test_add (test_calc.Calc.test_add)"
+    failure = read(write(tmp_path, UNIT), *UNITTEST, option, "test_calc.Calc.test_add")
+    assert failure.tests == ("test_add (test_calc.Calc.test_add)",)
     assert failure.summary == "AssertionError: -1 != 5"
     assert spots(failure) == [spot(tmp_path, "test_calc.py", "# asks add")]
     assert named(tmp_path, failure) == ["test_calc.py:test_add", "calc.py:add"]
@@ -598,3 +643,284 @@ def test_a_group_of_exceptions_is_read(tmp_path: Path) -> None:
     failure = read(write(tmp_path, {"script.py": source}), sys.executable, "script.py")
     assert "first of two" in failure.excerpt
     assert spot(tmp_path, "script.py", "# fault") in spots(failure)
+
+
+# Other languages: sources, tests and test command of a small project, the fault, and what is read of its failure.
+NODE: Files = {
+    "sum.js": """
+        export function sum(numbers) {
+          return numbers.reduce((all, one) => all - one, 0);
+        }
+        """,
+    "test/sum.test.js": """
+        import assert from "node:assert/strict";
+        import { test } from "node:test";
+        import { sum } from "../sum.js";
+
+        test("sums nothing", () => assert.equal(sum([]), 0));
+        test("sums two", () => {
+          assert.equal(sum([1, 2]), 3); // asserts
+        });
+        """,
+    "package.json": '{"type": "module"}\n',
+}
+CARGO: Files = {
+    "src/lib.rs": """
+        pub fn sum(numbers: &[i32]) -> i32 {
+            numbers.iter().fold(0, |all, one| all - one)
+        }
+        """,
+    "tests/sums.rs": """
+        use sums::sum;
+
+        #[test]
+        fn sums_nothing() {
+            assert_eq!(sum(&[]), 0);
+        }
+
+        #[test]
+        fn sums_two() {
+            assert_eq!(sum(&[1, 2]), 3); // asserts
+        }
+        """,
+    "Cargo.toml": '[package]\nname = "sums"\nversion = "0.1.0"\nedition = "2021"\n',
+}
+
+
+@pytest.mark.parametrize("reporter", ["tap", "spec"])
+def test_node_is_read(tmp_path: Path, reporter: str) -> None:
+    node = shutil.which("node") or pytest.skip("node is not installed")
+    failure = read(write(tmp_path, NODE), node, "--test", f"--test-reporter={reporter}")
+    assert failure.tests == ("sums two",)
+    assert "-3 !== 3" in failure.summary + failure.excerpt
+    assert spot(tmp_path, "test/sum.test.js", "// asserts") in spots(failure)
+    assert "sums nothing" not in failure.excerpt
+    assert "node:internal" not in failure.excerpt
+
+
+def test_a_node_source_that_does_not_parse_is_read(tmp_path: Path) -> None:
+    node = shutil.which("node") or pytest.skip("node is not installed")
+    failure = read(write(tmp_path, {**NODE, "sum.js": "export function sum( {\n"}), node, "--test")
+    assert "SyntaxError" in failure.excerpt
+    assert ("sum.js", 1) in spots(failure) or ("sum.js", 2) in spots(failure)
+
+
+def cargo() -> str:
+    return shutil.which("cargo") or pytest.skip("cargo is not installed")
+
+
+@pytest.mark.heavy
+def test_cargo_is_read(tmp_path: Path) -> None:
+    failure = read(write(tmp_path, CARGO), cargo(), "test", "--offline")
+    assert failure.tests == ("sums_two",)
+    assert "assertion `left == right` failed" in failure.summary
+    assert "left: -3" in failure.excerpt
+    assert spots(failure) == [spot(tmp_path, "tests/sums.rs", "// asserts")]
+    assert "/rustc/" not in failure.excerpt
+
+
+@pytest.mark.heavy
+def test_a_rust_source_that_does_not_compile_is_read(tmp_path: Path) -> None:
+    broken = "pub fn sum(numbers: &[i32]) -> i32 {\n    numbers.len()\n}\n"
+    failure = read(write(tmp_path, {**CARGO, "src/lib.rs": broken}), cargo(), "test", "--offline")
+    assert failure.summary == "error[E0308]: mismatched types"
+    assert spots(failure)[0] == ("src/lib.rs", 2)
+    assert "Compiling" not in failure.excerpt
+
+
+NODE_LEANFILE = """
+[runner]
+command = "node"
+args = ["--test"]
+[defaults]
+summarize_errors = false
+[[tasks]]
+name = "sum"
+prompt = "sum must add the numbers up."
+files = ["sum.js"]
+"""
+
+
+def test_another_language_gets_its_block_its_files_and_the_diff(bench: Bench, serve: Serve) -> None:
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    wrong = "sum.js\n```js\nexport function sum(numbers) {\n  return numbers.length;\n}\n```\n"
+    right = wrong.replace("numbers.length", "numbers.reduce((all, one) => all + one, 0)")
+    write(bench.project, NODE)
+    bench.write("leanfile.toml", NODE_LEANFILE)
+    bench.commit()
+    server = serve(wrong, right)
+    ran = bench.lean_loop()
+    assert ran.code == 0, ran.text
+    first, fix = (prompt_of(body) for body in server.requests if not is_ask(body))
+    assert "(all, one) => all - one" in first
+    assert "-3 !== 3" in first
+    assert "2 !== 3" in fix
+    assert "-  return numbers.reduce((all, one) => all - one, 0);\n+  return numbers.length;" in fix
+    assert "sums nothing" not in fix.split("# Failing tests")[1]
+
+
+WORDY = """
+for number in $(seq 300); do echo "step $number is done"; done
+echo "the third valve leaks" >&2
+exit 1
+"""
+
+
+def test_of_an_unknown_runner_the_trimmed_tail_is_shown(tmp_path: Path) -> None:
+    output = printed(write(tmp_path, {"check.sh": WORDY}), "bash", "check.sh")
+    failure = leanloop.read_failure(output, tmp_path, tail=12)
+    lines = failure.excerpt.splitlines()
+    assert lines[-1] == "the third valve leaks"
+    assert len(lines) == 13
+    assert "[... 289 lines left out ...]" in lines
+    assert (failure.tests, failure.frames) == ((), ())
+
+
+def test_a_place_in_any_language_is_found(tmp_path: Path) -> None:
+    write(
+        tmp_path, {"src/valve.c": "int main() {\n", "check.sh": "echo 'src/valve.c:1:12: error: no end' >&2\nexit 1\n"}
+    )
+    failure = leanloop.read_failure(printed(tmp_path, "bash", "check.sh"), tmp_path)
+    assert spots(failure) == [("src/valve.c", 1)]
+
+
+def test_without_a_definition_a_window_of_lines_is_shown(tmp_path: Path) -> None:
+    source = "".join(f"line {number}\n" for number in range(1, 101))
+    write(tmp_path, {"long.c": source, "check.sh": "echo 'long.c:50: error' >&2\nexit 1\n"})
+    failure = leanloop.read_failure(printed(tmp_path, "bash", "check.sh"), tmp_path)
+    (window,) = Project(tmp_path, Defaults(source_window=10)).concerned(failure, ())
+    assert (window.path, window.first, window.last) == ("long.c", 45, 55)
+
+
+def test_long_lines_are_shortened(tmp_path: Path) -> None:
+    failure = leanloop.read_failure(f"E   {'x' * 100_000} the end", tmp_path)
+    assert len(failure.excerpt) < 1000
+    assert failure.excerpt.endswith("the end")
+
+
+# What is read is read only: the same words give the same failure, and nothing is written or started.
+AUDIT = """
+import sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+import leanloop
+
+output, root = Path(sys.argv[2]).read_text(encoding="utf-8"), Path.cwd()
+WRITES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.chmod", "os.truncate", "os.utime", "os.link")
+STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect")
+
+
+def watch(event, args):
+    writes = event == "open" and isinstance(args[2], int) and args[2] & 3
+    if writes or event in WRITES + STARTS:
+        print("IMPURE", event, args)
+
+
+sys.dont_write_bytecode = True
+sys.addaudithook(watch)
+project = leanloop.Project(root, leanloop.Defaults())
+failure = leanloop.read_failure(output, root)
+concerned = project.concerned(failure, ("calc/core.py", "missing.py"))
+project.pack(concerned, 1000)
+print(len(failure.frames), len(concerned))
+"""
+
+
+def test_reading_writes_and_starts_nothing(tmp_path: Path) -> None:
+    root = write(tmp_path / "project", RATIO)
+    write(tmp_path, {"audit.py": AUDIT, "output.txt": printed(root, *PYTEST, "-q")})
+    home = str(Path(leanloop.__file__).parent)
+    argv = [sys.executable, str(tmp_path / "audit.py"), home, str(tmp_path / "output.txt")]
+    done = subprocess.run(argv, cwd=root, capture_output=True, text=True)
+    assert done.stdout.split() == ["3", "3"], done.stdout + done.stderr
+
+
+def test_the_same_words_give_the_same_failure(ratio: Path) -> None:
+    output = printed(ratio, *PYTEST)
+    assert leanloop.read_failure(output, ratio) == leanloop.read_failure(output, ratio)
+
+
+# Pieces that the patterns look for, so that what is made of them comes close to real output.
+PIECES = (
+    """
+Traceback (most recent call last):
+  File "calc.py", line 2, in add
+  File "calc.py", line 99999999999999
+  File "\0.py", line 1
+calc.py:2: in add
+calc.py:0: E
+C:\\a\\calc.py:3
+../../etc/passwd.x:1
+E   assert 1 == 2
+E   ValueError: no
+FAILED test_calc.py::test_add - assert
+===== FAILURES =====
+_____ test_add _____
+FAIL: test_add (test_calc)
+Ran 1 test in 0.1s
+--- FAIL: TestAdd (0.00s)
+panic: oh
+---- add stdout ----
+error[E0308]: mismatched
+ --> calc.py:2:3
+not ok 1 - add
+# tests 1
+1..2
+test at calc.py:1
+  ● add
+Tests: 1 failed, 1 total
+""".splitlines(keepends=True)
+    + list(" \t\r()[]:|._=-+\ud800")
+    + ["\x1b[31m", "_" * 40, "=" * 40]
+)
+
+
+def test_any_text_is_read_without_an_exception(tmp_path: Path) -> None:
+    hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed: pip install -e '.[lint]'")
+    st = hypothesis.strategies
+    write(
+        tmp_path,
+        {"calc.py": "def add(left, right):\n    return left\n", "test_calc.py": "def test_add():\n    add(1)\n"},
+    )
+    texts = st.one_of(st.text(), st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=9))).map("".join))
+    project = Project(tmp_path, Defaults())
+
+    def read_any(text: str, tail: int) -> None:
+        failure = leanloop.read_failure(text, tmp_path, tail)
+        assert len(failure.excerpt.splitlines()) <= tail + 1
+        assert all((tmp_path / frame.path).is_file() for frame in failure.frames)
+        shown = project.pack(project.concerned(failure, ("calc.py", "missing.py")), 1000)
+        assert leanloop.tokens(shown) <= 1000
+        assert leanloop.count_passed(text) is None or isinstance(leanloop.count_passed(text), int)
+
+    settings = hypothesis.settings(max_examples=300, deadline=None, database=None, derandomize=True)
+    settings(hypothesis.given(texts, st.integers(0, 50))(read_any))()
+
+
+FLOODS = {
+    "one line": "x" * 1_000_000,
+    "blank lines": "\n" * 200_000,
+    "blanks": " " * 1_000_000,
+    "rules": ("=" * 1500 + "\n") * 700,
+    "words": ("a b " * 400 + "\n") * 600,
+    "places": "calc.py:2: in add\n" * 50_000,
+    "frames": '  File "calc.py", line 2, in add\n' * 30_000,
+    "dots": ("a." * 900 + "\n") * 500,
+    "errors": "E   ValueError: no\n" * 50_000,
+    "tracebacks": "Traceback (most recent call last):\n" * 30_000,
+    "failing": "FAILED test_calc.py::test_add - assert 1\n" * 25_000,
+    "node": "    not ok 1 - add\n" * 50_000 + "# tests 1\n",
+    "go": "--- FAIL: TestAdd (0.00s)\n" * 40_000,
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_of_output_is_read_in_time(tmp_path: Path, name: str) -> None:
+    write(tmp_path, {"calc.py": "def add(left, right):\n    return left\n"})
+    begun = time.process_time()
+    failure = leanloop.read_failure(FLOODS[name], tmp_path)
+    leanloop.count_passed(FLOODS[name])
+    assert time.process_time() - begun < 5
+    assert len(failure.excerpt) < 100_000

@@ -1,3 +1,0 @@
-export function round(value) {
-  return Math.round(value * 100) / 100;
-}

@@ -1,6 +1,0 @@
-GREETING = "Good morning"
-CLOSED = "We’re closed — come back “soon”"
-
-
-def greet(name):
-    return GREETING + ", " + name

@@ -1,6 +1,0 @@
-from shop.models import Order
-
-
-def show(lines):
-    order = Order(lines)
-    return f"Total: {order.total()}"

@@ -1,0 +1,325 @@
+"""One call from beginning to end: repair, reading, modes, and what is left in the project."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import PROGRAM, call, direct, holds, lay, serve, tree
+
+pytestmark = pytest.mark.usefixtures("sealed")
+
+FARES = {path: text.encode() for path, text in tree("fares").items()}
+FIXED = {path: text.encode() for path, text in tree("fares-fixed").items()}
+LONG = "".join(f"def step_{n}(x):\n    y = x + {n}\n    return y * 2\n\n\n" for n in range(300))
+WRONG = (
+    "fares.py\n```python\n<<<<<<< SEARCH\n    if years < 15:\n        return CHILD\n"
+    "=======\n    if years <= 15:\n        return CHILD\n>>>>>>> REPLACE\n```"
+)
+RIGHT = WRONG.replace("years", "age")
+
+
+class Model:
+    """Answer from a list, one answer a request; the last one again when they are used up."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers, self.asked = list(answers), list[str]()
+
+    def __call__(self, body: dict[str, Any]) -> str:
+        self.asked.append(body["messages"][-1]["content"])
+        return self.answers[min(len(self.asked), len(self.answers)) - 1]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Make a project with fares.py."""
+    lay(tmp_path / "project", FARES)
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    with serve.ChatServer(lambda body: "") as chat:
+        yield chat
+
+
+def show(root: Path, *paths: str) -> str:
+    """Write a prompt that shows files whole."""
+    return "# Task: fix it\nFix it.\n\n# Files\n" + "\n".join(
+        f"{path}\n```\n{(root / path).read_text()}\n```" for path in paths
+    )
+
+
+def test_repair_asks_for_the_failing_edit_only(root: Path, server: Any) -> None:
+    model = server.answer = Model(WRONG, RIGHT)
+    done = call(root, show(root, "fares.py") + "\nA long story. " * 200, base_url=server.base_url, files="fares.py")
+    assert (done.code, holds(root)) == (0, FIXED), done.err
+    assert done.usage["requests"] == 2
+    assert "    if years < 15:" in model.asked[1]
+    assert "    if age < 15:" in model.asked[1], "the nearest lines are not shown"
+    assert "does not stand in the file" in model.asked[1]
+    assert "A long story" not in model.asked[1]
+    assert len(model.asked[1]) < 1500
+
+
+def test_repair_keeps_the_edits_that_fitted(root: Path, server: Any) -> None:
+    other = "fares.py\n```\n<<<<<<< SEARCH\nCHILD = 320\n=======\nCHILD = 300\n>>>>>>> REPLACE\n```\n"
+    server.answer = Model(other + WRONG, RIGHT)
+    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py")
+    assert done.code == 0, done.err
+    assert holds(root)["fares.py"] == FIXED["fares.py"].replace(b"320", b"300")
+
+
+@pytest.mark.parametrize("retries", [0, 1, 2])
+def test_repair_ends_after_its_tries(root: Path, server: Any, retries: int) -> None:
+    model = server.answer = Model(WRONG)
+    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py", edit_retries=retries)
+    assert (done.code, holds(root), len(model.asked)) == (1, FARES, 1 + retries)
+    assert done.reason == "direct: No edit was applied (fares.py): its SEARCH part does not stand in the file."
+
+
+def test_repair_shows_all_places(tmp_path: Path, server: Any) -> None:
+    root = tmp_path / "clock"
+    lay(root, {path: text.encode() for path, text in tree("twice").items()})
+    first = "clock.py\n```\n<<<<<<< SEARCH\n    clock.ticks = 0\n=======\n    clock.ticks = 1\n>>>>>>> REPLACE\n```"
+    second = first.replace("    clock.ticks", "def reset(clock):\n    clock.ticks")
+    model = server.answer = Model(first, second)
+    done = call(root, show(root, "clock.py"), base_url=server.base_url, files="clock.py")
+    assert (done.code, (root / "clock.py").read_text()) == (0, tree("twice-reset")["clock.py"]), done.err
+    assert "def start(clock):" in model.asked[1] and "def reset(clock):" in model.asked[1]
+
+
+def test_no_repair_of_what_is_forbidden(root: Path, server: Any) -> None:
+    model = server.answer = Model("test_fares.py\n```python\ndef test_nothing():\n    pass\n```")
+    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py", protect="test_*.py")
+    assert (done.code, holds(root), len(model.asked)) == (1, FARES, 1)
+    assert done.reason == "direct: test_fares.py is protected: it may be read, not changed."
+
+
+def test_read_gives_the_lines_asked_for(root: Path, server: Any) -> None:
+    lay(root, {"steps.py": LONG.encode()})
+    model = server.answer = Model("READ steps.py 11-13\n", RIGHT)
+    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py")
+    assert (done.code, done.usage["requests"]) == (0, 2), done.err
+    assert model.asked[1].startswith(model.asked[0]), "the beginning must stay, for the server's cache"
+    assert "steps.py (lines 11-13 of 1498)\n```\ndef step_2(x):\n    y = x + 2\n    return y * 2\n```" in model.asked[1]
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ("READ steps.py", "too much for the context"),
+        ("READ steps.py 1-1400", "too much for the context"),
+        ("READ missing.py 1-5", "which is not there"),
+        ("READ ../secret.txt", "outside the project"),
+        ("READ .env", "which is not there"),
+        ("READ fares.py 1-5", "a second time"),
+    ],
+)
+def test_read_within_bounds(root: Path, server: Any, wish: str, words: str) -> None:
+    lay(root, {"steps.py": LONG.encode(), ".env": b"KEY=1\n", "../secret.txt": b"secret\n"})
+    server.answer = Model(wish)
+    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py", context_tokens=4096)
+    assert (done.code, words in done.reason) == (1, True), done.err
+
+
+@pytest.mark.parametrize(
+    ("size", "form", "parts", "words"),
+    [
+        (1, "auto", False, None),
+        (300, "auto", False, "Do not repeat whole files"),
+        (1, "auto", True, "Do not repeat whole files"),
+        (300, "whole", False, "Send each changed file whole"),
+        (1, "whole", True, "Do not repeat whole files"),
+        (1, "search", False, "Use SEARCH/REPLACE blocks"),
+    ],
+)
+def test_form_that_is_asked_for(
+    tmp_path: Path, server: Any, size: int, form: str, parts: bool, words: str | None
+) -> None:
+    root = tmp_path / "steps"
+    text = "".join(LONG.splitlines(keepends=True)[: size * 5])
+    lay(root, {"steps.py": text.encode()})
+    prompt = f"# Task: t\nDo.\n\n# Files\nsteps.py\n```\n{text[5:] if parts else text}\n```"
+    model = server.answer = Model("steps.py\n```python\ndef step_0(x):\n    return 0\n```")
+    done = call(root, prompt, base_url=server.base_url, files="steps.py", edit_format=form)
+    assert done.code == 0, done.err
+    said = model.asked[0].removeprefix(prompt).strip()
+    assert said.startswith(words) if words else said == ""
+
+
+def test_ask_mode_prints_and_writes_nothing(root: Path, server: Any) -> None:
+    model = server.answer = Model(f"<think>hm</think>\nIt is the comparison.\n{RIGHT}")
+    done = call(root, "In one sentence, what is wrong?", base_url=server.base_url, files="fares.py", mode="ask")
+    assert (done.code, holds(root)) == (0, FARES)
+    assert done.out.startswith("It is the comparison.\n")
+    assert model.asked == ["In one sentence, what is wrong?"]
+    assert len(server.requests[0]["messages"]) == 1
+
+
+def test_prompt_comes_from_the_file(root: Path, tmp_path: Path, server: Any) -> None:
+    (tmp_path / "prompt.md").write_text(show(root, "fares.py") + "x" * 300_000)
+    model = server.answer = Model(RIGHT)
+    done = call(root, "Read the file.", base_url=server.base_url, files="fares.py", prompt_file=tmp_path / "prompt.md")
+    assert (done.code, holds(root)) == (0, FIXED), done.err
+    assert len(model.asked[0]) > 300_000
+
+
+def test_by_hand(root: Path, server: Any) -> None:
+    model = server.answer = Model(RIGHT)
+    done = call(root, "A child of 15 pays less.", "--files", "fares.py", "new.py", base_url=server.base_url)
+    assert (done.code, done.out, holds(root)) == (0, "wrote fares.py (+1 -1)\n", FIXED)
+    assert FARES["fares.py"].decode().strip() in model.asked[0]
+    assert "new.py (does not exist yet)" in model.asked[0]
+
+
+def test_help_and_no_prompt(root: Path) -> None:
+    done = call(root, "x", "--help")
+    assert (done.code, "LEAN_BASE_URL" in done.out) == (0, True)
+    assert call(root, "").code == 2
+    assert call(root, "x", prompt_file=root / "missing").code == 2
+
+
+def test_runs_as_a_program_of_its_own() -> None:
+    assert PROGRAM.stat().st_mode & 0o111
+    assert PROGRAM.read_text().startswith("#!/usr/bin/env python3\n")
+
+
+def test_record_can_be_played_again(root: Path, tmp_path: Path, server: Any) -> None:
+    options = json.dumps({"record": str(tmp_path / "answers")})
+    server.answer = Model(WRONG, RIGHT, "The comparison.")
+    prompt = show(root, "fares.py")
+    assert call(root, prompt, base_url=server.base_url, files="fares.py", options=options).code == 0
+    asked = call(
+        root, "In one sentence, say\nwhy.", "--record", str(tmp_path / "answers"), base_url=server.base_url, mode="ask"
+    )
+    assert asked.out == "The comparison.\n"
+    assert [path.name for path in sorted((tmp_path / "answers").iterdir())] == ["01.md", "02.md", "03.md"]
+    lay(root, FARES)
+    with serve.ChatServer(serve.Recording.read(tmp_path / "answers")) as again:
+        assert call(root, "In one sentence, say\nwhy.", base_url=again.base_url, mode="ask").out == "The comparison.\n"
+        first = call(root, prompt, base_url=again.base_url, files="fares.py", edit_retries=0)
+        second = call(root, prompt, base_url=again.base_url, files="fares.py", edit_retries=0)
+    assert (first.code, second.code, holds(root)) == (1, 0, FIXED)
+
+
+def test_mode_and_link_are_kept(root: Path, server: Any) -> None:
+    (root / "src").mkdir()
+    (root / "fares.py").rename(root / "src" / "real.py")
+    (root / "src" / "real.py").chmod(0o754)
+    (root / "fares.py").symlink_to("src/real.py")
+    server.answer = Model(RIGHT)
+    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py")
+    assert (done.code, (root / "fares.py").is_symlink()) == (0, True), done.err
+    assert stat.S_IMODE((root / "src" / "real.py").stat().st_mode) == 0o754
+    assert holds(root) == {"src/real.py": FIXED["fares.py"], "fares.py": FIXED["fares.py"]}
+
+
+def test_mixed_line_endings_are_kept(root: Path, server: Any) -> None:
+    lines = FARES["fares.py"].splitlines(keepends=True)
+    mixed = [line.replace(b"\n", b"\r\n") if at % 3 else line for at, line in enumerate(lines)]
+    (root / "fares.py").write_bytes(b"".join(mixed))
+    server.answer = Model(RIGHT)
+    done = call(root, "x", base_url=server.base_url, files="fares.py")
+    assert done.code == 0, done.err
+    after = (root / "fares.py").read_bytes().splitlines(keepends=True)
+    assert [a for a, b in zip(after, mixed, strict=True) if a != b] == [b"    if age <= 15:\r\n"]
+
+
+def test_character_that_the_encoding_lacks(root: Path, server: Any) -> None:
+    (root / "fares.py").write_bytes(FARES["fares.py"] + b"# \xe4\n")
+    server.answer = Model(RIGHT.replace("CHILD\n>", "CHILD  # \u20ac\n>"))
+    done = call(root, "x", base_url=server.base_url, files="fares.py")
+    assert (done.code, "in its encoding" in done.reason) == (1, True)
+    assert holds(root) == {"fares.py": FARES["fares.py"] + b"# \xe4\n"}
+
+
+@pytest.mark.parametrize("bad", ["fares.py/inner.py", "a" * 300 + ".py", "deep/" * 2000 + "x.py"])
+def test_path_that_cannot_be_written(root: Path, server: Any, bad: str) -> None:
+    server.answer = Model(f"{RIGHT}\n\nnew/other.py\n```\nx = 1\n```\n\n```python title={bad}\ny = 1\n```\n")
+    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py")
+    assert (done.code, holds(root)) == (1, FARES), done.err
+    assert not (root / "new").exists()
+
+
+def test_error_in_the_middle_of_writing_takes_all_back(
+    root: Path, server: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lay(root, {"b.py": b"b = 1\r\n", "c.py": b"c = 1\n"})
+    before, replace, turns = holds(root), Path.replace, []
+
+    def failing(self: Path, target: Path) -> Path:
+        turns.append(target.name)
+        if len(turns) == 3:
+            raise OSError(28, "No space left on device", str(target))
+        return replace(self, target)
+
+    server.answer = Model("b.py\n```\nb = 2\n```\nnew/d.py\n```\nd = 1\n```\n" + RIGHT + "\n\nDELETE c.py")
+    monkeypatch.setattr(Path, "replace", failing)
+    monkeypatch.setenv("LEAN_BASE_URL", server.base_url)
+    monkeypatch.chdir(root)
+    assert direct.main(["-p", show(root, "fares.py", "b.py")]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert (holds(root), (root / "new").exists(), len(turns)) == (before, False, 3)
+
+
+def test_sigterm_leaves_nothing_half_done(root: Path, server: Any) -> None:
+    server.pause, server.answer = 0.2, Model(RIGHT * 20)
+    env = {**os.environ, "LEAN_BASE_URL": server.base_url, "LEAN_FILES": "fares.py", "LEAN_PROGRESS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, str(PROGRAM), "-p", "x"],
+        cwd=root,
+        env=env,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stderr and process.stderr.readline().startswith("progress: ")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 143
+    assert "Traceback" not in process.stderr.read()
+    assert holds(root) == FARES
+
+
+PROTECTED = [
+    ("tests/", "tests/a.py", True),
+    ("tests/", "src/tests/deep/a.py", True),
+    ("/tests/", "src/tests/a.py", False),
+    ("test_*.py", "src/test_a.py", True),
+    ("test_*.py", "src/a_test.py", False),
+    ("src/*.py", "src/a.py", True),
+    ("src/*.py", "src/deep/a.py", False),
+    ("src/**/*.py", "src/deep/er/a.py", True),
+    ("src/**/*.py", "src/a.py", True),
+    ("**/conftest.py", "conftest.py", True),
+    ("conftest.py", "a/conftest.py", True),
+    ("a?.[ch]", "x/ab.c", True),
+    ("a.[!c]", "a.c", False),
+    ("a+b.py", "a+b.py", True),
+]
+
+
+@pytest.mark.parametrize(("pattern", "path", "verdict"), PROTECTED)
+def test_protected_patterns(pattern: str, path: str, verdict: bool) -> None:
+    assert direct.protected(path, [pattern]) is verdict
+    assert direct.protected(path, [pattern, f"!{pattern}"]) is False
+
+
+def test_mask_of_a_secret_is_never_written(root: Path, server: Any) -> None:
+    (root / "fares.py").write_text('TOKEN = "hush-hush-hush"\nCHILD = 320\n')
+    masked = 'fares.py\n```python\nTOKEN = "[masked by lean-loop]"\nCHILD = 300\n```'
+    server.answer = Model(masked, "fares.py\n```python\nCHILD = 310\n```")
+    done = call(root, "Children pay less.", base_url=server.base_url, files="fares.py")
+    assert (done.code, "in the place of a secret" in done.reason) == (1, True)
+    assert "hush-hush-hush" in (root / "fares.py").read_text()
+    assert call(root, "Children pay less.", base_url=server.base_url, files="fares.py").code == 0
+    assert (root / "fares.py").read_text() == 'TOKEN = "hush-hush-hush"\nCHILD = 310\n'

@@ -1,0 +1,167 @@
+"""No answer, however mangled, writes outside the project, half applies, or ends in a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import CORPUS, cases, direct, holds, lay, serve
+
+pytestmark = pytest.mark.usefixtures("sealed")
+
+hypothesis = pytest.importorskip("hypothesis", reason="the property test needs the package hypothesis")
+strategies: Any = hypothesis.strategies
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+composite: Decorator = strategies.composite
+
+CASES = [case for case in cases() if "utf-16" not in case.marks]
+LINES = sorted({line for case in CASES for line in case.answer.split("\n")})
+PATHS = [
+    "../up.py",
+    "/etc/x.py",
+    "a/../../b.py",
+    "link/x.py",
+    ".git/config.py",
+    "~/x.py",
+    "C:\\x.py",
+    "..\\x.py",
+    "%2e%2e/x.py",
+    "a\0b.py",
+]
+
+
+def examples(count: int, *given: Any) -> Decorator:
+    """Run a test on so many examples, bounded by their number and not by a deadline."""
+    settings = hypothesis.settings(
+        max_examples=count, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+    )
+
+    def decorate(test: Callable[..., Any]) -> Callable[..., Any]:
+        decorated: Callable[..., Any] = settings(hypothesis.given(*given)(test))
+        return decorated
+
+    return decorate
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    with serve.ChatServer(lambda body: "") as chat:
+        yield chat
+
+
+@composite
+def answers(draw: Any) -> tuple[Any, str]:
+    """Take answers of the corpus apart: lines dropped, doubled, moved, cut, glued to others, paths made evil."""
+    case = draw(strategies.sampled_from(CASES))
+    lines = case.answer.split("\n")
+    for _ in range(draw(strategies.integers(1, 6))):
+        at = draw(strategies.integers(0, len(lines)))
+        match draw(strategies.integers(0, 6)):
+            case 0:
+                lines = lines[:at]
+            case 1:
+                lines = lines[at:]
+            case 2:
+                lines[at:at] = draw(strategies.lists(strategies.sampled_from(LINES), max_size=4))
+            case 3:
+                lines[at : at + 2] = []
+            case 4:
+                lines[at:at] = [draw(strategies.text(max_size=30))]
+            case 5:
+                evil = draw(strategies.sampled_from(PATHS))
+                lines = [line.replace(path, evil) for line in lines for path in case.listed[:1]]
+            case _:
+                lines[at:at] = lines[: at + 3]
+    return case, "\n".join(lines)
+
+
+@examples(300, answers())
+def test_mangled_answer(server: Any, given: tuple[Any, str]) -> None:
+    case, answer = given
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "project")
+        root.mkdir()
+        lay(root, case.before)
+        Path(folder, "outside").mkdir()
+        (root / "link").symlink_to(Path(folder, "outside"))
+        (root / ".git").mkdir()
+        before = holds(root)
+        server.answer = lambda body: answer
+        code, err = run_in(root, case, server.base_url)
+        assert code in (0, 1), err
+        assert "Traceback" not in err
+        assert sorted(path.name for path in Path(folder).iterdir()) == ["outside", "project"]
+        assert not list(Path(folder, "outside").iterdir()) and not list((root / ".git").iterdir())
+        after = holds(root)
+        assert not [name for name in after if name.endswith(".lean")]
+        assert (after != before) == (code == 0)
+
+
+def run_in(root: Path, case: Any, base_url: str) -> tuple[int, str]:
+    """Run the program's main in a folder, with the case's settings."""
+    err, here, old = io.StringIO(), Path.cwd(), dict(os.environ)
+    os.environ |= {
+        "LEAN_BASE_URL": base_url,
+        "LEAN_FILES": "\n".join(case.listed),
+        "LEAN_PROTECT": "\n".join(case.protect),
+    }
+    os.chdir(root)
+    try:
+        with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
+            return direct.main(["-p", case.prompt]), err.getvalue()
+    finally:
+        os.chdir(here)
+        os.environ.clear()
+        os.environ.update(old)
+
+
+@examples(200, strategies.lists(strategies.sampled_from(LINES), max_size=12), strategies.text(max_size=200))
+def test_any_text_is_parsed(lines: list[str], text: str) -> None:
+    for answer in ("\n".join(lines), text, text + "\n".join(lines)):
+        with contextlib.suppress(direct.Stop):
+            edits, reads = direct.parse(answer, lambda path: False)
+            assert all(isinstance(edit.path, str) for edit in [*edits, *reads])
+
+
+SLOW = {
+    "one long line": "a " * 500_000,
+    "a long word": "a" * 1_000_000,
+    "many fences": "```\n" * 30_000,
+    "many heads": "<<<<<<< SEARCH\n" * 30_000,
+    "brackets": "(" * 300_000,
+    "many paths": "a.py\n" * 100_000,
+    "dots": "a." * 300_000,
+    "headers": "def f(x):\n" * 30_000,
+    "ellipses": "# ... code ...\n" * 20_000,
+    "thoughts": "<think>" * 100_000,
+    "stars": "*" * 500_000,
+    "minified": "function f(){" * 50_000,
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_bounded_time(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n" * 2000)
+    project = direct.Project(tmp_path, direct.Call("x", "http://x", files=("a.py",)))
+    begun = time.monotonic()
+    for answer in (
+        SLOW[name],
+        f"a.py\n```\n{SLOW[name]}\n```",
+        f"a.py\n<<<<<<< SEARCH\n{SLOW[name]}\n=======\nx\n>>>>>>> REPLACE",
+    ):
+        with contextlib.suppress(direct.Stop):
+            edits, _ = direct.parse(answer, project.known)
+            direct.place_all(edits, project, {})
+    assert time.monotonic() - begun < 10
+
+
+def test_corpus_lies_where_the_readme_says() -> None:
+    assert len(list(CORPUS.glob("*.txt"))) == len(cases())

@@ -1,0 +1,440 @@
+"""The server as it is: what each of its faults is called, and which exit code the loop gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import PROGRAM, Done, Scripted, call, holds, piece, reply, stream
+
+pytestmark = pytest.mark.usefixtures("sealed")
+
+EDIT = "a.py\n```python\nx = 2\n```\n"
+PROMPT = "# Task: two\nSet x to 2.\n\n# Files\na.py\n```\nx = 1\n```"
+Script = Callable[[Any, Any], None]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Make a project with one file."""
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "a.py").write_text("x = 1\n")
+    return tmp_path / "project"
+
+
+def ask(root: Path, script: Script, **settings: object) -> tuple[Done, Scripted]:
+    """Run a call against a scripted server."""
+    with Scripted(script) as server:
+        given = {"base_url": server.base_url, "files": "a.py", "model": "m", "edit_retries": 0, **settings}
+        return call(root, PROMPT, **given), server
+
+
+def unchanged(root: Path) -> bool:
+    return holds(root) == {"a.py": b"x = 1\n"}
+
+
+FAULTS: dict[str, tuple[Script, int, str]] = {
+    "html": (lambda h, b: reply(h, "<!doctype html><title>Router</title><p>Hello"), 2, "is no OpenAI-compatible API"),
+    "html 404": (lambda h, b: reply(h, "<html><h1>Not Found</h1></html>", 404), 2, "Does base_url end in /v1?"),
+    "html 502": (lambda h, b: reply(h, "<html><h1>Bad Gateway</h1></html>", 502), 75, "Bad Gateway"),
+    "key": (
+        lambda h, b: reply(h, {"error": {"message": "Invalid API Key", "type": "auth"}}, 401),
+        2,
+        "refuses the key",
+    ),
+    "forbidden": (lambda h, b: reply(h, {"detail": "no access"}, 403), 2, "no access"),
+    "model": (lambda h, b: reply(h, {"error": {"message": "model 'm' not found"}}, 404), 2, "no model 'm'"),
+    "path": (lambda h, b: reply(h, {"detail": "Not Found"}, 404), 2, "Does base_url end in /v1?"),
+    "bad request": (lambda h, b: reply(h, {"error": "unknown field: frob"}, 400), 2, "unknown field: frob"),
+    "broken": (lambda h, b: reply(h, {"error": {"message": "CUDA error"}}, 500), 75, "CUDA error"),
+    "busy for long": (lambda h, b: reply(h, {"error": "slow down"}, 429, Retry_After="900"), 75, "asks to wait 900 s"),
+    "busy by date": (
+        lambda h, b: reply(h, {"error": "slow down"}, 429, Retry_After="Wed, 01 Jan 2120 00:00:00 GMT"),
+        75,
+        "is busy (429)",
+    ),
+    "no json": (lambda h, b: reply(h, {"hello": "world"}), 2, "is no OpenAI-compatible API"),
+    "a list": (lambda h, b: reply(h, [1, 2]), 2, "is no OpenAI-compatible API"),
+    "broken event": (lambda h, b: stream(h, b"data: {not json\n\n"), 2, "is no OpenAI-compatible API"),
+    "error event": (
+        lambda h, b: stream(h, piece("a"), {"error": {"code": 500, "message": "slot died"}}),
+        75,
+        "slot died",
+    ),
+    "dropped": (lambda h, b: stream(h, piece(EDIT), done=False), 75, "closed the connection in the middle"),
+    "dropped at once": (lambda h, b: h.connection.shutdown(socket.SHUT_RDWR), 75, "No server answers"),
+    "empty": (lambda h, b: stream(h, piece("", "stop")), 1, "answer is empty"),
+    "nothing": (lambda h, b: stream(h), 1, "answer is empty"),
+    "refusal": (
+        lambda h, b: stream(h, piece(refusal="I cannot do that."), piece("", "stop")),
+        1,
+        "refused: I cannot do",
+    ),
+    "filter": (lambda h, b: stream(h, piece("a.py\n"), piece("", "content_filter")), 1, "was filtered"),
+    "tool": (lambda h, b: stream(h, piece(tool_calls=[{"id": "1"}]), piece("", "tool_calls")), 1, "a tool call"),
+    "length": (
+        lambda h, b: stream(
+            h, piece(EDIT), {**piece("", "length"), "usage": {"prompt_tokens": 9, "completion_tokens": 77}}
+        ),
+        1,
+        "cut off after 77 tokens (finish_reason length)",
+    ),
+    "length in thought": (
+        lambda h, b: stream(h, piece(reasoning_content="Let me see"), piece("", "length")),
+        1,
+        "still thinking when it was cut off",
+    ),
+    "openai context": (
+        lambda h, b: reply(
+            h,
+            {
+                "error": {
+                    "message": "This model's maximum context length is 8192 tokens. However, your messages resulted in"
+                    " 10123 tokens. Please reduce the length of the messages.",
+                    "code": "context_length_exceeded",
+                }
+            },
+            400,
+        ),
+        2,
+        "has about 10123 tokens, the server's context 8192",
+    ),
+    "llama.cpp context": (
+        lambda h, b: reply(
+            h,
+            {
+                "error": {
+                    "code": 400,
+                    "message": "the request exceeds the available context size",
+                    "type": "exceed_context_size_error",
+                    "n_prompt_tokens": 5321,
+                    "n_ctx": 4096,
+                }
+            },
+            400,
+        ),
+        2,
+        "has about 5321 tokens, the server's context 4096",
+    ),
+    "vllm context": (
+        lambda h, b: reply(
+            h,
+            {
+                "object": "error",
+                "message": "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens"
+                " (4800 in the messages, 200 in the completion).",
+            },
+            400,
+        ),
+        2,
+        "has about 5000 tokens, the server's context 4096",
+    ),
+    "context without numbers": (
+        lambda h, b: reply(h, {"error": "prompt exceeds context window"}, 400),
+        2,
+        "does not fit the server's context",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault(name: str, root: Path) -> None:
+    script, code, words = FAULTS[name]
+    done, _ = ask(root, script, timeout=20)
+    assert (done.code, unchanged(root)) == (code, True), done.err
+    assert words in done.reason
+    assert done.out == ""
+    assert done.reason.startswith("direct: ")
+
+
+def test_nobody_listens(root: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    done = call(root, PROMPT, base_url=f"http://127.0.0.1:{port}/v1", model="m")
+    assert done.code == 75
+    assert f"No server answers at http://127.0.0.1:{port}/v1" in done.reason
+
+
+@pytest.mark.parametrize("url", ["ftp://x/v1", "localhost:8080", "", "http://"])
+def test_base_url_that_is_none(root: Path, url: str) -> None:
+    done = call(root, PROMPT, base_url=url or "/v1", model="m")
+    assert (done.code, "is no http(s) URL" in done.reason) == (2, True)
+
+
+def test_stalled_stream_is_noticed_by_silence(root: Path) -> None:
+    begun = time.monotonic()
+    done, _ = ask(root, lambda h, b: stream(h, piece(EDIT), 20), idle=1, timeout=30)
+    assert (done.code, unchanged(root)) == (75, True)
+    assert "fell silent for 1 s" in done.reason
+    assert time.monotonic() - begun < 10
+
+
+def test_trickling_stream_ends_at_the_time_limit(root: Path) -> None:
+    begun = time.monotonic()
+    done, _ = ask(root, lambda h, b: stream(h, *(x for _ in range(200) for x in (piece("a"), 0.1))), idle=5, timeout=2)
+    assert (done.code, unchanged(root)) == (75, True)
+    assert "time limit of 2 s" in done.reason
+    assert time.monotonic() - begun < 10
+
+
+def test_silent_before_the_first_word(root: Path) -> None:
+    done, _ = ask(root, lambda h, b: time.sleep(4), idle=1, timeout=2)
+    assert (done.code, unchanged(root)) == (75, True)
+    assert "gave no answer within 2 s" in done.reason
+
+
+@pytest.mark.parametrize(("status", "header"), [(429, {"Retry_After": "1"}), (503, {"Retry_After": "0.2"}), (503, {})])
+def test_busy_server_is_waited_for(root: Path, status: int, header: dict[str, str]) -> None:
+    turns = iter([True, False])
+
+    def script(handler: Any, body: Any) -> None:
+        if next(turns):
+            reply(handler, {"error": {"message": "Loading model"}}, status, **header)
+        else:
+            stream(handler, piece(EDIT, "stop"))
+
+    done, server = ask(root, script, timeout=20)
+    assert done.code == 0, done.err
+    assert len(server.asked) == 2
+    assert done.usage["requests"] == 1
+
+
+def test_whole_answer_instead_of_a_stream(root: Path) -> None:
+    answer = {"choices": [{"message": {"content": [{"type": "text", "text": EDIT}]}, "finish_reason": "stop"}]}
+    done, _ = ask(root, lambda h, b: reply(h, answer))
+    assert (done.code, (root / "a.py").read_text()) == (0, "x = 2\n")
+    assert done.usage["estimated"] is True
+
+
+def test_reasoning_content_is_not_the_answer(root: Path) -> None:
+    events = [piece(reasoning_content="a.py\n```\nx = 3\n```\n"), piece(EDIT), piece("", "stop")]
+    done, _ = ask(root, lambda h, b: stream(h, *events))
+    assert (done.code, (root / "a.py").read_text()) == (0, "x = 2\n")
+
+
+def test_answer_in_reasoning_content_only(root: Path) -> None:
+    done, _ = ask(root, lambda h, b: stream(h, piece(reasoning_content=EDIT), piece("", "stop")))
+    assert (done.code, (root / "a.py").read_text()) == (0, "x = 2\n")
+
+
+def test_usage_is_the_servers_own(root: Path) -> None:
+    usage = {"prompt_tokens": 120, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 100}}
+    done, _ = ask(root, lambda h, b: stream(h, piece(EDIT, "stop"), {"choices": [], "usage": usage}))
+    assert done.usage == {"requests": 1, "input_tokens": 120, "output_tokens": 9, "cached_tokens": 100}
+
+
+def test_usage_from_timings(root: Path) -> None:
+    timings = {"prompt_n": 20, "cache_n": 100, "predicted_n": 9}
+    done, _ = ask(root, lambda h, b: stream(h, {**piece(EDIT, "stop"), "timings": timings}))
+    assert done.usage == {"requests": 1, "input_tokens": 120, "output_tokens": 9, "cached_tokens": 100}
+
+
+def test_usage_of_a_failed_call(root: Path) -> None:
+    usage = {"prompt_tokens": 120, "completion_tokens": 9}
+    done, _ = ask(root, lambda h, b: stream(h, {**piece("Sorry.", "stop"), "usage": usage}))
+    assert (done.code, done.usage["input_tokens"]) == (1, 120)
+
+
+def test_usage_estimate_is_marked(root: Path) -> None:
+    done, server = ask(root, lambda h, b: stream(h, piece(EDIT, "stop")))
+    sent = sum(len(message["content"]) for message in server.asked[0]["messages"])
+    assert done.usage["estimated"] is True
+    assert abs(done.usage["input_tokens"] - sent / 4) <= 1
+
+
+def models(*rows: dict[str, object]) -> Script:
+    """Serve a model listing, and an edit."""
+
+    def script(handler: Any, body: Any) -> None:
+        listing = {"object": "list", "data": list(rows)}
+        reply(handler, listing) if handler.path.endswith("/models") else stream(handler, piece(EDIT, "stop"))
+
+    return script
+
+
+@pytest.mark.parametrize("rows", [({"id": "only"},), ({"id": "only"}, {"id": "other"})])
+def test_model_of_a_local_server(root: Path, rows: tuple[dict[str, object], ...]) -> None:
+    done, server = ask(root, models(*rows), model="")
+    assert (done.code, server.asked[0]["model"]) == (0, "only"), done.err
+
+
+def test_no_model_listed(root: Path) -> None:
+    done, _ = ask(root, models(), model="")
+    assert (done.code, "lists no models" in done.reason) == (2, True)
+
+
+def test_key_is_refused_at_the_listing(root: Path) -> None:
+    done, _ = ask(root, lambda h, b: reply(h, {"error": "bad key"}, 401), model="")
+    assert (done.code, "refuses the key" in done.reason) == (2, True)
+
+
+def test_key_is_sent(root: Path) -> None:
+    _, server = ask(root, models({"id": "m"}), model="", api_key="secret-key")
+    assert {headers["Authorization"] for _, _, headers, _ in server.seen} == {"Bearer secret-key"}
+
+
+LONG = PROMPT + "\n" + "word " * 8000
+SIZES: dict[str, dict[str, object]] = {
+    "/props": {"default_generation_settings": {"n_ctx": 4096}},
+    "/v1/models": {"data": [{"id": "m", "max_model_len": 4096}, {"id": "n", "max_model_len": 99999}]},
+    "/api/v0/models": {"data": [{"id": "m", "max_context_length": 131072, "loaded_context_length": 4096}]},
+    "/api/ps": {"models": [{"name": "m", "context_length": 4096}]},
+}
+
+
+@pytest.mark.parametrize("place", SIZES)
+def test_prompt_that_will_not_fit_is_not_sent(root: Path, place: str) -> None:
+    def script(handler: Any, body: Any) -> None:
+        reply(handler, SIZES[place]) if handler.path == place else reply(handler, {"error": "no such path"}, 404)
+
+    with Scripted(script) as server:
+        done = call(root, LONG, base_url=server.base_url, files="a.py", model="m")
+    assert (done.code, server.asked) == (2, [])
+    assert "the server's context 4096" in done.reason
+    assert int(done.reason.split(" tokens")[0].split()[-1]) > 8000
+
+
+def test_prompt_is_counted_by_the_server(root: Path) -> None:
+    def script(handler: Any, body: Any) -> None:
+        known = {**SIZES, "/tokenize": {"tokens": list(range(4321))}}
+        reply(handler, known[handler.path]) if handler.path in known else stream(handler, piece(EDIT, "stop"))
+
+    with Scripted(script) as server:
+        done = call(root, LONG, base_url=server.base_url, files="a.py", model="m")
+    assert (done.code, server.asked) == (2, [])
+    assert "has about 4321 tokens, the server's context 4096" in done.reason
+
+
+def test_context_as_set(root: Path) -> None:
+    done, server = ask(root, models({"id": "m"}), context_tokens=50)
+    assert (done.code, server.asked) == (2, [])
+    assert "the server's context 50" in done.reason
+
+
+def test_short_prompt_asks_for_no_sizes(root: Path) -> None:
+    _, server = ask(root, models({"id": "m"}))
+    assert [path for _, path, _, _ in server.seen] == ["/v1/chat/completions"]
+
+
+def test_request_is_lean_and_the_same_each_time(root: Path) -> None:
+    done, server = ask(root, lambda h, b: stream(h, piece(EDIT, "stop")))
+    (root / "a.py").write_text("x = 1\n")
+    _, again = ask(root, lambda h, b: stream(h, piece(EDIT, "stop")))
+    assert done.code == 0
+    body = server.asked[0]
+    assert body == again.asked[0]
+    own = len(json.dumps(body).encode()) - len(json.dumps(PROMPT).encode())
+    assert own <= 1200, own
+    assert "tools" not in body and body["messages"][1]["content"].startswith(PROMPT)
+
+
+def test_settings_pass_through(root: Path) -> None:
+    extra = {"chat_template_kwargs": {"enable_thinking": False}, "top_p": 0.9}
+    _, server = ask(
+        root, lambda h, b: stream(h, piece(EDIT, "stop")),
+        temperature=0, max_output_tokens=500, stop='["END"]', extra_body=json.dumps(extra),
+    )  # fmt: skip
+    body = server.asked[0]
+    assert (body["temperature"], body["max_tokens"], body["stop"]) == (0, 500, ["END"])
+    assert (body["chat_template_kwargs"], body["top_p"]) == ({"enable_thinking": False}, 0.9)
+
+
+REFUSED: dict[str, tuple[str, Callable[[Any], bool], dict[str, object]]] = {
+    "stream_options": ("Unrecognized request argument: stream_options", lambda body: "stream_options" not in body, {}),
+    "max_tokens": (
+        "Use 'max_completion_tokens' instead",
+        lambda body: body.get("max_completion_tokens") == 9,
+        {"max_output_tokens": 9},
+    ),
+    "system": ("System role not supported", lambda body: len(body["messages"]) == 1, {}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_plainer_request_for_a_server_that_refuses(root: Path, name: str) -> None:
+    words, plain, settings = REFUSED[name]
+
+    def script(handler: Any, body: Any) -> None:
+        stream(handler, piece(EDIT, "stop")) if plain(body) else reply(handler, {"error": {"message": words}}, 400)
+
+    done, server = ask(root, script, **settings)
+    assert (done.code, len(server.asked)) == (0, 2), done.err
+
+
+def test_progress_for_the_loop(root: Path) -> None:
+    events = [x for part in EDIT.splitlines(keepends=True) for x in (piece(part), 0.3)]
+    done, _ = ask(root, lambda h, b: stream(h, *events, piece("", "stop")), progress=1)
+    lines = [line.split() for line in done.err.strip().split("\n")]
+    assert done.code == 0
+    assert len(lines) >= 2
+    assert all(word == "progress:" and int(tokens) > 0 and float(rate) > 0 for word, tokens, rate in lines)
+
+
+def test_bad_settings(root: Path) -> None:
+    for name, value in {
+        "timeout": "soon",
+        "edit_format": "magic",
+        "stop": "{}",
+        "extra_body": "[",
+        "mode": "guess",
+    }.items():
+        done, server = ask(root, models({"id": "m"}), **{name: value})
+        assert (done.code, server.seen) == (2, []), name
+        assert f"LEAN_{name.upper()}" in done.reason
+
+
+def test_stream_without_a_word(root: Path) -> None:
+    done, _ = ask(root, lambda h, b: stream(h, done=False))
+    assert (done.code, "before a word of the answer" in done.reason) == (75, True)
+
+
+def test_progress_on_a_terminal(root: Path) -> None:
+    events = [x for part in EDIT.splitlines(keepends=True) for x in (piece(part), 0.3)]
+    ours, theirs = os.openpty()
+    with Scripted(lambda h, b: stream(h, *events, piece("", "stop"))) as server:
+        env = {**os.environ, "LEAN_BASE_URL": server.base_url, "LEAN_FILES": "a.py", "LEAN_MODEL": "m"}
+        process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), "-p", PROMPT], cwd=root, env=env, stdin=subprocess.DEVNULL, stderr=theirs
+        )
+        assert process.wait(20) == 0
+    shown = os.read(ours, 10_000).decode()
+    assert re.search(r"\d+ tokens, \d+\.\d/s", shown)
+    assert "\n" not in shown
+    os.close(ours)
+    os.close(theirs)
+
+
+def untyped(handler: Any, body: Any) -> None:
+    """Send a stream that does not say what it is."""
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(f"data: {json.dumps(piece(EDIT, 'stop'))}\n\n".encode())
+    handler.close_connection = True
+
+
+ODD: dict[str, Script] = {
+    "no type": untyped,
+    "no done": lambda h, b: stream(h, piece(EDIT), piece("", "stop"), done=False),
+    "pings": lambda h, b: stream(h, b": ping\n\n", piece(EDIT), b"event: x\n\n", b": ping\n\n", piece("", "stop")),
+    "carriage returns": lambda h, b: stream(h, f"data: {json.dumps(piece(EDIT))}\r\n\r\n".encode(), piece("", "stop")),
+    "usage first": lambda h, b: stream(h, {**piece(), "usage": {"prompt_tokens": 5}}, piece(EDIT), piece("", "stop")),
+    "no choice": lambda h, b: stream(h, {"choices": []}, piece(EDIT), piece("", "stop"), {"choices": [None]}),
+    "null fields": lambda h, b: stream(h, {"choices": [{"delta": None, "finish_reason": None}]}, piece(EDIT, "stop")),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_stream(root: Path, name: str) -> None:
+    done, _ = ask(root, ODD[name])
+    assert (done.code, (root / "a.py").read_text()) == (0, "x = 2\n"), done.err
