@@ -22,15 +22,34 @@ LEANLOOP = (sys.executable, str(ROOT / "leanloop.py"))
 CACHE = Path(os.environ.get("LEANLOOP_CACHE") or Path.home() / ".cache" / "lean-loop-tests")
 
 
+# Modules with many cases of each test: a plain run takes the first case of each, --heavy all of them.
+MANY_CASES = {
+    "test_bad_input", "test_command_line", "test_health", "test_leaner_calls", "test_processes", "test_reading",
+    "test_server", "test_snapshots", "test_test_runs",
+}  # fmt: skip
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--heavy", action="store_true", help="run what needs real CLIs, a compiled server or a browser")
+    parser.addoption(
+        "--heavy", action="store_true", help="run what needs real CLIs, a server or a browser, and all cases"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--heavy"):
-        for item in items:
-            if item.get_closest_marker("heavy"):
-                item.add_marker(pytest.mark.skip(reason="heavy: run with --heavy"))
+    if config.getoption("--heavy"):
+        return
+    further = [item for item in items if is_further_case(item)]
+    config.hook.pytest_deselected(items=further)
+    items[:] = [item for item in items if item not in further]
+    for item in items:
+        if item.get_closest_marker("heavy"):
+            item.add_marker(pytest.mark.skip(reason="heavy: run with --heavy"))
+
+
+def is_further_case(item: pytest.Item) -> bool:
+    """Tell whether a test is a second or later case in a module with many."""
+    cases = getattr(item, "callspec", None)
+    return bool(cases and any(cases.indices.values())) and item.path.stem in MANY_CASES
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from conftest import CALC, CALC_TEST, LEANFILE, LEANLOOP, RIGHT, ROOT, Bench, Leaner, Ran, Serve, prompt_of
 
 RUNNER = '[runner]\ncommand = "{python}"\nargs = ["-m", "unittest", "-q"]\n'

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import leanloop
 from conftest import LEANFILE, LEANLOOP, RIGHT, ROOT, WRONG, Bench, Leaner, Ran, Serve
 from test_bad_input import contents, plain_python, unprivileged
 from test_configuration import active, clone, installed, own, run_copy, static
-
-import leanloop
 
 # ---------------------------------------------------------------------------------------------------------------- init
 

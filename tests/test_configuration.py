@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LEANFILE, RIGHT, ROOT, WRONG, Bench, Ran, Serve
 
 import leanloop
+from conftest import LEANFILE, RIGHT, ROOT, WRONG, Bench, Ran, Serve
 
 RUNNER = '[runner]\ncommand = "check"\n'
 TASK = '[[tasks]]\nname = "one"\nprompt = "Do it."\n'

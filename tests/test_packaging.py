@@ -1,14 +1,18 @@
-"""What is installed is what was cloned: wheel, editable install and clone have their leaners, configuration and demo."""
+"""What is installed is what was cloned: wheel, editable install and clone have their leaners and demo."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Bench
+
+from conftest import LEANLOOP, ROOT, Bench
 
 TOP_LEVEL = {
     ".ci", ".gitattributes", ".gitignore", "LICENSE", "README.md", "config.toml", "examples", "leaners", "leanloop.py",
@@ -40,9 +44,10 @@ def venv_with(folder: Path, *what: str) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built wheel."""
+    """The wheel, built from a clone."""
     folder = tmp_path_factory.mktemp("wheel")
-    argv = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)]
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder / "clone")], check=True)
+    argv = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(folder / "clone")]
     subprocess.run(argv, check=True)
     (built,) = folder.glob("lean_loop-*.whl")
     return built
@@ -79,6 +84,87 @@ def test_the_wheel_needs_nothing_else(bench: Bench, wheel: Path) -> None:
     bin_folder = venv_with(bench.home / "venv", str(wheel))
     frozen = subprocess.run([str(bin_folder / "pip"), "list", "--format=freeze"], capture_output=True, text=True).stdout
     assert {line.split("==")[0] for line in frozen.split()} - {"pip", "setuptools", "wheel"} == {"lean-loop"}
+
+
+@pytest.mark.heavy
+def test_the_wheel_starts_as_a_module_too(bench: Bench, wheel: Path) -> None:
+    bin_folder = venv_with(bench.home / "venv", str(wheel))
+    argv = [str(bin_folder / "python"), "-m", "leanloop", "--version"]
+    done = subprocess.run(argv, cwd=bench.project, env=bench.env, capture_output=True, text=True)
+    assert done.stdout.startswith("lean-loop "), done.stderr
+    assert str(bench.home / "venv/share/lean-loop") in done.stdout
+
+
+@pytest.mark.heavy
+def test_all_ways_to_install_tell_the_same_version(bench: Bench, wheel: Path) -> None:
+    plain = subprocess.run([*LEANLOOP, "--version"], capture_output=True, text=True).stdout.split()[1]
+    assert wheel.name.split("-")[1] == plain
+
+
+def test_a_plain_clone_works_as_it_is(bench: Bench) -> None:
+    clone = bench.home / "clone with a blank"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+    works(bench, clone / "leanloop.py", clone)
+    changed = subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True).stdout
+    assert changed == ""
+
+
+def test_the_demo_needs_python_and_git_and_nothing_else(bench: Bench) -> None:
+    for program in ("git", "python3"):
+        found = sys.executable if program == "python3" else shutil.which(program)
+        (bench.home / "bin").mkdir(exist_ok=True)
+        (bench.home / "bin" / program).symlink_to(found or pytest.fail(f"{program} is not installed"))
+    bench.env["PATH"] = str(bench.home / "bin")
+    ran = bench.lean_loop("--demo")
+    assert ran.code == 0, ran.text
+    assert ran.out.count("green: ") == 3
+    assert "recorded" in ran.err
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, built from a clone and unpacked."""
+    pytest.importorskip("build", reason="build is not installed: pip install -e '.[heavy]'")
+    folder = tmp_path_factory.mktemp("sdist")
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder / "clone")], check=True)
+    argv = [sys.executable, "-m", "build", "--sdist", "-o", str(folder), str(folder / "clone")]
+    subprocess.run(argv, check=True, capture_output=True)
+    (packed,) = folder.glob("*.tar.gz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(folder, filter="data")
+    return packed.with_name(packed.name.removesuffix(".tar.gz"))
+
+
+@pytest.mark.heavy
+def test_the_sdist_holds_all_that_is_committed(sdist: Path) -> None:
+    committed = ["git", "ls-tree", "-r", "-z", "--name-only", "HEAD"]
+    names = subprocess.run(committed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
+    assert [name for name in names if not (sdist / name).is_file()] == []
+
+
+@pytest.mark.heavy
+def test_the_sdist_passes_its_tests(sdist: Path) -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/test_loop.py",
+        "tests/test_examples.py",
+    ]
+    done = subprocess.run(argv, cwd=sdist, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.heavy
+def test_a_wheel_of_the_sdist_is_the_wheel_of_the_clone(sdist: Path, wheel: Path, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(sdist)]
+    subprocess.run(argv, check=True)
+    (built,) = tmp_path.glob("*.whl")
+    here, there = (set(zipfile.ZipFile(path).namelist()) for path in (built, wheel))
+    assert here == there
 
 
 @pytest.mark.heavy

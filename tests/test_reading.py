@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -318,6 +319,25 @@ def test_a_call_in_a_helper_of_the_test_is_followed_from_the_failing_test(tmp_pa
     failure = read(write(tmp_path, {"price.py": BODY, "test_price.py": test}), *PYTEST, "-q")
     concerned = named(tmp_path, failure)
     assert {"test_price.py:test_price", "price.py:price"} <= set(concerned)
+
+
+DOCTEST = """
+def half(number):
+    \"\"\"Halve a number.
+
+    >>> half(4)
+    2
+    \"\"\"
+    return number - 1  # fault
+"""
+
+
+def test_an_example_in_a_docstring_is_read(tmp_path: Path) -> None:
+    failure = read(write(tmp_path, {"calc.py": DOCTEST}), *PYTEST, "-q", "--doctest-modules")
+    assert failure.tests == ("calc.py::calc.half",)
+    assert re.search(r"2\s+.*Got:?\s+3", failure.excerpt, re.DOTALL)
+    assert re.search(r"Expected|Got", failure.summary)
+    assert named(tmp_path, failure) == ["calc.py:half"]
 
 
 DEPENDENCY: Files = {

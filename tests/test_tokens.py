@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import statistics
+import subprocess
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -17,15 +20,36 @@ from playground.serve import ChatServer, Recording, said
 from tokens import counter
 
 Count = Callable[[str], int]
-PYTHON = Path(sysconfig.get_path("stdlib"))
-SAMPLES = {
-    "python": sorted(PYTHON.glob("*.py"))[:40],
-    "javascript": sorted((ROOT / "examples").rglob("*.js")),
-    "go": sorted((ROOT / "examples").rglob("*.go")),
-    "rust": sorted((ROOT / "examples").rglob("*.rs")),
-    "c": sorted(Path("/usr/include").glob("*.h"))[:40],
-    "prose": sorted(ROOT.glob("*.md")) + sorted((ROOT / "playground").rglob("README.md")),
+BENCH = ROOT / "tests" / "bench"
+DEMO = ROOT / "playground" / "demo"
+# A project, the most tokens that its three tasks may take in five requests, and the most of the requests' JSON.
+PROJECTS = {"small files": (DEMO, 3000, 3500), "files of a hundred lines": (BENCH / "parcels", 6000, 6800)}
+MOST_FILES = 80
+
+
+def asked(*argv: str) -> Path:
+    """Ask a tool for the folder of its own sources; an empty one where the tool is missing."""
+    if not shutil.which(argv[0]):
+        return Path(os.devnull)
+    return Path(subprocess.run(argv, capture_output=True, text=True).stdout.strip() or os.devnull)
+
+
+# Real code and prose of this machine, as folders and patterns.
+SAMPLES: dict[str, list[tuple[Path, str]]] = {
+    "python": [(Path(sysconfig.get_path("stdlib")), "*.py")],
+    "javascript": [(asked("npm", "root", "-g"), "npm/lib/**/*.js"), (ROOT / "examples", "**/*.js")],
+    "go": [(asked("go", "env", "GOROOT"), "src/net/**/*.go"), (ROOT / "examples", "**/*.go")],
+    "rust": [(Path.home() / ".cargo/registry/src", "*/*/src/*.rs"), (ROOT / "examples", "**/*.rs")],
+    "c": [(Path("/usr/include"), "*.h")],
+    "prose": [(asked("npm", "root", "-g"), "npm/docs/content/**/*.md"), (ROOT, "*.md"), (ROOT, "playground/*.md")],
 }
+
+
+def sample(kind: str) -> list[str]:
+    """Read the first files of a kind; skip where this machine has none."""
+    paths = [path for folder, pattern in SAMPLES[kind] for path in sorted(folder.glob(pattern))[:MOST_FILES]]
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in paths]
+    return texts or pytest.skip(f"no {kind} lies on this machine")
 
 
 @pytest.fixture
@@ -35,15 +59,26 @@ def count(cache: Path, request: pytest.FixtureRequest) -> Count:
 
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_the_estimate_is_within_15_percent(count: Count, kind: str) -> None:
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in SAMPLES[kind]]
-    if not texts:
-        pytest.skip(f"no {kind} lies on this machine")
-    assert sum(map(leanloop.tokens, texts)) == pytest.approx(sum(map(count, texts)), rel=0.15)
+    texts = sample(kind)
+    guessed, counted = sum(map(leanloop.tokens, texts)), sum(map(count, texts))
+    print(f"{kind}: {len(texts)} files, {counted:,} tokens, the estimate is {guessed / counted:.3f} of it")
+    assert guessed == pytest.approx(counted, rel=0.15)
 
 
-def play(bench: Bench, name: str) -> ChatServer:
-    """Run a playground on its recorded answers through the real command; give the server with what it was sent."""
-    source = ROOT / "playground" / name
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_the_estimate_of_a_usual_file_is_within_15_percent(count: Count, kind: str) -> None:
+    ratios = sorted(leanloop.tokens(text) / count(text) for text in sample(kind) if len(text) > 1000)
+    if not ratios:
+        pytest.skip(f"no {kind} file of some size lies on this machine")
+    assert statistics.median(ratios) == pytest.approx(1, rel=0.15)
+
+
+def test_a_text_of_nothing_is_no_token() -> None:
+    assert leanloop.tokens("") == 0
+
+
+def play(bench: Bench, source: Path) -> ChatServer:
+    """Run a project on its recorded answers through the real command; give the server with what it was sent."""
     shutil.copytree(source, bench.project, dirs_exist_ok=True, ignore=shutil.ignore_patterns("answers"))
     bench.commit()
     with ChatServer(Recording.read(source / "answers")) as server:
@@ -54,16 +89,22 @@ def play(bench: Bench, name: str) -> ChatServer:
     return server
 
 
-def test_three_small_tasks_with_a_wrong_answer_are_green_in_five_requests(bench: Bench, count: Count) -> None:
-    server = play(bench, "demo")
-    texts = [said(body) for body in server.requests]
+@pytest.mark.parametrize("name", PROJECTS)
+def test_three_small_tasks_with_a_wrong_answer_are_green_in_five_requests(
+    bench: Bench, count: Count, name: str
+) -> None:
+    source, most, most_json = PROJECTS[name]
+    server = play(bench, source)
+    texts = [count(said(body)) for body in server.requests]
+    whole = sum(count(json.dumps(body)) for body in server.requests)
+    print(f"{name}: {len(texts)} requests, {sum(texts):,} tokens of text ({texts}), {whole:,} of JSON")
     assert len(texts) == 5
-    assert sum(map(count, texts)) <= 3000
-    assert sum(count(json.dumps(body)) for body in server.requests) <= 3500
+    assert sum(texts) <= most
+    assert whole <= most_json
 
 
 def test_what_the_outcome_tells_is_what_the_server_counted(bench: Bench) -> None:
-    server = play(bench, "demo")
+    server = play(bench, DEMO)
     (folder,) = bench.runs()
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     answered = [event["usage"] for event in events if event["event"] == "answered"]
@@ -73,7 +114,7 @@ def test_what_the_outcome_tells_is_what_the_server_counted(bench: Bench) -> None
 
 
 def test_what_is_the_same_in_all_calls_of_a_task_stands_first(bench: Bench) -> None:
-    server = play(bench, "demo")
+    server = play(bench, DEMO)
     task = [said(body) for body in server.requests if "# Task: group fares" in said(body)]
     first, fix = task
     same = next(at for at, (one, other) in enumerate(zip(first, fix, strict=False)) if one != other)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Tell what the loop itself adds to a bare shell script that makes the same calls, as ratios within one run.
 
-The leaner edits one file with sed and the test is a grep that never finds its word, so that nearly all of the time is the
-loop's. An iteration is the slope between a short and a long run, so that the start does not count in it. Medians.
+The leaner edits one file with sed and the test is a grep that never finds its word, so that nearly all of the time is
+the loop's. An iteration is the slope between a short and a long run, so that the start does not count in it. Both sides
+are timed in turn, so that other load on the machine meets both, and the median counts.
 """
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ def seconds(argv: list[str], cwd: Path, env: dict[str, str]) -> float:
     return time.perf_counter() - begun
 
 
-def median(measure: Callable[[], float], rounds: int) -> float:
-    return statistics.median(measure() for _ in range(rounds))
+def medians(rounds: int, *measures: Callable[[], float]) -> list[float]:
+    """Take each of MEASURES in turn, ROUNDS times; give the median of each."""
+    taken = [[measure() for measure in measures] for _ in range(rounds)]
+    return [statistics.median(column) for column in zip(*taken, strict=True)]
 
 
 def make_project(folder: Path, files: int) -> Path:
@@ -65,11 +68,6 @@ def make_project(folder: Path, files: int) -> Path:
     return project
 
 
-def slope(run: Callable[[int], float], few: int, many: int, rounds: int) -> float:
-    """Seconds that one more call takes."""
-    return (median(lambda: run(many), rounds) - median(lambda: run(few), rounds)) / (many - few)
-
-
 def measure(folder: Path, files: int, options: argparse.Namespace, env: dict[str, str]) -> tuple[float, float]:
     """Time an iteration of the bare script and one of the loop in a project of FILES files; seconds."""
     project, leaner = make_project(folder, files), folder / "leaner.sh"
@@ -82,8 +80,12 @@ def measure(folder: Path, files: int, options: argparse.Namespace, env: dict[str
     def bare(calls: int) -> float:
         return seconds(["bash", "-c", BARE.format(leaner=leaner, calls=calls)], project, env)
 
-    loop(1)
-    return tuple(slope(run, options.few, options.many, options.rounds) for run in (bare, loop))  # type: ignore[return-value]
+    def slope(run: Callable[[int], float]) -> float:
+        return (run(options.many) - run(options.few)) / float(options.many - options.few)
+
+    loop(1)  # makes the private repository
+    bare_seconds, loop_seconds = medians(options.rounds, lambda: slope(bare), lambda: slope(loop))
+    return bare_seconds, loop_seconds
 
 
 def main() -> int:
@@ -96,15 +98,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         env = {**os.environ, "HOME": name, "XDG_STATE_HOME": f"{name}/state", "XDG_CONFIG_HOME": f"{name}/config"}
-        python = median(lambda: seconds([sys.executable, "-c", "pass"], folder, env), options.rounds)
-        version = median(lambda: seconds([*LEANLOOP, "--version"], folder, env), options.rounds)
-        print(
-            f"start: {version / python:.1f} times a bare Python ({version * 1000:.0f} against {python * 1000:.0f} ms)"
+        python, version = medians(
+            options.rounds,
+            lambda: seconds([sys.executable, "-c", "pass"], folder, env),
+            lambda: seconds([*LEANLOOP, "--version"], folder, env),
         )
+        in_ms = f"({version * 1000:.0f} against {python * 1000:.0f} ms)"
+        print(f"start: {version / python:.1f} times a bare Python {in_ms}", flush=True)
         for files in options.files:
             bare, loop = measure(folder, files, options, env)
             added = (loop - bare) * 1000
-            print(f"iteration, {files:,} files: {loop / bare:.1f} times a bare script (adds {added:.0f} ms)")
+            ratio = f"{loop / bare:.1f} times a bare script (adds {added:.0f} ms)"
+            print(f"iteration, {files:,} files: {ratio}", flush=True)
     return 0
 
 

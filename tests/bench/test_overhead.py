@@ -1,0 +1,31 @@
+"""The benchmark of the loop's own share runs, and prints what the README quotes; the figures are not judged here."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+OVERHEAD = (sys.executable, str(Path(__file__).with_name("overhead.py")))
+SHAPES = (
+    r"start: \d+\.\d times a bare Python \(\d+ against \d+ ms\)",
+    r"iteration, 5 files: -?\d+\.\d times a bare script \(adds -?\d+ ms\)",
+    r"iteration, 1,200 files: -?\d+\.\d times a bare script \(adds -?\d+ ms\)",
+)
+
+
+def test_the_benchmark_prints_a_ratio_for_start_and_iterations() -> None:
+    tiny = ("--files", "5", "1200", "--few", "1", "--many", "3", "--rounds", "1")
+    done = subprocess.run([*OVERHEAD, *tiny], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(SHAPES)
+    assert [line for line, shape in zip(lines, SHAPES, strict=True) if not re.fullmatch(shape, line)] == []
+
+
+def test_the_benchmark_says_what_it_measures() -> None:
+    done = subprocess.run([*OVERHEAD, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "bare shell script" in done.stdout
+    assert "--rounds" in done.stdout
