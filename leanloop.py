@@ -1196,6 +1196,7 @@ READERS = (
             lines(r"^(?!E ).*\n(?:E     .*\n)*E {3,4}(\S.*)$|^(?!E ).*\nE    *(.+)$"),
             RAISED,
             lines(rf"^\S+:\d+: ((?:{ERROR_WORDS}|assert ).*)$"),
+            lines(r"^(Expected:?.*\n(?:.*\n){0,20}?Got:?.*(?:\n +.+)?)$"),
             lines(r"^(?:FAILED|ERROR) \S.*? - (.+)$"),
         ),
     ),
@@ -1320,7 +1321,8 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
 
 def final_error(text: str, reader: Reader) -> str:
     """Find the line with the error that ended the failure told in TEXT."""
-    return next((found[-1] for pattern in reader.final if (found := named(pattern, text))), "")
+    found = next((found[-1] for pattern in reader.final if (found := named(pattern, text))), "")
+    return " ".join(found.split())
 
 
 def first_block(output: str, reader: Reader) -> str:

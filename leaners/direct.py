@@ -625,6 +625,8 @@ def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
         repeats = bool(loose) or any(body in old for body in bodies(new, path))
         if (loss or not shown or not headed or not repeats) and (merged := merge(old, new, path, shown)) is not None:
             return merged
+    if (loss or not shown) and names and (longer := added(old, new, path)) is not None:
+        return longer
     if loss:
         raise Misfit(loss)
     covers = shown or (bool(names) and not missing and headed)
@@ -810,6 +812,21 @@ def merge(old: str, new: str, path: str, shown: bool = True) -> str | None:
     for target in sorted(pieces, key=lambda item: item.start, reverse=True):
         lines[target.top : target.end] = pieces[target]
     return "\n".join(with_imports(lines, [line for line in fresh if line.strip() in spare], path))
+
+
+def added(old: str, new: str, path: str) -> str | None:
+    """Put definitions that are all new at the end of a text, before a main guard; None if there is more to it."""
+    fresh, lines, items = new.split("\n"), old.rstrip("\n").split("\n"), top_level(new, path)
+    taken = {item.name for item in top_level(old, path)}
+    if not items or any(item.name in taken for item in items) or not all(map(IMPORT.match, loose_lines(new, path))):
+        return None
+    at = next((at for at, line in enumerate(lines) if line.startswith("if __name__ ==")), len(lines))
+    gap = [""] * (2 if path.endswith(PYTHON) else 1)
+    pieces = [line for item in items for line in [*fresh[item.top : item.end], *gap]]
+    before = "\n".join(lines[:at]).rstrip("\n").split("\n")
+    whole = [*before, *gap, *pieces[: None if at < len(lines) else -len(gap)], *lines[at:]]
+    spare = loose_lines(new, path) - loose_lines(old, path)
+    return with_ending("\n".join(with_imports(whole, [line for line in fresh if line.strip() in spare], path)), old)
 
 
 def members(new: str, old: str, path: str, shown: bool) -> list[Definition]:
