@@ -115,7 +115,7 @@ used() {
 }
 
 # What CLIs and servers say of trouble: a code, and words (extended regular expression) that stand for it.
-troubles='2 ^opencode run|unknown (option|argument|flag)|unexpected argument|unrecognized argument|unknown configuration|no such option
+troubles='2 unknown (option|argument|flag)|unexpected argument|unrecognized argument|unknown configuration|no such option
 2 exceed_context|context (size|length|window)|maximum context|prompt is too long|too many tokens|context.*(too small|exceed)
 2 invalid.?(x-)?api.?key|incorrect api key|unauthorized|unauthenticated|authentication|not logged in|please run /login|api key not valid|(status|error|code)[^0-9a-z]{0,4}(401|403)|permission.?denied.*api
 2 model.{0,80}(not found|not exist|not available|may not|unknown)|not.?found.?error|model_not_found|(status|error|code)[^0-9a-z]{0,4}404|no such path
@@ -127,6 +127,7 @@ fail() {
   local kind pattern version words=$1
   [ ! -s "$tmp/trouble" ] || stop 75 "$program: $(cat "$tmp/trouble")${words:+ ($words)}"
   [ -n "$words" ] || words=$(grep -v '^{' "$log" | grep -iE -m 1 '(unknown|unexpected|unrecognized|invalid).{0,12}(arg|opt|flag)|^ *(Usage: )?opencode run \[message')
+  case $words in *'opencode run [message'*) words='unknown flag: it printed its usage' ;; esac # and does not say which
   [ -n "$words" ] || words=$(grep -v '^{' "$log" | tail -n 3)
   words=$(printf '%s' "$words" | tr -s '\n\r\t ' ' ' | cut -c 1-300)
   version=$("$program" --version 2>&1 </dev/null | grep -v WARNING | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1)

@@ -18,6 +18,7 @@ else # the login's files are linked, so that no session is kept beside them
   for file in "${GEMINI_CLI_HOME:-$HOME}"/.gemini/*; do
     case $file in
     */settings.json) login=$(text selectedType <"$file") ;;
+    */GEMINI.md) [ "${LEAN_CONTEXT_FILES:-0}" != 1 ] || ln -s "$file" "$tmp/.gemini/" ;;
     *) [ ! -f "$file" ] || ln -s "$file" "$tmp/.gemini/" ;;
     esac
   done
@@ -40,7 +41,6 @@ else
   settings+=', "context": {"includeDirectoryTree": true'
   [ "$mode" != ask ] || settings='"tools": {"exclude": ["replace", "write_file", "run_shell_command", "enter_plan_mode", "exit_plan_mode"]}, '$settings
 fi
-[ "${LEAN_CONTEXT_FILES:-0}" = 1 ] || settings+=', "fileName": "none.lean-loop"'
 printf '{%s}}\n' "$settings" >"$tmp/.gemini/settings.json"
 
 reachable >/dev/null || stop 75 "gemini: no server answers at $url."

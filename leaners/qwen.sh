@@ -7,7 +7,7 @@ need_server
 
 args=(--openai-logging --openai-logging-dir "$tmp/api" -o stream-json --include-partial-messages --chat-recording false)
 [ -z "$model" ] || args+=(-m "$model")
-export QWEN_CODE_NO_RELAUNCH=1 QWEN_CODE_SUPPRESS_YOLO_WARNING=1 QWEN_USAGE_STATISTICS_ENABLED=false QWEN_TELEMETRY_ENABLED=false
+export QWEN_CODE_DISABLE_CRON=1 QWEN_CODE_DISABLE_ARTIFACT=1 QWEN_CODE_NO_RELAUNCH=1 QWEN_CODE_SUPPRESS_YOLO_WARNING=1 QWEN_USAGE_STATISTICS_ENABLED=false QWEN_TELEMETRY_ENABLED=false
 [ -z "${LEAN_MAX_OUTPUT_TOKENS:-}" ] || export QWEN_CODE_MAX_OUTPUT_TOKENS=$LEAN_MAX_OUTPUT_TOKENS
 
 generation='"maxRetries": 0'
@@ -24,7 +24,8 @@ fi
 
 shell=run_shell_command
 extras="$shell get_goal update_goal notebook_edit"
-more='agent glob grep_search list_agents skill tool_call tool_search' # those that --bare has not
+more='agent glob grep_search list_agents skill tool_call tool_search enter_worktree exit_worktree loop_wakeup monitor
+  read_mcp_resource report_findings send_message task_stop web_fetch zoom_image' # those that --bare has not
 case $mode/$lean/$approval in
 ask/1/*) banned="$extras $more read_file edit write_file" ;;
 ask/*) approval=plan banned="$shell edit write_file notebook_edit" ;;

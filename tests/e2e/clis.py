@@ -84,6 +84,7 @@ QWEN_HOME = {
     "security": {"auth": {"selectedType": "openai"}},
     "model": {"name": MODEL},
     "env": {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": "$ORIGIN/v1"},
+    "$version": 4,  # else qwen rewrites the file to say so, whoever starts it
 }
 CLAUDE_LOGIN = {
     "claudeAiOauth": {

@@ -208,7 +208,10 @@ def test_context_files_reach_the_model_where_they_are_wanted(stage: Stage, cli: 
     with Server(Script([])) as server:
         ran = place.run(server, LEAN_LEAN_PROMPT=lean, LEAN_CONTEXT_FILES=wanted)
     assert ran.code == 0, ran.err
-    assert (b"nightjar" in server.requests[0].raw) == (wanted == "1")
+    always = (
+        cli.name == "gemini"
+    )  # it reads the project's GEMINI.md whatever its settings say; README.md of the leaners tells so
+    assert (b"nightjar" in server.requests[0].raw) == (wanted == "1" or always)
 
 
 # --- the user's own account -------------------------------------------------------------------------------------------
@@ -330,7 +333,7 @@ def test_a_flag_that_the_cli_does_not_know_is_named(stage: Stage, cli: Cli) -> N
     (shim / cli.name).chmod(0o755)
     with Server(Script([])) as server:
         ran = Place(place.root, cli, shim).run(server)
-    check_reason(ran, cli, 2, "gone")
+    check_reason(ran, cli, 2, "unknown flag" if cli.name == "opencode" else "gone")  # opencode does not say which
     assert cli.version in ran.reason
     assert server.requests == []
 
