@@ -42,6 +42,12 @@ else
   [ "$mode" != ask ] || settings='"tools": {"exclude": ["replace", "write_file", "run_shell_command", "enter_plan_mode", "exit_plan_mode"]}, '$settings
 fi
 printf '{%s}}\n' "$settings" >"$tmp/.gemini/settings.json"
+if [ "${LEAN_CONTEXT_FILES:-0}" != 1 ]; then # no setting keeps it from reading GEMINI.md
+  echo 'const fs = require("fs").promises, access = fs.access
+    fs.access = (path, mode) => access(/GEMINI\.md$/.test(path) ? "" : path, mode)
+    require("module").syncBuiltinESMExports()' >"$tmp/hide.cjs"
+  export NODE_OPTIONS="${NODE_OPTIONS:-} --require \"$tmp/hide.cjs\""
+fi
 
 reachable >/dev/null || stop 75 "gemini: no server answers at $url."
 watch gemini "${args[@]}"

@@ -6,17 +6,19 @@ import contextlib
 import fcntl
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from e2e.wires import MODEL, Fail, Request, Say, Server
+from e2e.wires import MODEL, Cost, Fail, Request, Say, Server
 
+Made = TypeVar("Made")
 LEANERS = Path(__file__).resolve().parents[2] / "leaners"
 KEY = "sk-e2e-0123456789abcdef"
 PROMPT = "# Task: add\nMend add in calc.py: it must add. Canary: chaffinch.\n"
@@ -228,6 +230,16 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def once(folder: Path, name: str, make: Callable[[], Made]) -> Made:
+    """Make a thing once for all workers that share FOLDER, whichever of them comes first."""
+    kept = folder / f"{name}.pickle"
+    with locked(folder / f"{name}.lock"):
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(make()))
+    made: Made = pickle.loads(kept.read_bytes())
+    return made
+
+
 # --- scripts ----------------------------------------------------------------------------------------------------------
 
 
@@ -264,7 +276,10 @@ class Ran:
     out: str
     err: str
     usage: dict[str, int]
-    server: Server
+    origin: str
+    requests: tuple[Request, ...]
+    others: tuple[str, ...]
+    cost: Cost
     project: Path
     home: Path
     scratch: Path
@@ -281,7 +296,7 @@ class Ran:
 
     def share(self, prompt: str = PROMPT) -> int:
         """Bytes of the first request that are not the prompt's."""
-        return len(self.server.requests[0].raw) - len(json.dumps(prompt.strip(), ensure_ascii=False).encode())
+        return len(self.requests[0].raw) - len(json.dumps(prompt.strip(), ensure_ascii=False).encode())
 
     def status(self) -> list[str]:
         """Paths of the project that are not as they were committed."""
@@ -301,6 +316,7 @@ class Place:
     root: Path
     cli: Cli
     bin: Path
+    leaners: Path = LEANERS
 
     @property
     def project(self) -> Path:
@@ -358,7 +374,7 @@ class Place:
 
     def argv(self, prompt: str) -> list[str]:
         told = prompt if len(prompt) < 100_000 else f"Read the file {self.root / 'prompt.md'} and do what it says."
-        return ["bash", str(LEANERS / f"{self.cli.name}.sh"), "-p", told]
+        return ["bash", str(self.leaners / f"{self.cli.name}.sh"), "-p", told]
 
     def run(self, server: Server, prompt: str = PROMPT, before: Sequence[str] = (), **settings: str) -> Ran:
         """Call the wrapper once; an empty LEAN_BASE_URL means that SERVER is behind the user's own account."""
@@ -376,7 +392,9 @@ class Place:
         usage: dict[str, int] = {}
         with contextlib.suppress(OSError):
             usage = json.loads((self.root / "usage.json").read_text())
-        return Ran(done.returncode, out, err, usage, server, self.project, self.home, self.scratch)
+        asked, others = tuple(server.requests), tuple(server.others)
+        left = (self.project, self.home, self.scratch)
+        return Ran(done.returncode, out, err, usage, server.origin, asked, others, server.cost, *left)
 
     def start(self, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start the wrapper in a session of its own and do not wait for it."""

@@ -5,28 +5,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from functools import cache
 
 import pytest
 
 from bench.wrappers import HEAD, Row, measure, tokenizer
-from e2e.clis import CLIS, Cli
+from e2e.clis import CLIS, Cli, once
 
 pytestmark = [pytest.mark.heavy]
-wrapper = pytest.mark.parametrize(
-    "cli", [pytest.param(cli, id=cli.name, marks=pytest.mark.xdist_group(cli.name)) for cli in CLIS]
-)
+wrapper = pytest.mark.parametrize("cli", [pytest.param(cli, id=cli.name) for cli in CLIS])
 Measured = Callable[[Cli], Row]
 
 
 @pytest.fixture(scope="module")
-def measured() -> Measured:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """Run the three tasks through a wrapper when it is first asked for."""
+    base = tmp_path_factory.getbasetemp()
+    common = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    @cache
     def run(cli: Cli) -> Row:
-        row = measure(cli.name, cli, tokenizer())
+        row = once(common, f"three-tasks-{cli.name}", lambda: measure(cli.name, cli, tokenizer()))
         print(f"{HEAD}\n{row}")
         return row
 

@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pytest
@@ -313,3 +313,41 @@ def test_ending_the_group_leaves_nothing(fake: Fake, cli: Cli) -> None:
     os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(10) == 143
     assert [path.name for path in fake.place.root.iterdir() if path.name.startswith("lean-")] == []
+
+
+# --- what the README of the leaners says ------------------------------------------------------------------------------
+
+README = (LEANERS / "README.md").read_text()
+EXAMPLE = "\n".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL))
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Iterator[Fake]:
+    """The README's wrapper in a folder of its own, with a small program for the CLI that it drives."""
+    folder = tmp_path / "leaners"
+    folder.mkdir()
+    (folder / "mycli.sh").write_text(EXAMPLE)
+    (folder / "_lib.bash").write_bytes((LEANERS / "_lib.bash").read_bytes())
+    cli = replace(CLAUDE, name="mycli")
+    place = Place(tmp_path, cli, tmp_path / "bin", folder)
+    place.bin.mkdir()
+    place.lay({})
+    with Server(Script([])) as server:
+        yield Fake(place, server)
+
+
+def test_the_example_edits_and_answers(example: Fake) -> None:
+    ran = example.run("sed -i s/-/+/ calc.py; echo It adds.")
+    assert (ran.code, ran.out, ran.status()) == (0, "It adds.\n", ["calc.py"])
+    assert example.told("stdin") == PROMPT
+
+
+def test_the_example_passes_failures_on(example: Fake) -> None:
+    ran = example.run("echo error: 401 unauthorized; exit 1")
+    assert (ran.code, ran.reason) == (2, "mycli 9.8.7: error: 401 unauthorized")
+
+
+def test_the_readme_names_every_variable_that_is_passed() -> None:
+    settings = {f"LEAN_{field.name.upper()}" for field in fields(leanloop.Leaner)}
+    passed = settings - {"LEAN_BINARY", "LEAN_API_KEY_ENV"} | {"LEAN_MODE", "LEAN_FILES", "LEAN_PROTECT"}
+    assert sorted(passed - set(re.findall(r"LEAN_[A-Z_]+", README))) == []

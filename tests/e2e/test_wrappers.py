@@ -11,16 +11,31 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from conftest import CACHE
-from e2e.clis import CLIS, DONE, KEY, MENDED, NEW_FILE, PROMPT, Cli, Place, Ran, Script, header, install, placed
+from e2e.clis import (
+    CLIS,
+    DONE,
+    KEY,
+    LEANERS,
+    MENDED,
+    NEW_FILE,
+    PROMPT,
+    Cli,
+    Place,
+    Ran,
+    Script,
+    header,
+    install,
+    once,
+    placed,
+)
 from e2e.wires import MODEL, Fail, Model, Say, Server
 
-WRAPPERS = [pytest.param(cli, id=cli.name, marks=pytest.mark.xdist_group(cli.name)) for cli in CLIS]
+WRAPPERS = [pytest.param(cli, id=cli.name) for cli in CLIS]
 REPORTING = [param for param, cli in zip(WRAPPERS, CLIS, strict=True) if cli.reports]
 GUESSING = [param for param, cli in zip(WRAPPERS, CLIS, strict=True) if not cli.reports]
 READERS = [param for param, cli in zip(WRAPPERS, CLIS, strict=True) if cli.context_file]
@@ -52,6 +67,11 @@ class Stage:
     root: Path
     store: Path
 
+    @property
+    def common(self) -> Path:
+        """A folder that all workers of this run share."""
+        return self.root.parents["PYTEST_XDIST_WORKER" in os.environ]
+
     def place(self, cli: Cli, **files: str) -> Place:
         place = Place(self.root / f"{len(list(self.root.iterdir()))}", cli, install(cli, self.store))
         place.lay({name.replace("_md", ".md"): text for name, text in files.items()})
@@ -81,9 +101,9 @@ Edits = Callable[..., Ran]
 def edits(stage: Stage) -> Edits:
     """One edit for each CLI and setting, made when it is first asked for and looked at by many tests."""
 
-    @cache
     def edit(cli: Cli, lean: str = "1", own: bool = False) -> Ran:
-        return stage.edit(cli, LEAN_LEAN_PROMPT=lean, **(OWN if own else {}))
+        name = f"edit-{cli.name}-{lean}-{own}"
+        return once(stage.common, name, lambda: stage.edit(cli, LEAN_LEAN_PROMPT=lean, **(OWN if own else {})))
 
     return edit
 
@@ -123,15 +143,15 @@ def said(cli: Cli) -> str:
 @wrapper
 @lean_and_full
 def test_there_is_no_request_beside_the_work(edits: Edits, cli: Cli, lean: str) -> None:
-    server = edits(cli, lean).server
-    assert len(server.requests) == len(cli.edit) + bool(cli.edit[0].tool)
-    assert set(server.others) <= {"GET /v1/models"}
+    ran = edits(cli, lean)
+    assert len(ran.requests) == len(cli.edit) + bool(cli.edit[0].tool)
+    assert set(ran.others) <= {"GET /v1/models"}
 
 
 @wrapper
 @lean_and_full
 def test_the_configured_key_and_model_are_used(edits: Edits, cli: Cli, lean: str) -> None:
-    requests = edits(cli, lean).server.requests
+    requests = edits(cli, lean).requests
     assert {request.key for request in requests} == {KEY}
     assert all(MODEL in (request.body.get("model"), *request.path.replace(":", "/").split("/")) for request in requests)
 
@@ -140,9 +160,9 @@ def test_the_configured_key_and_model_are_used(edits: Edits, cli: Cli, lean: str
 @lean_and_full
 def test_the_usage_is_what_the_server_counted(edits: Edits, cli: Cli, lean: str) -> None:
     ran = edits(cli, lean)
-    cost = ran.server.cost
+    cost = ran.cost
     assert ran.usage == {
-        "requests": len(ran.server.requests),
+        "requests": len(ran.requests),
         "input_tokens": cost.sent,
         "output_tokens": cost.got,
         "cached_tokens": cost.cached,
@@ -154,8 +174,8 @@ def test_the_usage_is_what_the_server_counted(edits: Edits, cli: Cli, lean: str)
 def test_a_usage_that_is_guessed_is_marked_and_near(edits: Edits, cli: Cli, lean: str) -> None:
     ran = edits(cli, lean)
     assert ran.usage["estimated"] is True
-    assert ran.usage["requests"] == len(ran.server.requests)
-    assert ran.usage["input_tokens"] == pytest.approx(ran.server.cost.sent, rel=0.2)
+    assert ran.usage["requests"] == len(ran.requests)
+    assert ran.usage["input_tokens"] == pytest.approx(ran.cost.sent, rel=0.2)
 
 
 @wrapper
@@ -185,6 +205,16 @@ def test_the_version_that_the_wrapper_states_is_the_one_tested(cli: Cli) -> None
 
 
 @wrapper
+def test_the_figures_in_the_readme_are_the_measured_ones(edits: Edits, cli: Cli) -> None:
+    row = re.search(rf"^\| {cli.name} \| (.*)$", (LEANERS / "README.md").read_text(), re.MULTILINE)
+    assert row
+    version, *figures = row[1].replace(",", "").split(" | ")[:4]
+    measured = [edits(cli).share(), edits(cli, own=True).share(), edits(cli, "0").share()]
+    assert version == cli.version
+    assert [int(figure) for figure in figures] == [pytest.approx(share, rel=0.05) for share in measured]
+
+
+@wrapper
 def test_with_lean_prompt_off_a_cli_sends_its_own_full_prompt(edits: Edits, cli: Cli) -> None:
     lean, full = edits(cli).share(), edits(cli, "0").share()
     print(f"{cli.name} {cli.version}: {full} bytes of its own with its own prompt, {lean} at its leanest")
@@ -196,7 +226,7 @@ def test_a_prompt_of_200_kilobytes_arrives_whole(stage: Stage, cli: Cli) -> None
     ran = stage.edit(cli, LONG)
     assert len(LONG) > 200_000
     assert ran.code == 0, ran.err
-    assert json.dumps(LONG.strip())[1:-1] in ran.server.requests[0].raw.decode()
+    assert json.dumps(LONG.strip())[1:-1] in ran.requests[0].raw.decode()
     assert ran.calc == MENDED
 
 
@@ -208,10 +238,7 @@ def test_context_files_reach_the_model_where_they_are_wanted(stage: Stage, cli: 
     with Server(Script([])) as server:
         ran = place.run(server, LEAN_LEAN_PROMPT=lean, LEAN_CONTEXT_FILES=wanted)
     assert ran.code == 0, ran.err
-    always = (
-        cli.name == "gemini"
-    )  # it reads the project's GEMINI.md whatever its settings say; README.md of the leaners tells so
-    assert (b"nightjar" in server.requests[0].raw) == (wanted == "1" or always)
+    assert (b"nightjar" in server.requests[0].raw) == (wanted == "1")
 
 
 # --- the user's own account -------------------------------------------------------------------------------------------
@@ -221,7 +248,7 @@ def test_context_files_reach_the_model_where_they_are_wanted(stage: Stage, cli: 
 def test_without_a_key_the_clis_own_login_is_used(edits: Edits, cli: Cli) -> None:
     ran = edits(cli, own=True)
     assert (ran.code, ran.calc) == (0, MENDED), ran.err
-    assert {request.key for request in ran.server.requests} == {KEY}
+    assert {request.key for request in ran.requests} == {KEY}
     print(f"{cli.name} {cli.version}: {ran.share()} bytes of its own with its own login")
 
 
@@ -229,7 +256,7 @@ def test_without_a_key_the_clis_own_login_is_used(edits: Edits, cli: Cli) -> Non
 def test_the_own_login_stays_as_it_was(edits: Edits, cli: Cli) -> None:
     ran = edits(cli, own=True)
     kept = {path: (ran.home / path).read_text() for path in cli.own_login}
-    assert kept == {path: text.replace("$ORIGIN", ran.server.origin) for path, text in cli.own_login.items()}
+    assert kept == {path: text.replace("$ORIGIN", ran.origin) for path, text in cli.own_login.items()}
 
 
 @wrapper
@@ -255,10 +282,10 @@ def test_ask_mode_changes_nothing_although_the_model_tries(stage: Stage, cli: Cl
 @lean_and_full
 def test_ask_mode_answers_in_one_request(stage: Stage, cli: Cli, lean: str) -> None:
     ran = stage.play(cli, Script([]), LEAN_MODE="ask", LEAN_LEAN_PROMPT=lean)
-    assert (ran.code, len(ran.server.requests)) == (0, 1), ran.err
+    assert (ran.code, len(ran.requests)) == (0, 1), ran.err
     assert DONE.text in ran.out
     changing = re.compile("edit|write(?!_stdin)|replace|patch", re.IGNORECASE)
-    assert list(filter(changing.search, ran.server.requests[0].tools)) == []
+    assert list(filter(changing.search, ran.requests[0].tools)) == []
 
 
 @wrapper
