@@ -44,8 +44,7 @@ fi
 printf '{%s}}\n' "$settings" >"$tmp/.gemini/settings.json"
 if [ "${LEAN_CONTEXT_FILES:-0}" != 1 ]; then # no setting keeps it from reading GEMINI.md
   echo 'const fs = require("fs").promises, access = fs.access
-    fs.access = (path, mode) => access(/GEMINI\.md$/.test(path) ? "" : path, mode)
-    require("module").syncBuiltinESMExports()' >"$tmp/hide.cjs"
+    fs.access = (path, mode) => access(/GEMINI\.md$/.test(path) ? "" : path, mode)' >"$tmp/hide.cjs"
   export NODE_OPTIONS="${NODE_OPTIONS:-} --require \"$tmp/hide.cjs\""
 fi
 

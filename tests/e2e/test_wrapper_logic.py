@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import leanloop
 from e2e.clis import CLIS, KEY, LEANERS, PROMPT, Cli, Place, Ran, Script, header
 from e2e.wires import MODEL, Server
 
