@@ -2658,8 +2658,20 @@ def list_leaners(options: argparse.Namespace, shows: Shows) -> None:
     except LeanError as error:
         shows.say(f"lean-loop: {error}", shows.err)
     for name, program in sorted(programs.items()):
-        ready = shutil.which(program.needs) or f"{program.needs} is not on PATH" if program.needs else "built in"
-        shows.say(f"{'*' if name == active.name else ' '} {name:<12}{ready}", shows.out)
+        shows.say(f"{'*' if name == active.name else ' '} {name:<12}{readiness(program)}", shows.out)
+
+
+def readiness(program: Program) -> str:
+    """Say where a leaner's program lies, its version, and the version that the wrapper was proven with."""
+    found = shutil.which(program.needs) if program.needs else None
+    if not found:
+        return f"{program.needs} is not on PATH" if program.needs else "built in"
+    with contextlib.suppress(OSError):
+        done = run([found, "--version"], Path.cwd(), timeout=20)
+        version = re.search(r"\d+\.\d[\w.]*", done.output) if done.code == 0 else None
+        proven = f" (proven with {program.proven})" if program.proven else ""
+        return f"{found} version {version[0] if version else 'unknown'}{proven}"
+    return f"{found} does not start"
 
 
 def active_leaner(options: argparse.Namespace) -> Leaner:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -161,6 +162,14 @@ def test_list_leaners_says_whether_a_program_is_on_path(home: Bench) -> None:
     assert shutil.which("git", path=home.env["PATH"]) in rows["alpha"].split()
     assert "no-such-program is not on PATH" in rows["beta"]
     assert "built in" in rows["direct"]
+
+
+def test_list_leaners_tells_the_version_of_a_program_and_the_proven_one(home: Bench) -> None:
+    leaner = home.home / "config/lean-loop/leaners/gitty.sh"
+    leaner.parent.mkdir(parents=True, exist_ok=True)
+    leaner.write_text("#!/usr/bin/env bash\n# lean: program=git proven=1.2.3\n")
+    row = next(line for line in home.lean_loop("--list-leaners").out.splitlines() if "gitty" in line)
+    assert re.search(r" version [23]\.\d+[\d.]* \(proven with 1\.2\.3\)$", row)
 
 
 def test_an_active_leaner_that_does_not_exist_is_said(home: Bench) -> None:

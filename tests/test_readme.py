@@ -12,6 +12,7 @@ import pytest
 
 import leanloop
 from conftest import RIGHT, ROOT, Bench, Serve
+from playground.serve import ChatServer, Recording
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line]
@@ -53,6 +54,23 @@ def test_the_first_command_shows_three_tasks_going_green(bench: Bench, clone: Pa
     ran = shell(IN_A_CLONE[0], bench)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert len(re.findall(r"^green: ", ran.stdout, re.MULTILINE)) == 3
+
+
+def test_the_demo_runs_where_it_lies_and_git_resets_it(bench: Bench, clone: Path) -> None:
+    bench.commit()
+    with ChatServer(Recording.read(ROOT / "playground/demo/answers")) as server:
+        (bench.home / "config.toml").write_text(f'[lean]\nbase_url = "{server.base_url}"\n')
+        bench.env["LEANLOOP_CONFIG"] = str(bench.home / "config.toml")
+        ran = shell("cd playground/demo && ../../leanloop.py -c leanfile.toml", bench)
+    assert ran.returncode == 0, ran.stderr
+    assert bench.git("status", "--porcelain").split() == [
+        "M",
+        "playground/demo/fares.py",
+        "M",
+        "playground/demo/timetable.py",
+    ]
+    bench.git("checkout", "-q", "playground/demo")
+    assert bench.git("status", "--porcelain") == ""
 
 
 def test_the_commands_for_real_work_run_as_they_stand(calc: Bench, serve: Serve) -> None:
