@@ -8,8 +8,7 @@ args=(-o stream-json --skip-trust -e none)
 [ -z "$model" ] || args+=(-m "$model")
 settings='"general": {"enableAutoUpdate": false, "enableAutoUpdateNotification": false, "maxAttempts": 1},
   "privacy": {"usageStatisticsEnabled": false}, "telemetry": {"enabled": false}'
-mkdir "$tmp/.gemini"
-login=gemini-api-key
+mkdir "$tmp/.gemini" && login=gemini-api-key
 if own; then
   export GEMINI_API_KEY=${key:-not-needed}
   unset GOOGLE_API_KEY GOOGLE_GENAI_USE_VERTEXAI GOOGLE_GENAI_USE_GCA
