@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # lean: program=claude overhead=2700 proven=2.1.330
-# Claude Code: https://www.npmjs.com/package/@anthropic-ai/claude-code
+# Claude Code (@anthropic-ai/claude-code)
 . "$(dirname "$0")/_lib.bash"
 begin claude 'npm install -g @anthropic-ai/claude-code' "$@"
 

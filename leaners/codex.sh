@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # lean: program=codex overhead=2600 proven=0.169.0
-# Codex: https://www.npmjs.com/package/@openai/codex
+# Codex (@openai/codex)
 . "$(dirname "$0")/_lib.bash"
 begin codex 'npm install -g @openai/codex' "$@"
 

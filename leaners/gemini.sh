@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # lean: program=gemini overhead=6400 proven=0.61.0
-# Gemini CLI: https://www.npmjs.com/package/@google/gemini-cli
+# Gemini CLI (@google/gemini-cli)
 . "$(dirname "$0")/_lib.bash"
 begin gemini 'npm install -g @google/gemini-cli' "$@"
 

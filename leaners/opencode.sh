@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # lean: program=opencode overhead=5400 proven=1.18.33
-# opencode: https://www.npmjs.com/package/opencode-ai
+# opencode (opencode-ai)
 . "$(dirname "$0")/_lib.bash"
 begin opencode 'npm install -g opencode-ai' "$@"
 need_server

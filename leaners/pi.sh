@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # lean: program=pi overhead=2800 proven=0.73.1
-# pi: https://www.npmjs.com/package/@mariozechner/pi-coding-agent
+# pi (@mariozechner/pi-coding-agent)
 . "$(dirname "$0")/_lib.bash"
 begin pi 'npm install -g @mariozechner/pi-coding-agent' "$@"
 need_server

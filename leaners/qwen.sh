@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # lean: program=qwen overhead=6800 proven=0.24.4
-# Qwen Code: https://www.npmjs.com/package/@qwen-code/qwen-code
+# Qwen Code (@qwen-code/qwen-code)
 . "$(dirname "$0")/_lib.bash"
 begin qwen 'npm install -g @qwen-code/qwen-code' "$@"
 need_server
