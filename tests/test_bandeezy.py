@@ -198,12 +198,14 @@ def test_no_answer_fits_the_task_of_another() -> None:
         assert fitting == ([f"# Task: {expected[1]}"] if expected else []), path.name
 
 
+@pytest.mark.heavy
 def test_every_answer_is_given_once(feature: Feature) -> None:
     asked = {name for task in TASKS for name in task.answers}
     assert asked == {name for name in feature.given if name.startswith("edit-")}
     assert {name for name, times in feature.given.items() if times != 1} <= set(NEEDS_NODE)
 
 
+@pytest.mark.heavy
 def test_wrong_answers_leave_their_task_red_and_are_diagnosed(feature: Feature) -> None:
     wrong = [attempt for attempt in feature.wrong if attempt.answer not in NEEDS_NODE]
     assert len(wrong) >= 6
@@ -212,6 +214,7 @@ def test_wrong_answers_leave_their_task_red_and_are_diagnosed(feature: Feature) 
         assert attempt.diagnosis.endswith("."), attempt.answer
 
 
+@pytest.mark.heavy
 def test_the_answer_that_edits_a_test_is_refused(feature: Feature) -> None:
     refused = [attempt for attempt in feature.wrong if attempt.direct.returncode]
     assert [attempt.answer for attempt in refused] == ["edit-08-settings-1-wrong"]
@@ -220,6 +223,7 @@ def test_the_answer_that_edits_a_test_is_refused(feature: Feature) -> None:
         assert (feature.root / path.relative_to(BANDEEZY)).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.heavy
 def test_after_the_feature_everything_is_green(feature: Feature) -> None:
     after = sum(outcomes(feature.root).values(), Counter[str]())
     assert after["passed"] > 120

@@ -143,6 +143,7 @@ def test_a_server_in_trouble_is_waited_for(calc: Bench, leaner: Leaner, health: 
     assert len(asked.paths) == 2
 
 
+@pytest.mark.heavy
 def test_the_remaining_seconds_are_shown_and_grow_fewer(calc: Bench, leaner: Leaner, health: Health) -> None:
     leaner(FIX)
     asked = health(503, 503, 200)

@@ -377,6 +377,7 @@ def test_trouble_of_the_server_is_waited_for_and_is_no_attempt(calc: Bench, lean
     assert "503 loading" in ran.err
 
 
+@pytest.mark.heavy
 def test_trouble_of_the_server_that_stays_ends_the_run(calc: Bench, leaner: Leaner) -> None:
     leaner(COUNT + "echo 503 loading >&2; exit 75")
     settings(calc, "[health]\nmax_wait = 1")
