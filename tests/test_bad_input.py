@@ -520,7 +520,7 @@ def test_a_state_folder_that_cannot_be_made_is_named(calc: Bench, serve: Serve) 
 def plain_python() -> str:
     """Find a Python 3.11 or newer that a user without rights can start; skip the test where there is none."""
     readable = "os.access(sys.executable, os.X_OK) and os.access(sys.argv[1], os.R_OK)"
-    ask = ["-c", f"import os, sys, tomllib; sys.exit(not ({readable}))", LEANLOOP[-1]]
+    ask = ["-c", f"import os, sys, tomllib; sys.exit(not ({readable}))", str(ROOT / "leanloop.py")]
     for python in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
         started = Path(python).exists() and subprocess.run([*unprivileged(), python, *ask], capture_output=True)
         if started and not started.returncode:
