@@ -19,7 +19,8 @@ sys.path.insert(0, str(ROOT))
 from playground.serve import Body, ChatServer, said  # noqa: E402
 
 # As the installed `lean-loop` starts it: with cached bytecode, a third quicker than the script, which has none.
-LEANLOOP = (sys.executable, "-c", f"import sys; sys.path[0] = {str(ROOT)!r}; import leanloop; sys.exit(leanloop.main())")
+START = f"import sys; sys.path[0] = {str(ROOT)!r}; import leanloop; sys.exit(leanloop.main())"
+LEANLOOP = (sys.executable, "-c", START)
 CACHE = Path(os.environ.get("LEANLOOP_CACHE") or Path.home() / ".cache" / "lean-loop-tests")
 
 
