@@ -43,8 +43,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
-from functools import cache
-from itertools import islice
+from functools import cache, reduce
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import IO, Any, TypeVar, cast
@@ -416,7 +416,6 @@ KINDS: dict[str, Kind] = {
         "a table of strings",
         lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values()),
     ),
-    "Runner": Kind("a table", lambda value: isinstance(value, dict)),
 }
 
 TABLES: dict[str, type] = {
@@ -550,47 +549,39 @@ def read_config(path: Path) -> Document:
 def load(path: Path, static: Path | None = None, over: Document | None = None) -> Config:
     """Read the leanfile at PATH over the STATIC configuration; OVER is laid over the active leaner's settings."""
     document = merge(read_config(static) if static else {}, read_config(path))
-    defaults = build(Defaults, document.get("defaults", {}), f"{path}: [defaults]")
-    tables: dict[str, Any] = {
-        name: build(cls, document.get(name, {}), f"{path}: [{name}]") for name, cls in TABLES.items()
-    }
-    tables["lean"] = resolve_leaner(document, {}, over or {})
+    tables: Document = {name: build(cls, document.get(name, {}), f"{path}: [{name}]") for name, cls in TABLES.items()}
+    tables["lean"] = resolve_leaner(document, over or {}, Leaner)
     if not tables["runner"].command:
         raise LeanError(f'{path}: [runner] has no command. Say how the tests are run: [runner] command = "pytest"')
-    root = (path.resolve().parent / Path(defaults.project_root).expanduser()).resolve()
+    root = (path.resolve().parent / Path(tables["defaults"].project_root).expanduser()).resolve()
     if not root.is_dir():
         raise LeanError(f"{path}: [defaults] project_root: there is no folder {root}. Correct the path.")
-    tasks = tuple(
+    listed = tuple(
         build_task(table, document, number, path, root) for number, table in enumerate(document.get("tasks", []), 1)
     )
-    config = Config(path=path, root=root, escalate=(), tasks=tasks, direct=not tasks, **tables)
-    if not tasks:
-        config = replace(config, tasks=(direct_task(config),))
+    tasks = listed or (direct_task(tables["runner"], tables["defaults"].max_iters_per_task),)
+    config = Config(path=path, root=root, escalate=(), tasks=tasks, direct=not listed, **tables)
     return check_names(replace(config, escalate=build_escalations(document, config, over or {})))
 
 
-def resolve_leaner(document: Document, named: Document, over: Document) -> Leaner:
-    """Lay [lean], [leaners.NAME] of the active leaner, the escalation's own keys and OVER upon each other."""
-    base = document.get("lean", {})
-    active = merge(base, {key: value for key, value in named.items() if key == "binary"})
-    name = Leaner(binary=active.get("binary", Leaner.binary)).name
-    own = {key: value for key, value in named.items() if key != "after"}
-    return build(Leaner, merge(merge(merge(active, document.get("leaners", {}).get(name, {})), own), over), "[lean]")
+def resolve_leaner(document: Document, over: Document, cls: type[Built], named: Document | None = None) -> Built:
+    """Lay [lean], [leaners.NAME] of the active leaner, the keys of an escalation (NAMED) and OVER upon each other."""
+    base, named = document.get("lean", {}), named or {}
+    name = Leaner(binary=(base | named).get("binary", Leaner.binary)).name
+    layers = (document.get("leaners", {}).get(name, {}), named, over)
+    return build(cls, reduce(merge, layers, base), "[lean]")
 
 
 def build_escalations(document: Document, config: Config, over: Document) -> tuple[Escalation, ...]:
     """Resolve [[escalate]]; one that no task can ever reach is an error."""
-    reach, built = max(task.max_iters for task in config.tasks), []
-    for number, table in enumerate(document.get("escalate", []), 1):
+    reach, tables = max(task.max_iters for task in config.tasks), document.get("escalate", [])
+    for number, table in enumerate(tables, 1):
         if table["after"] > reach:
             raise LeanError(
                 f"{config.path}: [[escalate {number}]]: after = {table['after']} is never reached: a task has at most"
                 f" {reach} fix calls. Lower it, or raise max_iters_per_task."
             )
-        leaner = resolve_leaner(document, table, over)
-        built.append(
-            Escalation(**{item.name: getattr(leaner, item.name) for item in fields(Leaner)}, after=table["after"])
-        )
+    built = [resolve_leaner(document, over, Escalation, table) for table in tables]
     return tuple(sorted(built, key=lambda item: item.after))
 
 
@@ -607,35 +598,26 @@ def build_task(table: Document, document: Document, number: int, path: Path, roo
 
 def aim(runner: Runner, test_files: Sequence[str]) -> Runner:
     """Put TEST_FILES where {test_files} stands in the runner's arguments, else behind them."""
-    if not test_files and "{test_files}" not in runner.args:
-        return runner
-    if "{test_files}" not in runner.args:
-        return replace(runner, args=(*runner.args, *test_files))
-    return replace(
-        runner, args=tuple(part for arg in runner.args for part in (test_files if arg == "{test_files}" else [arg]))
-    )
+    args = runner.args if "{test_files}" in runner.args or not test_files else (*runner.args, "{test_files}")
+    parts = ([arg] if arg != "{test_files}" else test_files for arg in args)
+    return replace(runner, args=tuple(chain.from_iterable(parts)))
 
 
 def inside(file: str, root: Path, where: str) -> str:
     """Make FILE relative to ROOT with forward slashes; refuse what lies outside or is a folder."""
     path = (root / Path(file).expanduser()).resolve()
     if not path.is_relative_to(root):
-        raise LeanError(
-            f"{where}: {file} lies outside the project {root}. Name files in it, or set [defaults] project_root."
-        )
+        advice = "Name files in it, or set [defaults] project_root."
+        raise LeanError(f"{where}: {file} lies outside the project {root}. {advice}")
     if path.is_dir():
         raise LeanError(f"{where}: {file} is a folder. List its files one by one.")
     return path.relative_to(root).as_posix()
 
 
-def direct_task(config: Config) -> Task:
+def direct_task(runner: Runner, max_iters: int) -> Task:
     """Make the one task of direct mode: whatever the test command reports."""
-    return Task(
-        name="tests",
-        prompt="Make the failing tests pass by mending the code.",
-        runner=aim(config.runner, ()),
-        max_iters=config.defaults.max_iters_per_task,
-    )
+    prompt = "Make the failing tests pass by mending the code."
+    return Task(name="tests", prompt=prompt, runner=aim(runner, ()), max_iters=max_iters)
 
 
 def check_names(config: Config) -> Config:
@@ -2680,7 +2662,7 @@ def active_leaner(options: argparse.Namespace) -> Leaner:
     for path in map(Path, options.config or ["leanfile.toml"]):
         if path.is_file():
             document = merge(document, read_config(path))
-    return resolve_leaner(document, {}, {})
+    return resolve_leaner(document, {}, Leaner)
 
 
 def set_leaner(name: str, options: argparse.Namespace, shows: Shows) -> None:
