@@ -1935,8 +1935,9 @@ class Session:
         used = self.reporter.path("usage.json")
         short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {told} and do what it says."
         env = self.variables(task, leaner, mode, told, used)
-        self.reporter.emit("asking", leaner=program.name, mode=mode, tokens=tokens(prompt), prompt=told.name)
         before = self.snapshots.take()
+        said = {"tokens": tokens(prompt), "prompt": told.name, "tree": before}
+        self.reporter.emit("asking", leaner=program.name, mode=mode, **said)
         idle = None if program.own_idle else leaner.idle
         done = self.start([*program.argv(), "-p", short], env, (leaner.timeout, idle), before)
         answer, errors = (self.reporter.mask(text).strip() for text in (done.output, drop_progress(done.errors)))
@@ -2062,7 +2063,7 @@ class Session:
             self.reporter.emit("restored", to=state, left=left)
 
 
-CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage")
+CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
 
 
 def run_task(session: Session, task: Task) -> Result:
@@ -2286,28 +2287,36 @@ def run_config(config: Config, names: Sequence[str], shows: Shows) -> int:
     with locked(folder, config.root):
         reporter = Reporter(make_run_folder(folder, config.guard.keep_runs), config, shows)
         session = Session(config, open_snapshots(config.root, folder), reporter)
-        reporter.emit("run", leanfile=str(config.path), leaner=config.lean.name, tasks=[task.name for task in tasks])
+        names = [task.name for task in tasks]
+        run_facts = {"leanfile": str(config.path), "leaner": config.lean.name, "tasks": names}
+        reporter.emit("run", id=reporter.folder.name, tree=session.snapshots.take(), **run_facts)
         results: list[Result] = []
         broken = ""
         try:
             whole = whole_suite(session, tasks)
             for number, task in enumerate(tasks, 1):
-                reporter.emit("task", number=number, total=len(tasks), name=task.name)
-                results.append(run_task(session, task))
-                reporter.emit(
-                    "result",
-                    number=number,
-                    total=len(tasks),
-                    name=task.name,
-                    state=results[-1].state,
-                    reason=results[-1].reason,
-                )
+                results.append(run_numbered(session, task, number, len(tasks)))
                 if not results[-1].ok:
                     break
             broken = broken_since(session, tasks, whole) if all(result.ok for result in results) else ""
         finally:
             reporter.outcome(results, session, broken)
     return GREEN if all(result.ok for result in results) and not broken else RED
+
+
+def run_numbered(session: Session, task: Task, number: int, total: int) -> Result:
+    """Run one of TOTAL tasks, and record how it began and ended."""
+    facts: dict[str, Any] = {"number": number, "total": total, "name": task.name}
+    session.reporter.emit("task", **facts, tree=session.snapshots.take(), digest=digest(task))
+    result = run_task(session, task)
+    ended = {"state": result.state, "reason": result.reason, "attempts": len(result.attempts)}
+    session.reporter.emit("result", **facts, **ended, tree=session.snapshots.take())
+    return result
+
+
+def digest(task: Task) -> str:
+    """Mark a task as it was resolved, so that a changed one is known."""
+    return hashlib.sha256(repr(task).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def choose(config: Config, names: Sequence[str]) -> tuple[Task, ...]:
@@ -2508,7 +2517,10 @@ def make_run_folder(folder: Path, keep: int) -> Path:
     runs.mkdir(mode=0o700, exist_ok=True)
     for old in sorted(runs.iterdir())[: -(keep - 1) or None] if keep else []:
         shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=runs))
+    now = time.time()
+    made = runs / f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{int(now * 1000) % 1000:03d}"
+    made.mkdir(mode=0o700)
+    return made
 
 
 # ------------------------------------------------------------------------------------------------ the command line

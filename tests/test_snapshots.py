@@ -524,3 +524,19 @@ def test_a_state_folder_inside_the_project_is_no_part_of_it(calc: Bench, leaner:
     ran = calc.lean_loop(XDG_STATE_HOME=str(state))
     assert ran.code == 0, ran.text
     assert ".state" not in ran.out.partition("Record:")[0]
+
+
+def test_every_state_of_a_run_stands_in_its_events(calc: Bench, leaner: Leaner) -> None:
+    leaner(after_a_diagnosis("echo x > calc.py"))
+    calc.lean_loop()
+    (folder,) = calc.runs()
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    run, task = (next(event for event in events if event["event"] == kind) for kind in ("run", "task"))
+    answered = [event for event in events if event["event"] == "answered"]
+    result = next(event for event in events if event["event"] == "result")
+    assert run["id"] == folder.name
+    assert run["tree"] == task["tree"] == answered[0]["before"]
+    assert answered[-1]["after"] == result["tree"] != run["tree"]
+    store = folder.parent.parent / "snapshots.git"
+    assert "left + right" in calc.git("--git-dir", str(store), "show", f"{result['tree']}:calc.py")
+    assert "left - right" in calc.git("--git-dir", str(store), "show", f"{run['tree']}:calc.py")
