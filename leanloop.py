@@ -1839,14 +1839,23 @@ def fetch(url: str, key: str, timeout: float = 5) -> bytes:
         return cast(bytes, answer.read(1 << 20))
 
 
+# Where servers tell the size of their context: llama.cpp, vLLM, LM Studio, Ollama.
+CONTEXT_PATHS = ("/props", "/v1/models", "/api/v0/models", "/api/ps")
+CONTEXT_SIZE = re.compile(r'"(?:n_ctx|max_model_len|loaded_context_length|context_length)": *(\d+)')
+
+
 @cache
-def server_context(base_url: str, key: str) -> int:
-    """Ask a llama.cpp server for the size of its context in tokens; 0 where nobody knows."""
+def server_context(base_url: str, key: str, model: str) -> int:
+    """Ask a server for the size of MODEL's context in tokens, the smallest where it names several; 0 if it does not."""
     import http.client
 
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, http.client.HTTPException):
-        props = json.loads(fetch(f"{base_url.removesuffix('/').removesuffix('/v1')}/props", key)) if base_url else {}
-        return int(props["default_generation_settings"]["n_ctx"])
+    for path in CONTEXT_PATHS if base_url else ():
+        with contextlib.suppress(OSError, ValueError, AttributeError, http.client.HTTPException):
+            told = json.loads(fetch(f"{base_url.rstrip('/').removesuffix('/v1')}{path}", key))
+            rows = told.get("data") or told.get("models") or [told]
+            own = [row for row in rows if model and model in (row.get("id"), row.get("name"))]
+            if sizes := [int(found) for found in CONTEXT_SIZE.findall(json.dumps(own or rows))]:
+                return min(sizes)
     return 0
 
 
@@ -2043,7 +2052,12 @@ class Session:
 
     def budget(self, task: Task, leaner: Leaner) -> int:
         """Tokens that a prompt may have: what the context leaves beside the answer, at most 8,000."""
-        context = task.context_tokens or leaner.context_tokens or server_context(leaner.base_url, leaner.key) or 8192
+        context = (
+            task.context_tokens
+            or leaner.context_tokens
+            or server_context(leaner.base_url, leaner.key, leaner.model)
+            or 8192
+        )
         return min(context * 6 // 10, 8000)
 
     def leave_best(self, start: str, red: Verdict | None, attempts: Sequence[Attempt]) -> None:

@@ -61,11 +61,12 @@ class Recording:
 class ChatServer:
     """Serve chat completions on a free loopback port; `answer` maps a request's body to the answer's text.
 
-    `requests` keeps every completion request's body, in order of arrival. Use it in a `with` statement.
+    `requests` keeps every completion request's body, in order of arrival; CONTEXT is told as the model's size in
+    tokens, where it is not 0. Use it in a `with` statement.
     """
 
-    def __init__(self, answer: Callable[[Body], str], model: str = MODEL, pause: float = 0.0) -> None:
-        self.answer, self.model, self.pause = answer, model, pause
+    def __init__(self, answer: Callable[[Body], str], model: str = MODEL, pause: float = 0.0, context: int = 0) -> None:
+        self.answer, self.model, self.pause, self.context = answer, model, pause, context
         self.requests: list[Body] = []
         owner = self
 
@@ -97,7 +98,8 @@ class ChatHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.endswith("/models"):
-            self.reply({"object": "list", "data": [{"id": self.chat.model, "object": "model"}]})
+            told = {"max_model_len": self.chat.context} if self.chat.context else {}
+            self.reply({"object": "list", "data": [{"id": self.chat.model, "object": "model", **told}]})
         elif self.path == "/health":
             self.reply({"status": "ok"})
         else:

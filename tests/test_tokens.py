@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import leanloop
-from conftest import ROOT, Bench
+from conftest import CALC, ROOT, Bench, Leaner
 from playground.serve import ChatServer, Recording, said
 from tokens import counter
 
@@ -120,3 +120,16 @@ def test_what_is_the_same_in_all_calls_of_a_task_stands_first(bench: Bench) -> N
     same = next(at for at, (one, other) in enumerate(zip(first, fix, strict=False)) if one != other)
     heading = re.search(r"# Task: group fares\n.*?\n\n", first, re.DOTALL)
     assert heading and same >= heading.end() - 1
+
+
+def test_a_prompt_leaves_room_in_the_context_that_the_server_tells(calc: Bench, leaner: Leaner) -> None:
+    calc.write("calc.py", CALC + '\n\nTABLE = """\n' + "1 2 3 4 5 6 7 8 9\n" * 150 + '"""\n')
+    leaner('cp "$LEAN_PROMPT_FILE" "$HOME/prompt.md"; exit 2')
+    sizes = {}
+    for context in (0, 1500):
+        with ChatServer(lambda body: "", context=context) as server:
+            static = calc.home / "config.toml"
+            static.write_text(static.read_text().split("base_url")[0] + f'base_url = "{server.base_url}"\n')
+            calc.lean_loop()
+        sizes[context] = leanloop.tokens((calc.home / "prompt.md").read_text())
+    assert sizes[1500] <= 900 < sizes[0]
