@@ -1013,6 +1013,14 @@ class Snapshots:
         out = self.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", f"--diff-filter={kind}", old, new)
         return tuple(self.relative(path) for path in out.split("\0") if path)
 
+    def counted(self, old: str, new: str) -> list[tuple[str, int, int]]:
+        """Count the lines that each changed file gained and lost between two trees; 0 where it is binary."""
+        out = self.git("diff-tree", "-r", "-z", "--numstat", "--no-renames", old, new) if old != new else ""
+        rows = [line.split("\t", 2) for line in out.split("\0") if line]
+        return [
+            (self.relative(path), int(up.replace("-", "0")), int(down.replace("-", "0"))) for up, down, path in rows
+        ]
+
     def diff(self, old: str, new: str, paths: Sequence[str] | None = None, context: int = 3) -> str:
         """Show what changed between two trees, as a unified diff; PATHS narrows it."""
         if old == new or paths == ():
@@ -1922,7 +1930,7 @@ class Session:
                 return self.settled(call, mode)
             if time.monotonic() > deadline:
                 raise LeanError(f"{program.name}: {call.reason}. Try again when the server is well.", NOT_READY)
-            self.reporter.emit("trouble", leaner=program.name, reason=call.reason)
+            self.reporter.emit("trouble", leaner=program.name, reason=call.reason, usage=call.usage)
             time.sleep(2)
 
     def check_limits(self) -> None:
@@ -1992,7 +2000,8 @@ class Session:
             self.snapshots.restore(call.after, call.before)
         if call.code == USAGE:
             raise LeanError(f"{call.leaner}: {call.reason}", NOT_READY)
-        self.reporter.emit("answered", mode=mode, **{name: getattr(call, name) for name in CALL_FACTS})
+        facts = {name: getattr(call, name) for name in CALL_FACTS}
+        self.reporter.emit("answered", mode=mode, **facts, answer=self.reporter.path("answer.txt").name)
         return call
 
     def put_protected_back(self, call: Call, task: Task) -> tuple[str, ...]:
@@ -2007,13 +2016,12 @@ class Session:
 
     def judge(self, runner: Runner, tree: str) -> Verdict:
         """Run the tests on TREE, which is what lies on disk; a tree judged already is not run twice."""
-        key = (repr(runner), tree)
+        key, output = (repr(runner), tree), ""
         if key not in self.judged:
             self.reporter.emit("testing", command=shlex.join(test_argv(runner, self.config.root)))
-            verdict = self.judged[key] = run_tests(self.config, runner, self.reporter)
-            failing, summary = len(verdict.failure.tests), verdict.why or verdict.failure.summary
-            facts = {"green": verdict.green, "failing": failing, "passed": verdict.passed, "seconds": verdict.seconds}
-            self.reporter.emit("tested", **facts, summary=summary)
+            self.judged[key] = run_tests(self.config, runner, self.reporter)
+            output = self.reporter.path("tests.txt").name
+        self.reporter.emit("tested", tree=tree, output=output, **verdict_facts(self.judged[key]))
         return self.judged[key]
 
     def attempt(self, task: Task, failed: int, prompt: str, diagnosis: str = "") -> Attempt:
@@ -2027,8 +2035,19 @@ class Session:
         verdict = NOT_TESTED if task.skip_tests else self.judge(task.runner, tree)
         notes = [f"The last answer changed protected files, which was undone: {', '.join(bad)}."] if bad else []
         notes += [f"The last answer could not be used: {call.reason}"] if call.code else []
-        changed = self.snapshots.changed(call.before, tree)
-        return Attempt(call.leaner, tree, changed, verdict, diagnosis, " ".join(notes))
+        made = Attempt(
+            call.leaner, tree, self.snapshots.changed(call.before, tree), verdict, diagnosis, " ".join(notes)
+        )
+        self.tell_attempt(made, call.before, failed + 1)
+        return made
+
+    def tell_attempt(self, attempt: Attempt, before: str, number: int) -> None:
+        """Record an attempt and its diff."""
+        diff = self.reporter.write("diff.txt", self.snapshots.diff(before, attempt.tree)).name
+        facts = {"leaner": attempt.leaner, "tree": attempt.tree, "diagnosis": attempt.diagnosis, "note": attempt.note}
+        tests = {"failing": len(attempt.verdict.failure.tests), "green": attempt.verdict.green}
+        changed = self.snapshots.counted(before, attempt.tree)
+        self.reporter.emit("attempt", number=number, **facts, **tests, changed=changed, diff=diff)
 
     def first(self, task: Task, red: Verdict | None) -> Attempt:
         """Make a task's first call."""
@@ -2078,6 +2097,13 @@ class Session:
 
 
 CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
+
+
+def verdict_facts(verdict: Verdict) -> dict[str, Any]:
+    """Say what the record holds of a test run: at most 50 tests by name, and the last three places."""
+    failure, places = verdict.failure, [(frame.path, frame.line) for frame in verdict.failure.frames[-3:]]
+    facts = {"green": verdict.green, "failing": len(failure.tests), "tests": failure.tests[:50], "places": places}
+    return {**facts, "passed": verdict.passed, "seconds": verdict.seconds, "summary": verdict.why or failure.summary}
 
 
 def run_task(session: Session, task: Task) -> Result:
@@ -2321,10 +2347,12 @@ def run_config(config: Config, names: Sequence[str], shows: Shows) -> int:
 def run_numbered(session: Session, task: Task, number: int, total: int) -> Result:
     """Run one of TOTAL tasks, and record how it began and ended."""
     facts: dict[str, Any] = {"number": number, "total": total, "name": task.name}
-    session.reporter.emit("task", **facts, tree=session.snapshots.take(), digest=digest(task))
+    start = session.snapshots.take()
+    session.reporter.emit("task", **facts, tree=start, digest=digest(task))
     result = run_task(session, task)
     ended = {"state": result.state, "reason": result.reason, "attempts": len(result.attempts)}
-    session.reporter.emit("result", **facts, **ended, tree=session.snapshots.take())
+    tree = session.snapshots.take()
+    session.reporter.emit("result", **facts, **ended, tree=tree, changed=session.snapshots.counted(start, tree))
     return result
 
 
@@ -2392,6 +2420,7 @@ def locked(folder: Path, root: Path) -> Iterator[None]:
 
 # ------------------------------------------------------------------------------------------------------- reporting
 
+Event = dict[str, Any]
 SHOWN = {
     "run": "lean-loop: {leanfile} with {leaner}",
     "task": "[{number}/{total}] {name}",
@@ -2452,7 +2481,8 @@ class Reporter:
         event = {"event": kind, "time": round(time.time(), 3), **data}
         with (self.folder / "events.jsonl").open("a", encoding="utf-8") as events:
             events.write(self.mask(json.dumps(event, default=plain)) + "\n")
-        self.shows.say(self.mask(SHOWN[kind].format(**data, **told(kind, data))), self.shows.err)
+        if kind in SHOWN:
+            self.shows.say(self.mask(SHOWN[kind].format(**data, **told(kind, data))), self.shows.err)
 
     def outcome(self, results: Sequence[Result], session: Session, broken: str) -> None:
         """Print how the run ended: a line a task, what is needed to go on where one is red, and the totals."""
@@ -2527,14 +2557,39 @@ def tell_result(result: Result) -> str:
 
 def make_run_folder(folder: Path, keep: int) -> Path:
     """Make the folder of a new run, and remove the oldest beyond KEEP."""
-    runs = folder / "runs"
-    runs.mkdir(mode=0o700, exist_ok=True)
-    for old in sorted(runs.iterdir())[: -(keep - 1) or None] if keep else []:
+    for old in run_folders(folder)[: -(keep - 1) or None] if keep else []:
         shutil.rmtree(old, ignore_errors=True)
     now = time.time()
-    made = runs / f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{int(now * 1000) % 1000:03d}"
-    made.mkdir(mode=0o700)
+    made = folder / "runs" / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{int(now * 1000) % 1000:03d}"
+    made.mkdir(mode=0o700, parents=True)
     return made
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """List the folders of the project's runs, oldest first."""
+    return sorted(path for path in (folder / "runs").glob("*") if path.is_dir())
+
+
+def find_run(folder: Path, named: str) -> Path:
+    """Find the run that NAMED means: a folder's name, the beginning of only one, or "last"."""
+    runs = run_folders(folder)
+    fitting = runs[-1:] if named == "last" else [run for run in runs if run.name.startswith(named)]
+    exact = [run for run in fitting if run.name == named] or fitting
+    if len(exact) == 1:
+        return exact[0]
+    if not runs:
+        raise LeanError("There is no run of this project on record yet. Start one with: lean-loop")
+    what = f"{len(fitting)} runs begin with" if fitting else "there is no run"
+    raise LeanError(f"{what} '{named}'. The latest is {runs[-1].name}; lean-loop --runs lists all.")
+
+
+def read_events(run: Path) -> list[Event]:
+    """Read the events of a run in their order; a line that was cut off at the end is left out."""
+    found = list[Event]()
+    for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 # ------------------------------------------------------------------------------------------------ the command line
