@@ -34,6 +34,7 @@ import re
 import shlex
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import threading
@@ -948,19 +949,27 @@ def startable(path: str, what: str, error: OSError) -> LeanError:
 DEPENDENCIES = ("node_modules", ".venv", "venv", "target", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
                 ".pytest_cache", ".gradle", "site-packages", ".git")  # fmt: skip
 PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
+UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
+Stamp = tuple[int, ...] | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Snapshots:
     """A private repository in the state folder that holds states of the project as trees.
 
-    `top` is the work tree, `prefix` the project's folder in it ("" where they are one). Paths are relative to the root.
+    `top` is the work tree, `prefix` the project's folder in it ("" where they are one). Paths are relative to the root,
+    but in `uncovered`: what no snapshot holds, and why. A file over `max_file` bytes keeps its earlier state.
     """
 
     root: Path
     top: Path
     prefix: str
     folder: Path
+    max_file: int
+    last: str = ""
+    uncovered: dict[str, str] = field(default_factory=dict)
+    passed_over: set[str] = field(default_factory=set)
+    differences: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def store(self) -> Path:
@@ -970,48 +979,78 @@ class Snapshots:
     def index(self) -> Path:
         return self.folder / "index"
 
-    def git(self, *args: str) -> str:
-        """Run git on the private repository; return what it printed."""
+    def start(self, *args: str) -> subprocess.Popen[bytes]:
+        """Start git on the private repository."""
         places = {"GIT_DIR": str(self.store), "GIT_WORK_TREE": str(self.top), "GIT_INDEX_FILE": str(self.index)}
-        return git(args, self.top, places)
+        return start_git(args, self.top, places)
+
+    def git(self, *args: str, feed: bytes = b"") -> str:
+        """Run git on the private repository; return what it printed."""
+        return end_git(self.start(*args), feed)
 
     def take(self) -> str:
         """Record the project's present state; return its tree. A file that cannot be read keeps its earlier state."""
         try:
-            self.git("add", "--all", "--ignore-errors", "--", self.prefix or ".")
-        except GitError as error:
-            if "Permission denied" not in str(error):
-                self.index.unlink(missing_ok=True)  # a borrowed index may be of a kind that only its owner can read
-                self.git("add", "--all", "--", self.prefix or ".")
-        if small := self.small_ignored():
-            self.with_paths(small, "add", "--force", "--ignore-errors")
-        return self.git("write-tree").strip()
+            return self.record()
+        except GitError:  # a borrowed index may be of a kind that only its owner can read
+            for path in (self.index, self.index.with_suffix(".lock")):
+                path.unlink(missing_ok=True)
+            self.last = ""
+            return self.record()
 
-    def small_ignored(self) -> list[str]:
-        """List the ignored files that are worth keeping: under 1 MB each, 20 MB together, none of a dependency."""
-        skip = f"--exclude-from={self.store / 'info' / 'exclude'}"
-        listed = self.git("ls-files", "--others", "-z", skip, "--", self.prefix or ".").split("\0")
-        found, room = list[str](), 20_000_000
-        for path in filter(None, listed):
-            with contextlib.suppress(OSError):
-                weight = (self.top / path).lstat().st_size
-                if not path.endswith("/") and weight < 1_000_000 and weight <= room:
+    def record(self) -> str:
+        """Bring the index up to date with what has changed on disk, and write its tree."""
+        scope = self.prefix or "."
+        ours = f"--exclude-from={self.store / 'info' / 'exclude'}"
+        both = (
+            self.start("diff-files", "--name-only", "-z", "--ignore-submodules=all", "--", scope),
+            self.start("ls-files", "--others", "-z", ours, "--", scope),
+        )
+        stirred, others = (split(end_git(process)) for process in both)
+        if paths := [path for path in stirred if self.covers(path)] + self.worth_keeping(others):
+            self.git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", feed=joined(paths))
+        if paths or not self.last:
+            self.last = self.git("write-tree").strip()
+        return self.last
+
+    def covers(self, path: str) -> bool:
+        """Tell whether PATH, relative to the top, can be recorded; note why not."""
+        file = self.top / path
+        with contextlib.suppress(OSError):
+            seen = file.lstat()
+            if stat.S_ISREG(seen.st_mode) and seen.st_size > self.max_file:
+                self.uncovered[path] = f"larger than [guard] max_file, {seen.st_size / 1e6:.0f} MB"
+            elif stat.S_ISREG(seen.st_mode) and not os.access(file, os.R_OK):
+                self.uncovered[path] = "not readable"
+            else:
+                return not (stat.S_ISFIFO(seen.st_mode) or stat.S_ISSOCK(seen.st_mode))
+            return False
+        return True  # gone
+
+    def worth_keeping(self, others: Sequence[str]) -> list[str]:
+        """Choose from what is not recorded yet: no repositories; ignored files under 1 MB each, 20 MB together."""
+        fresh = [path for path in others if path not in self.passed_over]
+        listed = ("ls-files", "--others", "-z", "--exclude-per-directory=.gitignore", "--", self.prefix or ".")
+        plain = set(split(self.git(*listed)) if fresh else ())
+        room, found = 20_000_000, list[str]()
+        for path in fresh:
+            if path.endswith(UNFINISHED):
+                (self.top / path).unlink(missing_ok=True)
+            elif path.endswith("/"):
+                self.uncovered[path] = "a repository of its own"
+            elif self.covers(path):
+                weight = 0 if path in plain else weigh(self.top / path)
+                if weight < 1_000_000 and weight <= room:
                     found, room = [*found, path], room - weight
+        self.passed_over.update(set(fresh) - set(found))
         return found
 
-    def with_paths(self, paths: Iterable[str], *args: str) -> None:
-        """Run git on paths (relative to `top`) that are too many for a command line."""
-        listing = self.folder / "paths"
-        listing.write_bytes(b"\0".join(os.fsencode(path) for path in paths))
-        self.git(*args, f"--pathspec-from-file={listing}", "--pathspec-file-nul")
-        listing.unlink()
-
-    def changed(self, old: str, new: str, kind: str = "ACDMRTUXB") -> tuple[str, ...]:
-        """List the paths that differ between two trees; KIND "D" narrows to those that NEW lacks."""
-        if old == new:
-            return ()
-        out = self.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", f"--diff-filter={kind}", old, new)
-        return tuple(self.relative(path) for path in out.split("\0") if path)
+    def changed(self, old: str, new: str) -> tuple[str, ...]:
+        """List the paths that differ between two trees."""
+        if old != new and (old, new) not in self.differences:
+            out = self.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)
+            self.differences[old, new] = tuple(self.relative(path) for path in split(out))
+        return self.differences[old, new] if old != new else ()
 
     def counted(self, old: str, new: str) -> list[tuple[str, int, int]]:
         """Count the lines that each changed file gained and lost between two trees; 0 where it is binary."""
@@ -1036,35 +1075,104 @@ class Snapshots:
 
         A path that does not hold what SEEN has is the user's own later edit: it is left alone, and returned.
         """
+        wanted = set(self.changed(seen, tree))
+        wanted = wanted if paths is None else wanted & set(paths)
+        stamps = {path: stamp(self.root / path) for path in wanted}
         now = self.take()
-        wanted = set(self.changed(seen, tree)) & set(self.changed(seen, tree) if paths is None else paths)
-        touched = set(self.changed(seen, now)) & wanted
-        gone = set(self.changed(seen, tree, "D")) & wanted - touched
-        for path in gone:
-            self.remove(self.root / path)
-        if back := sorted(wanted - touched - gone):
-            if gone:
-                self.take()  # what is gone must not stand in the index in the way of what comes back
-            self.with_paths(map(self.absolute, back), "checkout", "--quiet", tree)
-        return tuple(sorted(touched))
+        edited = wanted & set(self.changed(seen, now))
+        left = self.bring(tree, {path: stamps[path] for path in sorted(wanted - edited)})
+        return tuple(sorted((edited & set(self.changed(now, tree))) | left))
 
-    def remove(self, path: Path) -> None:
-        """Remove a file, and the folders that are empty without it."""
-        with contextlib.suppress(OSError):
-            path.unlink()
-            for folder in path.relative_to(self.root).parents[:-1]:
-                (self.root / folder).rmdir()
+    def bring(self, tree: str, stamps: Mapping[str, Stamp]) -> set[str]:
+        """Put paths as they are in TREE, each in one step; return those that changed since their stamp, or resist."""
+        held, left = self.entries(tree), set[str]()
+        with self.start("cat-file", "--batch") as reader:
+            for path in sorted(stamps, key=lambda path: path in held):  # what goes may stand in the way of what comes
+                file = self.root / path
+                try:
+                    if stamp(file) != stamps[path] or file.parent.resolve() != file.parent:
+                        left.add(path)
+                    elif path in held:
+                        put(file, held[path][0], blob(reader, held[path][1]))
+                    else:
+                        remove(file, self.root)
+                except OSError:
+                    left.add(path)
+            end_git(reader)
+        return left
 
-    def by_hand(self, tree: str) -> str:
-        """Say how TREE is brought back without lean-loop."""
-        places = f"--git-dir={shlex.quote(str(self.store))} --work-tree={shlex.quote(str(self.top))}"
-        return f"the project was not put in order. To do it: git {places} checkout {tree} -- {self.prefix or '.'}"
+    def entries(self, tree: str) -> dict[str, tuple[str, str]]:
+        """List the mode and the object of each path of a tree."""
+        rows = (row.split("\t", 1) for row in split(self.git("ls-tree", "-r", "-z", "--full-tree", tree)))
+        return {self.relative(path): (facts.split()[0], facts.split()[2]) for facts, path in rows}
 
     def absolute(self, path: str) -> str:
         return f"{self.prefix}/{path}" if self.prefix else path
 
     def relative(self, path: str) -> str:
         return path.removeprefix(f"{self.prefix}/") if self.prefix else path
+
+
+def split(listing: str) -> list[str]:
+    """Read paths that end in NUL."""
+    return [path for path in listing.split("\0") if path]
+
+
+def joined(paths: Iterable[str]) -> bytes:
+    """Write paths so that each ends in NUL."""
+    return b"".join(os.fsencode(path) + b"\0" for path in paths)
+
+
+def stamp(path: Path) -> Stamp:
+    """Tell what changes with every change of a file or link; nothing where there is none."""
+    try:
+        seen = path.lstat()
+    except OSError:
+        return None
+    facts = (seen.st_mode, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+    return None if stat.S_ISDIR(seen.st_mode) else facts
+
+
+def weigh(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return path.lstat().st_size
+    return 0
+
+
+def blob(reader: subprocess.Popen[bytes], name: str) -> bytes:
+    """Read an object from a running `git cat-file --batch`."""
+    asked, answers = cast(IO[bytes], reader.stdin), cast(IO[bytes], reader.stdout)
+    asked.write(f"{name}\n".encode())
+    asked.flush()
+    facts = answers.readline().split()
+    if len(facts) != 3:
+        raise OSError(f"git does not have {name}")
+    return answers.read(int(facts[2]) + 1)[:-1]
+
+
+def put(path: Path, mode: str, content: bytes) -> None:
+    """Put a file (MODE as git writes it) in the place of what lies at PATH, in one step; keep its other rights."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{os.getpid()}{UNFINISHED}")
+    fresh.unlink(missing_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    if mode == "120000":
+        fresh.symlink_to(os.fsdecode(content))
+    else:
+        fresh.write_bytes(content)
+        plain = path.is_file() and not path.is_symlink()
+        rights = stat.S_IMODE((path if plain else fresh).stat().st_mode) & ~0o111
+        fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
+    fresh.replace(path)
+
+
+def remove(path: Path, root: Path) -> None:
+    """Remove a file, and the folders below ROOT that are empty without it."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        for folder in path.relative_to(root).parents[:-1]:
+            (root / folder).rmdir()
 
 
 class GitError(LeanError):
@@ -1076,28 +1184,49 @@ SEALED = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_LITERAL_PATHSPECS": "1",
 }
+INERT = ("core.quotePath=false", "safe.directory=*", "core.fsmonitor=false", f"core.hooksPath={os.devnull}")
 
 
-def git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None = None) -> str:
-    """Run git; raise GitError where it fails.
+def start_git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start git, out of the reach of the keyboard's signals.
 
     With PLACES (variables that name the private repository) it is sealed against the user's configuration; without
-    them it asks the user's own repository. Undecodable bytes of names come back as surrogates.
+    them it asks the user's own repository.
     """
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    env |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"} | (
-        SEALED | dict(places) if places else {}
-    )
-    argv = ["git", "-c", "core.quotePath=false", "-c", "safe.directory=*", *args]
+    env = {name: value for name, value in os.environ.items() if not re.match(r"GIT_(?!AUTHOR_|COMMITTER_)", name)}
+    env |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    env |= SEALED | dict(places) if places else {}
+    argv = ["git", *(word for setting in INERT for word in ("-c", setting)), *args]
+    pipe = subprocess.PIPE
     try:
-        done = run(argv, cwd, env=env, apart=True, decode=lambda raw: raw.decode("utf-8", "surrogateescape"))
+        native = {as_native(name): as_native(value) for name, value in env.items()}
+        return subprocess.Popen(
+            [*map(as_native, argv)], cwd=cwd, env=native, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        )
     except FileNotFoundError:
         raise LeanError(
             "git was not found on PATH: lean-loop keeps its snapshots with it. Install git.", NOT_READY
         ) from None
-    if done.code:
-        raise GitError(f"git {args[0]} in {cwd} ended with {done.code}: {done.errors.strip()[-500:]}", NOT_READY)
-    return done.output
+
+
+def end_git(process: subprocess.Popen[bytes], feed: bytes = b"") -> str:
+    """Hand FEED to a git that was started; return what it printed, undecodable bytes as surrogates."""
+    try:
+        out, errors = process.communicate(feed)
+    except BaseException:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)  # it ends by itself, and leaves no lock
+        process.kill()
+        raise
+    if process.returncode:
+        said = errors.decode("utf-8", "replace").strip()[-500:]
+        raise GitError(f"git ended with {process.returncode}: {said}. Look at the repository.", NOT_READY)
+    return out.decode("utf-8", "surrogateescape")
+
+
+def git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None = None, feed: bytes = b"") -> str:
+    """Run git to its end."""
+    return end_git(start_git(args, cwd, places), feed)
 
 
 def ask_git(root: Path, *args: str) -> str:
@@ -1108,7 +1237,7 @@ def ask_git(root: Path, *args: str) -> str:
         return ""
 
 
-def open_snapshots(root: Path, folder: Path) -> Snapshots:
+def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
     """Make or find the private repository of the project at ROOT.
 
     It borrows the objects of the user's repository, if there is one, and starts from a copy of its index.
@@ -1117,9 +1246,8 @@ def open_snapshots(root: Path, folder: Path) -> Snapshots:
         root, "rev-parse", "--show-toplevel", "--git-path", "objects", "--git-path", "index", "--show-object-format"
     )
     top, objects, index, kind = told.splitlines() if told.count("\n") == 3 else (str(root), "", "", "sha1")
-    snapshots = Snapshots(
-        root, Path(top).resolve(), root.relative_to(Path(top).resolve()).as_posix().strip("."), folder
-    )
+    prefix = root.relative_to(Path(top).resolve()).as_posix()
+    snapshots = Snapshots(root, Path(top).resolve(), "" if prefix == "." else prefix, folder, max_file)
     info = snapshots.store / "info"
     own = [f"/{folder.relative_to(snapshots.top).as_posix()}/"] if folder.is_relative_to(snapshots.top) else []
     if not info.is_dir():
@@ -1990,7 +2118,7 @@ class Session:
             try:
                 self.snapshots.restore(self.snapshots.take(), before)
             except Interrupted as second:
-                second.left = self.snapshots.by_hand(before)
+                second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
                 raise
             raise
 
@@ -2326,7 +2454,7 @@ def run_config(config: Config, names: Sequence[str], shows: Shows) -> int:
         )
     with locked(folder, config.root):
         reporter = Reporter(make_run_folder(folder, config.guard.keep_runs), config, shows)
-        session = Session(config, open_snapshots(config.root, folder), reporter)
+        session = Session(config, open_snapshots(config.root, folder, config.guard.max_file), reporter)
         names = [task.name for task in tasks]
         run_facts = {"leanfile": str(config.path), "leaner": config.lean.name, "tasks": names}
         reporter.emit("run", id=reporter.folder.name, tree=session.snapshots.take(), **run_facts)
