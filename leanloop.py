@@ -694,10 +694,15 @@ def user_id() -> str:
     return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
 
 
-def project_folder(root: Path) -> Path:
-    """Make the folder in which lean-loop keeps what it knows of the project at ROOT."""
+def project_path(root: Path) -> Path:
+    """Name the folder in which lean-loop keeps what it knows of the project at ROOT."""
     mark = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
-    folder = state_folder() / f"{re.sub(r'[^A-Za-z0-9._-]', '_', root.name) or 'root'}-{mark}"
+    return state_folder() / f"{re.sub(r'[^A-Za-z0-9._-]', '_', root.name) or 'root'}-{mark}"
+
+
+def project_folder(root: Path) -> Path:
+    """Make that folder, private."""
+    folder = project_path(root)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state_folder().chmod(0o700)
@@ -752,10 +757,10 @@ class Drain(threading.Thread):
             gone = len(self.tail.popleft())
             self.kept, self.dropped = self.kept - gone, self.dropped + gone
 
-    def text(self, decode: Callable[[bytes], str]) -> str:
+    def text(self) -> str:
         """Join what was kept; a line says how much was left out between."""
         gap = f"\n[... {self.dropped:,} bytes left out ...]\n".encode() if self.dropped else b""
-        return decode(bytes(self.head) + gap + b"".join(list(self.tail)))
+        return readable(bytes(self.head) + gap + b"".join(list(self.tail)))
 
 
 class Clock:
@@ -775,11 +780,11 @@ class Clock:
             return "time limit"
         return "silence" if self.idle and now - self.last >= self.idle else ""
 
-    def left(self) -> float | None:
+    def left(self) -> float:
         """Seconds until the next limit can be reached."""
         now = time.monotonic()
         ends = [start + limit for start, limit in ((self.start, self.timeout), (self.last, self.idle)) if limit]
-        return max(0.0, min(ends) - now) if ends else None
+        return max(0.0, min(ends, default=now + BEAT) - now)
 
 
 def run(
@@ -790,12 +795,13 @@ def run(
     timeout: float | None = None,
     idle: float | None = None,
     apart: bool = False,
-    decode: Callable[[bytes], str] = readable,
+    alive: Callable[[int], None] | None = None,
 ) -> Completed:
     """Run ARGV to its end: the one door for processes.
 
     Standard input is closed; whatever way out, the whole tree of processes is ended. TIMEOUT is in seconds, IDLE in
-    seconds of silence. APART keeps standard error by itself. Raises OSError where ARGV cannot be started.
+    seconds of silence. APART keeps standard error by itself. ALIVE is called with the process's number at once and then
+    again and again; the process does not outlive lean-loop then. Raises OSError where ARGV cannot be started.
     """
     clock = Clock(timeout, idle)
     process = subprocess.Popen(
@@ -809,16 +815,21 @@ def run(
     )
     streams = [stream for stream in (process.stdout, process.stderr) if stream]
     drains = [Drain(stream, clock.hear) for stream in streams]
+    guard = None
     try:
-        cut = watch(process, drains, clock)
+        guard = start_guard(process.pid) if alive else None
+        cut = watch(process, drains, clock, alive or (lambda pid: None))
     finally:
+        if guard:
+            guard.kill()
+            guard.communicate()
         end_tree(process)
-        for drain in drains:
+        for drain in filter(Drain.is_alive, drains):
             drain.join(0.5)
         for drain, stream in zip(drains, streams, strict=True):
             if not drain.is_alive():
                 stream.close()
-    texts = [drain.text(decode) for drain in drains] + [""]
+    texts = [drain.text() for drain in drains] + [""]
     return Completed(tuple(argv), process.returncode, texts[0], texts[1], time.monotonic() - clock.start, cut)
 
 
@@ -827,7 +838,21 @@ def as_native(text: str) -> Any:
     return text if WINDOWS else text.encode("utf-8", "surrogateescape")
 
 
-def watch(process: subprocess.Popen[bytes], drains: Sequence[Drain], clock: Clock) -> str:
+BEAT = 0.25  # seconds
+
+
+def start_guard(pid: int) -> subprocess.Popen[bytes] | None:
+    """Start what ends the group of PID as soon as lean-loop is no more, however it ended."""
+    argv = ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$0"', str(pid)]
+    null = subprocess.DEVNULL
+    return (
+        None
+        if WINDOWS
+        else subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True)
+    )
+
+
+def watch(process: subprocess.Popen[bytes], drains: Sequence[Drain], clock: Clock, alive: Callable[[int], None]) -> str:
     """Wait for PROCESS to exit or for a limit of CLOCK; say which limit, if one was reached."""
     exited = threading.Event()
 
@@ -837,7 +862,9 @@ def watch(process: subprocess.Popen[bytes], drains: Sequence[Drain], clock: Cloc
 
     for thread in (*drains, threading.Thread(target=wait, daemon=True)):
         thread.start()
-    while not exited.wait(clock.left()):
+    alive(process.pid)
+    while not exited.wait(min(BEAT, clock.left())):
+        alive(process.pid)
         if cut := clock.cut():
             return cut
     return ""
@@ -853,15 +880,17 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True)
         return
     begun, asked = time.monotonic(), set[int]()
-    while left := still_running(process):
-        waited = time.monotonic() - begun
-        if waited > 3 * GRACE:
-            return
-        for pid in left:
-            if waited > GRACE or pid not in asked:
-                tell(pid, signal.SIGKILL if waited > GRACE else signal.SIGTERM)
-        asked.update(left)
-        time.sleep(0.01)
+    try:
+        while (left := still_running(process)) and (waited := time.monotonic() - begun) <= 3 * GRACE:
+            for pid in left:
+                if waited > GRACE or pid not in asked:
+                    tell(pid, signal.SIGKILL if waited > GRACE else signal.SIGTERM)
+            asked.update(left)
+            time.sleep(0.01)
+    except Interrupted:
+        for pid in still_running(process):
+            tell(pid, signal.SIGKILL)
+        raise
 
 
 def still_running(process: subprocess.Popen[bytes]) -> set[int]:
@@ -1086,7 +1115,8 @@ class Snapshots:
     def bring(self, tree: str, stamps: Mapping[str, Stamp]) -> set[str]:
         """Put paths as they are in TREE, each in one step; return those that changed since their stamp, or resist."""
         held, left = self.entries(tree), set[str]()
-        with self.start("cat-file", "--batch") as reader:
+        with self.start("cat-file", "--batch") as reader, contextlib.ExitStack() as end:
+            end.callback(reader.kill)
             for path in sorted(stamps, key=lambda path: path in held):  # what goes may stand in the way of what comes
                 file = self.root / path
                 try:
@@ -1098,7 +1128,6 @@ class Snapshots:
                         remove(file, self.root)
                 except OSError:
                     left.add(path)
-            end_git(reader)
         return left
 
     def entries(self, tree: str) -> dict[str, tuple[str, str]]:
@@ -2035,12 +2064,51 @@ class Session:
         self.project = Project(config.root, config.defaults)
         self.begun = time.monotonic()
         self.calls: list[Call] = []
+        self.spent: Document = {}
         self.judged: dict[tuple[str, str], Verdict] = {}
 
     @property
     def usage(self) -> Usage:
         """What all calls so far cost."""
-        return sum((call.usage for call in self.calls), Usage())
+        return sum((call.usage for call in self.calls), Usage(**self.spent.get("usage", {})))
+
+    def begin(self, pasts: Sequence[Past], file: str, past: Past | None = None, tasks: Sequence[str] = ()) -> None:
+        """Record what this run begins with, that of the run PAST which it resumes too; tidy up after killed ones."""
+        self.spent = past.spent if past else {}
+        self.begun -= self.spent.get("seconds", 0)
+        facts: Document = {
+            "leanfile": file,
+            "file": str(Path(file).resolve()),
+            "leaner": self.config.lean.name,
+            "tasks": tasks,
+        }
+        facts |= {"green": past.green if past else (), "spent": self.spent}
+        self.reporter.emit("run", id=self.reporter.folder.name, tree=self.snapshots.take(), **facts)
+        for earlier in reversed(pasts):
+            recover(self, earlier)
+            if not earlier.was_killed or earlier.of("task", "warning"):
+                break
+
+    def ways_back(self) -> str:
+        """Say how other states than the one that was left are brought back."""
+        file = "" if str(self.config.path) == "leanfile.toml" else f" -c {shlex.quote(str(self.config.path))}"
+        run = self.reporter.folder
+        *_, last = (name for name in Past(run, tuple(read_events(run))).states if name and not name.isdigit())
+        back = f"lean-loop{file} --restore last/{last} [PATH...]"
+        return f"Back to the state before this run: lean-loop{file} --undo; to its attempt {last} (or another): {back}"
+
+    def warn(self, text: str) -> None:
+        self.reporter.emit("warning", text=text)
+
+    def put_back(
+        self, seen: str, tree: str, paths: Iterable[str] | None, to: str, left: Iterable[str] = ()
+    ) -> tuple[str, ...]:
+        """Restore, and record it; LEFT is left alone beside what `restore` leaves, which is all returned."""
+        before = self.snapshots.take()
+        alone = tuple(sorted({*left, *self.snapshots.restore(seen, tree, paths)}))
+        after = self.snapshots.take()
+        self.reporter.emit("restored", to=to, left=alone, before=before, after=after, tree=after)
+        return alone
 
     def leaner(self, failed: int) -> Leaner:
         """Choose who is asked after FAILED failed judgements of a task."""
@@ -2066,7 +2134,7 @@ class Session:
         spent = {
             "minutes": (time.monotonic() - self.begun) / 60,
             "tokens": self.usage.input_tokens + self.usage.output_tokens,
-            "calls": len(self.calls),
+            "calls": len(self.calls) + self.spent.get("calls", 0),
         }
         for name, used in spent.items():
             limit = getattr(self.config.limits, name)
@@ -2111,12 +2179,13 @@ class Session:
     ) -> Completed:
         """Run a leaner; when that is interrupted, put the tree back to BEFORE, unless a second signal skips it."""
         try:
-            return run(argv, self.config.root, env=env, timeout=limits[0], idle=limits[1], apart=True)
+            alive = self.reporter.alive
+            return run(argv, self.config.root, env=env, timeout=limits[0], idle=limits[1], apart=True, alive=alive)
         except OSError as error:
             raise startable(argv[-3], "[lean] binary", error) from None
         except Interrupted:
             try:
-                self.snapshots.restore(self.snapshots.take(), before)
+                self.put_back(self.snapshots.take(), before, None, "the state before the call")
             except Interrupted as second:
                 second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
                 raise
@@ -2219,9 +2288,7 @@ class Session:
             self.reporter.write(f"attempt-{number}.diff", self.snapshots.diff(start, attempt.tree))
         paths = {path for attempt in attempts for path in attempt.changed} & set(self.snapshots.changed(last, wanted))
         if paths:
-            left = self.snapshots.restore(last, wanted, paths)
-            state = "the state before the task" if wanted == start else "the best attempt"
-            self.reporter.emit("restored", to=state, left=left)
+            self.put_back(last, wanted, paths, "the state before the task" if wanted == start else "the best attempt")
 
 
 CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
@@ -2339,7 +2406,7 @@ def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
     env = {**clean_environment(), "PYTHONDONTWRITEBYTECODE": "1", **runner.env, "PYTEST_ADDOPTS": adds}
     argv = test_argv(runner, config.root)
     try:
-        done = run(argv, config.root, env=env, timeout=runner.timeout)
+        done = run(argv, config.root, env=env, timeout=runner.timeout, alive=record.alive)
     except OSError as error:
         raise startable(argv[0], "[runner] command", error) from None
     output = record.mask(done.output)
@@ -2442,42 +2509,45 @@ def run_after(session: Session, task: Task) -> str:
     return ""
 
 
-def run_config(config: Config, names: Sequence[str], shows: Shows) -> int:
+def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool = False) -> int:
     """Run the tasks of one leanfile in their order; stop at the first that is not green."""
     tasks = choose(config, names)
     for leaner in (config.lean, *config.escalate):
         check_leaner(leaner)
-    folder = project_folder(config.root)
-    if folder.is_relative_to(tempfile.gettempdir()) and not home():
-        shows.say(
-            f"lean-loop: there is no home folder: the record lies in {folder}, where it may be cleaned up.", shows.err
-        )
-    with locked(folder, config.root):
-        reporter = Reporter(make_run_folder(folder, config.guard.keep_runs), config, shows)
-        session = Session(config, open_snapshots(config.root, folder, config.guard.max_file), reporter)
-        names = [task.name for task in tasks]
-        run_facts = {"leanfile": str(config.path), "leaner": config.lean.name, "tasks": names}
-        reporter.emit("run", id=reporter.folder.name, tree=session.snapshots.take(), **run_facts)
+    with recorded(config, shows) as (session, pasts):
+        past = resumable(config, pasts) if resume else None
+        session.begin(pasts, str(config.path), past, tasks=[task.name for task in tasks])
         results: list[Result] = []
-        broken = ""
+        broken, code = "", RED
         try:
             whole = whole_suite(session, tasks)
             for number, task in enumerate(tasks, 1):
-                results.append(run_numbered(session, task, number, len(tasks)))
+                if past and digest(task) in past.green:
+                    continue
+                results.append(run_numbered(session, task, number, len(tasks), past))
                 if not results[-1].ok:
                     break
             broken = broken_since(session, tasks, whole) if all(result.ok for result in results) else ""
+            code = GREEN if all(result.ok for result in results) and not broken else RED
         finally:
-            reporter.outcome(results, session, broken)
-    return GREEN if all(result.ok for result in results) and not broken else RED
+            session.reporter.outcome(results, session, broken)
+            session.reporter.emit("outcome", code=code)
+    return code
 
 
-def run_numbered(session: Session, task: Task, number: int, total: int) -> Result:
-    """Run one of TOTAL tasks, and record how it began and ended."""
+def resumable(config: Config, pasts: Sequence[Past]) -> Past | None:
+    """Find the last run of a leanfile."""
+    own = [past for past in pasts if past.first["file"] == str(config.path.resolve()) and past.first["tasks"]]
+    return own[-1] if own else None
+
+
+def run_numbered(session: Session, task: Task, number: int, total: int, past: Past | None) -> Result:
+    """Run one of TOTAL tasks, and record how it began and ended; attempts of a run that is resumed count."""
     facts: dict[str, Any] = {"number": number, "total": total, "name": task.name}
     start = session.snapshots.take()
     session.reporter.emit("task", **facts, tree=start, digest=digest(task))
-    result = run_task(session, task)
+    made = past.attempts.get(digest(task), 0) if past else 0
+    result = run_task(session, replace(task, max_iters=max(0, task.max_iters - made)))
     ended = {"state": result.state, "reason": result.reason, "attempts": len(result.attempts)}
     tree = session.snapshots.take()
     session.reporter.emit("result", **facts, **ended, tree=tree, changed=session.snapshots.counted(start, tree))
@@ -2522,7 +2592,7 @@ def broken_since(session: Session, tasks: Sequence[Task], before: Verdict | None
 
 
 @contextlib.contextmanager
-def locked(folder: Path, root: Path) -> Iterator[None]:
+def locked(folder: Path, config: Config) -> Iterator[None]:
     """Hold the project for one run at a time; the system lets go of the lock when its holder dies."""
     with (folder / "lock").open("a+") as lock:
         try:
@@ -2537,13 +2607,218 @@ def locked(folder: Path, root: Path) -> Iterator[None]:
         except OSError:
             lock.seek(0)
             raise LeanError(
-                f"{root}: another lean-loop (process {lock.read().strip()}) holds this project. Wait for it.",
+                f"{config.root}: another lean-loop ({lock.read().strip()}) holds this project. Wait for it.",
                 NOT_READY,
             ) from None
         lock.truncate(0)
-        lock.write(str(os.getpid()))
+        lock.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}, {config.path}")
         lock.flush()
         yield
+
+
+# ---------------------------------------------------------------------------------------------------- earlier runs
+
+
+@dataclass(frozen=True)
+class Past:
+    """An earlier run (a restore counts as one too) as its events tell of it."""
+
+    folder: Path
+    events: tuple[Document, ...]
+
+    @property
+    def first(self) -> Document:
+        return cast(Document, self.of("run")[0])
+
+    def of(self, *kinds: str) -> list[Any]:
+        return [event for event in self.events if event["event"] in kinds]
+
+    @property
+    def states(self) -> dict[str, str]:
+        """Name its trees: 0 before the run, N.0 before task N, N.M its attempt M, N as it ended, "" the last of all."""
+        found, task = dict[str, str](), 0
+        for event in self.of("run", "task", "attempt", "result", "asking", "restored"):
+            kind, number = event["event"], event.get("number", "")
+            task = number if kind in ("task", "result") else task
+            names = {"run": "0", "task": f"{task}.0", "attempt": f"{task}.{number}", "result": f"{task}"}
+            found |= {names.get(kind, ""): event["tree"], "": event["tree"]}
+        return found
+
+    def touched(self, snapshots: Snapshots) -> set[str]:
+        """List what leaners, or a restore, changed in it."""
+        pairs = [(event["before"], event["after"]) for event in self.of("answered", "restored") if "before" in event]
+        return {path for before, after in pairs for path in snapshots.changed(before, after)}
+
+    @property
+    def unfinished(self) -> str:
+        """Name the tree before a call that was killed, or whose edit was not judged."""
+        tree, answered = "", False
+        for event in self.events:
+            kind = event["event"]
+            if kind == "asking":
+                tree, answered = event["tree"], False
+            elif kind == "answered" and event["mode"] == "edit":
+                answered = True
+            elif kind in ("answered", "tested", "attempt", "result", "restored") or (kind == "outcome" and answered):
+                tree = ""
+        return tree
+
+    @property
+    def was_killed(self) -> bool:
+        return not self.of("outcome")
+
+    @property
+    def green(self) -> list[str]:
+        """List the digests of the tasks that were green, those before it included where it was a resumed run."""
+        digests = {event["number"]: event["digest"] for event in self.of("task")}
+        own = [digests[event["number"]] for event in self.of("result") if event["state"] != "red"]
+        return [*self.first["green"], *own]
+
+    @property
+    def attempts(self) -> dict[str, int]:
+        """Count the attempts of the task that was not brought to an end, by its digest."""
+        last = self.of("task", "attempt", "result")
+        begun = max((place for place, event in enumerate(last) if event["event"] == "task"), default=len(last))
+        ended = any(event["event"] == "result" for event in last[begun:])
+        return {} if ended else {event["digest"]: len(last) - begun - 1 for event in last[begun : begun + 1]}
+
+    @property
+    def spent(self) -> dict[str, Any]:
+        """Add up calls, tokens and seconds, those of the runs that it resumed included."""
+        before, calls = self.first["spent"], self.of("answered", "trouble")
+        used = [Usage(**event["usage"]) for event in calls]
+        return {
+            "calls": before.get("calls", 0) + len(calls),
+            "usage": asdict(sum(used, Usage(**before.get("usage", {})))),
+            "seconds": before.get("seconds", 0) + self.events[-1]["time"] - self.first["time"],
+        }
+
+
+def read_past(folder: Path) -> list[Past]:
+    """Read the runs of a project, oldest first."""
+    found = (Past(run, tuple(read_events(run))) for run in run_folders(folder))
+    return [past for past in found if past.events]
+
+
+def born(pid: int) -> str:
+    """Tell when a process was started, in the system's own words; nothing where there is none."""
+    with contextlib.suppress(OSError, IndexError):
+        if Path("/proc/self/stat").is_file():
+            facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            return "" if facts[0] == "Z" else facts[19]
+        told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
+        return told.stdout.strip()
+    return ""
+
+
+def end_left_over(past: Past) -> int:
+    """End what a killed run left running, known by number and birth, or by the run's folder in its variables."""
+    noted = {event["pid"] for event in past.of("started") if event["born"] and born(event["pid"]) == event["born"]}
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(past.folder) in place.read_bytes():
+                noted.add(int(place.parent.name))
+    found = {pid for start in noted for pid in (start, *descendants(start))} - {os.getpid()}
+    for pid in found:
+        tell(pid, signal.SIGKILL)
+    return len(found)
+
+
+def recover(session: Session, past: Past) -> None:
+    """End what a killed run left running, and undo what its unfinished step changed; keep what is younger than it."""
+    ended = end_left_over(past) if past.was_killed else 0
+    died = (past.folder / "events.jsonl").stat().st_mtime + 2 * BEAT
+    now, before = session.snapshots.take(), past.unfinished
+    if before:
+        changed = session.snapshots.changed(before, now)
+        own = {path for path in changed if is_older(session.config.root / path, died)}
+        session.put_back(now, before, own, f"the last finished step of {past.folder.name}", set(changed) - own)
+    if past.was_killed:
+        also = ", and what it had left running was ended" if ended else ""
+        session.warn(f"the run {past.folder.name} was killed{also}. To go on with it: lean-loop --resume")
+
+
+def is_older(path: Path, moment: float) -> bool:
+    """Tell whether a file was last touched before a moment; one that is gone counts as that."""
+    with contextlib.suppress(OSError):
+        return path.lstat().st_ctime <= moment
+    return True
+
+
+@contextlib.contextmanager
+def recorded(config: Config, shows: Shows) -> Iterator[tuple[Session, list[Past]]]:
+    """Hold the project and keep a record of what is done to it; give the earlier runs too, oldest first."""
+    folder = project_folder(config.root)
+    if folder.is_relative_to(tempfile.gettempdir()) and not home():
+        shows.say(
+            f"lean-loop: there is no home folder: the record lies in {folder}, where it may be cleaned up.", shows.err
+        )
+    with locked(folder, config):
+        pasts = read_past(folder)
+        reporter = Reporter(make_run_folder(folder), config, shows)
+        snapshots = open_snapshots(config.root, folder, config.guard.max_file)
+        yield Session(config, snapshots, reporter), pasts
+        forget(snapshots, config.guard.keep_runs)
+
+
+def forget(snapshots: Snapshots, keep: int) -> None:
+    """Remove the runs beyond the KEEP latest, and what only their trees hold."""
+    runs = run_folders(snapshots.folder)
+    if not keep or len(runs) <= keep:
+        return
+    for old in runs[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    told = "".join(read_text(run / "events.jsonl") for run in runs[-keep:])
+    snapshots.git("prune", "--expire=now", *set(re.findall(r'(?<=")(?:[0-9a-f]{40}|[0-9a-f]{64})(?=")', told)))
+
+
+def bring_back(options: argparse.Namespace, shows: Shows) -> int:
+    """Bring back a state of an earlier run, or some files of it."""
+    place, *paths = options.restore or [f"{options.undo}/0"]
+    name, _, state = place.partition("/")
+    config = config_here(options)
+    run_folder = find_run(project_folder(config.root), name)
+    past = Past(run_folder, tuple(read_events(run_folder)))
+    if state not in past.states:
+        known = ", ".join(filter(None, past.states))
+        raise LeanError(f"{run_folder.name} has no state '{state}'. It has: {known} (N.M: attempt M of task N).")
+    with recorded(config, shows) as (session, pasts):
+        session.begin(pasts, f"restore {place}")
+        now, tree, seen = session.snapshots.take(), past.states[state], past.states[""]
+        wanted = below(paths, session, now, tree) if paths else past.touched(session.snapshots)
+        left = session.put_back(now if paths else seen, tree, wanted, place)
+        session.reporter.emit("outcome", code=GREEN)
+        count = len(session.snapshots.changed(now, session.snapshots.take()))
+        again = f"lean-loop --restore {past.folder.name}/{state} {shlex.join(left)}"
+        kept = f" Edited since, and left alone: {', '.join(left)}. To put that back too: {again}." if left else ""
+        shows.say(f"{count} files were put back.{kept} To take this back: lean-loop --undo", shows.out)
+    return GREEN
+
+
+def below(paths: Sequence[str], session: Session, now: str, tree: str) -> list[str]:
+    """List what differs between two trees in files and folders that are given from the current folder."""
+    found, root, held = list[str](), session.config.root, session.snapshots.entries(tree)
+    for given in paths:
+        path = Path(given).parent.resolve() / Path(given).name
+        name = f"{path.relative_to(root).as_posix()}/".removeprefix("./") if path.is_relative_to(root) else "?"
+        if not os.path.lexists(path) and not any(f"{known}/".startswith(name) for known in held):
+            session.reporter.emit("outcome", code=USAGE)
+            raise LeanError(f"{given}: this is neither here nor in that state. Name a file of the project {root}.")
+        found += [path for path in session.snapshots.changed(now, tree) if f"{path}/".startswith(name)]
+    return found
+
+
+def config_here(options: argparse.Namespace) -> Config:
+    """Load the leanfile; where it cannot be read, take the folder around that lean-loop knows."""
+    try:
+        return load(Path((options.config or ["leanfile.toml"])[0]), static_config(options.global_config))
+    except LeanError:
+        here = Path.cwd()
+        known = [folder for folder in (here, *here.parents) if (project_path(folder) / "runs").is_dir()]
+        if not known:
+            raise
+        tables: dict[str, Any] = {name: cls() for name, cls in TABLES.items()}
+        return Config(path=known[0] / "leanfile.toml", root=known[0], escalate=(), tasks=(), direct=False, **tables)
 
 
 # ------------------------------------------------------------------------------------------------------- reporting
@@ -2561,6 +2836,7 @@ SHOWN = {
     "protected": "  put back, because they are protected: {list}",
     "restored": "  the tree was put back to {to}{what}",
     "after": "  after: {command}",
+    "warning": "  warning: {text}",
     "result": "[{number}/{total}] {name}: {state}{what}",
 }
 
@@ -2584,7 +2860,7 @@ class Reporter:
 
     def __init__(self, folder: Path, config: Config, shows: Shows) -> None:
         self.folder, self.config, self.shows = folder, config, shows
-        self.step = 0
+        self.step = self.pid = 0
         keys = {leaner.key for leaner in (config.lean, *config.escalate)} - {Leaner.api_key}
         secrets = [re.escape(key) for key in keys if len(key) >= 8]
         self.secret = re.compile("|".join([*secrets, *config.guard.mask]) or r"(?!)")
@@ -2612,11 +2888,21 @@ class Reporter:
         if kind in SHOWN:
             self.shows.say(self.mask(SHOWN[kind].format(**data, **told(kind, data))), self.shows.err)
 
+    def alive(self, pid: int) -> None:
+        """Note the process that is at work, once; from then on only that lean-loop lives."""
+        if pid == self.pid:
+            os.utime(self.folder / "events.jsonl")
+        else:
+            self.pid = pid
+            self.emit("started", pid=pid, born=born(pid))
+
     def outcome(self, results: Sequence[Result], session: Session, broken: str) -> None:
         """Print how the run ended: a line a task, what is needed to go on where one is red, and the totals."""
         rows = [tell_result(result) for result in results]
         if broken:
             rows.append(f"red: the whole suite is worse than before the run: {broken}")
+        if session.calls and (broken or not all(result.ok for result in results)):
+            rows.append(session.ways_back())
         used, about = session.usage, "about " if session.usage.estimated else ""
         total = f"{about}{used.input_tokens:,} tokens in, {used.output_tokens:,} out, {used.requests} requests"
         rows.append(f"{total}, {time.monotonic() - session.begun:.1f} s. Record: {self.folder}")
@@ -2683,10 +2969,8 @@ def tell_result(result: Result) -> str:
     )
 
 
-def make_run_folder(folder: Path, keep: int) -> Path:
-    """Make the folder of a new run, and remove the oldest beyond KEEP."""
-    for old in run_folders(folder)[: -(keep - 1) or None] if keep else []:
-        shutil.rmtree(old, ignore_errors=True)
+def make_run_folder(folder: Path) -> Path:
+    """Make the folder of a new run; names sort by time."""
     now = time.time()
     made = folder / "runs" / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{int(now * 1000) % 1000:03d}"
     made.mkdir(mode=0o700, parents=True)
@@ -2695,7 +2979,7 @@ def make_run_folder(folder: Path, keep: int) -> Path:
 
 def run_folders(folder: Path) -> list[Path]:
     """List the folders of the project's runs, oldest first."""
-    return sorted(path for path in (folder / "runs").glob("*") if path.is_dir())
+    return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
 
 
 def find_run(folder: Path, named: str) -> Path:
@@ -2737,6 +3021,15 @@ def parser() -> argparse.ArgumentParser:
         help="the leanfile (leanfile.toml); may repeat: the first red one stops",
     )
     add("-g", "--global-config", metavar="FILE", help="the static configuration to use")
+    add("--resume", action="store_true", help="go on after the tasks that were green in the leanfile's last run")
+    add(
+        "--restore",
+        nargs="+",
+        metavar=("RUN[/STATE]", "PATH"),
+        help="bring back a state of a run, or some files of it: RUN is its name, a beginning of it, or last; STATE is"
+        " 0 (before the run), N.M (attempt M of task N), N.0 (before task N), N (as it ended); none: as the run ended",
+    )
+    add("--undo", nargs="?", const="last", metavar="RUN", help="bring back the state before a run, by default the last")
     add("--task", action="append", default=[], metavar="NAME", help="run this task only; may repeat")
     add(
         "--init",
@@ -2807,6 +3100,8 @@ def obey(options: argparse.Namespace, shows: Shows) -> int:
         list_leaners(options, shows)
     elif options.set_leaner is not None:
         set_leaner(options.set_leaner, options, shows)
+    elif options.restore or options.undo:
+        return bring_back(options, shows)
     elif options.demo is not None:
         return demo(options.demo, options, shows)
     else:
@@ -2818,7 +3113,9 @@ def run_all(options: argparse.Namespace, shows: Shows) -> int:
     """Run the leanfiles one after the other; the first red one stops."""
     static = static_config(options.global_config)
     configs = [load(Path(path), static) for path in options.config or ["leanfile.toml"]]
-    return next((code for config in configs if (code := run_config(config, options.task, shows))), GREEN)
+    return next(
+        (code for config in configs if (code := run_config(config, options.task, shows, options.resume))), GREEN
+    )
 
 
 def demo(name: str, options: argparse.Namespace, shows: Shows) -> int:

@@ -305,10 +305,10 @@ def test_the_next_run_starts_as_if_nothing_had_been(calc: Bench, leaner: Leaner,
 def put_in_order(running: Running) -> None:
     """Do what an interrupted lean-loop says that is left to do."""
     told = running.log.read_text()
-    assert "as the last finished step left it" in told or "git --git-dir" in told
-    if "git --git-dir" in told:
-        command = told[told.index("git --git-dir") :].splitlines()[0]
-        subprocess.run(command, shell=True, cwd=running.bench.project, env=running.bench.env, check=True)
+    assert "as the last finished step left it" in told or "lean-loop --undo" in told
+    if "lean-loop --undo" in told:
+        ran = running.bench.lean_loop("--undo")
+        assert ran.code == 0, ran.text
 
 
 def test_a_second_ctrl_c_while_the_children_end_is_obeyed_at_once(calc: Bench, leaner: Leaner, start: Start) -> None:
@@ -332,7 +332,7 @@ def test_a_second_ctrl_c_skips_the_restore_and_says_how_to_do_it(calc: Bench, le
     slow = calc.home / "bin/git"
     slow.parent.mkdir()
     slow.write_text(
-        f'#!/bin/sh\ncase "$*" in *checkout*) touch "$HOME/restoring"; sleep 1000;; esac\nexec "{real}" "$@"\n'
+        f'#!/bin/sh\ncase "$*" in *cat-file*) touch "$HOME/restoring"; sleep 1000;; esac\nexec "{real}" "$@"\n'
     )
     slow.chmod(0o755)
     leaner('echo half > calc.py; rm test_calc.py; touch "$HOME/ready"; sleep 1000')
