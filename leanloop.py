@@ -37,14 +37,16 @@ import signal
 import stat
 import subprocess
 import tempfile
+import textwrap
 import threading
 import time
 import tomllib
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
-from functools import cache, reduce
+from functools import cache, cached_property, reduce
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from types import FrameType
@@ -286,12 +288,17 @@ class Frame:
 
 @dataclass(frozen=True)
 class Failure:
-    """What a red test run said: the failing tests, the final error, the part worth reading, and its places."""
+    """What a red test run said: the failing tests, the final error, the part worth reading, and its places.
+
+    `others` are further failures with their errors; `reader` is empty where the excerpt is the raw end of the output.
+    """
 
     tests: tuple[str, ...]
     summary: str
     excerpt: str
     frames: tuple[Frame, ...] = ()
+    others: tuple[tuple[str, str], ...] = ()
+    reader: str = ""
 
 
 @dataclass(frozen=True)
@@ -1301,216 +1308,423 @@ def holds_plain_bytes(root: Path) -> bool:
 # ------------------------------------------------------------------------------------------------ reading failures
 
 
+@cache
+def table(name: str) -> dict[str, dict[str, list[str]]]:
+    """Read a table of patterns that lies beside the leaners: rows, their fields, the lines of each field."""
+    found: dict[str, dict[str, list[str]]] = {}
+    shared: Mapping[str, Sequence[str]] = {}
+
+    def whole(pattern: str) -> Sequence[str]:
+        if pattern[:1] == "@" and pattern[1:] in shared:
+            return shared[pattern[1:]]
+        return [re.sub(r"@([a-z]+)", lambda part: "|".join(shared.get(part[1], [part[0]])), pattern)]
+
+    for line in read_text(share() / "leaners" / name).splitlines():
+        if line and line[0] not in " #":
+            row = found[line] = dict[str, list[str]]()
+            shared = found["shared"]
+        elif line.strip() and line[0] != "#":
+            key, pattern = line.split(maxsplit=1)
+            row.setdefault(key, []).extend(whole(pattern))
+    return found
+
+
 @dataclass(frozen=True)
 class Reader:
-    """How one test runner reports, as patterns.
-
-    `known` tells that the output is its; `failing` names a failing test (group 1); `block` begins the report of one
-    failure and `end` stands behind the last; `passed` counts passed tests (group 1, summed), `subtract` what it counts
-    too much; `final` are patterns
-    of the line with the error: the first that matches, at its last match.
-    """
+    """How one runner reports: a row of `leaners/_readers.txt`, which explains the fields."""
 
     name: str
-    known: re.Pattern[str]
-    failing: re.Pattern[str]
-    block: re.Pattern[str]
-    end: re.Pattern[str]
-    passed: re.Pattern[str]
-    final: tuple[re.Pattern[str], ...]
-    subtract: re.Pattern[str] = re.compile(r"(?!)")
+    failing: Sequence[str]
+    final: Sequence[str]
+    known: str
+    block: str
+    end: str
+    frame: str
+    noise: str
+    passed: str
+    subtract: str
 
 
-def lines(pattern: str) -> re.Pattern[str]:
+@cache
+def readers() -> list[Reader]:
+    """List the table's readers; a field that is not given matches nothing."""
+    joined = ("known", "block", "end", "frame", "noise", "passed", "subtract")
+    return [
+        Reader(
+            name,
+            row.get("failing", row.get("block", ())),
+            row.get("final", ()),
+            **{key: "|".join(row.get(key, ["(?!)"])) for key in joined},
+        )
+        for name, row in table("_readers.txt").items()
+        if name != "shared"
+    ]
+
+
+NATIVE_FRAME = re.compile(r'File "(?P<path>[^"\n]+)", line (?P<line>\d{1,7})(?:, in (?P<function>.+))?')
+PLACE = re.compile(
+    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line | on line )(?P<line>\d{1,7})(?:[^\n]{0,9}?: in (?P<function>\w+))?"
+)
+PATH_BACKWARDS = re.compile(r"[\w./\\@+~-]+(?::[A-Za-z](?!\w))?")
+BELOW_HEADING = re.compile(r"\s+(\d{1,7}):\d+\s+\S")
+LONG = r"^.{2000,}$"
+FOREIGN = re.compile(
+    r"(?:^|/)(?:site-packages|dist-packages|node_modules|\.venv|venv|lib/python3[.\d]*|rustc|\.cargo|dist)/"
+    r"|^(?:build|out|target|vendor|coverage|obj)/|^<|\bnode:|^java\.base/"
+)
+SKIPPED = re.compile(r"\..*|node_modules|venv|__pycache__|site-packages|target|dist|vendor")
+
+
+@cache
+def rx(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern of lines when it is needed first."""
     return re.compile(pattern, re.MULTILINE)
 
 
-NEVER = lines(r"(?!)")
-ERROR_WORDS = r"[A-Za-z_][\w.]*(?:Error|Exception|Warning|Exit|Interrupt|Failed|Fault|Group)\b"
-RAISED = lines(r"^[ |+]*Traceback \(most recent call last\):\n(?:(?: |\||\+).*\n|\n)*([^\s|+].*)$")
-READERS = (
-    Reader(
-        "pytest",
-        known=lines(
-            r"^=+ (?:test session starts|FAILURES|ERRORS|short test summary info) =+$|^\d+ (?:passed|failed|error)"
-        ),
-        failing=lines(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$"),
-        block=lines(r"^_{3,} .+ _{3,}$"),
-        end=lines(r"^=+ (?:short test summary info|warnings summary|\d+ (?:failed|passed|error).*) ?=+$"),
-        passed=lines(r"\b(\d+) passed"),
-        final=(
-            lines(rf"^(?!E ).*\n(?:E   .*\n){{0,200}}?E    *({ERROR_WORDS}.*|assert .*)$"),
-            lines(r"^(?!E ).*\n(?:E     .*\n)*E {3,4}(\S.*)$|^(?!E ).*\nE    *(.+)$"),
-            RAISED,
-            lines(rf"^\S+:\d+: ((?:{ERROR_WORDS}|assert ).*)$"),
-            lines(r"^(Expected:?.*\n(?:.*\n){0,20}?Got:?.*(?:\n +.+)?)$"),
-            lines(r"^(?:FAILED|ERROR) \S.*? - (.+)$"),
-        ),
-    ),
-    Reader(
-        "unittest",
-        known=lines(r"^Ran \d+ tests? in "),
-        failing=lines(r"^(?:FAIL|ERROR|UNEXPECTED SUCCESS): (.+)$"),
-        block=lines(r"^(?:FAIL|ERROR): .+$"),
-        end=lines(r"^-+\nRan \d+ tests? in "),
-        passed=lines(r"^Ran (\d+) tests? in "),
-        final=(RAISED,),
-        subtract=lines(r"(?:failures|errors|skipped|expected failures|unexpected successes)=(\d+)"),
-    ),
-    Reader(
-        "go test",
-        known=lines(r"^[ \t]*--- (?:FAIL|PASS|SKIP): |^(?:ok  |FAIL|\?   )\t"),
-        failing=lines(r"^[ \t]*--- FAIL: (\S+) \(.*\)$(?!\n[ \t]+--- FAIL: \1/)"),
-        block=lines(r"^[ \t]*--- FAIL: (\S+) \(.*\)$(?!\n[ \t]+--- FAIL: \1/)|^panic: |^# \S+$"),
-        end=lines(r"^FAIL$|^exit status \d+$"),
-        passed=lines(r"^ok  \t(?!.*\[no tests to run\]).*()$"),
-        final=(lines(r"^[ \t]+(\S+\.go:\d+: .+)$|^(panic: .+)$|^(\S+\.go:\d+:\d+: .+)$"),),
-    ),
-    Reader(
-        "cargo test",
-        known=lines(r"^running \d+ tests?$|^error(?:\[E\d+\])?: "),
-        failing=lines(r"^---- (\S+) stdout ----$"),
-        block=lines(r"^---- \S+ stdout ----$|^error(?:\[E\d+\])?: (?!test failed|could not compile|aborting).+$"),
-        end=lines(r"^failures:$(?!\n\n----)|^test result: |^error: (?:test failed|could not compile|aborting)"),
-        passed=lines(r"^test result: .*?(\d+) passed"),
-        final=(lines(r"^thread '.+' .*panicked at .+:\n(.+)$|^(error(?:\[E\d+\])?: .+)$"),),
-    ),
-    Reader(
-        "jest",
-        known=lines(r"^Tests: .*\d+ total$|^ *Test Files +\d+"),
-        failing=lines(r"^ *● (.+)$|^ FAIL +(.+ > .+)$"),
-        block=lines(r"^ *● .+$|^ FAIL +.+ > .+$"),
-        end=lines(r"^Test Suites: |^Tests: |^ *Test Files +\d+"),
-        passed=lines(r"^ *Tests:? .*?(\d+) passed"),
-        final=(lines(r"^ +(Expected.*(?:\n +Received.*)?)$|^ +(expect\(.+)$|^ *((?:[A-Z]\w*)?Error: .+)$"),),
-    ),
-    Reader(
-        "node --test",
-        known=lines(r"^(?:# |ℹ )tests \d+$"),
-        failing=lines(
-            r"^ *not ok \d+ - (.+?)(?: # .*)?$(?!(?:\n.*){1,5}?subtestsFailed)|^test at .+\n✖ (.+?)(?: \([\d.]+ms\))?$"
-        ),
-        block=lines(r"^ *not ok \d+ - .+$|^test at \S+$"),
-        end=lines(r"^ *# (?:Subtest: |tests \d+$)|^ *1\.\.\d+$"),
-        passed=lines(r"^(?:# |ℹ )pass (\d+)$"),
-        final=(
-            lines(r"^ +error: (?!'test failed')(?:\|-\n +)?(.+)$|^(?:# )? *((?:[A-Z]\w*)?Error(?: \[\w+\])?: .+)$"),
-        ),
-    ),
-)
-PLAIN = Reader(
-    "plain",
-    NEVER,
-    NEVER,
-    lines(r"^[ +]*(?:Exception Group )?Traceback \(most recent call last\):\n(?s:.*)"),
-    NEVER,
-    NEVER,
-    (RAISED,),
-)
-
-NATIVE_FRAME = lines(r'^E?[ |+]*File "(?P<path>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
-PLACE = re.compile(
-    r"(?<![\w./\\@+-])(?:file://)?(?P<path>(?:[A-Za-z]:[\\/])?[\w./\\@+-]*[\w+-]\.[A-Za-z]\w{0,4})"
-    r"[:(](?P<line>\d+)(?:[:,]\d+)?\)?(?:: in (?P<function>\w+))?"
-)
-OTHERS = r"(?:<[^\n]*>|[^\"\n:]*(?:site-packages|dist-packages|lib/python3)[^\"\n:]*)"
-NOISE = lines(
-    r"^(?:={3,} .* ={3,}|[-_=]{20,}$|(?:_ )+_?|Ran \d+ tests? in .*|platform .*|rootdir: .*|plugins: .*|cachedir: .*"
-    r"|collected .*|configfile: .*"
-    r"| *(?:duration_ms|failureType|code): .*| *type: 'test'|.*(?:\bnode:|node_modules).*:\d+\)?|.*\(<anonymous>\)"
-    r"| *\d+: \S.*\n +at /rustc/.*|stack backtrace:|note: .*RUST_BACKTRACE.*"
-    r"|.*\b(?:Deprecation|Resource)Warning\b.*)\n?"
-    rf'|^[ |+]*File "{OTHERS}", line .*\n(?:[ |+]{{4,}}.*\n)*|^{OTHERS}:\d+: in .*\n(?: {{4,}}.*\n)*'
-)
-RULED = lines(r"^[-_]{3,} (.+?) [-_]{3,}$")
-LONG = lines(r"^.{2000,}$")
-FOREIGN = re.compile(
-    r"(?:^|[/\\])(?:site-packages|dist-packages|node_modules|\.venv|venv|lib/python3[.\d]*|rustc|\.cargo)[/\\]|^<"
-)
-
-
 def reader_of(output: str) -> Reader:
-    """Choose the reader whose marks stand in OUTPUT."""
-    return next((reader for reader in READERS if reader.known.search(output)), PLAIN)
+    """Choose the reader whose marks stand in OUTPUT: the first that finds a failure too, else the first."""
+    known = [reader for reader in readers() if rx(reader.known).search(output)] or [readers()[-1]]
+    return next((reader for reader in known if rx(reader.block).search(output)), known[0])
 
 
-def named(pattern: re.Pattern[str], text: str) -> list[str]:
-    """List what the first filled group of PATTERN holds at each match, each once."""
-    found = (next((group for group in match.groups() if group), match[0]) for match in pattern.finditer(text))
-    return list(dict.fromkeys(item.strip() for item in found))
+def named(pattern: str, text: str) -> list[str]:
+    """List what the first filled group of PATTERN holds at each match, each once and on one line."""
+    found = (next((group for group in match.groups() if group), match[0]) for match in rx(pattern).finditer(text))
+    return list(dict.fromkeys(" ".join(item.split()) for item in islice(found, 2000)))
+
+
+def first_named(patterns: Sequence[str], text: str) -> list[str]:
+    """List what the first of PATTERNS that is found names."""
+    return next((found for pattern in patterns if (found := named(pattern, text))), [])
+
+
+def unwrapped(output: str) -> str:
+    """Take the words out of a stream of JSON events (`go test -json`)."""
+    if '"Action":"output"' not in output:
+        return output
+    events = []
+    for line in output.splitlines():
+        with contextlib.suppress(ValueError, TypeError, AttributeError):
+            events.append(json.loads(line).get("Output", ""))
+    return "".join(map(str, events))
 
 
 def count_passed(output: str) -> int | None:
     """Add up the passed tests that OUTPUT tells of; None where it tells nothing."""
+    output = unwrapped(output)
     reader = reader_of(output)
-    found = [match[1] for match in reader.passed.finditer(output)]
+    found = [next(filter(None, match.groups()), "1") for match in rx(reader.passed).finditer(output)]
     if not found:
-        return 0 if reader is not PLAIN and reader.known.search(output) else None
-    return sum(int(item or 1) for item in found) - sum(int(match[1]) for match in reader.subtract.finditer(output))
+        return None if reader.passed == "(?!)" else 0
+    return sum(map(int, found)) - sum(int(match[1]) for match in rx(reader.subtract).finditer(output))
 
 
 def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     """Read what a red test run printed.
 
     Gives the failing tests, the final error of the first failure, its block without the noise (at most TAIL lines of
-    it), and the frames that lie in the project at ROOT, outermost first.
+    it), the frames that lie in the project at ROOT, outermost first, and what the other failures end with. Where no
+    error is found, or no name though the runner has some, the end of the output is the excerpt and `reader` is empty.
     """
-    output = LONG.sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", output.replace(f"{root}{os.sep}", ""))
-    reader = reader_of(output)
-    block = first_block(output, reader)
-    final = final_error(block, reader)
-    if not final:
-        block, final = output, final_error(output, reader)
-    frames = tuple(dict.fromkeys(places(block, root))) or tuple(dict.fromkeys(places(output, root)))
-    excerpt = shorten(NOISE.sub("", RULED.sub(r"\1", block)).strip("\n"), tail)
-    return Failure(tuple(named(reader.failing, output)), final, excerpt, frames)
+    text = unwrapped(output).replace(f"{root}{os.sep}", "")
+    text = rx(LONG).sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
+    reader, places = reader_of(text), Places(root)
+    tests = first_named(reader.failing, text)
+    parents = {name[:at] for name in tests for at in range(len(name)) if name[at] == "/"}
+    tests = [name for name in tests if name not in parents]
+    told = [(name, block, final_error(block, reader.final)) for name, block in blocks(text, reader, tests)]
+    name, block, final = next(
+        (item for item in told if item[2]),
+        ("", text, final_error(text, (*reader.final, *table("_readers.txt")["shared"]["any"]))),
+    )
+    shown = cleaned(block, reader, places)
+    frames = tuple(places.find(shown, tests) or places.find(block, tests) or places.find(text, tests))
+    if not final or (reader.failing and not tests and block is text and reader.name != "plain"):
+        return Failure(tuple(tests), final, shorten(text.strip("\n"), tail), frames)
+    others = tuple((other, error) for other, _, error in told if error and other != name)
+    excerpt = shorten(shown, tail, mark=final)
+    return Failure(tuple(tests), final, excerpt, frames, others, reader.name)
 
 
-def final_error(text: str, reader: Reader) -> str:
-    """Find the line with the error that ended the failure told in TEXT."""
-    found = next((found[-1] for pattern in reader.final if (found := named(pattern, text))), "")
-    return " ".join(found.split())
+def blocks(text: str, reader: Reader, tests: Sequence[str], most: int = 200) -> Iterator[tuple[str, str]]:
+    """Cut the reports of single failures out of TEXT: the test's name and the block, cut to 400 lines."""
+    begins = list(islice(rx(reader.block).finditer(text), 20_000))
+    known, given = set(tests), 0
+    for begin, following in zip(begins, [*begins[1:], None], strict=False):
+        name = next((" ".join(group.split()) for group in begin.groups() if group), "")
+        if (tests and name and name not in known and not fits_name(name, tests)) or given == most:
+            continue
+        stop = following.start() if following else len(text)
+        end = rx(reader.end).search(text, begin.end(), stop)
+        block = text[begin.start() : end.start() if end else stop]
+        given += 1
+        yield name, shorten(block, 400)
 
 
-def first_block(output: str, reader: Reader) -> str:
-    """Cut the report of the first failure out of OUTPUT; all of it where no block is marked."""
-    begin = reader.block.search(output)
-    if not begin:
-        return output
-    ends = [match.start() for pattern in (reader.block, reader.end) if (match := pattern.search(output, begin.end()))]
-    return output[begin.start() : min(ends, default=len(output))]
+def fits_name(name: str, tests: Sequence[str]) -> bool:
+    """Tell whether a block's NAME stands for one of TESTS, whose names may be longer."""
+    last = name.rsplit(" ", 1)[-1].replace(".", "::")
+    return any(test.endswith((name, last)) for test in tests[:200])
 
 
-def places(text: str, root: Path) -> Iterator[Frame]:
-    """Find the places in TEXT that lie in the project, in their order."""
-    known = cache(lambda path: in_project(path, root))
-    for line in text.splitlines():
-        match = NATIVE_FRAME.search(line) or PLACE.search(line)
-        if match and (path := known(match["path"])):
-            yield Frame(path, int(match["line"]), (match["function"] or "").strip())
-
-
-def in_project(text: str, root: Path) -> str:
-    """Turn a path that a runner printed into one relative to ROOT; empty where it is not one of the project's own."""
-    if FOREIGN.search(text):
-        return ""
-    path = Path(os.path.normpath(root / text.replace("\\", "/") if not WINDOWS else root / text))
-    with contextlib.suppress(OSError, ValueError):
-        if path.is_relative_to(root) and path.is_file() and not FOREIGN.search(path.relative_to(root).as_posix()):
-            return path.relative_to(root).as_posix()
+def final_error(text: str, patterns: Sequence[str]) -> str:
+    """Find the error that the first of PATTERNS finds in TEXT, on one line; of Python's chains the last one."""
+    for pattern in patterns:
+        if found := named(pattern, text):
+            return shorten(found[-1 if "(?!E )" in pattern or "Traceback" in pattern else 0], 1, 600)
     return ""
 
 
-def shorten(text: str, most: int, width: int = 400) -> str:
-    """Keep at most MOST lines of TEXT, its first third and its end, and at most WIDTH characters of each."""
+def cleaned(block: str, reader: Reader, places: Places) -> str:
+    """Take out of a failure's BLOCK the noise, the frames outside the project, addresses and blank lines."""
+
+    def own(frame: re.Match[str]) -> str:
+        if places.find(frame[0]):
+            return frame[0]
+        return "".join(line for line in frame[0].splitlines(keepends=True) if line.startswith("E "))
+
+    text = rx(reader.noise).sub("", rx(reader.frame).sub(own, block))
+    text = rx(r"^[-_]{3,} (.+?) [-_]{3,}$").sub(r"\1", rx(r"\b0x[0-9a-f]{6,}").sub("0x", text))
+    return textwrap.dedent(rx(r"\n\s*\n").sub("\n", text)).strip("\n")
+
+
+class Places:
+    """Finds the places of the project at ROOT in a text; lists the folder only when it has to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.known: dict[tuple[str, str], str] = {}
+
+    @cached_property
+    def files(self) -> dict[str, list[str]]:
+        """The project's files by their names."""
+        found: dict[str, list[str]] = {}
+        for path in listed(self.root):
+            found.setdefault(path.rpartition("/")[2], []).append(path)
+        return found
+
+    def find(self, text: str, tests: Sequence[str] = (), most: int = 40) -> list[Frame]:
+        """List the places in TEXT, outermost first, each once; TESTS tell files of the same name apart."""
+        found, heading = dict[Frame, None](), ""
+        for line in text.splitlines():
+            for path, number, function in named_places(line, heading):
+                if (own := self.resolve(path, line, tests)) and int(number):
+                    found[Frame(own, int(number), function)] = None
+            heading = line if not line[:1].isspace() else heading
+            if len(found) >= most:
+                break
+        ordered = list(found)
+        return ordered if any(frame.path.endswith((".py", ".pyi")) for frame in ordered) else ordered[::-1]
+
+    def resolve(self, path: str, line: str, tests: Sequence[str]) -> str:
+        """Turn a printed PATH into one relative to the root; empty where it is not one of the project's own."""
+        path = re.sub(r"^/(?=/)/?", "", os.path.normpath(path.replace("\\", "/")).replace("\\", "/"))
+        if "/" not in path and (package := re.search(rf"((?:[a-z_]\w*\.)+)[A-Z][\w$.<>]*\({re.escape(path)}:", line)):
+            path = package[1].replace(".", "/") + path  # a Java frame
+        key = (path, line if "/" not in path else "")
+        if key not in self.known:
+            with contextlib.suppress(OSError, ValueError):
+                self.known[key] = (
+                    "" if FOREIGN.search(path) else self.as_it_stands(path) or self.by_tail(path, line, tests)
+                )
+        return self.known.get(key, "")
+
+    def as_it_stands(self, path: str) -> str:
+        """Take PATH from the root on."""
+        whole = Path(os.path.normpath(self.root / path))
+        inside = whole.is_relative_to(self.root) and whole.is_file()
+        own = whole.relative_to(self.root).as_posix() if inside else ""
+        return "" if FOREIGN.search(own) else own
+
+    def by_tail(self, path: str, line: str, tests: Sequence[str]) -> str:
+        """Find the file that PATH ends like, seen from another folder or machine; the LINE's words and TESTS decide."""
+        if Path(path).is_file() or (self.root / path).exists() or ".." in path.split("/")[1:]:
+            return ""
+        path = re.sub(r"^(?:[A-Za-z]:)?(?:\.{0,2}/)+", "", path)
+        alike = [
+            item
+            for item in self.files.get(path.rpartition("/")[2], ())
+            if f"/{item}".endswith(f"/{path}") or f"/{path}".endswith(f"/{item}")
+        ]
+        words = {re.split(r"\W", name)[0] for name in tests[:50]} | {re.split(r"\W", name)[-1] for name in tests[:50]}
+
+        def likeness(item: str) -> tuple[int, bool, int]:
+            named = sum(part in line for part in PurePosixPath(item).parent.parts)
+            asked = len(alike) > 1 and not words.isdisjoint(re.findall(r"\w+", read_text(self.root / item, 200_000)))
+            return named, asked, -len(item)
+
+        return max(alike[:50], key=likeness, default="")
+
+
+def named_places(line: str, heading: str) -> Iterator[tuple[str, str, str]]:
+    """Find the places that a LINE names, as path, line number and function; HEADING may name its file."""
+    if below := BELOW_HEADING.match(line):
+        yield heading.strip(), below[1], ""
+    if native := NATIVE_FRAME.search(line) if 'File "' in line else None:
+        yield native["path"], native["line"], (native["function"] or "").strip()
+        return
+    for match in islice(PLACE.finditer(line), 8):
+        before = line[max(0, match.start() - 300) : match.end("ending")]
+        if path := PATH_BACKWARDS.match(before[::-1]):
+            yield path[0][::-1], match["line"], match["function"] or ""
+
+
+def listed(root: Path, most: int = 20_000) -> list[str]:
+    """List the project's own files below ROOT; hidden, installed and generated folders are passed over."""
+    found: list[str] = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not SKIPPED.fullmatch(name))
+        below = Path(folder).relative_to(root).as_posix()
+        found += [name if below == "." else f"{below}/{name}" for name in sorted(names)]
+        if len(found) > most:
+            break
+    return found[:most]
+
+
+def shorten(text: str, most: int, width: int = 400, mark: str = "") -> str:
+    """Keep at most MOST lines of TEXT: its begin, its end and those around MARK; WIDTH characters of each."""
     kept = [
         line if len(line) <= width else f"{line[: width // 2]} [...] {line[-width // 2 :]}"
         for line in text.splitlines()
     ]
-    if len(kept) > most:
-        head = most // 3
-        kept = [*kept[:head], f"[... {len(kept) - most} lines left out ...]", *kept[len(kept) - (most - head) :]]
-    return "\n".join(kept)
+    if len(kept) <= most:
+        return "\n".join(kept)
+    marked = next((at for at, line in enumerate(kept) if mark and mark[:60] in " ".join(line.split())), 0)
+    head = most // 3
+    middle = (
+        range(max(marked - head // 2, 0), marked + head // 2) if head < marked < len(kept) - (most - head) else range(0)
+    )
+    shown = sorted({*range(head), *middle, *range(len(kept) - most + head + len(middle), len(kept))})
+    return "\n".join(
+        (f"[... {at - before - 1} lines left out ...]\n" if at > before + 1 else "") + kept[at]
+        for before, at in zip([-1, *shown], shown, strict=False)
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- languages
+
+
+@dataclass(frozen=True)
+class Language:
+    """How a language writes what a failure leads to: a row of `leaners/_languages.txt`, which explains the fields."""
+
+    suffixes: str
+    hidden: str
+    body: str
+    value: str
+    owner: str
+    imports: str
+    end: str = ""
+
+
+@cache
+def languages() -> dict[str, Language]:
+    """Map the endings of files to the table's languages."""
+    _, *rows = table("_languages.txt").values()
+    made = [Language(**{key: "|".join(patterns) for key, patterns in row.items()}) for row in rows]
+    return {suffix: language for language in made for suffix in language.suffixes.split()}
+
+
+def language_of(path: str) -> Language | None:
+    return languages().get(PurePosixPath(path).suffix)
+
+
+def language_definitions(path: str, source: str) -> list[Definition]:
+    """List the definitions in a file of one of the LANGUAGES in the order of their first lines; none of others."""
+    language = language_of(path)
+    if not language or len(source) > 80 * source.count("\n") + 20_000:  # a minified or generated file
+        return []
+    code, starts = hide(source, language), [0, *(match.end() for match in re.finditer("\n", source))]
+    closing = brackets(code)
+
+    def spans(pattern: str, bodied: bool) -> Iterator[tuple[int, int, str]]:
+        for match in rx(pattern).finditer(code):
+            begin = match.start() + len(match[0]) - len(match[0].lstrip())
+            finish = ending(code, begin, closing, bodied, language.end)
+            if finish > begin:
+                yield begin, finish, source[slice(*match.span(match.lastgroup or 0))].strip("\"'`# ")
+
+    def line_of(offset: int) -> int:
+        return bisect_right(starts, offset)
+
+    def line_text(offset: int) -> str:
+        return source[starts[line_of(offset) - 1] :].split("\n", 1)[0].strip()
+
+    owners = list(spans(language.owner, True))
+    found = []
+    for begin, finish, name in sorted({*spans(language.body, True), *spans(language.value, False)}):
+        around = [span for span in owners if span[0] < begin and finish <= span[1] and span[2] != name]
+        found.append(
+            Definition(path, name, line_of(begin), line_of(finish - 1), line_text(around[-1][0]) if around else "")
+        )
+    return found
+
+
+def hide(source: str, language: Language) -> str:
+    """Blank out comments and what stands in quotes; every offset stays what it was."""
+
+    def blank(match: re.Match[str]) -> str:
+        ends = match[0][0] if match[0][0] in "\"'`" else " "
+        return ends + re.sub(r"[^\n]", " ", match[0][1:-1]) + (ends if len(match[0]) > 1 else "")
+
+    return rx(language.hidden).sub(blank, source)
+
+
+def brackets(code: str) -> dict[int, int]:
+    """Map the offset of each opening bracket to that of its closing one; strays are passed over."""
+    closing, open_ = dict[int, int](), list[int]()
+    pairs = {")": "(", "]": "[", "}": "{"}
+    for match in re.finditer(r"[()\[\]{}]", code):
+        if match[0] in "([{":
+            open_.append(match.start())
+        elif any(code[at] == pairs[match[0]] for at in open_[-3:]):
+            while code[at := open_.pop()] != pairs[match[0]]:
+                pass
+            closing[at] = match.start()
+    return closing
+
+
+def ending(code: str, begin: int, closing: Mapping[int, int], bodied: bool, end: str = "") -> int:
+    """Find where the definition at BEGIN ends; 0 where it is BODIED and has no body in braces."""
+    indent = begin - code.rfind("\n", 0, begin) - 1
+    if end:
+        last = re.compile(rf"\n[ \t]{{0,{indent}}}(?={end})\S+|\n(?=[ \t]{{0,{indent}}}\S)").search(code, begin)
+        return last.end() if last else len(code)
+    at, seen = begin, not bodied
+    while stop := re.compile(r"[()\[\]{};\n]").search(code, at):
+        at = stop.end()
+        if stop[0] in "([{" and stop.start() in closing:
+            at, seen = closing[stop.start()] + 1, seen or stop[0] == "{"
+        elif stop[0] in ")]};":
+            return stop.start() if seen else 0
+        elif stop[0] == "\n" and seen:
+            following = re.compile(r"([ \t]*)([^\s]?)").match(code, at)
+            if following and len(following[1]) <= indent and following[2] not in tuple("{.?:|&+="):
+                return stop.start()
+    return len(code) if seen else 0
+
+
+MENTION = re.compile(
+    r"(?:(?P<of>\w+)\s*(?:\?\.|\.|->|::)\s*)?(?P<name>[A-Za-z_$][\w$]*[?!]?)(?P<call>!?\s*(?:(?:::)?<[^<>()\n]*>)?\()?"
+)
+
+
+def mentions(code: str, first: int, last: int, line: int, words: Collection[str]) -> dict[str, str]:
+    """List the names in the lines FIRST to LAST with what stands before their dot.
+
+    Ranked: what the error's WORDS name, then calls, then the nearest to LINE, where the failure is; what is behind it
+    counts less.
+    """
+    ranked = []
+    for number, text in enumerate(code.split("\n")[first - 1 : last], first):
+        away = line - number if number <= line else 30 + number - line
+        for match in MENTION.finditer(text):
+            name = match["name"]
+            ranked.append((name not in words, not match["call"], away, -match.start(), name, match["of"] or ""))
+    found = dict[str, str]()
+    for *_, name, of in sorted(ranked):
+        found.setdefault(name, of)
+    return found
 
 
 # --------------------------------------------------------------------------------------------- context and prompts
@@ -1653,7 +1867,8 @@ class Project:
         return read_text(self.root / path)
 
     def definitions(self, path: str) -> list[Definition]:
-        return python_definitions(path, self.text(path)) if path.endswith((".py", ".pyi")) else []
+        read = python_definitions if path.endswith((".py", ".pyi")) else language_definitions
+        return read(path, self.text(path))
 
     def around(self, frame: Frame) -> Definition:
         """Find the innermost function around FRAME; a window of `source_window` lines where there is none."""
@@ -1669,6 +1884,8 @@ class Project:
         Frames of the source count first, innermost first; then the failing test itself, and what it calls, looked up in
         the task's files and in what the test imports.
         """
+        if not any(frame.path.endswith((".py", ".pyi")) for frame in failure.frames):
+            return self.led_to(failure, files)
         tests = [frame for frame in failure.frames if is_test(frame.path, self.defaults)]
         sources = [frame for frame in failure.frames if frame not in tests]
         preferred = [
@@ -1679,6 +1896,101 @@ class Project:
             body = self.around(frame)
             found += [body, *self.callees(body, files)]
         return list(dict.fromkeys(found))
+
+    def led_to(self, failure: Failure, files: Sequence[str]) -> list[Definition]:
+        """List what a failure leads to by names: the frames' definitions, the failing test, then what they mention."""
+        frames = sorted(failure.frames, key=lambda frame: not self.is_source(frame.path), reverse=True)
+        bodies = dict[Definition, int]()
+        for frame in reversed(frames):
+            bodies.setdefault(self.around(frame), frame.line)
+        if not any(self.is_test_body(body) for body in bodies):
+            bodies.update((body, body.last) for body in self.located(failure.tests[:1]))
+        hooks = [
+            item
+            for path in {body.path for body in bodies}
+            for item in self.definitions(path)
+            if HOOK.fullmatch(item.name)
+        ]
+        bodies = {**bodies, **{item: item.last for item in hooks if item not in bodies}}
+        words = set(re.findall(r"\w+", failure.summary))
+        return list(dict.fromkeys([*bodies, *self.reached(bodies, files, words)]))
+
+    def is_source(self, path: str) -> bool:
+        """Tell whether PATH lies below `source_prefix`, or is no test where there is none."""
+        prefixes = self.defaults.source_prefix
+        return any(under(path, item) for item in prefixes) if prefixes else not is_test(path, self.defaults)
+
+    def is_test_body(self, item: Definition) -> bool:
+        """Tell whether a definition belongs to the tests, by its file or by what it lies in."""
+        return is_test(item.path, self.defaults) or "mod test" in item.owner
+
+    def located(self, tests: Sequence[str]) -> list[Definition]:
+        """Find the definitions of failing tests by their names, in test files first."""
+        paths = sorted(listed(self.root), key=lambda path: not is_test(path, self.defaults))
+        for name in tests:
+            for path in paths:
+                text = self.text(path) if language_of(path) else ""
+                alike = [item for item in self.definitions(path) if stands_for(item.name, name)] if text else []
+                if alike:
+                    return alike[-1:]
+        return []
+
+    def reached(
+        self, bodies: Mapping[Definition, int], files: Sequence[str], words: Collection[str], levels: int = 3
+    ) -> list[Definition]:
+        """List what BODIES (each with the line in question) mention, then what that mentions, in levels."""
+        found = dict[Definition, int]()
+        index = dict[Language, dict[str, list[Definition]]]()
+        level = dict(bodies)
+        for _ in range(levels):
+            following = dict[Definition, int]()
+            for body, line in level.items():
+                language = language_of(body.path)
+                if not language:
+                    continue
+                known = index.setdefault(language, self.index(language)) if language not in index else index[language]
+                source = self.text(body.path)
+                hints = {*re.findall(r"\w+", " ".join(rx(language.imports).findall(source)))}
+                for name, of in mentions(hide(source, language), body.first, body.last, line, words).items():
+                    for item in self.meant(known.get(name, ()), of, body, hints, files):
+                        if item not in bodies and item not in found:
+                            following.setdefault(item, item.last)
+            found.update(following)
+            level = following
+        return list(found)[:60]
+
+    def index(self, language: Language, most: int = 400) -> dict[str, list[Definition]]:
+        """Map names to the definitions of the project's files in LANGUAGE."""
+        found: dict[str, list[Definition]] = {}
+        for path in [path for path in listed(self.root) if language_of(path) is language][:most]:
+            items = self.definitions(path)
+            for item in items:
+                inner = [
+                    other
+                    for other in items
+                    if item.first < other.first <= item.last and item.name in other.owner.split()
+                ]
+                made = [other for other in inner if other.name in (item.name, *CONSTRUCTORS)]
+                found.setdefault(item.name, []).extend(made if inner else [item])
+        return found
+
+    def meant(
+        self, items: Sequence[Definition], of: str, body: Definition, hints: Collection[str], files: Sequence[str]
+    ) -> list[Definition]:
+        """Choose among definitions of one name those that BODY means: by what is before the dot, and by its imports."""
+
+        def score(item: Definition) -> int:
+            pure = PurePosixPath(item.path)
+            near = (item.path == body.path) + (pure.stem in hints) + (pure.parent.name in hints) + (item.path in files)
+            return near + 3 * bool(of and of.lower() in f"{item.owner} {pure.stem}".lower())
+
+        items = [
+            item
+            for item in items
+            if item != body and not (item.path == body.path and item.first <= body.first <= body.last <= item.last)
+        ]
+        best = max(map(score, items), default=0)
+        return [item for item in items if score(item) == best][:3]
 
     def callees(self, body: Definition, files: Sequence[str]) -> list[Definition]:
         """Find the definitions in the project that BODY calls by name, those called last first."""
@@ -1719,6 +2031,15 @@ class Project:
         if not text and file.stat().st_size:
             return f"{path} ({file.stat().st_size:,} bytes, not shown)\n"
         return fenced(path, text, path) if tokens(text) <= budget else ""
+
+
+CONSTRUCTORS = ("constructor", "new", "initialize", "__construct")
+HOOK = re.compile(r"(?:before|before(?:Each|All)|set_?up|setUp)")
+
+
+def stands_for(name: str, test: str) -> bool:
+    """Tell whether a definition's NAME is the last part of a failing TEST's."""
+    return len(name) > 2 and bool(re.search(rf"(?:^|\W){re.escape(name)}(?:[/(\[#].*| with data set .*)?$", test))
 
 
 def fenced(title: str, text: str, path: str) -> str:
@@ -1806,11 +2127,21 @@ def as_diff(text: str) -> str:
 
 
 def tell_failure(failure: Failure, most: int = 8) -> str:
-    """Say which tests fail (the first MOST by name) and show the first failure."""
-    names = list(failure.tests[:most])
-    more = [f"and {len(failure.tests) - most} more"] if len(failure.tests) > most else []
-    listed = "\n".join(f"- {name}" for name in names + more) if len(failure.tests) > 1 else ""
-    return "\n".join(filter(None, (listed, fenced("", failure.excerpt, "").lstrip())))
+    """Show the first failure, then the others (the first MOST), by name and error, the same error once."""
+    errors = dict(failure.others)
+    head = "".join(f"{name}\n" for name in failure.tests[:1] if name not in failure.excerpt)
+    grouped = dict[str, list[str]]()
+    for name in failure.tests[1:] or errors:
+        error = next((error for other, error in errors.items() if other == name or fits_name(other, [name])), "")
+        grouped.setdefault("the same error" if error == failure.summary else error, []).append(name)
+    listed = [
+        "- " + ", ".join([*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])])
+        + (f": {shorten(error, 1, 160)}" if error and error != names[0] else "")
+        for error, names in grouped.items()
+    ]  # fmt: skip
+    more = [f"- and {len(listed) - most} more errors"] if len(listed) > most else []
+    shown = fenced("", f"{head}{failure.excerpt}", "").strip()
+    return "\n".join([shown, *(["Failing too:"] if listed else []), *listed[:most], *more])
 
 
 def tell_attempts(attempts: Sequence[Attempt]) -> str:
