@@ -2629,7 +2629,8 @@ def verdict_facts(verdict: Verdict) -> dict[str, Any]:
     """Say what the record holds of a test run: at most 50 tests by name, and the last three places."""
     failure, places = verdict.failure, [(frame.path, frame.line) for frame in verdict.failure.frames[-3:]]
     facts = {"green": verdict.green, "failing": len(failure.tests), "tests": failure.tests[:50], "places": places}
-    return {**facts, "passed": verdict.passed, "seconds": verdict.seconds, "summary": verdict.why or failure.summary}
+    facts = {**facts, "summary": verdict.why or failure.summary, "reader": "" if verdict.green else failure.reader}
+    return {**facts, "passed": verdict.passed, "seconds": verdict.seconds}
 
 
 def run_task(session: Session, task: Task) -> Result:

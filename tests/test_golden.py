@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from conftest import ROOT
-
-GOLDEN = ROOT / "tests" / "golden"
-sys.path.insert(0, str(GOLDEN))
-
-import make  # noqa: E402
+import make
 
 
 def test_what_runners_print_is_read_as_recorded(tmp_path: Path) -> None:
     different = []
-    for path in sorted(GOLDEN.glob("*.txt")):
+    for path in sorted(make.GOLDEN.glob("*.txt")):
         golden = make.load(path)
         root = make.write(golden.files, tmp_path / path.stem)
         if make.sent(golden.raw, root) != golden.sent:
