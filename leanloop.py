@@ -28,6 +28,7 @@ if sys.version_info < (3, 11):
 import argparse
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -64,6 +65,8 @@ WINDOWS = os.name == "nt"
 class LeanError(Exception):
     """Say what failed: which thing, and what to do next; `code` is the exit code. Caught in `main` only."""
 
+    told = False  # whether an outcome has told it
+
     def __init__(self, message: str, code: int = USAGE) -> None:
         super().__init__(message)
         self.code = code
@@ -71,6 +74,8 @@ class LeanError(Exception):
 
 class Interrupted(BaseException):
     """A signal asked for the end; the exit code is 128 and its number."""
+
+    told = False  # whether an outcome has told it
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -737,13 +742,16 @@ def readable(raw: bytes) -> str:
 
 
 class Drain(threading.Thread):
-    """Read a stream to its end; keep its first and last bytes only, so that memory stays bounded."""
+    """Read a stream to its end; keep its first and last bytes only, so that memory stays bounded.
 
-    HEAD, TAIL = 1 << 18, 1 << 20
+    HEARD gets every piece as it comes, TELL pieces of whole lines.
+    """
 
-    def __init__(self, stream: IO[bytes], heard: Callable[[bytes], None]) -> None:
+    HEAD, TAIL, LINE = 1 << 18, 1 << 20, 1 << 16
+
+    def __init__(self, stream: IO[bytes], heard: Callable[[bytes], None], tell: Callable[[bytes], None] | None) -> None:
         super().__init__(daemon=True)
-        self.stream, self.heard = stream, heard
+        self.stream, self.heard, self.tell, self.line = stream, heard, tell, b""
         self.head, self.tail, self.dropped = bytearray(), deque[bytes](), 0
         self.kept = 0
 
@@ -752,6 +760,15 @@ class Drain(threading.Thread):
             while chunk := os.read(self.stream.fileno(), 1 << 16):
                 self.heard(chunk)
                 self.keep(chunk)
+                self.tell_lines(chunk)
+        self.tell_lines(b"\n")
+
+    def tell_lines(self, chunk: bytes) -> None:
+        """Hand on the lines that CHUNK completes."""
+        whole, end, rest = (self.line + chunk).rpartition(b"\n")
+        self.line = rest[-self.LINE :]
+        if end and self.tell:
+            self.tell(whole)
 
     def keep(self, chunk: bytes) -> None:
         """Put CHUNK into the head while there is room, then into the tail, whose oldest part goes."""
@@ -803,12 +820,14 @@ def run(
     idle: float | None = None,
     apart: bool = False,
     alive: Callable[[int], None] | None = None,
+    tell: Callable[[bytes], None] | None = None,
 ) -> Completed:
     """Run ARGV to its end: the one door for processes.
 
     Standard input is closed; whatever way out, the whole tree of processes is ended. TIMEOUT is in seconds, IDLE in
-    seconds of silence. APART keeps standard error by itself. ALIVE is called with the process's number at once and then
-    again and again; the process does not outlive lean-loop then. Raises OSError where ARGV cannot be started.
+    seconds of silence. APART keeps standard error by itself, TELL gets lines as they come. ALIVE is called with the
+    process's number at once and then again and again; the process does not outlive lean-loop then. Raises OSError where
+    ARGV cannot be started.
     """
     clock = Clock(timeout, idle)
     process = subprocess.Popen(
@@ -821,7 +840,7 @@ def run(
         start_new_session=not WINDOWS,
     )
     streams = [stream for stream in (process.stdout, process.stderr) if stream]
-    drains = [Drain(stream, clock.hear) for stream in streams]
+    drains = [Drain(stream, clock.hear, tell) for stream in streams]
     guard = None
     try:
         guard = start_guard(process.pid) if alive else None
@@ -2412,6 +2431,7 @@ class Session:
             "file": str(Path(file).resolve()),
             "leaner": self.config.lean.name,
             "tasks": tasks,
+            "pricing": self.config.pricing,
         }
         facts |= {"green": past.green if past else (), "spent": self.spent}
         self.reporter.emit("run", id=self.reporter.folder.name, tree=self.snapshots.take(), **facts)
@@ -2419,14 +2439,6 @@ class Session:
             recover(self, earlier)
             if not earlier.was_killed or earlier.of("task", "warning"):
                 break
-
-    def ways_back(self) -> str:
-        """Say how other states than the one that was left are brought back."""
-        file = "" if str(self.config.path) == "leanfile.toml" else f" -c {shlex.quote(str(self.config.path))}"
-        run = self.reporter.folder
-        *_, last = (name for name in Past(run, tuple(read_events(run))).states if name and not name.isdigit())
-        back = f"lean-loop{file} --restore last/{last} [PATH...]"
-        return f"Back to the state before this run: lean-loop{file} --undo; to its attempt {last} (or another): {back}"
 
     def warn(self, text: str) -> None:
         self.reporter.emit("warning", text=text)
@@ -2510,8 +2522,17 @@ class Session:
     ) -> Completed:
         """Run a leaner; when that is interrupted, put the tree back to BEFORE, unless a second signal skips it."""
         try:
-            alive = self.reporter.alive
-            return run(argv, self.config.root, env=env, timeout=limits[0], idle=limits[1], apart=True, alive=alive)
+            (timeout, idle), told = limits, self.reporter
+            return run(
+                argv,
+                self.config.root,
+                env=env,
+                timeout=timeout,
+                idle=idle,
+                apart=True,
+                alive=told.alive,
+                tell=told.heard,
+            )
         except OSError as error:
             raise startable(argv[-3], "[lean] binary", error) from None
         except Interrupted:
@@ -2738,7 +2759,7 @@ def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
     env = {**clean_environment(), "PYTHONDONTWRITEBYTECODE": "1", **runner.env, "PYTEST_ADDOPTS": adds}
     argv = test_argv(runner, config.root)
     try:
-        done = run(argv, config.root, env=env, timeout=runner.timeout, alive=record.alive)
+        done = run(argv, config.root, env=env, timeout=runner.timeout, alive=record.alive, tell=record.heard)
     except OSError as error:
         raise startable(argv[0], "[runner] command", error) from None
     output = record.mask(done.output)
@@ -2850,20 +2871,24 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
         past = resumable(config, pasts) if resume else None
         session.begin(pasts, str(config.path), past, tasks=[task.name for task in tasks])
         results: list[Result] = []
-        broken, code = "", RED
+        code, error, broken = RED, "", ""
         try:
             whole = whole_suite(session, tasks)
             for number, task in enumerate(tasks, 1):
                 if past and digest(task) in past.green:
+                    session.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
                     continue
                 results.append(run_numbered(session, task, number, len(tasks), past))
                 if not results[-1].ok:
                     break
-            broken = broken_since(session, tasks, whole) if all(result.ok for result in results) else ""
-            code = GREEN if all(result.ok for result in results) and not broken else RED
+            if all(result.ok for result in results):
+                broken = broken_since(session, tasks, whole)
+                code = RED if broken else GREEN
+        except (LeanError, Interrupted) as stopped:
+            code, error, stopped.told = stopped.code, str(stopped), True
+            raise
         finally:
-            session.reporter.outcome(results, session, broken)
-            session.reporter.emit("outcome", code=code)
+            session.reporter.outcome(code, error, broken)
     return code
 
 
@@ -3089,7 +3114,10 @@ def recorded(config: Config, shows: Shows) -> Iterator[tuple[Session, list[Past]
         pasts = read_past(folder)
         reporter = Reporter(make_run_folder(folder), config, shows)
         snapshots = open_snapshots(config.root, folder, config.guard.max_file)
-        yield Session(config, snapshots, reporter), pasts
+        try:
+            yield Session(config, snapshots, reporter), pasts
+        finally:
+            reporter.display.close()
         forget(snapshots, config.guard.keep_runs)
 
 
@@ -3156,43 +3184,212 @@ def config_here(options: argparse.Namespace) -> Config:
 # ------------------------------------------------------------------------------------------------------- reporting
 
 Event = dict[str, Any]
-SHOWN = {
-    "run": "lean-loop: {leanfile} with {leaner}",
-    "task": "[{number}/{total}] {name}",
-    "asking": "  {leaner}: {mode}, about {tokens} tokens",
-    "answered": "  {leaner}: {what} in {seconds:.1f} s",
-    "waiting": "  waiting for the server at {url}: {left} s left",
-    "trouble": "  {leaner}: trouble of the server: {reason}; trying again",
-    "testing": "  tests: {command}",
-    "tested": "  tests: {what} in {seconds:.1f} s",
-    "protected": "  put back, because they are protected: {list}",
-    "restored": "  the tree was put back to {to}{what}",
-    "after": "  after: {command}",
-    "warning": "  warning: {text}",
-    "result": "[{number}/{total}] {name}: {state}{what}",
-}
+INKS = {"green": "32", "red": "31", "stopped": "31", "untested": "33"}
+PROGRESS = re.compile(r"progress: ([1-9]\d*) (\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
 class Shows:
-    """Where things are shown: the outcome and progress streams."""
+    """Where things are shown: the outcome on `out`, progress and errors on `err`; and what the command line asks."""
 
     out: IO[str]
     err: IO[str]
+    quiet: bool = False
+    verbose: bool = False
+    json: bool = False
 
-    def say(self, text: str, to: IO[str]) -> None:
+    def say(self, text: str, to: IO[str], end: str = "\n") -> None:
         """Print a line; a reader that has gone away does not end the run."""
         with contextlib.suppress(OSError, ValueError):
-            to.write(f"{text}\n")
+            to.write(f"{text}{end}")
             to.flush()
+
+    def fail(self, error: LeanError | Interrupted, text: str) -> None:
+        """Say why the command ends; for programs too, where no outcome tells it."""
+        self.say(f"lean-loop: {text}", self.err)
+        if self.json and not error.told:
+            self.say(json.dumps({"event": "outcome", "code": error.code, "error": text}), self.out)
+
+
+def is_terminal(stream: IO[str]) -> bool:
+    """Tell whether STREAM is a terminal on which a line can be drawn anew."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def window(stream: IO[str]) -> os.terminal_size:
+    """Tell the size of the window that STREAM is shown in; 80 x 24 where nobody knows."""
+    size = os.terminal_size((0, 0))
+    with contextlib.suppress(OSError, ValueError):
+        size = os.get_terminal_size(stream.fileno())
+    return size if size.columns and size.lines else os.terminal_size((80, 24))
+
+
+def wide(text: str) -> int:
+    """Count the columns that TEXT takes on a terminal."""
+    import unicodedata
+
+    marks = ("Mn", "Me")
+    return sum(unicodedata.category(c) not in marks and 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+def cut(text: str, room: int) -> str:
+    """Make TEXT one line of at most ROOM columns."""
+    line = "".join(c if c.isprintable() else " " for c in text).rstrip()
+    if wide(line) <= room:
+        return line
+    line = line[: 2 * room]
+    while line and wide(line) >= room:
+        line = line[:-1]
+    return f"{line}…"
+
+
+def inked(text: str, state: str, stream: IO[str]) -> str:
+    """Colour TEXT for STATE where STREAM is a terminal, unless NO_COLOR (no-color.org) is set."""
+    colours = state in INKS and is_terminal(stream) and not os.environ.get("NO_COLOR")
+    return f"\x1b[{INKS[state]}m{text}\x1b[0m" if colours else text
+
+
+class Display:
+    """Show the events of a run as they happen, one method an event.
+
+    On a terminal one line lives below the finished steps. Elsewhere steps are plain lines, and what takes long is said
+    once.
+    """
+
+    PAUSE, LONG = 0.12, 10.0  # seconds; ten redraws a second at most, the last one included
+
+    def __init__(self, shows: Shows) -> None:
+        self.shows, self.live = shows, is_terminal(shows.err)
+        self.steps, self.painted = deque[str](), ""
+        self.place = self.tries = self.doing = self.rate = self.failing = ""
+        self.since, self.patience, self.over = 0.0, 0.0, threading.Event()
+        self.painter = threading.Thread(target=self.keep_painting, daemon=True)
+
+    def show(self, event: Event) -> None:
+        """Show EVENT, if it is one to be shown."""
+        if not self.shows.quiet:
+            getattr(self, event["event"], lambda event: None)(event)
+
+    def run(self, event: Event) -> None:
+        self.step(f"lean-loop: {event['leanfile']} with {event['leaner']}")
+
+    def task(self, event: Event) -> None:
+        self.place, self.tries, self.failing = f"task {event['number']}/{event['total']}", "attempt 1", ""
+        self.step(f"[{event['number']}/{event['total']}] {event['name']}")
+
+    def skipped(self, event: Event) -> None:
+        self.step(f"[{event['number']}/{event['total']}] {event['name']}: green in the run before")
+
+    def asking(self, event: Event) -> None:
+        self.begin(f"asking {event['leaner']}{' what is wrong' if event['mode'] == 'ask' else ''}")
+
+    def answered(self, event: Event) -> None:
+        spent = tell_usage(Usage(**event["usage"]))
+        self.step(f"  {event['leaner']}: {event['reason'] or event['mode']}; {spent}, {event['seconds']:.1f} s")
+
+    def waiting(self, event: Event) -> None:
+        self.begin(f"waiting for the server at {event['url']}", 0)
+
+    def trouble(self, event: Event) -> None:
+        self.step(f"  {event['leaner']}: trouble of the server: {event['reason']}; trying again")
+
+    def testing(self, event: Event) -> None:
+        self.begin("running tests")
+
+    def tested(self, event: Event) -> None:
+        self.failing = "green" if event["green"] else f"{event['failing'] or '?'} failing"
+        why = "" if event["green"] else f": {event['summary'] or 'see the record'}"
+        self.step(f"  tests: {self.failing}{why}; {event['seconds']:.1f} s")
+
+    def attempt(self, event: Event) -> None:
+        self.tries = f"attempt {event['number'] + 1}"
+
+    def protected(self, event: Event) -> None:
+        self.step(f"  put back, because they are protected: {', '.join(event['paths'])}")
+
+    def restored(self, event: Event) -> None:
+        left = f", except what was edited since: {', '.join(event['left'])}" if event["left"] else ""
+        self.step(f"  the tree was put back to {event['to']}{left}")
+
+    def warning(self, event: Event) -> None:
+        self.step(f"  warning: {event['text']}")
+
+    def after(self, event: Event) -> None:
+        self.begin(f"after: {event['command']}")
+
+    def result(self, event: Event) -> None:
+        why = f" ({event['reason']})" if event["reason"] else ""
+        self.step(f"[{event['number']}/{event['total']}] {event['name']}: {event['state']}{why}", event["state"])
+
+    def begin(self, text: str, patience: float = LONG) -> None:
+        """Say what is going on from here; without a terminal after PATIENCE seconds."""
+        if text != self.doing:
+            self.doing, self.since, self.patience, self.rate = text, time.monotonic(), patience, ""
+
+    def step(self, text: str, state: str = "", whole: bool = False) -> None:
+        """Let a finished step stand, as one line; WHOLE is for what programs print."""
+        self.doing = self.doing if whole else ""
+        if self.live:
+            line = text if whole else cut(text, window(self.shows.err).columns - 1)
+            self.steps.append(inked(line, state, self.shows.err))
+        else:
+            self.shows.say(text, self.shows.err)
+
+    def heard(self, line: str) -> None:
+        """Take a line of what a running leaner or test prints: its progress, or what --verbose shows."""
+        if found := PROGRESS.fullmatch(line):
+            self.rate = f"{found[1]} tokens{f' · {found[2]} tokens/s' if float(found[2]) else ''}"
+        elif self.shows.verbose and not line.startswith("progress: "):
+            self.step(f"  | {line}", whole=True)
+
+    def living(self) -> str:
+        """Say what is going on; what matters least goes first where there is no room."""
+        seconds = f"{time.monotonic() - self.since:.0f} s" if self.doing else ""
+        pieces = [self.place, self.tries, self.doing, seconds, self.rate, self.failing]
+        for least in (4, 1, 0):
+            if wide(" · ".join(filter(None, pieces))) >= window(self.shows.err).columns:
+                pieces[least] = ""
+        return " · ".join(filter(None, pieces))
+
+    def keep_painting(self) -> None:
+        """Draw until the run is over."""
+        said = ""
+        while not self.over.wait(self.PAUSE):
+            if self.live:
+                self.paint(self.living())
+            elif self.doing not in ("", said) and time.monotonic() - self.since >= self.patience:
+                said = self.doing
+                self.shows.say(f"  {said} ...", self.shows.err)
+
+    def paint(self, line: str) -> None:
+        """Draw the finished steps, and LINE below them, at once."""
+        steps = "".join(f"{self.steps.popleft()}\n" for _ in range(len(self.steps)))
+        line = cut(line, window(self.shows.err).columns - 1)
+        if steps or line != self.painted:
+            self.shows.say(f"\r\x1b[K{steps}{line}", self.shows.err, "")
+            self.painted = line
+
+    def outcome(self, event: Event) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop drawing, and clear the line that lived."""
+        self.over.set()
+        if self.painter.is_alive():
+            self.painter.join()
+        if self.live:
+            self.paint("")
 
 
 class Reporter:
-    """Keeps a run's record in its folder, and shows the same events as they happen. No other place prints."""
+    """Keeps a run's record in its folder; what is shown are the same events. No other place prints."""
 
     def __init__(self, folder: Path, config: Config, shows: Shows) -> None:
         self.folder, self.config, self.shows = folder, config, shows
         self.step = self.pid = 0
+        self.events, self.display = list[Event](), Display(shows)
+        if not shows.quiet:
+            self.display.painter.start()
         keys = {leaner.key for leaner in (config.lean, *config.escalate)} - {Leaner.api_key}
         secrets = [re.escape(key) for key in keys if len(key) >= 8]
         self.secret = re.compile("|".join([*secrets, *config.guard.mask]) or r"(?!)")
@@ -3200,6 +3397,15 @@ class Reporter:
     def mask(self, text: str) -> str:
         """Hide the configured keys and what `[guard] mask` matches."""
         return self.secret.sub(MASKED, text)
+
+    def masked(self, value: Any) -> Any:
+        """Turn VALUE into what JSON knows, with every text in it masked."""
+        value = asdict(value) if hasattr(value, "__dataclass_fields__") else value
+        if isinstance(value, dict):
+            return {key: self.masked(item) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.masked(item) for item in value]
+        return value if isinstance(value, bool | int | float | None) else self.mask(str(value))
 
     def path(self, name: str) -> Path:
         """Name a file of the current step in the run's folder."""
@@ -3214,11 +3420,14 @@ class Reporter:
     def emit(self, kind: str, **data: Any) -> None:
         """Record an event, then show it."""
         self.step += kind in ("task", "answered", "tested")
-        event = {"event": kind, "time": round(time.time(), 3), **data}
+        event = {"event": kind, "time": round(time.time(), 3), **self.masked(data)}
+        self.events.append(event)
+        line = json.dumps(event)
         with (self.folder / "events.jsonl").open("a", encoding="utf-8") as events:
-            events.write(self.mask(json.dumps(event, default=plain)) + "\n")
-        if kind in SHOWN:
-            self.shows.say(self.mask(SHOWN[kind].format(**data, **told(kind, data))), self.shows.err)
+            events.write(f"{line}\n")
+        self.display.show(event)
+        if self.shows.json:
+            self.shows.say(line, self.shows.out)
 
     def alive(self, pid: int) -> None:
         """Note the process that is at work, once; from then on only that lean-loop lives."""
@@ -3228,77 +3437,324 @@ class Reporter:
             self.pid = pid
             self.emit("started", pid=pid, born=born(pid))
 
-    def outcome(self, results: Sequence[Result], session: Session, broken: str) -> None:
-        """Print how the run ended: a line a task, what is needed to go on where one is red, and the totals."""
-        rows = [tell_result(result) for result in results]
-        if broken:
-            rows.append(f"red: the whole suite is worse than before the run: {broken}")
-        if session.calls and (broken or not all(result.ok for result in results)):
-            rows.append(session.ways_back())
-        used, about = session.usage, "about " if session.usage.estimated else ""
-        total = f"{about}{used.input_tokens:,} tokens in, {used.output_tokens:,} out, {used.requests} requests"
-        rows.append(f"{total}, {time.monotonic() - session.begun:.1f} s. Record: {self.folder}")
-        self.shows.say(self.mask("\n".join(rows)), self.shows.out)
+    def heard(self, raw: bytes) -> None:
+        """Show what a program prints while it runs."""
+        for line in readable(raw).splitlines() if self.shows.verbose or b"progress: " in raw else ():
+            self.display.heard(self.mask(line))
+
+    def outcome(self, code: int, error: str = "", broken: str = "") -> None:
+        """End the run: write its report, tell the user's command, show how it ended."""
+        told = conclude(self.events, self.masked({"code": code, "error": error, "broken": broken}))
+        text = report(told, self.events, self.folder)
+        (self.folder / "report.md").write_text(text, encoding="utf-8", errors="replace")
+        if self.config.notify.command:
+            self.notify(told)
+        self.emit("outcome", **asdict(told))
+        self.display.close()
+        if not self.shows.json:
+            self.shows.say(
+                on_screen(told, self.shows) if is_terminal(self.shows.out) else in_words(told), self.shows.out
+            )
+
+    def notify(self, told: Outcome) -> None:
+        """Run `[notify] command` with the outcome in its environment; that it fails is a warning only."""
+        used = told.usage
+        facts = {"CODE": told.code, "RESULT": told.state, "GREEN": told.green,
+                 "SECONDS": f"{told.seconds:.0f}", "TOKENS_IN": used.input_tokens, "TOKENS_OUT": used.output_tokens,
+                 "RUN": told.run, "REPORT": self.folder / "report.md", "OUTCOME": in_words(told)}  # fmt: skip
+        env = {**clean_environment(), **{f"LEANLOOP_{name}": str(value) for name, value in facts.items()}}
+        done = run(shell_argv(self.config.notify.command), self.config.root, env=env, timeout=NOTIFY_SECONDS)
+        if done.code or done.cut:
+            how = f"was ended after {NOTIFY_SECONDS} s" if done.cut else f"ended with {done.code}"
+            text = f"[notify] command {how}: {' '.join(done.output.split())[-200:]}"
+            self.emit("warning", text=text)
 
 
-def plain(value: Any) -> Any:
-    """Turn what JSON does not know into what it knows."""
-    return asdict(value) if hasattr(value, "__dataclass_fields__") else str(value)
+NOTIFY_SECONDS = 30
 
 
-def told(kind: str, data: Mapping[str, Any]) -> dict[str, str]:
-    """Put the part of an event that is not a plain value into words."""
-    if kind == "answered":
-        usage = data["usage"]
-        spent = f"{'about ' if usage.estimated else ''}{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
-        return {"what": f"{data['reason'] or 'done'} ({spent})"}
-    if kind == "tested":
-        count = f"{data['failing']} failing" if data["failing"] else "red"
-        return {"what": "green" if data["green"] else f"{count}: {data['summary'] or 'see the record'}"}
-    if kind == "result":
-        return {"what": f" ({data['reason']})" if data["reason"] else ""}
-    if kind == "restored":
-        return {"what": f", except what was edited since: {', '.join(data['left'])}" if data["left"] else ""}
-    return {"list": ", ".join(data["paths"])} if kind == "protected" else {}
+@dataclass(frozen=True)
+class Row:
+    """What the record tells of a task; `last` names its latest state for --restore.
+
+    `before` and `failing` count failing tests, before the first call (None: they did not run) and after each attempt;
+    -1 is red without a count. `tests`, `summary` and `places` are those of the state that a red task left.
+    """
+
+    name: str
+    state: str
+    reason: str
+    last: str
+    before: int | None
+    failing: tuple[int, ...]
+    changed: tuple[tuple[str, int, int], ...]
+    usage: Usage
+    seconds: float
+    leaners: tuple[str, ...]
+    tests: tuple[str, ...] = ()
+    summary: str = ""
+    places: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return self.state in ("green", "untested")
 
 
-def tell_result(result: Result) -> str:
-    """Say in a line how a task ended; for a red one add what somebody needs who takes over."""
-    last = result.attempts[-1].verdict if result.attempts else result.before
-    failing = (
-        f"{len(result.before.failure.tests)} -> {len(last.failure.tests)} failing"
-        if result.before and last
-        else "not proven red"
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    `cost` is what its tokens would have cost at [pricing]; `skipped` counts tasks that an earlier run brought to green,
+    `left` those that were not begun.
+    """
+
+    code: int
+    error: str
+    broken: str
+    run: str
+    leanfile: str
+    seconds: float
+    usage: Usage
+    cost: float | None
+    tasks: tuple[Row, ...]
+    skipped: int
+    left: int
+
+    @property
+    def green(self) -> str:
+        """Count the green tasks, of all."""
+        return f"{self.skipped + sum(row.ok for row in self.tasks)}/{self.skipped + len(self.tasks) + self.left}"
+
+    @property
+    def state(self) -> str:
+        return {GREEN: "green", RED: "red"}.get(self.code, "stopped")
+
+
+NOT_FINISHED: Event = {"code": -1, "error": "it was not finished", "broken": ""}
+
+
+def conclude(events: Sequence[Event], end: Event | None = None) -> Outcome:
+    """Sum up a run from its EVENTS; END says how it ended, where no outcome stands among them yet."""
+    first, last = events[0], events[-1]
+    end = {"error": "", "broken": "", **(end or (last if last["event"] == "outcome" else NOT_FINISHED))}
+    rows = tuple(map(tell_task, chapters(events)))
+    used, prices = usage_of(events), Pricing(**first.get("pricing", {}))
+    cost = (
+        (used.input_tokens * prices.input + used.output_tokens * prices.output) / 1e6 if prices != Pricing() else None
     )
-    files = sorted({path for attempt in result.attempts for path in attempt.changed})
-    count = f"{len(result.attempts)} attempt{'s' if len(result.attempts) != 1 else ''}"
-    proof = (
-        "the tests were green before: they did not prove it"
-        if result.before and result.before.green and result.attempts
-        else ""
+    skipped = sum(event["event"] == "skipped" for event in events)
+    left = len(first["tasks"]) - len(rows) - skipped
+    how = (end["code"], end["error"], end["broken"], first["id"], first["leanfile"])
+    return Outcome(*how, last["time"] - first["time"], used, cost, rows, skipped, left)
+
+
+def chapters(events: Iterable[Event]) -> list[list[Event]]:
+    """Take the tasks out of a run's events, each with what happened from its `task` to its `result`."""
+    found = list[list[Event]]()
+    for event in events:
+        if event["event"] == "task":
+            found.append([])
+        if found and (not found[-1] or found[-1][-1]["event"] != "result"):
+            found[-1].append(event)
+    return [[event for event in chapter if event["event"] != "outcome"] for chapter in found]
+
+
+def usage_of(events: Iterable[Event]) -> Usage:
+    """Sum up what the calls among EVENTS cost."""
+    return sum((Usage(**event["usage"]) for event in events if event["event"] in ("answered", "trouble")), Usage())
+
+
+def count_of(event: Event) -> int:
+    """Count the failing tests that an event tells of; -1 is red without a count."""
+    return 0 if event["green"] else event["failing"] or -1
+
+
+def tell_task(chapter: Sequence[Event]) -> Row:
+    """Sum up what the record tells of one task."""
+    attempts, tested = ([event for event in chapter if event["event"] == kind] for kind in ("attempt", "tested"))
+    result: Event = {"state": "stopped", "reason": "", "tree": "", "changed": [], **chapter[-1]}
+    first = next((event for event in chapter if event["event"] in ("asking", "tested")), None)
+    touched = {path for attempt in attempts for path, _, _ in attempt["changed"]}
+    row = Row(
+        name=chapter[0]["name"],
+        state=result["state"],
+        reason=result["reason"],
+        last=f"{chapter[0]['number']}.{attempts[-1]['number'] if attempts else 0}",
+        before=count_of(first) if first and first["event"] == "tested" else None,
+        failing=tuple(map(count_of, attempts)),
+        changed=tuple((path, up, down) for path, up, down in result["changed"] if path in touched),
+        usage=usage_of(chapter),
+        seconds=chapter[-1]["time"] - chapter[0]["time"],
+        leaners=tuple(dict.fromkeys(attempt["leaner"] for attempt in attempts)),
+        warnings=tuple(result.get("warnings", ())),
     )
-    facts = [
-        count,
-        failing if not result.task.skip_tests else "no tests",
-        ", ".join(files) or "nothing changed",
-        result.reason or proof,
-    ]
-    line = f"{result.state}: {result.task.name}: {'; '.join(filter(None, facts))}"
-    if result.ok or not last or last.green:
-        return line
-    places = ", ".join(f"{frame.path}:{frame.line}" for frame in last.failure.frames[-3:])
-    tests = ", ".join(last.failure.tests[:5])
-    return "\n".join(
-        filter(
-            None,
-            (
-                line,
-                f"  failing: {tests}" if tests else "",
-                f"  error: {last.failure.summary}" if last.failure.summary else "",
-                f"  at: {places}" if places else "",
-            ),
+    seen = [event for event in tested if event["tree"] == result["tree"]] or tested
+    if row.ok or not seen or (left := seen[-1])["green"]:
+        return row
+    places = tuple(f"{path}:{line}" for path, line in left["places"])
+    tried = tuple(map(tell_attempt, attempts))
+    return replace(row, tests=tuple(left["tests"]), summary=left["summary"], places=places, tried=tried)
+
+
+def tell_attempt(attempt: Event) -> str:
+    """Say in a line what was tried."""
+    said, changed = attempt["diagnosis"] or "first attempt", tell_changed(attempt["changed"], 2) or "nothing changed"
+    return f"{attempt['number']}. {said} -> {changed}, {word(count_of(attempt))} failing"
+
+
+def tell_changed(changed: Sequence[tuple[str, int, int]], most: int) -> str:
+    """Name the changed files with the lines that they gained and lost; more than MOST of them only in sum."""
+    if len(changed) <= most:
+        return ", ".join(f"{path} +{up} -{down}" for path, up, down in changed)
+    return f"{len(changed)} files +{sum(up for _, up, _ in changed)} -{sum(down for _, _, down in changed)}"
+
+
+def tell_usage(used: Usage) -> str:
+    return f"{'about ' if used.estimated else ''}{used.input_tokens:,} tokens in, {used.output_tokens:,} out"
+
+
+def tell_failing(row: Row) -> str:
+    """Say how many tests failed before and after."""
+    if row.state == "untested" or row.before is None:
+        return "no tests" if row.state == "untested" else "not proven red"
+    return f"{word(row.before)} -> {word((row.before, *row.failing)[-1])} failing"
+
+
+def word(count: int) -> str:
+    return "?" if count < 0 else str(count)
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def clip(text: str, most: int) -> str:
+    """Make TEXT one line of at most MOST tokens, rather fewer; other scripts count twice."""
+    line, used = " ".join(text.split()), 0
+    for piece in PIECES.finditer(line):
+        used += 1 if piece[0].isascii() else 2
+        if used > most:
+            return f"{line[: piece.start()]}…"
+    return line
+
+
+def tell_row(row: Row) -> str:
+    """Say in a line how a task ended."""
+    proof = "the tests were green before: they did not prove it" if row.before == 0 and row.failing else ""
+    changed = tell_changed(row.changed, 3) or "nothing changed"
+    facts = filter(None, (plural(len(row.failing), "attempt"), tell_failing(row), changed, row.reason or proof))
+    return f"{row.state}: {clip(row.name, 20)}: {clip('; '.join(facts), 40)}"
+
+
+def tell_red(told: Outcome) -> list[str]:
+    """Say what somebody needs who takes over a red task, a line for each kind, the latest attempt first."""
+    lines = list[str]()
+    leanfile = "" if told.leanfile == "leanfile.toml" else f" -c {shlex.quote(told.leanfile)}"
+    for row in (row for row in told.tasks if not row.ok):
+        more = f" and {len(row.tests) - 3} more" if len(row.tests) > 3 else ""
+        parts = (
+            ("failing", ", ".join(row.tests[:3]) + more, 65),
+            ("error", row.summary, 75),
+            ("at", ", ".join(row.places), 30),
+            ("tried", " | ".join(reversed(row.tried)), 65),
+            ("next", f"mend it, then lean-loop{leanfile} --resume", 25),
+            ("back", f"lean-loop{leanfile} --undo, lean-loop{leanfile} --restore last/{row.last}", 35),
         )
-    )
+        lines += [f"  {name}: {clip(text, most)}" for name, text, most in parts if text]
+    lines += [f"red: the whole suite is worse than before the run: {clip(told.broken, 60)}"] if told.broken else []
+    return [*lines, *([f"stopped: {clip(told.error, 60)}"] if told.error else ())]
+
+
+def tell_end(told: Outcome) -> str:
+    """Say how the whole run ended, and what it cost."""
+    spent = f"{tell_usage(told.usage)}, {plural(told.usage.requests, 'request')}, {told.seconds:.1f} s"
+    about = "about " if told.usage.estimated else ""
+    price = f"; {about}{told.cost:.4f} at [pricing]" if told.cost is not None else ""
+    return f"{told.green} green; {spent}{price}; run {told.run}"
+
+
+def in_words(told: Outcome) -> str:
+    """Write the outcome for whoever pays by the token: a line a task, more for a red one only."""
+    lines = list[str]()
+    for row in told.tasks:
+        lines += [tell_row(row), *(f"  warning: {clip(warning, 25)}" for warning in row.warnings[:2])]
+    return "\n".join([*lines, *tell_red(told), tell_end(told)])
+
+
+BARS = "▁▂▃▄▅▆▇█"
+COLUMNS = ("", "task", "tries", "failing", "changed", "in", "out", "s", "leaner")
+LEAST = ("leaner", "s", "out", "in", "tries", "changed")  # left out in this order where the window is narrow
+
+
+def cells(row: Row) -> dict[str, str]:
+    """Put what a table shows of ROW into words; a chart of failing tests where there were several attempts."""
+    counts = [max(count, 0) for count in (row.before or 0, *row.failing)][-12:]
+    chart = "".join(BARS[count * 7 // (max(counts) or 1)] for count in counts) if len(row.failing) > 1 else ""
+    failing = f"{tell_failing(row).replace('->', '→').removesuffix(' failing')} {chart}".strip()
+    sent = f"{'about ' if row.usage.estimated else ''}{row.usage.input_tokens:,}"
+    changed, out = tell_changed(row.changed, 1).replace(" -", " −"), f"{row.usage.output_tokens:,}"
+    tries, seconds, leaners = str(len(row.failing)), f"{row.seconds:.1f}", ", ".join(row.leaners)
+    texts = (row.state, cut(row.name, 24), tries, failing, changed, sent, out, seconds, leaners)
+    return dict(zip(COLUMNS, texts, strict=True))
+
+
+def lay_out(rows: Sequence[dict[str, str]], room: int) -> list[str]:
+    """Write ROWS as lines of at most ROOM columns; what matters least is left out."""
+    widths, gap = {name: max(wide(row[name]) for row in rows) for name in COLUMNS}, "  "
+    for name in ("", *LEAST):
+        if sum(widths.values()) + len(gap) * (len(widths) - 1) > room:
+            gap = " "
+            widths.pop(name or "no column", None)
+    lines = (gap.join(row[name] + " " * (width - wide(row[name])) for name, width in widths.items()) for row in rows)
+    return [cut(line, room) for line in lines]
+
+
+def on_screen(told: Outcome, shows: Shows) -> str:
+    """Write the outcome for a person: a table, what to do next, and the sums, as large as the window at most."""
+    import textwrap
+
+    size = window(shows.out)
+    ends = [tell_end(told), "each attempt: lean-loop --report"]
+    end = [line for text in ends for line in textwrap.wrap(text, size.columns - 1)]
+    red = [cut(line, size.columns - 1) for line in tell_red(told)]
+    room = max(size.lines - 3 - len(end) - len(red), 1)
+    head, *lines = lay_out([dict(zip(COLUMNS, COLUMNS, strict=True)), *map(cells, told.tasks)], size.columns - 1)
+    coloured = [inked(line, row.state, shows.out) for line, row in zip(lines, told.tasks, strict=True)]
+    over = [f"({plural(len(lines) - room, 'green task')} more)"] if len(lines) > room else []
+    return "\n".join([head, *over, *coloured[-room:], *red, *end])
+
+
+def report(told: Outcome, events: Sequence[Event], folder: Path) -> str:
+    """Write the story of a run in Markdown, as it lies beside the files in FOLDER."""
+    rows = [dict(zip(COLUMNS, COLUMNS, strict=True)), dict.fromkeys(COLUMNS, "---"), *map(cells, told.tasks)]
+    table = ["|".join(["", *(cell.replace("|", "\\|") for cell in row.values()), ""]) for row in rows]
+    begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(events[0]["time"]))
+    lines = [f"# lean-loop: {told.state}", "", f"`{told.leanfile}`, {begun}", "", *table, ""]
+    lines += fenced("", "\n".join([*tell_red(told), tell_end(told)]), "").split("\n")
+    for number, chapter in enumerate(chapters(events), 1):
+        lines += ["", f"## {number}. {chapter[0]['name']}", "", *tell_story(chapter, folder)]
+    return "\n".join(lines) + "\n"
+
+
+def tell_story(chapter: Sequence[Event], folder: Path) -> Iterator[str]:
+    """Tell a task attempt by attempt: the steps as they were shown, the files of the record, the diff."""
+    steps, names = io.StringIO(), list[str]()
+    display = Display(Shows(steps, steps))
+    for event in chapter:
+        display.show(event)
+        names += [event[kind] for kind in ("prompt", "answer", "output", "diff") if event.get(kind)]
+        if event["event"] == "attempt":
+            yield f"### Attempt {event['number']}\n"
+        if event["event"] == "attempt" or event is chapter[-1]:
+            yield fenced("", steps.getvalue(), "").lstrip()
+            yield ", ".join(f"[{name}]({name})" for name in names) + "\n"
+            steps, names = io.StringIO(), []
+            display.shows = Shows(steps, steps)
+        if event["event"] == "attempt" and event["changed"]:
+            diff = read_text(folder / event["diff"])
+            yield f"<details><summary>{tell_changed(event['changed'], 3)}</summary>\n\n{as_diff(diff)}\n</details>\n"
 
 
 def make_run_folder(folder: Path) -> Path:
@@ -3379,6 +3835,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="watch a playground run on recorded answers, without a model",
     )
+    add("--quiet", action="store_true", help="show the outcome and errors only")
+    add("--verbose", action="store_true", help="show what the leaner and the tests print, as they do")
+    add("--json", action="store_true", help="print every event as a JSON object a line, the outcome last")
+    add(
+        "--report", nargs="?", const="last", metavar="RUN", help="print the story of a run, of the last one without RUN"
+    )
+    add("--runs", action="store_true", help="list the runs of this project, the newest first")
     add("--version", action="store_true", help="tell the version and where the files lie")
     return made
 
@@ -3391,12 +3854,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     listen_to_signals()
     adopt_orphans()
     try:
-        return obey(parser().parse_args(argv), shows)
+        options = parser().parse_args(argv)
+        shows = replace(shows, quiet=options.quiet, verbose=options.verbose, json=options.json)
+        return obey(options, shows)
     except LeanError as error:
-        shows.say(f"lean-loop: {error}", shows.err)
+        shows.fail(error, str(error))
         return error.code
     except Interrupted as stopped:
-        shows.say(f"lean-loop: ended by {stopped}; {stopped.left}", shows.err)
+        shows.fail(stopped, f"ended by {stopped}; {stopped.left}")
         return stopped.code
     finally:
         forget_closed_streams()
@@ -3434,11 +3899,26 @@ def obey(options: argparse.Namespace, shows: Shows) -> int:
         set_leaner(options.set_leaner, options, shows)
     elif options.restore or options.undo:
         return bring_back(options, shows)
+    elif options.report is not None:
+        run = find_run(project_folder(config_here(options).root), options.report)
+        events = read_events(run)
+        shows.say(report(conclude(events), events, run).rstrip(), shows.out)
+    elif options.runs:
+        list_runs(project_folder(config_here(options).root), shows)
     elif options.demo is not None:
         return demo(options.demo, options, shows)
     else:
         return run_all(options, shows)
     return GREEN
+
+
+def list_runs(folder: Path, shows: Shows) -> None:
+    """List the runs in FOLDER: name, result, when, how long, and what it cost."""
+    for run in reversed(run_folders(folder)):
+        told = conclude(read_events(run))
+        begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(read_events(run)[0]["time"]))
+        facts = f"{begun}  {told.seconds:.0f} s, {tell_usage(told.usage)}  {told.leanfile}"
+        shows.say(f"{run.name}  {told.state:<7}  {told.green:>5}  {facts}", shows.out)
 
 
 def run_all(options: argparse.Namespace, shows: Shows) -> int:
