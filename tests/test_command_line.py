@@ -523,7 +523,8 @@ def test_the_outcome_goes_to_standard_output_and_progress_to_standard_error(calc
     assert "tests: " in ran.err
     assert "[1/1]" not in ran.out
     assert "tokens in" in ran.out
-    assert "Record: " in ran.out
+    (run,) = calc.runs()
+    assert ran.out.endswith(f"; run {run.name}\n")
 
 
 def test_red_ends_with_1(calc: Bench, serve: Serve) -> None:

@@ -400,7 +400,7 @@ def test_what_a_leaner_says_it_used_is_told(calc: Bench, leaner: Leaner) -> None
 def test_an_estimate_by_the_leaner_is_marked(calc: Bench, leaner: Leaner) -> None:
     used = '{"requests": 1, "input_tokens": 50, "output_tokens": 5, "estimated": true}'
     leaner(f"echo '{used}' > \"$LEAN_USAGE_FILE\"\n" + FIX)
-    assert "about 50 tokens in, 5 out, 1 requests" in calc.lean_loop().out
+    assert "about 50 tokens in, 5 out, 1 request" in calc.lean_loop().out
 
 
 def test_without_figures_the_prompt_and_the_leaners_overhead_are_estimated(calc: Bench, leaner: Leaner) -> None:
@@ -467,7 +467,7 @@ def test_an_unchanged_tree_is_not_tested_again(calc: Bench, leaner: Leaner) -> N
     leaner(TALK)
     settings(calc, "[defaults]\nmax_iters_per_task = 2\nsummarize_errors = false")
     calc.lean_loop()
-    assert len(events(calc, "tested")) == 1
+    assert len(events(calc, "testing")) == 1
 
 
 def test_a_fix_at_the_third_call_is_green_in_the_end(calc: Bench, leaner: Leaner) -> None:

@@ -288,7 +288,7 @@ def test_the_interrupted_run_says_what_became_of_the_project(calc: Bench, leaner
     told = running.log.read_text()
     assert "SIGINT" in told
     assert "as the last finished step left it" in told
-    assert "Record: " in told
+    assert "; run " in told
 
 
 def test_the_next_run_starts_as_if_nothing_had_been(calc: Bench, leaner: Leaner, start: Start) -> None:
