@@ -1697,7 +1697,7 @@ def brackets(code: str) -> dict[int, int]:
         if match[0] in "([{":
             open_.append(match.start())
         elif any(code[at] == pairs[match[0]] for at in open_[-3:]):
-            while code[at := open_.pop()] != pairs[match[0]]:
+            while code[(at := open_.pop())] != pairs[match[0]]:
                 pass
             closing[at] = match.start()
     return closing
