@@ -44,7 +44,7 @@ import time
 import tomllib
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from functools import cache, cached_property, reduce
@@ -307,14 +307,44 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Report:
+    """The tests of a run by name, as pytest reports them."""
+
+    passing: frozenset[str]
+    failing: frozenset[str]
+    skipped: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """What a test run means. `passed` is None where the runner does not tell; `why` says what vetoed a green."""
+    """What a test run means; counts are None where the runner does not tell. `why` says what vetoed a green."""
 
     green: bool
     failure: Failure
     passed: int | None = None
     seconds: float = 0.0
     why: str = ""
+    skipped: int | None = None
+    report: Report | None = None
+
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """Name the failing tests."""
+        return tuple(sorted(self.report.failing)) if self.report else self.failure.tests
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of the tests between two runs: which pass newly, which broke, how many passed in both.
+
+    `veto` says why the second, though it ended with 0, is not green.
+    """
+
+    fixed: tuple[str, ...] = ()
+    broke: tuple[str, ...] = ()
+    kept: int | None = None
+    veto: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -349,9 +379,16 @@ class Call:
     after: str
 
 
+Worth = tuple[int, int, int]
+
+
 @dataclass(frozen=True)
 class Attempt:
-    """One edit by a leaner and what the tests said of it; `tree` is the judged state."""
+    """One edit by a leaner and what the tests said of it.
+
+    `tree` is the judged state, `worth` orders it (less is better); `fresh` says that it did not go on from the attempt
+    before it.
+    """
 
     leaner: str
     tree: str
@@ -359,6 +396,27 @@ class Attempt:
     verdict: Verdict
     diagnosis: str = ""
     note: str = ""
+    worth: Worth = (0, 0, 0)
+    fresh: bool = False
+
+
+@dataclass
+class Course:
+    """A task under way: the tree that it began from, what its tests said there, and the attempts since."""
+
+    task: Task
+    start: str
+    red: Verdict | None
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def touched(self) -> set[str]:
+        """The paths that leaners changed."""
+        return {path for attempt in self.attempts for path in attempt.changed}
+
+    @property
+    def is_over(self) -> bool:
+        return self.attempts[-1].verdict.green or len(self.attempts) > self.task.max_iters
 
 
 @dataclass(frozen=True)
@@ -370,6 +428,7 @@ class Result:
     attempts: tuple[Attempt, ...] = ()
     before: Verdict | None = None
     reason: str = ""
+    change: Change = Change()
 
     @property
     def ok(self) -> bool:
@@ -2074,9 +2133,18 @@ DEFINITIONS = 1200
 
 
 def first_prompt(
-    project: Project, task: Task, red: Verdict | None, diff: str, budget: int, own_files: bool = False
+    project: Project,
+    task: Task,
+    red: Verdict | None,
+    diff: str,
+    budget: int,
+    own_files: bool = False,
+    attempts: Sequence[Attempt] = (),
 ) -> str:
-    """Write the prompt of a task's first call; OWN_FILES says that the leaner shows the files to the model itself."""
+    """Write the prompt of a task's first call, or of a fresh start after ATTEMPTS.
+
+    OWN_FILES says that the leaner shows the files to the model itself.
+    """
     whole = {path: project.whole(path, LARGE_FILE) for path in task.files}
     shown = [path for path, text in whole.items() if text]
     large = [
@@ -2092,7 +2160,9 @@ def first_prompt(
         Part("Large files", "\n".join(large)),
         Part("Code", project.pack(concerned, DEFINITIONS, shown), 2),
         Part("Uncommitted changes", as_diff(diff), 4),
+        Part("Tried before, and undone", tell_attempts(attempts), 3),
         Part("Failing tests", tell_failure(failure) if failure else "", 1),
+        Part("Note", attempts[-1].note if attempts else "", 1),
     ]
     return fit(parts, budget)
 
@@ -2563,60 +2633,101 @@ class Session:
             self.reporter.emit("protected", paths=bad)
         return bad
 
-    def judge(self, runner: Runner, tree: str) -> Verdict:
-        """Run the tests on TREE, which is what lies on disk; a tree judged already is not run twice."""
-        key, output = (repr(runner), tree), ""
-        if key not in self.judged:
-            self.reporter.emit("testing", command=shlex.join(test_argv(runner, self.config.root)))
-            self.judged[key] = run_tests(self.config, runner, self.reporter)
-            output = self.reporter.path("tests.txt").name
-        self.reporter.emit("tested", tree=tree, output=output, **verdict_facts(self.judged[key]))
+    def judge(self, runner: Runner, tree: str, again: bool = False) -> Verdict:
+        """Run the tests on TREE, which is what lies on disk; a tree judged already is run AGAIN only on demand."""
+        key = (repr(runner), tree)
+        if again or key not in self.judged:
+            self.judged[key] = self.confirmed(runner, tree)
         return self.judged[key]
 
-    def attempt(self, task: Task, failed: int, prompt: str, diagnosis: str = "") -> Attempt:
-        """Ask for an edit and judge it; a leaner that says and changes nothing is asked once more only."""
-        leaner = self.leaner(failed)
+    def confirmed(self, runner: Runner, tree: str) -> Verdict:
+        """Run the tests; green ones `[guard] confirm` times more before they are believed."""
+        verdict, more = self.test(runner, tree), self.config.guard.confirm
+        while verdict.green and more:
+            verdict, more = self.test(runner, tree), more - 1
+            if not verdict.green:
+                return replace(verdict, why="the tests were green, then red on the same files: they are flaky")
+        return verdict
+
+    def test(self, runner: Runner, tree: str) -> Verdict:
+        """Run the tests once, and record it."""
+        self.reporter.emit("testing", command=shlex.join(test_argv(runner, self.config.root)))
+        verdict = run_tests(self.config, runner, self.reporter)
+        output = self.reporter.path("tests.txt").name
+        self.reporter.emit("tested", tree=tree, output=output, **verdict_facts(verdict))
+        return verdict
+
+    def attempt(self, course: Course) -> None:
+        """Make the next attempt of a task: on from the last one or afresh, ask for an edit, judge it."""
+        task, number = course.task, len(course.attempts)
+        leaner, base = self.leaner(number), self.choose_base(course)
+        if base == course.start:
+            prompt, diagnosis = self.first(course, leaner), ""
+        else:
+            prompt, diagnosis = self.fix(course, leaner, base)
         call = self.ask(task, leaner, prompt, "edit")
         if is_silent(call) and is_silent(call := self.ask(task, leaner, prompt, "edit")):
             raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
         bad = self.put_protected_back(call, task)
         tree = self.snapshots.take() if bad else call.after
-        verdict = NOT_TESTED if task.skip_tests else self.judge(task.runner, tree)
+        changed = self.snapshots.changed(call.before, tree)
+        idle = not (base or changed or course.attempts[-1].changed)
+        verdict = NOT_TESTED if task.skip_tests else self.judge(task.runner, tree, again=idle)
+        if course.red and (veto := compare(course.red, verdict).veto):
+            verdict = replace(verdict, green=False, why=veto, failure=Failure(verdict.failing, veto, veto))
         notes = [f"The last answer changed protected files, which was undone: {', '.join(bad)}."] if bad else []
         notes += [f"The last answer could not be used: {call.reason}"] if call.code else []
-        made = Attempt(
-            call.leaner, tree, self.snapshots.changed(call.before, tree), verdict, diagnosis, " ".join(notes)
+        worth = worth_of(verdict, course.red)
+        course.attempts.append(
+            Attempt(call.leaner, tree, changed, verdict, diagnosis, " ".join(notes), worth, bool(base))
         )
-        self.tell_attempt(made, call.before, failed + 1)
-        return made
+        self.tell_attempt(course.attempts[-1], call.before, number + 1)
+        if idle and verdict.green and not task.skip_tests:
+            raise TaskStopped("flaky, not fixed: the tests turned green although nothing changed")
+
+    def choose_base(self, course: Course) -> str:
+        """Choose and bring back the state that the next attempt begins afresh from; "" goes on from the last."""
+        number, again = len(course.attempts), self.config.defaults.restart_after
+        takeover = number > 0 and self.leaner(number) != self.leaner(number - 1)
+        base = next_base(course.start, worth_of(course.red, course.red), course.attempts, again, takeover)
+        if base and course.attempts:
+            self.go_back(course, base)
+        return base
+
+    def go_back(self, course: Course, tree: str) -> None:
+        """Put the tree of a task to an earlier state of it; only what leaners changed is touched."""
+        last = course.attempts[-1].tree
+        if paths := course.touched & set(self.snapshots.changed(last, tree)):
+            self.put_back(
+                last, tree, paths, "the state before the task" if tree == course.start else "the best attempt"
+            )
 
     def tell_attempt(self, attempt: Attempt, before: str, number: int) -> None:
         """Record an attempt and its diff."""
         diff = self.reporter.write("diff.txt", self.snapshots.diff(before, attempt.tree)).name
         facts = {"leaner": attempt.leaner, "tree": attempt.tree, "diagnosis": attempt.diagnosis, "note": attempt.note}
-        tests = {"failing": len(attempt.verdict.failure.tests), "green": attempt.verdict.green}
+        tests = {"failing": len(attempt.verdict.failing), "green": attempt.verdict.green}
         changed = self.snapshots.counted(before, attempt.tree)
         self.reporter.emit("attempt", number=number, **facts, **tests, changed=changed, diff=diff)
 
-    def first(self, task: Task, red: Verdict | None) -> Attempt:
-        """Make a task's first call."""
-        leaner, named = self.leaner(0), [frame.path for frame in red.failure.frames] if red else []
+    def first(self, course: Course, leaner: Leaner) -> str:
+        """Write the prompt of a fresh start; it tells of the attempts before."""
+        task, red = course.task, course.red
+        named = [frame.path for frame in red.failure.frames] if red else []
         diff = uncommitted(self.config.root, sorted(set(named) - set(task.files)))
         budget, own_files = self.budget(task, leaner), find_program(leaner).own_files
-        return self.attempt(task, 0, first_prompt(self.project, task, red, diff, budget, own_files))
+        return first_prompt(self.project, task, red, diff, budget, own_files, course.attempts)
 
-    def fix(self, task: Task, start: str, attempts: Sequence[Attempt]) -> Attempt:
-        """Ask for a diagnosis, then for a fix, both fresh."""
-        last, failed = attempts[-1], len(attempts)
-        leaner = self.leaner(failed)
-        budget, own_files = self.budget(task, leaner), find_program(leaner).own_files
+    def fix(self, course: Course, leaner: Leaner, base: str) -> tuple[str, str]:
+        """Ask for a diagnosis; write the prompt of a fix of the last attempt, or of the one that reached BASE."""
+        task, attempts = course.task, sorted(course.attempts, key=lambda attempt: attempt.tree == base)
+        last, budget, own_files = attempts[-1], self.budget(task, leaner), find_program(leaner).own_files
         diagnosis = last.diagnosis  # holds as long as nothing was changed since
         if self.config.defaults.summarize_errors and (last.changed or not diagnosis):
             request = diagnosis_prompt(self.project, task, last.verdict, self.config.prompts.summary, budget)
             diagnosis = one_sentence(self.ask(task, leaner, request, "ask").answer)
-        diff = self.snapshots.diff(start, last.tree, context=1)
-        prompt = fix_prompt(self.project, task, attempts, diagnosis, diff, budget, own_files)
-        return self.attempt(task, failed, prompt, diagnosis)
+        diff = self.snapshots.diff(course.start, last.tree, context=1)
+        return fix_prompt(self.project, task, attempts, diagnosis, diff, budget, own_files), diagnosis
 
     def budget(self, task: Task, leaner: Leaner) -> int:
         """Tokens that a prompt may have: what the context leaves beside the answer, at most 8,000."""
@@ -2628,19 +2739,16 @@ class Session:
         )
         return min(context * 6 // 10, 8000)
 
-    def leave_best(self, start: str, red: Verdict | None, attempts: Sequence[Attempt]) -> None:
-        """Leave the tree of a red task as `on_fail` says; only what leaners changed is touched."""
-        if not attempts:
-            return
-        last, states = attempts[-1].tree, [(attempt.tree, attempt.verdict) for attempt in attempts]
-        states = [(start, red), *states] if red else states
-        best = min(reversed(states), key=lambda state: badness(state[1], red))[0]
-        wanted = {"best": best, "keep": last, "restore": start}[self.config.guard.on_fail]
-        for number, attempt in enumerate(attempts, 1):
-            self.reporter.write(f"attempt-{number}.diff", self.snapshots.diff(start, attempt.tree))
-        paths = {path for attempt in attempts for path in attempt.changed} & set(self.snapshots.changed(last, wanted))
-        if paths:
-            self.put_back(last, wanted, paths, "the state before the task" if wanted == start else "the best attempt")
+    def leave_best(self, course: Course) -> None:
+        """Leave the tree of a red task as `on_fail` says."""
+        states = [(worth_of(course.red, course.red), course.start)] if course.red else []
+        states += [(attempt.worth, attempt.tree) for attempt in course.attempts]
+        for number, attempt in enumerate(course.attempts, 1):
+            self.reporter.write(f"attempt-{number}.diff", self.snapshots.diff(course.start, attempt.tree))
+        if course.attempts:
+            best = min(reversed(states), key=lambda state: state[0])[1]
+            wanted = {"best": best, "keep": course.attempts[-1].tree, "restore": course.start}
+            self.go_back(course, wanted[self.config.guard.on_fail])
 
 
 CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
@@ -2649,32 +2757,113 @@ CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
 def verdict_facts(verdict: Verdict) -> dict[str, Any]:
     """Say what the record holds of a test run: at most 50 tests by name, and the last three places."""
     failure, places = verdict.failure, [(frame.path, frame.line) for frame in verdict.failure.frames[-3:]]
-    facts = {"green": verdict.green, "failing": len(failure.tests), "tests": failure.tests[:50], "places": places}
+    facts = {"green": verdict.green, "failing": len(verdict.failing), "tests": failure.tests[:50], "places": places}
     facts = {**facts, "summary": verdict.why or failure.summary, "reader": "" if verdict.green else failure.reader}
-    return {**facts, "passed": verdict.passed, "seconds": verdict.seconds}
+    return {**facts, "passed": verdict.passed, "skipped": verdict.skipped, "seconds": verdict.seconds}
 
 
 def run_task(session: Session, task: Task) -> Result:
     """Bring the tests of TASK to green: ask once, then let what they report be fixed until they pass."""
     start = session.snapshots.take()
     proves = session.config.guard.baseline and not task.skip_tests
-    red = session.judge(task.runner, start) if proves else None
-    if red and red.green and session.config.direct:
-        return Result(task, "green", (), red, "the tests were green already")
-    attempts: list[Attempt] = []
+    course = Course(task, start, session.judge(task.runner, start) if proves else None)
+    if course.red and course.red.green and session.config.direct:
+        return Result(task, "green", (), course.red, "the tests were green already")
+    reason = ""
     try:
-        attempts.append(session.first(task, red))
-        while not attempts[-1].verdict.green and len(attempts) <= task.max_iters:
-            attempts.append(session.fix(task, start, attempts))
-        reason = "" if attempts[-1].verdict.green else f"still red after {len(attempts)} attempts. {attempts[-1].note}"
+        session.attempt(course)
+        while not course.is_over:
+            session.attempt(course)
+        last, count = course.attempts[-1], len(course.attempts)
+        reason = "" if last.verdict.green else f"still red after {count} attempts. {last.note}"
     except TaskStopped as stopped:
         reason = str(stopped)
     if reason:
-        session.leave_best(start, red, attempts)
+        session.leave_best(course)
     else:
         reason = run_after(session, task)
     state = "red" if reason else "untested" if task.skip_tests else "green"
-    return Result(task, state, tuple(attempts), red, reason.strip(" ."))
+    change = compare(course.red, course.attempts[-1].verdict) if course.red and course.attempts else Change()
+    return Result(task, state, tuple(course.attempts), course.red, reason.strip(" ."), change)
+
+
+def next_base(start: str, worth: Worth, attempts: Sequence[Attempt], restart_after: int, takeover: bool = False) -> str:
+    """Choose the state that a task's next attempt begins afresh from; "" where it goes on from the last attempt.
+
+    It begins afresh after `restart_after` fixes in a row without progress, when a tree comes back, when nothing was
+    changed twice in a row, and when another leaner takes over; from the best state where one is better than the start.
+    Most models lose 60 to 80 % of their debugging power within two or three repairs (arXiv 2506.18403).
+    """
+    if not attempts:
+        return start
+    last = attempts[-1]
+    begun = max((place for place, attempt in enumerate(attempts) if attempt.fresh), default=0)
+    streak = attempts[begun:]
+    idle = len(streak) > 1 and not streak[-1].changed and not streak[-2].changed
+    tried = bool(last.changed) and last.tree in {start, *(attempt.tree for attempt in attempts[:-1])}
+    best_at = min(range(len(streak)), key=lambda place: streak[place].worth)
+    stuck = 0 < restart_after < len(streak) - best_at
+    if not (takeover or idle or tried or stuck):
+        return ""
+    best = min(attempts, key=lambda attempt: attempt.worth)
+    return best.tree if best.worth < worth else start
+
+
+SKIPS = re.compile(r"\bskipped=(\d+)|\b(\d+) (?:skipped|ignored)\b|^(?:# |ℹ )skipped (\d+)$", re.MULTILINE)
+
+
+def compare(before: Verdict, now: Verdict) -> Change:
+    """Say what became of the tests between two runs of one command, by name where the runner tells names."""
+    fixed, broke, lost = by_name(before, now) if before.report and now.report else by_count(before, now)
+    kept = len(before.report.passing & now.report.passing) if before.report and now.report else None
+    found = Change(tuple(sorted(fixed)), tuple(sorted(broke)), kept)
+    if not now.green:
+        return found
+    veto = f"red now, but green before: {', '.join(found.broke[:5])}" if broke else ""
+    if before.passed is not None and now.passed is None:
+        veto = (
+            "the test command ended with 0, but told nothing of its tests, as it did before: something ended it early"
+        )
+    elif not before.green and lost:
+        veto = f"the failing tests did not pass, they were skipped or have vanished: {', '.join(sorted(lost)[:5])}"
+    warnings = ["the tests did not prove this task: they were green before"] if before.green else []
+    counts = [total for total in (count_all(before), count_all(now)) if total is not None]
+    if counts != sorted(counts):
+        warnings.append(f"fewer tests than before: {counts[0]} -> {counts[1]}")
+    if (now.skipped or 0) > (before.skipped or 0):
+        warnings.append(f"more tests are skipped than before: {before.skipped or 0} -> {now.skipped}")
+    return replace(found, veto=veto, warnings=tuple(warnings))
+
+
+def by_name(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
+    """Compare the reports: the tests that pass newly, those that broke, the red ones that were lost.
+
+    A module that could not be imported is one red test; others, which pass, may stand for it later.
+    """
+    old, new = cast(Report, before.report), cast(Report, now.report)
+    fresh, lost = new.passing - old.passing, old.failing - new.failing - new.passing
+    gone = lost if len(lost) > len(fresh - old.failing) else lost & new.skipped
+    return fresh, old.passing & new.failing, gone
+
+
+def by_count(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
+    """Compare the names of failing tests and the counts, to the same end."""
+    fixed, fresh = (set(one.failing) - set(other.failing) for one, other in ((before, now), (now, before)))
+    grown = (count_all(now) or 0) - (count_all(before) or 0)  # as many red ones may be new
+    more = before.passed is None or now.passed is None or now.passed > before.passed
+    return fixed, fresh if before.green or len(fresh) > grown else set(), set() if more else fixed
+
+
+def count_all(verdict: Verdict) -> int | None:
+    """Count the tests of a run."""
+    return None if verdict.passed is None else verdict.passed + len(verdict.failing) + (verdict.skipped or 0)
+
+
+def tell_warnings(result: Result) -> list[str]:
+    """List what makes the green of a task doubtful."""
+    if result.state != "green":
+        return []
+    return [*result.change.warnings, *(() if result.before else ("it was not proven red: [guard] baseline = false",))]
 
 
 def protection(config: Config, task: Task) -> list[str]:
@@ -2735,13 +2924,12 @@ def one_sentence(text: str) -> str:
     return re.split(r"\n\s*\n", text.strip())[0].replace("\n", " ")[:400] if text.strip() else ""
 
 
-def badness(verdict: Verdict | None, before: Verdict | None) -> tuple[int, int, int]:
-    """Order red states: newly broken tests, failing tests, then passed ones (more is better)."""
+def worth_of(verdict: Verdict | None, before: Verdict | None) -> Worth:
+    """Order red states, less is better: tests that broke, then those that pass, then those that fail."""
     if not verdict:
         return (0, 0, 0)
-    failing = set(verdict.failure.tests)
-    broken = len(failing - set(before.failure.tests)) if before else 0
-    return (broken, len(failing) or 10**6, -(verdict.passed or 0))
+    broke = compare(before, verdict).broke if before else ()
+    return (len(broke), -(verdict.passed or 0), len(verdict.failing) or 10**6)
 
 
 def uncommitted(root: Path, paths: Sequence[str]) -> str:
@@ -2764,7 +2952,7 @@ def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
         raise startable(argv[0], "[runner] command", error) from None
     output = record.mask(done.output)
     record.write("tests.txt", output)
-    passing, failing = read_report(report)
+    tests = read_report(report)
     module = argv[argv.index("-m") + 1] if "-m" in argv[:-1] else ""
     missing = module and re.search(rf"No module named '?{re.escape(module)}'?$", output, re.MULTILINE)
     if missing or (runner.shell and done.code in (126, 127)):
@@ -2772,7 +2960,7 @@ def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
             f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command.",
             NOT_READY,
         )
-    return verdict_of(done, output, config, runner, passing, failing)
+    return verdict_of(done, output, config, runner, tests)
 
 
 def test_argv(runner: Runner, root: Path) -> list[str]:
@@ -2797,43 +2985,48 @@ def python_of(root: Path) -> str:
     return next(iter(own), None) or shutil.which("python3") or shutil.which("python") or sys.executable
 
 
-def read_report(path: Path) -> tuple[frozenset[str], frozenset[str]] | tuple[None, None]:
-    """Read pytest's report: the tests that passed and those that failed; nothing where there is none."""
-    if not path.is_file():
-        return None, None
+def read_report(path: Path) -> Report | None:
+    """Read pytest's report; nothing where there is none."""
     from xml.etree import ElementTree
 
-    passing, failing = set[str](), set[str]()
-    with contextlib.suppress(ElementTree.ParseError, OSError):
+    found: dict[str, set[str]] = {"passed": set(), "failed": set(), "skipped": set()}
+    try:
         for case in ElementTree.parse(path).iter("testcase"):
             name = f"{case.get('classname', '')}.{case.get('name', '')}".strip(".")
             outcomes = {child.tag for child in case}
-            if outcomes & {"failure", "error"}:
-                failing.add(name)
-            elif "skipped" not in outcomes:
-                passing.add(name)
-    path.unlink(missing_ok=True)  # it repeats the output, unmasked
-    return frozenset(passing), frozenset(failing)
+            bad = outcomes & {"failure", "error"}
+            found["failed" if bad else "skipped" if "skipped" in outcomes else "passed"].add(name)
+    except (ElementTree.ParseError, OSError):
+        return None
+    finally:
+        path.unlink(missing_ok=True)  # it repeats the output, unmasked
+    passed, failed, skipped = map(frozenset, found.values())
+    return Report(passed - failed, failed, skipped)
 
 
-def verdict_of(
-    done: Completed,
-    output: str,
-    config: Config,
-    runner: Runner,
-    passing: frozenset[str] | None,
-    failing: frozenset[str] | None,
-) -> Verdict:
+def runs_pytest(argv: Sequence[str]) -> bool:
+    """Tell whether a command starts pytest itself, and leaves its report to us."""
+    named = PurePosixPath(argv[0]).name in ("pytest", "py.test") or argv[1:3] == ["-m", "pytest"]
+    return named and not any(word.startswith("--junit") for word in argv)
+
+
+def verdict_of(done: Completed, output: str, config: Config, runner: Runner, report: Report | None) -> Verdict:
     """Judge a test run: only exit 0 is green, and only where some test ran, as far as that is known."""
-    passed = len(passing) if passing is not None else count_passed(output)
-    green, why = done.code == 0 and not done.cut, ""
+    passed = len(report.passing) if report else count_passed(output)
+    skips = sum(int(next(filter(None, found))) for found in SKIPS.findall(output))
+    why = ""
     if done.cut:
         why = f"the tests ran into their time limit of {runner.timeout:g} s ([runner] timeout; test_files narrows)"
-    elif green and passed == 0 and not config.defaults.no_tests_ok:
-        green, why = False, "the test command passed, but ran no test ([defaults] no_tests_ok = true accepts that)"
+    elif done.code == 0 and passed == 0 and not config.defaults.no_tests_ok:
+        why = "the test command passed, but ran no test ([defaults] no_tests_ok = true accepts that)"
+    elif done.code == 0 and report and report.failing:
+        why = f"the test command ended with 0, but its report has {len(report.failing)} failing"
+    elif done.code == 0 and not report and runs_pytest(done.argv):
+        why = "pytest ended with 0, but wrote no report: something ended it early"
+    green = done.code == 0 and not why
     failure = Failure((), "", "") if green else read_failure(output, config.root, config.defaults.error_tail_lines)
-    if not green and not failure.tests and failing:
-        failure = replace(failure, tests=tuple(sorted(failing)))
+    if not green and not failure.tests and report:
+        failure = replace(failure, tests=tuple(sorted(report.failing)))
     if not green and (why or done.code < 0 or not failure.excerpt):
         died = (
             f"died of {signal.Signals(-done.code).name}"
@@ -2842,7 +3035,7 @@ def verdict_of(
         )
         told = why or f"the test command {died}"
         failure = replace(failure, summary=told, excerpt=f"{told}\n{failure.excerpt}")
-    return Verdict(green, failure, passed, done.seconds, why)
+    return Verdict(green, failure, passed, done.seconds, why, len(report.skipped) if report else skips, report)
 
 
 def run_after(session: Session, task: Task) -> str:
@@ -2882,7 +3075,7 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
                 if not results[-1].ok:
                     break
             if all(result.ok for result in results):
-                broken = broken_since(session, tasks, whole)
+                broken = broken_since(session, results, whole)
                 code = RED if broken else GREEN
         except (LeanError, Interrupted) as stopped:
             code, error, stopped.told = stopped.code, str(stopped), True
@@ -2906,6 +3099,8 @@ def run_numbered(session: Session, task: Task, number: int, total: int, past: Pa
     made = past.attempts.get(digest(task), 0) if past else 0
     result = run_task(session, replace(task, max_iters=max(0, task.max_iters - made)))
     ended = {"state": result.state, "reason": result.reason, "attempts": len(result.attempts)}
+    ended |= {"red_to_green": len(result.change.fixed), "fixed": result.change.fixed[:50], "kept": result.change.kept}
+    ended |= {"broke": result.change.broke, "warnings": tell_warnings(result)}
     tree = session.snapshots.take()
     session.reporter.emit("result", **facts, **ended, tree=tree, changed=session.snapshots.counted(start, tree))
     return result
@@ -2933,19 +3128,14 @@ def whole_suite(session: Session, tasks: Sequence[Task]) -> Verdict | None:
     return session.judge(aim(config.runner, ()), session.snapshots.take())
 
 
-def broken_since(session: Session, tasks: Sequence[Task], before: Verdict | None) -> str:
-    """Run the plain [runner] once more; name what was green before the run and is red now."""
+def broken_since(session: Session, results: Sequence[Result], before: Verdict | None) -> str:
+    """Run the plain [runner] once more; name what was green before the run, or in one of its tasks, and is red now."""
     if before is None:
         return ""
     after = session.judge(aim(session.config.runner, ()), session.snapshots.take())
-    if after.green:
-        return ""
-    broken = (
-        sorted(set(after.failure.tests) - set(before.failure.tests))
-        if not before.green
-        else list(after.failure.tests) or ["the suite"]
-    )
-    return ", ".join(broken)
+    mended = {name for result in results if result.before for name in result.before.failing}
+    broken = {*compare(before, after).broke, *(mended & set(after.failing))}
+    return ", ".join(sorted(broken)) or ("" if after.green or not before.green else after.why or "the suite")
 
 
 @contextlib.contextmanager

@@ -463,11 +463,11 @@ def test_a_leaner_that_talks_and_never_changes_anything_fails_after_its_attempts
     assert "nothing changed" in ran.out
 
 
-def test_an_unchanged_tree_is_not_tested_again(calc: Bench, leaner: Leaner) -> None:
+def test_an_unchanged_tree_is_tested_again_only_where_nothing_changed_twice(calc: Bench, leaner: Leaner) -> None:
     leaner(TALK)
     settings(calc, "[defaults]\nmax_iters_per_task = 2\nsummarize_errors = false")
     calc.lean_loop()
-    assert len(events(calc, "testing")) == 1
+    assert len(events(calc, "testing")) == 2
 
 
 def test_a_fix_at_the_third_call_is_green_in_the_end(calc: Bench, leaner: Leaner) -> None:
@@ -663,14 +663,16 @@ def test_another_leaner_takes_over_after_n_failed_judgements(calc: Bench, leaner
     assert edits == ["leaner", "leaner", "strong"]
 
 
-def test_the_diagnosis_after_the_takeover_is_the_new_leaners(calc: Bench, leaner: Leaner) -> None:
-    leaner(TALK)
+def test_a_takeover_begins_afresh_with_what_was_tried(calc: Bench, leaner: Leaner) -> None:
+    leaner(writes("*") + TALK)
     strong = calc.home / "strong.sh"
-    strong.write_text("[ $LEAN_MODE = ask ] && echo why && exit\n" + FIX)
+    strong.write_text("cat calc.py > $HOME/found\n" + FIX)
     settings(calc, f'[[escalate]]\nafter = 1\nbinary = "{strong}"')
     assert calc.lean_loop().code == 0
     asked = [(event["leaner"], event["mode"]) for event in events(calc, "answered")]
-    assert asked == [("leaner", "edit"), ("strong", "ask"), ("strong", "edit")]
+    assert asked == [("leaner", "edit"), ("strong", "edit")]
+    assert "left - right" in (calc.home / "found").read_text()
+    assert "1. first attempt -> changed calc.py" in prompts(calc)[1]
 
 
 @pytest.mark.parametrize(("limit", "most"), [("calls = 2", 2), ("tokens = 1", 1), ("minutes = 0.0001", 1)])
