@@ -1080,6 +1080,7 @@ class Snapshots:
     prefix: str
     folder: Path
     max_file: int
+    repository: Repository
     last: str = ""
     uncovered: dict[str, str] = field(default_factory=dict)
     passed_over: set[str] = field(default_factory=set)
@@ -1343,37 +1344,197 @@ def git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None = None,
     return end_git(start_git(args, cwd, places), feed)
 
 
-def ask_git(root: Path, *args: str) -> str:
+def ask_git(root: Path, *args: str, places: Mapping[str, str] | None = None, feed: bytes = b"") -> str:
     """Ask the user's own repository at ROOT; nothing where there is none, or it does not know."""
     try:
-        return git(args, root).strip()
+        return git(args, root, places, feed).strip("\n")
     except GitError:
         return ""
 
 
-def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
-    """Make or find the private repository of the project at ROOT.
+@dataclass
+class Repository:
+    """The user's own repository, watched across the calls of leaners; `link` is the `.git` of the work tree.
 
-    It borrows the objects of the user's repository, if there is one, and starts from a copy of its index.
+    `places` are its folders: HEAD and index in the first, branches, settings and objects in the last (the same folder,
+    but in a linked work tree; none without a repository). `copy` holds it all, objects as hard links where that can be.
     """
-    told = ask_git(
-        root, "rev-parse", "--show-toplevel", "--git-path", "objects", "--git-path", "index", "--show-object-format"
+
+    link: Path
+    places: tuple[Path, ...]
+    copy: Path
+    seen: dict[Path, Stamp] = field(default_factory=dict)
+    stores: dict[Path, int] = field(default_factory=dict)  # the folders with objects, and when they last changed
+
+    def look(self, below: str = "") -> dict[Path, Stamp]:
+        """List its files but objects, with their stamps; BELOW a folder it is a copy of it."""
+        paths = [Path(f"{below}{self.link}")]
+        for place in self.places:
+            for folder, inner, names in os.walk(f"{below}{place}"):
+                inner[:] = [name for name in inner if name not in ("objects", "lfs", "worktrees")]
+                paths += [Path(folder, name) for name in names]
+        return {path: stamp(path) for path in paths if path.is_symlink() or path.is_file()}
+
+    def folders(self, below: str = "") -> list[Path]:
+        """List the folders with objects, those of submodules too."""
+        heads = [path for path in self.look(below) if path.name == "HEAD" and (path.parent / "objects").is_dir()]
+        roots = [path.parent / "objects" for path in heads]
+        return [folder for root in roots for folder in (root, *root.iterdir()) if folder.is_dir()]
+
+    def kept(self, path: Path) -> Path:
+        return self.copy / path.relative_to(path.anchor)
+
+    def copied(self) -> dict[Path, Stamp]:
+        """List the files whose copy there is."""
+        return {Path("/", path.relative_to(self.copy)): () for path in self.look(str(self.copy))}
+
+    def keep(self) -> None:
+        """Bring the copy up to date."""
+        now, old = self.look(), self.seen or self.copied()
+        if now == old:
+            return
+        for path in old.keys() - now.keys():
+            self.kept(path).unlink(missing_ok=True)
+        for path in (path for path in now if now[path] != old.get(path)):
+            copy_file(path, self.kept(path))
+        self.stores = {folder: folder.stat().st_mtime_ns for folder in self.folders()}
+        for folder, told in self.stores.items():
+            link_files(folder, self.kept(folder), told)
+        (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
+        self.seen = now
+
+    def put_back(self, found: Path, died: float = float("inf")) -> str:
+        """Undo what happened to it since `keep` and before DIED; keep in FOUND what is replaced. Tell what it was."""
+        if self.link not in self.seen and (self.link.is_symlink() or self.link.is_file()):
+            self.link.unlink()
+        now, said = self.look(), set[str]()
+        if not self.places and self.link.is_dir():
+            shutil.move(self.link, found)
+            return "made one"
+        if any(path.suffix == ".lock" for path in now.keys() - self.seen.keys()):
+            return "left a lock, so that nothing of it was touched"
+        for path in sorted(path for path in {*now, *self.seen} if now.get(path) != self.seen.get(path)):
+            kept, both = self.kept(path), path in now and path in self.seen
+            if self.is_of_others(path, now) or not is_older(path, died) or (both and same_bytes(path, kept)):
+                continue
+            said.add(self.called(path))
+            if path in now:
+                copy_file(path, found / kept.relative_to(self.copy))
+                path.unlink()
+            if path in self.seen:
+                copy_file(kept, path)
+        for place in self.places[-1:]:
+            (place / "refs").mkdir(parents=True, exist_ok=True)
+        for folder, told in self.stores.items():
+            if not folder.is_dir() or folder.stat().st_mtime_ns != told:
+                link_files(self.kept(folder), folder)
+        self.seen = self.look()
+        return ", ".join(sorted(said - {""}))
+
+    def is_of_others(self, path: Path, now: Mapping[Path, Stamp]) -> bool:
+        """Tell whether another work tree of the same repository may have changed PATH; none removes a branch."""
+        shared = self.places[-1]
+        if path not in now or not (shared / "worktrees").is_dir() or not path.is_relative_to(shared):
+            return False
+        name, head = path.relative_to(shared).as_posix(), read_text(self.kept(self.places[0] / "HEAD"))
+        return name.startswith(("refs/", "logs/", "packed-refs")) and not head.strip().endswith(f" {name}")
+
+    def called(self, path: Path) -> str:
+        """Say what a file of a repository holds that people know; nothing where it does not matter."""
+        if path == self.places[0] / "index":
+            both = ({"GIT_INDEX_FILE": str(file), "GIT_DIR": str(path.parent)} for file in (path, self.kept(path)))
+            return (
+                "what is staged" if len({ask_git(path.parent, "ls-files", "-s", places=at) for at in both}) > 1 else ""
+            )
+        place = next((place for place in self.places if path.is_relative_to(place)), path.parent)
+        name = f"{path.relative_to(place).as_posix()}/"
+        return next((called for begin, called in PARTS_OF_GIT.items() if name.startswith(begin)), "")
+
+
+PARTS_OF_GIT = {
+    "HEAD/": "HEAD", ".git/": "HEAD", "refs/stash/": "the stash", "refs/": "branches or tags",
+    "packed-refs/": "branches or tags", "config": "settings", "hooks/": "hooks", "info/": "what is ignored",
+    "modules/": "a submodule", "MERGE": "a merge", "rebase": "a rebase", "CHERRY": "a cherry-pick",
+}  # fmt: skip
+
+
+def same_bytes(one: Path, other: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return one.read_bytes() == other.read_bytes()
+    return False
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file in one step, its time included; the folders for it are made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copy2(source, f"{target}{UNFINISHED}", follow_symlinks=False)
+        Path(f"{target}{UNFINISHED}").replace(target)
+
+
+def link_files(source: Path, target: Path, told: int = 0) -> None:
+    """Make a hard link in TARGET to each file in SOURCE, a copy on another disk, unless its time is TOLD; set that."""
+    target.mkdir(parents=True, exist_ok=True)
+    if target.stat().st_mtime_ns == told:
+        return
+    for path in source.iterdir():
+        if path.is_file() and not (target / path.name).exists():
+            try:
+                (target / path.name).hardlink_to(path)
+            except OSError:
+                copy_file(path, target / path.name)
+    if told:
+        os.utime(target, ns=(told, told))
+
+
+def mend_repository(folder: Path, pasts: Sequence[Past], found: Path) -> str:
+    """Put the user's repository back after a call that was killed; tell what it was that had changed."""
+    places = read_text(folder / "git/places").splitlines()
+    for past in pasts[-1:] if places else ():
+        if past.was_killed and past.unfinished:
+            link, *others = map(Path, places)
+            repository = Repository(link, tuple(others), folder / "git")
+            repository.seen = repository.copied()
+            kept = repository.folders(str(repository.copy))
+            repository.stores = {Path("/", path.relative_to(repository.copy)): 0 for path in kept}
+            return repository.put_back(found, past.died)
+    return ""
+
+
+def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
+    """Make or find the private repository of the project at ROOT, and the copy of the user's own one.
+
+    It borrows the objects of that copy, if there is one, and starts from a copy of the user's index.
+    """
+    asked = (
+        "--show-toplevel",
+        "--absolute-git-dir",
+        "--path-format=absolute",
+        "--git-common-dir",
+        "--show-object-format",
     )
-    top, objects, index, kind = told.splitlines() if told.count("\n") == 3 else (str(root), "", "", "sha1")
-    prefix = root.relative_to(Path(top).resolve()).as_posix()
-    snapshots = Snapshots(root, Path(top).resolve(), "" if prefix == "." else prefix, folder, max_file)
+    told = ask_git(root, "rev-parse", *asked).splitlines()
+    top, kind = Path(told[0] if told else root).resolve(), told[3] if told else "sha1"
+    repository = Repository(top / ".git", tuple(dict.fromkeys(map(Path, told[1:3]))), folder / "git")
+    if not told:
+        (folder / "git/places").unlink(missing_ok=True)
+    elif not (folder / "git/places").exists():
+        repository.keep()
+    prefix = root.relative_to(top).as_posix()
+    snapshots = Snapshots(root, top, "" if prefix == "." else prefix, folder, max_file, repository)
     info = snapshots.store / "info"
-    own = [f"/{folder.relative_to(snapshots.top).as_posix()}/"] if folder.is_relative_to(snapshots.top) else []
+    own = [f"/{folder.relative_to(top).as_posix()}/"] if folder.is_relative_to(top) else []
     if not info.is_dir():
         git(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(snapshots.store)], root)
         info.mkdir()
     (folder / "index.lock").unlink(missing_ok=True)  # left by a run that was killed; the project's lock is ours
     (info / "attributes").write_text(PLAIN_BYTES)
     (info / "exclude").write_text("".join(f"{name}\n" for name in (*(f"{name}/" for name in DEPENDENCIES), *own)))
-    (snapshots.store / "objects/info/alternates").write_text(f"{(root / objects).resolve()}\n" if objects else "")
-    if index and not snapshots.index.exists() and holds_plain_bytes(root):
+    borrowed = [f"{repository.kept(place / 'objects')}\n" for place in repository.places[-1:]]
+    (snapshots.store / "objects/info/alternates").write_text("".join(borrowed))
+    if told and not snapshots.index.exists() and holds_plain_bytes(root):
         with contextlib.suppress(OSError):
-            shutil.copyfile(root / index, snapshots.index)
+            shutil.copyfile(Path(told[1]) / "index", snapshots.index)
     return snapshots
 
 
@@ -2479,12 +2640,14 @@ class TaskStopped(Exception):
 class Session:
     """One run over one leanfile: asks, judges, and keeps the trees and the record."""
 
-    def __init__(self, config: Config, snapshots: Snapshots, reporter: Reporter) -> None:
+    def __init__(self, config: Config, snapshots: Snapshots, reporter: Reporter, mended: str = "") -> None:
+        self.mended = mended
         self.config, self.snapshots, self.reporter = config, snapshots, reporter
         self.project = Project(config.root, config.defaults)
         self.begun = time.monotonic()
         self.calls: list[Call] = []
         self.spent: Document = {}
+        self.start_of_task = ""
         self.judged: dict[tuple[str, str], Verdict] = {}
 
     @property
@@ -2505,10 +2668,67 @@ class Session:
         }
         facts |= {"green": past.green if past else (), "spent": self.spent}
         self.reporter.emit("run", id=self.reporter.folder.name, tree=self.snapshots.take(), **facts)
+        if self.mended:
+            self.warn(f"the repository was put back, where the killed run had changed it ({self.mended})")
         for earlier in reversed(pasts):
             recover(self, earlier)
             if not earlier.was_killed or earlier.of("task", "warning"):
                 break
+
+    def tidy_repository(self, before: str, task: Task, leaner: str) -> str:
+        """Put back what a call did to the repository, and the uncommitted work that it threw away; take a tree."""
+        repository, root, found = self.snapshots.repository, self.config.root, self.reporter.path("repository")
+        after, head = self.snapshots.take(), "HEAD"
+        stirred = {*self.snapshots.changed(before, after)} - {*task.files}
+        suspects = sorted(stirred - {*self.snapshots.changed(self.start_of_task, before)}) if repository.places else []
+        if suspects:
+            head = ask_git(root, "rev-parse", "--verify", "HEAD") or head
+        kept = {"GIT_DIR": str(repository.kept(repository.places[-1]))} if suspects else {}
+        thrown = (
+            self.thrown_away(suspects, head)
+            if suspects and ask_git(root, "cat-file", "-t", head, places=kept)
+            else None
+        )
+        said = repository.put_back(found)
+        thrown = self.thrown_away(suspects, "HEAD") if thrown is None else thrown
+        if said:
+            what = f"{leaner} changed the repository itself ({said}), and it was put back"
+            self.warn(f"{what}. What was found there: {found}")
+        if not thrown:
+            return after
+        self.snapshots.restore(after, before, thrown)
+        self.warn(f"{leaner} threw away work that is not committed, and it was put back: {', '.join(thrown)}")
+        return self.snapshots.take()
+
+    def thrown_away(self, paths: Sequence[str], commit: str) -> list[str]:
+        """Tell which of PATHS hold what COMMIT has, or are gone and not in it: git did that, not an edit."""
+        if not paths:
+            return []
+        root, repository = self.config.root, self.snapshots.repository
+        index = {"GIT_INDEX_FILE": str(self.snapshots.folder / "staged")}  # git diff writes to it
+        copy_file(repository.kept(repository.places[0] / "index"), self.snapshots.folder / "staged")
+        style, here = ("-z", "--name-only"), {path for path in paths if os.path.lexists(root / path)}
+        held = [
+            {*split(ask_git(root, "ls-tree", "-r", *style, commit))},
+            {*split(ask_git(root, "ls-files", "-z", places=index))},
+        ]
+        differing = [
+            {*split(ask_git(root, "diff", "--no-renames", "--relative", *style, *against, places=at))}
+            for against, at in (((commit,), None), ((), index))
+        ]
+        ignored = {*split(ask_git(root, "check-ignore", "-z", "--stdin", feed=joined(paths)))}
+        same = (held[0] - differing[0]) | (held[1] - differing[1])
+        found = [path for path in paths if path in same or path not in held[0] | held[1] | here]
+        swept = any(path not in ignored or path.startswith(".") for path in found)  # more than a build's own cleaning
+        return [path for path in found if swept or path not in ignored]
+
+    def ways_back(self) -> str:
+        """Say how other states than the one that was left are brought back."""
+        file = "" if str(self.config.path) == "leanfile.toml" else f" -c {shlex.quote(str(self.config.path))}"
+        run = self.reporter.folder
+        *_, last = (name for name in Past(run, tuple(read_events(run))).states if name and not name.isdigit())
+        back = f"lean-loop{file} --restore last/{last} [PATH...]"
+        return f"Back to the state before this run: lean-loop{file} --undo; to its attempt {last} (or another): {back}"
 
     def warn(self, text: str) -> None:
         self.reporter.emit("warning", text=text)
@@ -2561,6 +2781,7 @@ class Session:
         used = self.reporter.path("usage.json")
         short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {told} and do what it says."
         env = self.variables(task, leaner, mode, told, used)
+        self.snapshots.repository.keep()
         before = self.snapshots.take()
         said = {"tokens": tokens(prompt), "prompt": told.name, "tree": before}
         self.reporter.emit("asking", leaner=program.name, mode=mode, **said)
@@ -2568,7 +2789,7 @@ class Session:
         done = self.start([*program.argv(), "-p", short], env, (leaner.timeout, idle), before)
         answer, errors = (self.reporter.mask(text).strip() for text in (done.output, drop_progress(done.errors)))
         self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
-        usage, after = read_usage(used, program, prompt, answer), self.snapshots.take()
+        usage, after = read_usage(used, program, prompt, answer), self.tidy_repository(before, task, program.name)
         used.unlink(missing_ok=True)  # its figures stand in the events
         reason = why_ended(done, errors, answer, leaner)
         self.calls.append(Call(program.name, answer, done.code, reason, usage, done.seconds, before, after))
@@ -2607,6 +2828,7 @@ class Session:
             raise startable(argv[-3], "[lean] binary", error) from None
         except Interrupted:
             try:
+                self.snapshots.repository.put_back(self.reporter.path("repository"))
                 self.put_back(self.snapshots.take(), before, None, "the state before the call")
             except Interrupted as second:
                 second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
@@ -3094,7 +3316,7 @@ def resumable(config: Config, pasts: Sequence[Past]) -> Past | None:
 def run_numbered(session: Session, task: Task, number: int, total: int, past: Past | None) -> Result:
     """Run one of TOTAL tasks, and record how it began and ended; attempts of a run that is resumed count."""
     facts: dict[str, Any] = {"number": number, "total": total, "name": task.name}
-    start = session.snapshots.take()
+    start = session.start_of_task = session.snapshots.take()
     session.reporter.emit("task", **facts, tree=start, digest=digest(task))
     made = past.attempts.get(digest(task), 0) if past else 0
     result = run_task(session, replace(task, max_iters=max(0, task.max_iters - made)))
@@ -3211,6 +3433,11 @@ class Past:
         return tree
 
     @property
+    def died(self) -> float:
+        """Tell when it gave its last sign of life."""
+        return (self.folder / "events.jsonl").stat().st_mtime + 2 * BEAT
+
+    @property
     def was_killed(self) -> bool:
         return not self.of("outcome")
 
@@ -3274,11 +3501,10 @@ def end_left_over(past: Past) -> int:
 def recover(session: Session, past: Past) -> None:
     """End what a killed run left running, and undo what its unfinished step changed; keep what is younger than it."""
     ended = end_left_over(past) if past.was_killed else 0
-    died = (past.folder / "events.jsonl").stat().st_mtime + 2 * BEAT
     now, before = session.snapshots.take(), past.unfinished
     if before:
         changed = session.snapshots.changed(before, now)
-        own = {path for path in changed if is_older(session.config.root / path, died)}
+        own = {path for path in changed if is_older(session.config.root / path, past.died)}
         session.put_back(now, before, own, f"the last finished step of {past.folder.name}", set(changed) - own)
     if past.was_killed:
         also = ", and what it had left running was ended" if ended else ""
@@ -3303,9 +3529,10 @@ def recorded(config: Config, shows: Shows) -> Iterator[tuple[Session, list[Past]
     with locked(folder, config):
         pasts = read_past(folder)
         reporter = Reporter(make_run_folder(folder), config, shows)
+        mended = mend_repository(folder, pasts, reporter.path("repository"))
         snapshots = open_snapshots(config.root, folder, config.guard.max_file)
         try:
-            yield Session(config, snapshots, reporter), pasts
+            yield Session(config, snapshots, reporter, mended), pasts
         finally:
             reporter.display.close()
         forget(snapshots, config.guard.keep_runs)

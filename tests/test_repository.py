@@ -1,0 +1,196 @@
+"""What an agent does to the user's repository is noticed, put back and said; uncommitted work stays byte for byte."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import Bench, Leaner
+from test_earlier_runs import HANG, kill_during
+from test_snapshots import FIX, after_a_diagnosis, bare, facts, repository, without
+
+__all__ = ["bare"]
+WHO = "git config user.name >/dev/null; export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@localhost\n"
+COMMIT = "git add -A; git commit -q -m 'by the agent'"
+
+
+@pytest.fixture
+def worked(bare: Bench) -> Bench:
+    """A project in the midst of work: staged, unstaged and untracked edits, an ignored file, a stash, a branch."""
+    bench = bare
+    bench.write(".gitignore", ".env\n*.log\n")
+    bench.write("notes.txt", "".join(f"line {number}\n" for number in range(30)))
+    bench.write("other.txt", "other\n")
+    bench.commit()
+    bench.git("checkout", "-q", "-b", "feature")
+    bench.write("feature.txt", "feature\n")
+    bench.write("other.txt", "of the feature\n")
+    bench.commit("feature")
+    bench.git("checkout", "-q", "main")
+    bench.write("other.txt", "stashed\n")
+    bench.git("stash")
+    bench.git("tag", "v1")
+    bench.write("notes.txt", bench.read("notes.txt").replace("line 3\n", "staged\n"))
+    bench.git("add", "notes.txt")
+    bench.write("notes.txt", bench.read("notes.txt").replace("line 20\n", "unstaged\n"))
+    bench.write("untracked.txt", "mine\n")
+    bench.write(".env", "PORT=1\n")
+    return bench
+
+
+DEEDS = {
+    "commit": (COMMIT, "HEAD|branches"),
+    "commit on a new branch": (f"git checkout -q -b wip; {COMMIT}", "HEAD"),
+    "commit and amend": (f"{COMMIT}; git commit -q --amend -m again", "branches"),
+    "stage": ("git add -A", "staged"),
+    "unstage": ("git reset -q", "staged"),
+    "reset hard": ("git reset -q --hard", "threw away"),
+    "reset to another commit": ("git reset -q --hard feature", "branches"),
+    "restore": ("git checkout -q -- .", "threw away"),
+    "stash": ("git stash -q", "the stash"),
+    "stash all": ("git stash -q -u", "the stash"),
+    "drop a stash": ("git stash drop -q", "the stash"),
+    "clean": ("git clean -q -fd", "threw away"),
+    "clean all": ("git clean -q -fdx", "threw away"),
+    "switch": ("git checkout -q -f feature", "HEAD"),
+    "detach": ("git checkout -q --detach", "HEAD"),
+    "delete a branch": ("git branch -q -D feature; git tag -d v1 >/dev/null", "branches"),
+    "merge": ("git stash -q; git merge -q feature", "branches"),
+    "stop in a merge": ("git merge -q --no-ff --no-commit feature >&2; git rm -q --cached calc.py", "staged"),
+    "pack": (f"{COMMIT}; git gc -q --prune=now", "branches"),
+    "configure": ("git config core.hooksPath /tmp; git config user.name x", "settings"),
+    "hook": ("mkdir -p .git/hooks; echo 'exit 1' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit", "hooks"),
+    "exclude": ("mkdir -p .git/info; echo conftest.py >> .git/info/exclude", "ignored"),
+    "remove": ("rm -rf .git", "HEAD"),
+    "remove objects": ("rm -rf .git/objects", ""),
+    "begin anew": (f"rm -rf .git; git init -q -b other; {COMMIT}", "HEAD"),
+    "remove and put a file": ("rm -rf .git; echo x > .git", "HEAD"),
+}  # fmt: skip
+
+
+def without_objects(seen: dict[str, str | bytes]) -> dict[str, str | bytes]:
+    """Leave out the names of objects, of which there may be more than before, and what git notes of its own upkeep."""
+    names = [name for name in str(seen["files"]).splitlines() if not name.startswith(("objects/", "gc.", "info/refs"))]
+    return {**seen, "files": "\n".join(names), "fsck": ""}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("mode", ["edit", "ask"])
+def test_what_an_agent_does_to_the_repository_is_put_back_and_said(
+    worked: Bench, leaner: Leaner, deed: str, mode: str
+) -> None:
+    script, said = DEEDS[deed]
+    before, tree = repository(worked), facts(worked.project)
+    edit = f"{script}; {FIX}" if said == "threw away" else f"{FIX} {script}; echo done"
+    leaner(WHO + (edit if mode == "edit" else after_a_diagnosis(script)))
+    ran = worked.lean_loop()
+    assert without_objects(repository(worked)) == without_objects(before), ran.text
+    assert "error" not in str(repository(worked)["fsck"])
+    assert without(facts(worked.project), "calc.py") == without(tree, "calc.py"), ran.text
+    assert any(word in ran.err for word in said.split("|")), ran.text
+    assert worked.git("stash", "show", "-p").count("stashed") == 1
+
+
+def test_a_commit_of_the_agents_leaves_its_edit_as_work_that_is_not_committed(worked: Bench, leaner: Leaner) -> None:
+    leaner(f"{WHO}{FIX} {COMMIT}")
+    ran = worked.lean_loop()
+    assert ran.code == 0, ran.text
+    assert "left + right" in worked.read("calc.py")
+    assert " M calc.py" in worked.git("status", "--porcelain").splitlines()
+
+
+def test_a_look_at_the_repository_is_not_worth_a_word(worked: Bench, leaner: Leaner) -> None:
+    before = repository(worked)
+    leaner(f"touch notes.txt; git status -s; git log -1; git diff; {FIX}")
+    ran = worked.lean_loop()
+    assert ran.code == 0 and "warning" not in ran.err, ran.text
+    assert repository(worked) == before
+
+
+def test_what_the_leaner_itself_takes_back_is_not_called_thrown_away(worked: Bench, leaner: Leaner) -> None:
+    calls = '[ "$LEAN_MODE" = ask ] && { echo why; exit; }; echo x >> "$HOME/calls"\n'
+    once = '[ "$(wc -l < "$HOME/calls")" = 1 ] && { echo more >> other.txt; touch new.txt; echo done; exit; }\n'
+    leaner(f"{calls}{once}git checkout -q other.txt; rm new.txt; {FIX}")
+    ran = worked.lean_loop()
+    assert ran.code == 0 and "threw away" not in ran.err, ran.text
+    assert worked.read("other.txt") == "other\n" and not (worked.project / "new.txt").exists()
+
+
+def test_what_a_builds_own_cleaning_removes_stays_away(worked: Bench, leaner: Leaner) -> None:
+    worked.write("build.log", "old\n")
+    leaner(f"rm build.log; {FIX}")
+    ran = worked.lean_loop()
+    assert ran.code == 0 and "threw away" not in ran.err, ran.text
+    assert not (worked.project / "build.log").exists()
+
+
+def test_a_repository_that_an_agent_makes_does_not_stay(bare: Bench, leaner: Leaner) -> None:
+    leaner(f"{WHO}{FIX} git init -q; {COMMIT}")
+    ran = bare.lean_loop()
+    assert ran.code == 0 and "changed the repository" in ran.err, ran.text
+    assert not (bare.project / ".git").exists()
+
+
+@pytest.mark.parametrize("deed", ["commit", "remove", "switch", "reset hard"])
+def test_a_linked_work_tree_is_put_back_and_the_others_are_left_alone(worked: Bench, leaner: Leaner, deed: str) -> None:
+    linked = Bench(worked.home, worked.project.parent / "linked", worked.env)
+    worked.git("worktree", "add", "-q", "-b", "side", str(linked.project))
+    shutil.copy(worked.project / "leanfile.toml", linked.project)
+    linked.write("untracked.txt", "mine\n")
+    before, tree = repository(linked), facts(linked.project)
+    beside = f"git -C '{worked.project}' commit -q --allow-empty -m 'of the user'"
+    leaner(f"{WHO}{FIX} {beside}; {DEEDS[deed][0].replace('feature', 'v1')}; echo done")
+    ran = linked.lean_loop()
+    after = repository(linked)
+    assert (after["HEAD"], after["index"], after["stash"]) == (before["HEAD"], before["index"], before["stash"]), (
+        ran.text
+    )
+    assert without(facts(linked.project), "calc.py") == without(tree, "calc.py"), ran.text
+    assert linked.git("log", "-1", "--format=%s", "main") == "of the user\n"
+    assert linked.git("log", "-1", "--format=%s", "side") == "start\n"
+
+
+def test_a_repository_that_a_killed_call_removed_comes_back(worked: Bench, leaner: Leaner) -> None:
+    before, tree = repository(worked), facts(worked.project)
+    leaner(f"[ -e $HOME/ready ] || {{ git stash -q -u; rm -rf .git; {HANG}; }}; {FIX}")
+    kill_during(worked)
+    assert not (worked.project / ".git").exists()
+    ran = worked.lean_loop("--undo")
+    assert ran.code == 0 and "the repository was put back" in ran.err, ran.text
+    assert without_objects(repository(worked)) == without_objects(before)
+    assert facts(worked.project) == tree
+
+
+def test_what_the_user_committed_after_a_kill_stays(worked: Bench, leaner: Leaner) -> None:
+    leaner(f"[ -e $HOME/ready ] || {{ {HANG}; }}; {FIX}")
+    kill_during(worked)
+    time.sleep(1)
+    worked.git("commit", "-q", "-m", "mine")
+    before = repository(worked)
+    assert worked.lean_loop().code == 0
+    assert repository(worked) == before
+
+
+def test_ctrl_c_puts_the_repository_back_too(worked: Bench, leaner: Leaner) -> None:
+    from test_earlier_runs import started
+
+    before, tree = repository(worked), facts(worked.project)
+    leaner(f"{WHO}{COMMIT}; {HANG}")
+    with started(worked) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    assert without_objects(repository(worked)) == without_objects(before)
+    assert facts(worked.project) == tree
+
+
+def test_objects_are_hard_links_and_follow_the_repository(worked: Bench, leaner: Leaner) -> None:
+    leaner(FIX)
+    worked.lean_loop()
+    (copy,) = worked.home.glob("state/lean-loop/*/git")
+    kept = {path.relative_to(copy) for path in copy.rglob("objects/??/*")}
+    assert kept == {path.relative_to("/") for path in (worked.project / ".git/objects").glob("??/*")}
+    assert all((copy / path).samefile(Path("/", path)) for path in kept)
