@@ -1490,8 +1490,8 @@ def link_files(source: Path, target: Path, told: int = 0) -> None:
 def mend_repository(folder: Path, pasts: Sequence[Past], found: Path) -> str:
     """Put the user's repository back after a call that was killed; tell what it was that had changed."""
     places = read_text(folder / "git/places").splitlines()
-    for past in pasts[-1:] if places else ():
-        if past.was_killed and past.unfinished:
+    for past in unsettled(pasts) if places else ():
+        if past.unfinished:
             link, *others = map(Path, places)
             repository = Repository(link, tuple(others), folder / "git")
             repository.seen = repository.copied()
@@ -2668,12 +2668,10 @@ class Session:
         }
         facts |= {"green": past.green if past else (), "spent": self.spent}
         self.reporter.emit("run", id=self.reporter.folder.name, tree=self.snapshots.take(), **facts)
+        for earlier in unsettled(pasts):
+            recover(self, earlier)
         if self.mended:
             self.warn(f"the repository was put back, where the killed run had changed it ({self.mended})")
-        for earlier in reversed(pasts):
-            recover(self, earlier)
-            if not earlier.was_killed or earlier.of("task", "warning"):
-                break
 
     def tidy_repository(self, before: str, task: Task, leaner: str) -> str:
         """Put back what a call did to the repository, and the uncommitted work that it threw away; take a tree."""
@@ -3472,6 +3470,16 @@ def read_past(folder: Path) -> list[Past]:
     """Read the runs of a project, oldest first."""
     found = (Past(run, tuple(read_events(run))) for run in run_folders(folder))
     return [past for past in found if past.events]
+
+
+def unsettled(pasts: Sequence[Past]) -> list[Past]:
+    """List the runs that may need tidying up, the latest first: the last, and what it was to tidy up when it died."""
+    found = list[Past]()
+    for past in reversed(pasts):
+        found.append(past)
+        if not past.was_killed or past.of("task", "warning"):
+            break
+    return found
 
 
 def born(pid: int) -> str:
