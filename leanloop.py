@@ -43,7 +43,7 @@ import threading
 import time
 import tomllib
 from bisect import bisect_right
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
@@ -4251,6 +4251,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="write a sample leanfile for this project (to standard output without FILE)",
     )
+    add(
+        "--guide",
+        action="store_true",
+        help="print what a cloud model needs to know to write leanfiles for this project",
+    )
     add("--list-leaners", action="store_true", help="list the leaners, mark the active one, and say which are ready")
     add("--set-leaner", metavar="NAME", help="make NAME the active leaner in the static configuration")
     add(
@@ -4318,6 +4323,8 @@ def obey(options: argparse.Namespace, shows: Shows) -> int:
         shows.say(f"lean-loop {__version__} ({share()})", shows.out)
     elif options.init is not None:
         write_sample(options.init, shows)
+    elif options.guide:
+        shows.say(filled("guide.md", Path()), shows.out)
     elif options.list_leaners:
         list_leaners(options, shows)
     elif options.set_leaner is not None:
@@ -4465,15 +4472,15 @@ def with_binary(raw: bytes, name: str, path: Path) -> bytes:
 
 # A row for each kind of project: a file that marks it, words that must stand in it, the test command, and its name.
 KNOWN_RUNNERS = (
+    ("pyproject.toml", r"pytest", "{python}", ("-m", "pytest", "-q"), "pytest"),
+    ("pytest.ini", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
+    ("conftest.py", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
+    ("tests/conftest.py", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
     ("package.json", r'"vitest"', "npx", ("vitest", "run"), "vitest"),
     ("package.json", r'"jest"', "npx", ("jest",), "jest"),
     ("package.json", r"node --test", "node", ("--test",), "node --test"),
     ("go.mod", r"", "go", ("test", "./..."), "go test"),
     ("Cargo.toml", r"", "cargo", ("test",), "cargo test"),
-    ("pyproject.toml", r"pytest", "{python}", ("-m", "pytest", "-q"), "pytest"),
-    ("pytest.ini", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
-    ("conftest.py", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
-    ("tests/conftest.py", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
     ("setup.cfg", r"pytest", "{python}", ("-m", "pytest", "-q"), "pytest"),
     ("Makefile", r"(?m)^test:", "make", ("test",), "make test"),
     ("package.json", r'"test"', "npm", ("test",), "npm test"),
@@ -4484,22 +4491,35 @@ KNOWN_RUNNERS = (
 
 def write_sample(target: str, shows: Shows) -> None:
     """Write the sample leanfile, with the test command that this folder's project seems to have."""
-    command, args, found = detect_runner(Path())
-    text = (share() / "examples" / "leanfile.toml").read_text(encoding="utf-8")
-    words = {"@COMMAND@": json.dumps(command), "@ARGS@": json.dumps(args), "@TEST_HINT@": found}
-    for mark, word in words.items():
-        text = text.replace(mark, word)
+    text = filled("leanfile.toml", Path())
     if target == "-":
-        shows.say(text.rstrip(), shows.out)
+        shows.say(text, shows.out)
         return
     try:
         with Path(target).open("x", encoding="utf-8") as file:
-            file.write(text)
+            file.write(f"{text}\n")
     except FileExistsError:
         raise LeanError(f"--init: {target} is there already. Name another file, or remove it first.") from None
     except OSError as error:
         raise LeanError(f"--init: {target} cannot be written: {error.strerror}. Name another file.") from None
+    found = detect_runner(Path())[2]
     shows.say(f"{target} is written ({found}). Fill in its tasks, then run: lean-loop -c {target}", shows.err)
+
+
+def filled(name: str, root: Path) -> str:
+    """Read the text NAME of examples/, with its marks filled in for the project at ROOT."""
+    command, args, found = detect_runner(root)
+    words = {"COMMAND": json.dumps(command), "ARGS": json.dumps(args), "TEST_HINT": found, "LAYOUT": layout(root)}
+    text = (share() / "examples" / name).read_text(encoding="utf-8")
+    return re.sub(r"@([A-Z_]+)@", lambda mark: words[mark[1]], text).rstrip()
+
+
+def layout(root: Path, most: int = 8) -> str:
+    """Tell where the most files of the project at ROOT lie, by folder and kind."""
+    listed = ask_git(root, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    paths = listed or [path.relative_to(root).as_posix() for path in islice(root.glob("*/*"), 999)]
+    kinds = Counter(re.sub(r"[^/]+(?=\.\w+$)", "*", path) for path in paths if "." in path)
+    return ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common(most)) or "empty"
 
 
 def detect_runner(root: Path) -> tuple[str, list[str], str]:
