@@ -1130,13 +1130,13 @@ class Snapshots:
 
     def covers(self, path: str) -> bool:
         """Tell whether PATH, relative to the top, can be recorded; note why not."""
-        file = self.top / path
+        file, known = self.top / path, self.relative(path)
         with contextlib.suppress(OSError):
             seen = file.lstat()
             if stat.S_ISREG(seen.st_mode) and seen.st_size > self.max_file:
-                self.uncovered[path] = f"larger than [guard] max_file, {seen.st_size / 1e6:.0f} MB"
+                self.uncovered[known] = f"larger than [guard] max_file, {seen.st_size / 1e6:.0f} MB"
             elif stat.S_ISREG(seen.st_mode) and not os.access(file, os.R_OK):
-                self.uncovered[path] = "not readable"
+                self.uncovered[known] = "not readable"
             else:
                 return not (stat.S_ISFIFO(seen.st_mode) or stat.S_ISSOCK(seen.st_mode))
             return False
@@ -1152,7 +1152,7 @@ class Snapshots:
             if path.endswith(UNFINISHED):
                 (self.top / path).unlink(missing_ok=True)
             elif path.endswith("/"):
-                self.uncovered[path] = "a repository of its own"
+                self.uncovered[self.relative(path)] = "a repository of its own"
             elif self.covers(path):
                 weight = 0 if path in plain else weigh(self.top / path)
                 if weight < 1_000_000 and weight <= room:
@@ -1305,12 +1305,12 @@ INERT = ("core.quotePath=false", "safe.directory=*", "core.fsmonitor=false", f"c
 def start_git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start git, out of the reach of the keyboard's signals.
 
-    With PLACES (variables that name the private repository) it is sealed against the user's configuration; without
-    them it asks the user's own repository.
+    Where PLACES (variables that name a repository or an index) hold GIT_DIR, it is sealed against the user's
+    configuration; else it asks the user's own repository.
     """
     env = {name: value for name, value in os.environ.items() if not re.match(r"GIT_(?!AUTHOR_|COMMITTER_)", name)}
     env |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    env |= SEALED | dict(places) if places else {}
+    env |= (SEALED if "GIT_DIR" in (places or ()) else {}) | dict(places or {})
     argv = ["git", *(word for setting in INERT for word in ("-c", setting)), *args]
     pipe = subprocess.PIPE
     try:
@@ -2648,6 +2648,7 @@ class Session:
         self.calls: list[Call] = []
         self.spent: Document = {}
         self.start_of_task = ""
+        self.told: set[str] = set()
         self.judged: dict[tuple[str, str], Verdict] = {}
 
     @property
@@ -2727,6 +2728,14 @@ class Session:
         *_, last = (name for name in Past(run, tuple(read_events(run))).states if name and not name.isdigit())
         back = f"lean-loop{file} --restore last/{last} [PATH...]"
         return f"Back to the state before this run: lean-loop{file} --undo; to its attempt {last} (or another): {back}"
+
+    def tell_uncovered(self) -> None:
+        """Name, once, what snapshots do not hold."""
+        found = {path: why for path, why in self.snapshots.uncovered.items() if path not in self.told}
+        self.told.update(found)
+        if found:
+            some = ", ".join(f"{path} ({why})" for path, why in list(found.items())[:20])
+            self.warn(f"not covered by snapshots, so that nothing can put them back: {some}")
 
     def warn(self, text: str) -> None:
         self.reporter.emit("warning", text=text)
@@ -3275,6 +3284,52 @@ def run_after(session: Session, task: Task) -> str:
     return ""
 
 
+UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
+
+
+def uncommitted_paths(session: Session) -> set[str]:
+    """List what the user's repository has not committed, files that it does not know included."""
+    style = ("--porcelain", "-z", "-uall", "--no-renames", "--ignore-submodules=all")
+    return {
+        session.snapshots.relative(row[3:]) for row in split(ask_git(session.config.root, "status", *style, "--", "."))
+    }
+
+
+def commit_task(session: Session, name: str, paths: set[str], dirty: set[str]) -> None:
+    """Commit the PATHS that a task changed, without hooks and signing; not what was DIRTY with the user's own edits."""
+    root, places = session.config.root, session.snapshots.repository.places
+    paths &= uncommitted_paths(session)
+    if not places or any((places[0] / mark).exists() for mark in UNDER_WAY):
+        session.warn(f"nothing is committed: there is {'a merge or rebase under way' if places else 'no repository'}")
+        return
+    if paths & dirty:
+        session.warn(f"not committed, for earlier edits that are not: {', '.join(sorted(paths & dirty))}")
+    if not paths - dirty:
+        return
+    head, feed = ask_git(root, "rev-parse", "-q", "--verify", "HEAD"), joined(sorted(paths - dirty))
+    index, update = (
+        {"GIT_INDEX_FILE": str(session.snapshots.folder / "staged")},
+        ("update-index", "-z", "--add", "--remove", "--stdin"),
+    )
+    who = {
+        key: ask_git(root, "config", key) or other
+        for key, other in (("user.name", "lean-loop"), ("user.email", "lean-loop@localhost"))
+    }
+    try:
+        git(["read-tree", head or "--empty"], root, index)
+        git(update, root, index, feed)
+        tree, identity = (
+            git(["write-tree"], root, index).strip(),
+            [word for key, value in who.items() for word in ("-c", f"{key}={value}")],
+        )
+        made = git([*identity, "commit-tree", tree, *(("-p", head) if head else ()), "-m", name], root).strip()
+        git([*identity, "update-ref", "-m", f"lean-loop: {name}", "HEAD", made, head or "0" * len(made)], root)
+        git(update, root, feed=feed)
+        session.reporter.emit("committed", commit=made, paths=sorted(paths - dirty))
+    except GitError as error:
+        session.warn(f"not committed: {error}")
+
+
 def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool = False) -> int:
     """Run the tasks of one leanfile in their order; stop at the first that is not green."""
     tasks = choose(config, names)
@@ -3315,13 +3370,21 @@ def run_numbered(session: Session, task: Task, number: int, total: int, past: Pa
     """Run one of TOTAL tasks, and record how it began and ended; attempts of a run that is resumed count."""
     facts: dict[str, Any] = {"number": number, "total": total, "name": task.name}
     start = session.start_of_task = session.snapshots.take()
-    session.reporter.emit("task", **facts, tree=start, digest=digest(task))
-    made = past.attempts.get(digest(task), 0) if past else 0
+    cut = past if past and digest(task) in past.attempts else None
+    dirty = uncommitted_paths(session) if session.config.defaults.commit else set()
+    dirty = set(cut.of("task")[-1]["dirty"]) if cut else dirty
+    session.reporter.emit("task", **facts, tree=start, digest=digest(task), dirty=sorted(dirty))
+    session.tell_uncovered()
+    made = cut.attempts[digest(task)] if cut else 0
     result = run_task(session, replace(task, max_iters=max(0, task.max_iters - made)))
     ended = {"state": result.state, "reason": result.reason, "attempts": len(result.attempts)}
     ended |= {"red_to_green": len(result.change.fixed), "fixed": result.change.fixed[:50], "kept": result.change.kept}
     ended |= {"broke": result.change.broke, "warnings": tell_warnings(result)}
+    if session.config.defaults.commit and result.state == "green":
+        earlier = cut.touched(session.snapshots) if cut else set[str]()
+        commit_task(session, task.name, {path for made in result.attempts for path in made.changed} | earlier, dirty)
     tree = session.snapshots.take()
+    session.tell_uncovered()
     session.reporter.emit("result", **facts, **ended, tree=tree, changed=session.snapshots.counted(start, tree))
     return result
 
@@ -3738,6 +3801,9 @@ class Display:
 
     def warning(self, event: Event) -> None:
         self.step(f"  warning: {event['text']}")
+
+    def committed(self, event: Event) -> None:
+        self.step(f"  committed as {event['commit'][:10]}: {', '.join(event['paths'])}")
 
     def after(self, event: Event) -> None:
         self.begin(f"after: {event['command']}")

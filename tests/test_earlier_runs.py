@@ -182,7 +182,7 @@ def kill_during(bench: Bench, *args: str) -> None:
         process.send_signal(signal.SIGKILL)
 
 
-HANG = 'echo $$ >> "$HOME/pids"; touch "$HOME/ready"; sleep 1000'
+HANG = 'echo $$ >> "$HOME/pids"; sleep 0.1; touch "$HOME/ready"; sleep 1000'
 
 
 def test_after_a_kill_during_a_call_the_next_run_puts_back_and_keeps_what_is_younger(
