@@ -46,8 +46,8 @@ from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
-from fnmatch import fnmatchcase
-from functools import cache, cached_property, reduce
+from fnmatch import fnmatchcase, translate
+from functools import cache, cached_property, partial, reduce
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from types import FrameType
@@ -331,6 +331,10 @@ class Verdict:
     def failing(self) -> tuple[str, ...]:
         """Name the failing tests."""
         return tuple(sorted(self.report.failing)) if self.report else self.failure.tests
+
+    def vetoed(self, why: str) -> Verdict:
+        """Make it red for a reason that the tests do not know; one that is red stays what it is."""
+        return replace(self, green=False, why=why, failure=Failure(self.failing, why, why)) if self.green else self
 
 
 @dataclass(frozen=True)
@@ -1221,6 +1225,14 @@ class Snapshots:
         rows = (row.split("\t", 1) for row in split(self.git("ls-tree", "-r", "-z", "--full-tree", tree)))
         return {self.relative(path): (facts.split()[0], facts.split()[2]) for facts, path in rows}
 
+    def read(self, tree: str, paths: Iterable[str]) -> dict[str, str]:
+        """Read files of a tree; those that it lacks are left out."""
+        found: dict[str, str] = {}
+        for path in paths:
+            with contextlib.suppress(GitError):
+                found[path] = self.git("cat-file", "blob", f"{tree}:{self.absolute(path)}")
+        return found
+
     def absolute(self, path: str) -> str:
         return f"{self.prefix}/{path}" if self.prefix else path
 
@@ -1246,6 +1258,13 @@ def stamp(path: Path) -> Stamp:
         return None
     facts = (seen.st_mode, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
     return None if stat.S_ISDIR(seen.st_mode) else facts
+
+
+def rights_of(path: Path) -> int:
+    """Tell the rights of a file or folder; -1 where it is none."""
+    with contextlib.suppress(OSError):
+        return -1 if path.is_symlink() else stat.S_IMODE(path.stat().st_mode)
+    return -1
 
 
 def weigh(path: Path) -> int:
@@ -2409,15 +2428,6 @@ ARGUMENT_LIMIT = (
     30_000 if WINDOWS else 128_000
 )  # bytes; Linux takes 128 KiB an argument, Windows 32,767 characters in all
 MASKED = "[masked by lean-loop]"
-RUNNER_FILES = (
-    "conftest.py",
-    "pytest.ini",
-    ".pytest.ini",
-    "jest.config.*",
-    "vitest.config.*",
-    ".mocharc.*",
-    "karma.conf.*",
-)
 
 
 @dataclass(frozen=True)
@@ -2650,6 +2660,7 @@ class Session:
         self.start_of_task = ""
         self.told: set[str] = set()
         self.judged: dict[tuple[str, str], Verdict] = {}
+        self.products: set[str] = set()  # protected files that tests write by themselves
 
     @property
     def usage(self) -> Usage:
@@ -2852,34 +2863,115 @@ class Session:
         self.reporter.emit("answered", mode=mode, **facts, answer=self.reporter.path("answer.txt").name)
         return call
 
-    def put_protected_back(self, call: Call, task: Task) -> tuple[str, ...]:
-        """Undo what a leaner did to protected files; return their paths."""
-        changed = self.snapshots.changed(call.before, call.after)
-        bad = tuple(path for path in changed if is_protected(path, self.config, task))
-        if bad:
-            self.reporter.write("protected.diff", self.snapshots.diff(call.before, call.after, bad))
-            self.snapshots.restore(call.after, call.before, bad)
-            self.reporter.emit("protected", paths=bad)
-        return bad
+    @cached_property
+    def rights(self) -> dict[Path, int]:
+        """Note the rights of the protected files and of their folders, as the run finds them."""
+        holds = fence(self.config, Task(runner=self.config.runner))
+        files = [PurePosixPath(path) for path in self.snapshots.entries(self.snapshots.take()) if holds(path)]
+        places = {self.config.root / place for file in files for place in (file, *file.parents)}
+        return {place: rights_of(place) for place in places if rights_of(place) >= 0}
 
-    def judge(self, runner: Runner, tree: str, again: bool = False) -> Verdict:
+    def put_rights_back(self) -> bool:
+        """Give protected files and folders the rights that they had; tell whether some had others."""
+        other = {place: mode for place, mode in self.rights.items() if rights_of(place) not in (mode, -1)}
+        for place, mode in other.items():
+            place.chmod(mode)
+        return bool(other)
+
+    def put_protected_back(self, task: Task, before: str, after: str) -> tuple[str, list[str], str]:
+        """Undo what happened to protected files between two trees; return the tree, their paths, and what resists."""
+        holds, words, rows = fence(self.config, task), words_of(task.runner), table("_guard.txt")
+        after = self.snapshots.take() if self.put_rights_back() else after
+        taken, bad = dict[str, None](), list[str]()
+        for _ in range(3):
+            changed = self.snapshots.changed(before, after)
+            shared = [path for path in changed if "form" in rows.get(PurePosixPath(path).name, ()) and not holds(path)]
+            was, now = (self.snapshots.read(tree, shared) for tree in (before, after))
+            parts = {path: mended(path, was.get(path, ""), now.get(path, ""), words) for path in shared}
+            parts = {path: text for path, text in parts.items() if text != now.get(path, "")}
+            ways = {str(parent) for path in changed if holds(path) for parent in PurePosixPath(path).parents}
+            bad = [path for path in changed if holds(path) or path in parts or path in ways]
+            if not bad:
+                break
+            self.reporter.write(f"protected-{len(taken)}.diff", self.snapshots.diff(before, after, bad))
+            self.snapshots.restore(after, before, bad)
+            for path, text in parts.items():
+                if text.strip():
+                    (self.config.root / path).write_bytes(text.encode("utf-8", "surrogateescape"))
+            taken |= dict.fromkeys(bad)
+            after = self.snapshots.take()
+        if taken:
+            self.reporter.emit("protected", paths=list(taken))
+        return after, list(taken), ", ".join(bad)
+
+    def doubts(self, course: Course) -> Iterator[str]:
+        """Give what makes the green of a task doubtful beside its tests."""
+        rows, last = table("_guard.txt"), course.attempts[-1].tree
+        judges = fence(self.config, replace(course.task, files=()))
+        listed = sorted(path for path in course.touched if judges(path))
+        yield from (f"{path} judges this task, which lists and changed it" for path in listed)
+        sources = sorted(path for path in course.touched - set(listed) if PurePosixPath(path).suffix not in TEXTS)
+        was, now = (self.snapshots.read(tree, sources) for tree in (course.start, last))
+        for path in sources:
+
+            def held(patterns: Sequence[str], path: str = path) -> list[set[str]]:
+                found = re.compile("|".join(patterns) or "(?!)", re.MULTILINE).finditer
+                return [{match[0].strip() for match in found(texts.get(path, ""))} for texts in (was, now)]
+
+            tests, reaches = (
+                held(rows.get(PurePosixPath(path).suffix, {}).get("test", ())),
+                held(rows["shared"]["runner"]),
+            )
+            if lost := len(tests[0] - tests[1]):
+                yield f"{path}: tests inside it were changed or removed ({lost})"
+            if words := sorted(reaches[1] - reaches[0]):
+                yield f"{path} reaches for the test runner ({', '.join(words)}): read it before you believe it"
+
+    def judge(self, task: Task, tree: str, again: bool = False) -> Verdict:
         """Run the tests on TREE, which is what lies on disk; a tree judged already is run AGAIN only on demand."""
-        key = (repr(runner), tree)
+        key = (repr(task.runner), tree)
         if again or key not in self.judged:
-            self.judged[key] = self.confirmed(runner, tree)
+            self.judged[key] = self.confirmed(task, tree)
         return self.judged[key]
 
-    def confirmed(self, runner: Runner, tree: str) -> Verdict:
+    def confirmed(self, task: Task, tree: str) -> Verdict:
         """Run the tests; green ones `[guard] confirm` times more before they are believed."""
-        verdict, more = self.test(runner, tree), self.config.guard.confirm
+        verdict, more = self.test(task, tree), self.config.guard.confirm
         while verdict.green and more:
-            verdict, more = self.test(runner, tree), more - 1
+            verdict, more = self.test(task, tree), more - 1
             if not verdict.green:
                 return replace(verdict, why="the tests were green, then red on the same files: they are flaky")
         return verdict
 
-    def test(self, runner: Runner, tree: str) -> Verdict:
-        """Run the tests once, and record it."""
+    def test(self, task: Task, tree: str) -> Verdict:
+        """Run the tests once; once more on the right ones where protected files changed meanwhile.
+
+        What changes them again is the code that they run, and vetoes a green; what does not is the user, and is kept.
+        Before the first call of a run it is the tests themselves, which is noted.
+        """
+        verdict, moved = self.run_once(task.runner, tree), self.moved(task, tree)
+        if not self.calls:
+            self.products.update(moved)
+        elif moved:
+            seen = self.snapshots.take()
+            self.snapshots.restore(seen, tree, moved)
+            verdict, again = self.run_once(task.runner, tree), self.moved(task, tree)
+            if again:
+                self.snapshots.restore(self.snapshots.take(), tree, again)
+                verdict = verdict.vetoed(f"the tests are changed by what they run: {', '.join(again)}")
+            else:
+                self.snapshots.restore(tree, seen, moved)
+                self.warn(f"changed while the tests ran, and not used for the verdict: {', '.join(moved)}")
+        return verdict
+
+    def moved(self, task: Task, tree: str) -> list[str]:
+        """List the protected files that differ from TREE; of new ones those that can change a verdict."""
+        changed = set(self.snapshots.changed(tree, self.snapshots.take())) - self.products
+        known, holds = self.snapshots.entries(tree) if changed else {}, fence(self.config, task)
+        return sorted(path for path in changed if holds(path) and (path in known or CODE.search(path)))
+
+    def run_once(self, runner: Runner, tree: str) -> Verdict:
+        """Run the tests, and record it."""
         self.reporter.emit("testing", command=shlex.join(test_argv(runner, self.config.root)))
         verdict = run_tests(self.config, runner, self.reporter)
         output = self.reporter.path("tests.txt").name
@@ -2890,6 +2982,7 @@ class Session:
         """Make the next attempt of a task: on from the last one or afresh, ask for an edit, judge it."""
         task, number = course.task, len(course.attempts)
         leaner, base = self.leaner(number), self.choose_base(course)
+        assert self.rights is not None  # noted before anybody can change them
         if base == course.start:
             prompt, diagnosis = self.first(course, leaner), ""
         else:
@@ -2897,13 +2990,13 @@ class Session:
         call = self.ask(task, leaner, prompt, "edit")
         if is_silent(call) and is_silent(call := self.ask(task, leaner, prompt, "edit")):
             raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
-        bad = self.put_protected_back(call, task)
-        tree = self.snapshots.take() if bad else call.after
+        tree, bad, resists = self.put_protected_back(task, call.before, call.after)
         changed = self.snapshots.changed(call.before, tree)
         idle = not (base or changed or course.attempts[-1].changed)
-        verdict = NOT_TESTED if task.skip_tests else self.judge(task.runner, tree, again=idle)
-        if course.red and (veto := compare(course.red, verdict).veto):
-            verdict = replace(verdict, green=False, why=veto, failure=Failure(verdict.failing, veto, veto))
+        verdict = NOT_TESTED if task.skip_tests else self.judge(task, tree, again=idle)
+        veto = f"protected files could not be put back: {resists}" if resists else ""
+        if veto := veto or (compare(course.red, verdict).veto if course.red else ""):
+            verdict = verdict.vetoed(veto)
         notes = [f"The last answer changed protected files, which was undone: {', '.join(bad)}."] if bad else []
         notes += [f"The last answer could not be used: {call.reason}"] if call.code else []
         worth = worth_of(verdict, course.red)
@@ -2980,6 +3073,10 @@ class Session:
             self.go_back(course, wanted[self.config.guard.on_fail])
 
 
+CODE = re.compile(
+    r"(?:^|/)(?:conftest\\.py|[^/]*test[^/]*\\.(?:py|[cm]?[jt]sx?|go|rs|rb|php|java|kt|cs|exs?)|pytest\\.ini|[^/]*\\.pth)$"
+)
+TEXTS = (".md", ".rst", ".txt", ".toml", ".json", ".yml", ".yaml", ".cfg", ".ini", ".lock", ".html", ".css")
 CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
 
 
@@ -2995,7 +3092,7 @@ def run_task(session: Session, task: Task) -> Result:
     """Bring the tests of TASK to green: ask once, then let what they report be fixed until they pass."""
     start = session.snapshots.take()
     proves = session.config.guard.baseline and not task.skip_tests
-    course = Course(task, start, session.judge(task.runner, start) if proves else None)
+    course = Course(task, start, session.judge(task, start) if proves else None)
     if course.red and course.red.green and session.config.direct:
         return Result(task, "green", (), course.red, "the tests were green already")
     reason = ""
@@ -3013,6 +3110,8 @@ def run_task(session: Session, task: Task) -> Result:
         reason = run_after(session, task)
     state = "red" if reason else "untested" if task.skip_tests else "green"
     change = compare(course.red, course.attempts[-1].verdict) if course.red and course.attempts else Change()
+    if state == "green":
+        change = replace(change, warnings=(*change.warnings, *session.doubts(course)))
     return Result(task, state, tuple(course.attempts), course.red, reason.strip(" ."), change)
 
 
@@ -3098,31 +3197,117 @@ def tell_warnings(result: Result) -> list[str]:
 def protection(config: Config, task: Task) -> list[str]:
     """List the protected patterns as leaners get them; a line with ! excepts."""
     usual = [*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS)]
-    tests = [*(config.defaults.test_prefix or usual), *RUNNER_FILES] if config.guard.protect_tests else []
-    return [
-        *tests,
-        *config.guard.protect,
-        *own_files(config),
-        *(f"!{item}" for item in (*config.guard.allow, *task.files)),
-    ]
+    runs = [*(config.defaults.test_prefix or usual), *table("_guard.txt")["whole"]["name"], *named_files(config, task)]
+    free = [f"!{item}" for item in (*config.guard.allow, *task.files)]
+    return [*(runs if config.guard.protect_tests else ()), *config.guard.protect, *leanfile_of(config), *free]
 
 
-def own_files(config: Config) -> list[str]:
+def leanfile_of(config: Config) -> list[str]:
     """Name the leanfile, where it lies in the project."""
     path = config.path.resolve()
     return [path.relative_to(config.root).as_posix()] if path.is_relative_to(config.root) else []
 
 
-def is_protected(path: str, config: Config, task: Task) -> bool:
-    """Tell whether PATH may not be changed by a leaner during TASK."""
+def words_of(runner: Runner) -> list[str]:
+    """Take the test command apart into words, those of a shell line too."""
+    with contextlib.suppress(ValueError):
+        return shlex.split(" ".join([runner.command, *runner.args]).replace(";", " ; "))
+    return [runner.command, *runner.args]
 
-    def fits(patterns: Iterable[str]) -> bool:
-        return any(fnmatchcase(path, item) or fnmatchcase(PurePosixPath(path).name, item) for item in patterns)
 
-    if path in task.files or fits(config.guard.allow):
-        return False
-    runs_tests = config.guard.protect_tests and (is_test(path, config.defaults) or fits(RUNNER_FILES))
-    return runs_tests or fits((*config.guard.protect, *own_files(config)))
+def named_files(config: Config, task: Task) -> list[str]:
+    """Name the project's files that a task's test command names, and those that its programs read by themselves."""
+    words, found = words_of(task.runner), list[str]()
+    modules = words[words.index("-m") + 1 :] if "-m" in words else []
+    for word in [*words, *(f"{name.replace('.', '/')}.py" for name in modules[: None if "unittest" in words else 1])]:
+        path = word.split("::")[0].split("=")[-1].removeprefix("./")
+        found += [path] if (config.root / path).is_file() else []
+        found += table("_guard.txt").get(PurePosixPath(word).name, {}).get("reads", [])
+    return [*found, *(f"{folder.strip('/')}/*" for folder in task.test_files if (config.root / folder).is_dir())]
+
+
+def fence(config: Config, task: Task) -> Callable[[str], bool]:
+    """Make the question whether a leaner may not change a path during TASK; what TASK lists is free."""
+
+    def matcher(patterns: Iterable[str]) -> Callable[[str], Any]:
+        return re.compile("|".join(map(translate, patterns)) or r"(?!)").match
+
+    tests = config.guard.protect_tests
+    runs = [*table("_guard.txt")["whole"]["name"], *named_files(config, task)] if tests else []
+    shut, free = matcher([*runs, *config.guard.protect, *leanfile_of(config)]), matcher(config.guard.allow)
+
+    def holds(path: str) -> bool:
+        name = PurePosixPath(path).name
+        if path in task.files or free(path) or free(name):
+            return False
+        return bool(shut(path) or shut(name) or (tests and is_test(path, config.defaults)))
+
+    return holds
+
+
+def read_ini(text: str) -> Document:
+    """Read an INI file."""
+    from configparser import ConfigParser, Error
+
+    parser = ConfigParser(interpolation=None, strict=False, allow_no_value=True)
+    try:
+        parser.read_string(text)
+    except Error as error:
+        raise ValueError(error) from None
+    return {name: dict(parser[name]) for name in parser.sections()}
+
+
+FORMS: dict[str, Callable[[str], Any]] = {"toml": tomllib.loads, "ini": read_ini, "json": json.loads}
+
+
+def flat(value: Any, key: str = "") -> dict[str, Any]:
+    """Write nested tables as one, with dots in its keys."""
+    if not isinstance(value, dict):
+        return {key: value}
+    return {name: item for part in value for name, item in flat(value[part], f"{key}.{part}".strip(".")).items()}
+
+
+def graft(was: Any, now: Any, is_ours: Callable[[str], Any], key: str = "") -> Any:
+    """Lay a JSON value over an earlier one: what is the runner's as it was, all else as it is."""
+    if is_ours(key) or not isinstance(now, dict):
+        return was if is_ours(key) else now
+    was = was if isinstance(was, dict) else {}
+    keys = [name for name in (now | was) if name in now or is_ours(f"{key}.{name}".strip("."))]
+    parts = {name: graft(was.get(name), now.get(name), is_ours, f"{key}.{name}".strip(".")) for name in keys}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def sections(text: str, is_wanted: Callable[[str], Any]) -> str:
+    """Keep the [sections] of a TOML or INI text whose name is wanted; what stands before the first has none."""
+    parts = re.split(r"(?m)^(?=[ \t]*\[)", text)
+    names = (re.sub(r"[\s\[\"']", "", part.split("]")[0]) if part.lstrip()[:1] == "[" else "" for part in parts)
+    return "".join(part for part, name in zip(parts, names, strict=True) if is_wanted(name))
+
+
+def mended(path: str, old: str, new: str, words: Sequence[str]) -> str:
+    """Put the runner's part of a shared file back from OLD into NEW; OLD where that cannot be done cleanly."""
+    row = table("_guard.txt")[PurePosixPath(path).name]
+    keys = [key.replace("{word}", word) for key in row["ours"] for word in (words if "{word}" in key else ("",))]
+    is_ours = re.compile("|".join(f"{translate(key)}|{translate(key + '.*')}" for key in keys)).match
+    form = row["form"][0]
+
+    def halves(text: str) -> list[dict[str, Any]]:
+        known = flat(FORMS[form](text)) if text.strip() else {}
+        return [{key: known[key] for key in known if bool(is_ours(key)) == ours} for ours in (True, False)]
+
+    try:
+        was, now = halves(old), halves(new)
+        if was[0] == now[0]:
+            return new
+        if form == "json":
+            indent = re.search(r"\n([ \t]+)", new)
+            dump = partial(json.dumps, indent=indent[1] if indent else None, ensure_ascii=False)
+            text = new.replace(dump(json.loads(new)), dump(graft(json.loads(old or "{}"), json.loads(new), is_ours)))
+        else:
+            text = sections(new, lambda name: not is_ours(name)).rstrip() + "\n\n" + sections(old, is_ours)
+        return f"{text.strip()}\n" if halves(text) == [was[0], now[1]] else old
+    except ValueError:
+        return old
 
 
 NOT_TESTED = Verdict(True, Failure((), "", ""))
@@ -3408,14 +3593,14 @@ def whole_suite(session: Session, tasks: Sequence[Task]) -> Verdict | None:
     config = session.config
     if config.direct or not config.guard.baseline or all(task.runner == aim(config.runner, ()) for task in tasks):
         return None
-    return session.judge(aim(config.runner, ()), session.snapshots.take())
+    return session.judge(Task(runner=aim(config.runner, ())), session.snapshots.take())
 
 
 def broken_since(session: Session, results: Sequence[Result], before: Verdict | None) -> str:
     """Run the plain [runner] once more; name what was green before the run, or in one of its tasks, and is red now."""
     if before is None:
         return ""
-    after = session.judge(aim(session.config.runner, ()), session.snapshots.take())
+    after = session.judge(Task(runner=aim(session.config.runner, ())), session.snapshots.take())
     mended = {name for result in results if result.before for name in result.before.failing}
     broken = {*compare(before, after).broke, *(mended & set(after.failing))}
     return ", ".join(sorted(broken)) or ("" if after.green or not before.green else after.why or "the suite")
