@@ -65,8 +65,6 @@ WINDOWS = os.name == "nt"
 class LeanError(Exception):
     """Say what failed: which thing, and what to do next; `code` is the exit code. Caught in `main` only."""
 
-    told = False  # whether an outcome has told it
-
     def __init__(self, message: str, code: int = USAGE) -> None:
         super().__init__(message)
         self.code = code
@@ -75,12 +73,12 @@ class LeanError(Exception):
 class Interrupted(BaseException):
     """A signal asked for the end; the exit code is 128 and its number."""
 
-    told = False  # whether an outcome has told it
-
     def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.code = 128 + number
+        self.name, self.code = signal.Signals(number).name, 128 + number
         self.left = "the project is as the last finished step left it."
+
+    def __str__(self) -> str:
+        return f"ended by {self.name}; {self.left}"
 
 
 # ------------------------------------------------------------------------------------------------------------ data
@@ -2932,6 +2930,8 @@ class Session:
         key = (repr(task.runner), tree)
         if again or key not in self.judged:
             self.judged[key] = self.confirmed(task, tree)
+        else:
+            self.reporter.emit("tested", tree=tree, output="", **verdict_facts(self.judged[key]))
         return self.judged[key]
 
     def confirmed(self, task: Task, tree: str) -> Verdict:
@@ -3538,8 +3538,7 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
                 broken = broken_since(session, results, whole)
                 code = RED if broken else GREEN
         except (LeanError, Interrupted) as stopped:
-            code, error, stopped.told = stopped.code, str(stopped), True
-            raise
+            code, error = stopped.code, str(stopped)
         finally:
             session.reporter.outcome(code, error, broken)
     return code
@@ -3857,8 +3856,10 @@ def config_here(options: argparse.Namespace) -> Config:
 # ------------------------------------------------------------------------------------------------------- reporting
 
 Event = dict[str, Any]
-INKS = {"green": "32", "red": "31", "stopped": "31", "untested": "33"}
+INKS = {"green": "32", "red": "31", "untested": "33"}
 PROGRESS = re.compile(r"progress: ([1-9]\d*) (\d+(?:\.\d+)?)")
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+NOTIFY_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -3877,11 +3878,11 @@ class Shows:
             to.write(f"{text}{end}")
             to.flush()
 
-    def fail(self, error: LeanError | Interrupted, text: str) -> None:
-        """Say why the command ends; for programs too, where no outcome tells it."""
-        self.say(f"lean-loop: {text}", self.err)
-        if self.json and not error.told:
-            self.say(json.dumps({"event": "outcome", "code": error.code, "error": text}), self.out)
+    def fail(self, error: LeanError | Interrupted) -> None:
+        """Say why the command ended without a run."""
+        self.say(f"lean-loop: {error}", self.err)
+        if self.json:
+            self.say(json.dumps({"event": "outcome", "code": error.code, "error": str(error)}), self.out)
 
 
 def is_terminal(stream: IO[str]) -> bool:
@@ -3891,51 +3892,44 @@ def is_terminal(stream: IO[str]) -> bool:
 
 def window(stream: IO[str]) -> os.terminal_size:
     """Tell the size of the window that STREAM is shown in; 80 x 24 where nobody knows."""
-    size = os.terminal_size((0, 0))
     with contextlib.suppress(OSError, ValueError):
-        size = os.get_terminal_size(stream.fileno())
-    return size if size.columns and size.lines else os.terminal_size((80, 24))
+        if (size := os.get_terminal_size(stream.fileno())).columns:
+            return size
+    return os.terminal_size((80, 24))
 
 
 def wide(text: str) -> int:
     """Count the columns that TEXT takes on a terminal."""
-    import unicodedata
+    from unicodedata import category, east_asian_width
 
-    marks = ("Mn", "Me")
-    return sum(unicodedata.category(c) not in marks and 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+    return sum(0 if category(sign) in ("Mn", "Me") else 1 + (east_asian_width(sign) in "WF") for sign in text)
 
 
 def cut(text: str, room: int) -> str:
     """Make TEXT one line of at most ROOM columns."""
-    line = "".join(c if c.isprintable() else " " for c in text).rstrip()
-    if wide(line) <= room:
-        return line
-    line = line[: 2 * room]
-    while line and wide(line) >= room:
+    line = "".join(sign if sign.isprintable() else " " for sign in text).rstrip()
+    whole, line = line, line[: 2 * room]
+    while wide(line) > room - (line != whole):
         line = line[:-1]
-    return f"{line}…"
+    return line if line == whole else f"{line}…"
 
 
 def inked(text: str, state: str, stream: IO[str]) -> str:
-    """Colour TEXT for STATE where STREAM is a terminal, unless NO_COLOR (no-color.org) is set."""
-    colours = state in INKS and is_terminal(stream) and not os.environ.get("NO_COLOR")
-    return f"\x1b[{INKS[state]}m{text}\x1b[0m" if colours else text
+    """Colour TEXT for STATE on a terminal, unless NO_COLOR (no-color.org) is set."""
+    plain = os.environ.get("NO_COLOR") or not is_terminal(stream) or state not in INKS
+    return text if plain else f"\x1b[{INKS[state]}m{text}\x1b[0m"
 
 
 class Display:
-    """Show the events of a run as they happen, one method an event.
+    """Show the events of a run as they happen, one method an event: finished steps, and on a terminal a living line."""
 
-    On a terminal one line lives below the finished steps. Elsewhere steps are plain lines, and what takes long is said
-    once.
-    """
-
-    PAUSE, LONG = 0.12, 10.0  # seconds; ten redraws a second at most, the last one included
+    PAUSE = 0.12  # seconds between two redraws: at most ten a second, the last one included
 
     def __init__(self, shows: Shows) -> None:
         self.shows, self.live = shows, is_terminal(shows.err)
         self.steps, self.painted = deque[str](), ""
         self.place = self.tries = self.doing = self.rate = self.failing = ""
-        self.since, self.patience, self.over = 0.0, 0.0, threading.Event()
+        self.since, self.over = 0.0, threading.Event()
         self.painter = threading.Thread(target=self.keep_painting, daemon=True)
 
     def show(self, event: Event) -> None:
@@ -3945,6 +3939,8 @@ class Display:
 
     def run(self, event: Event) -> None:
         self.step(f"lean-loop: {event['leanfile']} with {event['leaner']}")
+        if self.live:
+            self.painter.start()
 
     def task(self, event: Event) -> None:
         self.place, self.tries, self.failing = f"task {event['number']}/{event['total']}", "attempt 1", ""
@@ -3957,11 +3953,12 @@ class Display:
         self.begin(f"asking {event['leaner']}{' what is wrong' if event['mode'] == 'ask' else ''}")
 
     def answered(self, event: Event) -> None:
-        spent = tell_usage(Usage(**event["usage"]))
+        spent = tell_usage(event["usage"])
         self.step(f"  {event['leaner']}: {event['reason'] or event['mode']}; {spent}, {event['seconds']:.1f} s")
 
     def waiting(self, event: Event) -> None:
-        self.begin(f"waiting for the server at {event['url']}", 0)
+        if self.begin(f"waiting for the server at {event['url']}") and not self.live:
+            self.shows.say(f"  {self.doing}", self.shows.err)
 
     def trouble(self, event: Event) -> None:
         self.step(f"  {event['leaner']}: trouble of the server: {event['reason']}; trying again")
@@ -3970,7 +3967,7 @@ class Display:
         self.begin("running tests")
 
     def tested(self, event: Event) -> None:
-        self.failing = "green" if event["green"] else f"{event['failing'] or '?'} failing"
+        self.failing = f"{failing_in(event)} failing" if not event["green"] else "green"
         why = "" if event["green"] else f": {event['summary'] or 'see the record'}"
         self.step(f"  tests: {self.failing}{why}; {event['seconds']:.1f} s")
 
@@ -3997,64 +3994,62 @@ class Display:
         why = f" ({event['reason']})" if event["reason"] else ""
         self.step(f"[{event['number']}/{event['total']}] {event['name']}: {event['state']}{why}", event["state"])
 
-    def begin(self, text: str, patience: float = LONG) -> None:
-        """Say what is going on from here; without a terminal after PATIENCE seconds."""
-        if text != self.doing:
-            self.doing, self.since, self.patience, self.rate = text, time.monotonic(), patience, ""
+    def outcome(self, event: Event) -> None:
+        self.close()
 
-    def step(self, text: str, state: str = "", whole: bool = False) -> None:
-        """Let a finished step stand, as one line; WHOLE is for what programs print."""
-        self.doing = self.doing if whole else ""
+    def begin(self, text: str) -> bool:
+        """Say what is going on from here; tell whether that is new."""
+        new = text != self.doing
+        if new:
+            self.doing, self.since, self.rate = text, time.monotonic(), ""
+        return new
+
+    def step(self, text: str, state: str = "") -> None:
+        """Let a finished step stand, as one line."""
+        self.doing = ""
+        self.put(inked(cut(text, window(self.shows.err).columns - 1), state, self.shows.err) if self.live else text)
+
+    def put(self, line: str) -> None:
+        """Put a line above the living one, or just there."""
         if self.live:
-            line = text if whole else cut(text, window(self.shows.err).columns - 1)
-            self.steps.append(inked(line, state, self.shows.err))
+            self.steps.append(line)
         else:
-            self.shows.say(text, self.shows.err)
+            self.shows.say(line, self.shows.err)
 
     def heard(self, line: str) -> None:
         """Take a line of what a running leaner or test prints: its progress, or what --verbose shows."""
         if found := PROGRESS.fullmatch(line):
-            self.rate = f"{found[1]} tokens{f' · {found[2]} tokens/s' if float(found[2]) else ''}"
+            self.rate = f"{found[1]} tokens{f', {found[2]}/s' if float(found[2]) else ''}"
         elif self.shows.verbose and not line.startswith("progress: "):
-            self.step(f"  | {line}", whole=True)
+            self.put(f"  | {line}")
 
-    def living(self) -> str:
-        """Say what is going on; what matters least goes first where there is no room."""
+    def living(self, room: int) -> str:
+        """Say what is going on; what matters least goes first where there is no ROOM."""
         seconds = f"{time.monotonic() - self.since:.0f} s" if self.doing else ""
         pieces = [self.place, self.tries, self.doing, seconds, self.rate, self.failing]
         for least in (4, 1, 0):
-            if wide(" · ".join(filter(None, pieces))) >= window(self.shows.err).columns:
+            if wide(" · ".join(filter(None, pieces))) > room:
                 pieces[least] = ""
-        return " · ".join(filter(None, pieces))
+        return cut(" · ".join(filter(None, pieces)), room)
 
     def keep_painting(self) -> None:
         """Draw until the run is over."""
-        said = ""
         while not self.over.wait(self.PAUSE):
-            if self.live:
-                self.paint(self.living())
-            elif self.doing not in ("", said) and time.monotonic() - self.since >= self.patience:
-                said = self.doing
-                self.shows.say(f"  {said} ...", self.shows.err)
+            self.paint(self.living(window(self.shows.err).columns - 1))
 
     def paint(self, line: str) -> None:
         """Draw the finished steps, and LINE below them, at once."""
         steps = "".join(f"{self.steps.popleft()}\n" for _ in range(len(self.steps)))
-        line = cut(line, window(self.shows.err).columns - 1)
         if steps or line != self.painted:
             self.shows.say(f"\r\x1b[K{steps}{line}", self.shows.err, "")
             self.painted = line
-
-    def outcome(self, event: Event) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop drawing, and clear the line that lived."""
         self.over.set()
         if self.painter.is_alive():
             self.painter.join()
-        if self.live:
-            self.paint("")
+        self.paint("")
 
 
 class Reporter:
@@ -4064,8 +4059,6 @@ class Reporter:
         self.folder, self.config, self.shows = folder, config, shows
         self.step = self.pid = 0
         self.events, self.display = list[Event](), Display(shows)
-        if not shows.quiet:
-            self.display.painter.start()
         keys = {leaner.key for leaner in (config.lean, *config.escalate)} - {Leaner.api_key}
         secrets = [re.escape(key) for key in keys if len(key) >= 8]
         self.secret = re.compile("|".join([*secrets, *config.guard.mask]) or r"(?!)")
@@ -4073,15 +4066,6 @@ class Reporter:
     def mask(self, text: str) -> str:
         """Hide the configured keys and what `[guard] mask` matches."""
         return self.secret.sub(MASKED, text)
-
-    def masked(self, value: Any) -> Any:
-        """Turn VALUE into what JSON knows, with every text in it masked."""
-        value = asdict(value) if hasattr(value, "__dataclass_fields__") else value
-        if isinstance(value, dict):
-            return {key: self.masked(item) for key, item in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self.masked(item) for item in value]
-        return value if isinstance(value, bool | int | float | None) else self.mask(str(value))
 
     def path(self, name: str) -> Path:
         """Name a file of the current step in the run's folder."""
@@ -4094,14 +4078,14 @@ class Reporter:
         return path
 
     def emit(self, kind: str, **data: Any) -> None:
-        """Record an event, then show it."""
+        """Record an event, each of its texts masked, and show it."""
         self.step += kind in ("task", "answered", "tested")
-        event = {"event": kind, "time": round(time.time(), 3), **self.masked(data)}
-        self.events.append(event)
-        line = json.dumps(event)
+        text = json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=plain)
+        line = QUOTED.sub(lambda quoted: json.dumps(self.mask(json.loads(quoted[0]))), text)
+        self.events.append(json.loads(line))
         with (self.folder / "events.jsonl").open("a", encoding="utf-8") as events:
             events.write(f"{line}\n")
-        self.display.show(event)
+        self.display.show(self.events[-1])
         if self.shows.json:
             self.shows.say(line, self.shows.out)
 
@@ -4118,112 +4102,58 @@ class Reporter:
         for line in readable(raw).splitlines() if self.shows.verbose or b"progress: " in raw else ():
             self.display.heard(self.mask(line))
 
-    def outcome(self, code: int, error: str = "", broken: str = "") -> None:
-        """End the run: write its report, tell the user's command, show how it ended."""
-        told = conclude(self.events, self.masked({"code": code, "error": error, "broken": broken}))
-        text = report(told, self.events, self.folder)
-        (self.folder / "report.md").write_text(text, encoding="utf-8", errors="replace")
+    def outcome(self, code: int, error: str, broken: str) -> None:
+        """End the run: write its report, run the user's command, record and show how it ended."""
+        told = conclude(self.events, {"code": code, "error": self.mask(error), "broken": broken})
+        story = report(told, self.events, self.folder).encode("utf-8", "replace")
+        (self.folder / "report.md").write_bytes(story)
         if self.config.notify.command:
             self.notify(told)
-        self.emit("outcome", **asdict(told))
+        self.emit("outcome", **told)
         self.display.close()
         if not self.shows.json:
-            self.shows.say(
-                on_screen(told, self.shows) if is_terminal(self.shows.out) else in_words(told), self.shows.out
-            )
+            out = self.shows.out
+            self.shows.say(on_screen(told, out) if is_terminal(out) else in_words(told), out)
+        if error:
+            self.shows.say(f"lean-loop: {self.mask(error)}", self.shows.err)
 
-    def notify(self, told: Outcome) -> None:
+    def notify(self, told: Event) -> None:
         """Run `[notify] command` with the outcome in its environment; that it fails is a warning only."""
-        used = told.usage
-        facts = {"CODE": told.code, "RESULT": told.state, "GREEN": told.green,
-                 "SECONDS": f"{told.seconds:.0f}", "TOKENS_IN": used.input_tokens, "TOKENS_OUT": used.output_tokens,
-                 "RUN": told.run, "REPORT": self.folder / "report.md", "OUTCOME": in_words(told)}  # fmt: skip
-        env = {**clean_environment(), **{f"LEANLOOP_{name}": str(value) for name, value in facts.items()}}
+        facts = {"code": told["code"], "state": told["state"], "run": told["run"], "outcome": in_words(told)}
+        facts["report"] = self.folder / "report.md"
+        env = {**clean_environment(), **{f"LEANLOOP_{name.upper()}": str(value) for name, value in facts.items()}}
         done = run(shell_argv(self.config.notify.command), self.config.root, env=env, timeout=NOTIFY_SECONDS)
         if done.code or done.cut:
-            how = f"was ended after {NOTIFY_SECONDS} s" if done.cut else f"ended with {done.code}"
-            text = f"[notify] command {how}: {' '.join(done.output.split())[-200:]}"
-            self.emit("warning", text=text)
+            how = f"took longer than {NOTIFY_SECONDS} s" if done.cut else f"ended with {done.code}"
+            self.emit("warning", text=f"[notify] command {how}: {' '.join(done.output.split())[-200:]}")
 
 
-NOTIFY_SECONDS = 30
+def plain(value: Any) -> Any:
+    """Turn what JSON does not know into what it knows."""
+    return asdict(value) if hasattr(value, "__dataclass_fields__") else str(value)
 
 
-@dataclass(frozen=True)
-class Row:
-    """What the record tells of a task; `last` names its latest state for --restore.
-
-    `before` and `failing` count failing tests, before the first call (None: they did not run) and after each attempt;
-    -1 is red without a count. `tests`, `summary` and `places` are those of the state that a red task left.
-    """
-
-    name: str
-    state: str
-    reason: str
-    last: str
-    before: int | None
-    failing: tuple[int, ...]
-    changed: tuple[tuple[str, int, int], ...]
-    usage: Usage
-    seconds: float
-    leaners: tuple[str, ...]
-    tests: tuple[str, ...] = ()
-    summary: str = ""
-    places: tuple[str, ...] = ()
-    tried: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        return self.state in ("green", "untested")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    `cost` is what its tokens would have cost at [pricing]; `skipped` counts tasks that an earlier run brought to green,
-    `left` those that were not begun.
-    """
-
-    code: int
-    error: str
-    broken: str
-    run: str
-    leanfile: str
-    seconds: float
-    usage: Usage
-    cost: float | None
-    tasks: tuple[Row, ...]
-    skipped: int
-    left: int
-
-    @property
-    def green(self) -> str:
-        """Count the green tasks, of all."""
-        return f"{self.skipped + sum(row.ok for row in self.tasks)}/{self.skipped + len(self.tasks) + self.left}"
-
-    @property
-    def state(self) -> str:
-        return {GREEN: "green", RED: "red"}.get(self.code, "stopped")
-
-
-NOT_FINISHED: Event = {"code": -1, "error": "it was not finished", "broken": ""}
-
-
-def conclude(events: Sequence[Event], end: Event | None = None) -> Outcome:
-    """Sum up a run from its EVENTS; END says how it ended, where no outcome stands among them yet."""
+def conclude(events: Sequence[Event], end: Event | None = None) -> Event:
+    """Sum up a run: the keys of its `outcome` (examples/events.schema.json); END says how it ends, if no event does."""
     first, last = events[0], events[-1]
-    end = {"error": "", "broken": "", **(end or (last if last["event"] == "outcome" else NOT_FINISHED))}
-    rows = tuple(map(tell_task, chapters(events)))
-    used, prices = usage_of(events), Pricing(**first.get("pricing", {}))
-    cost = (
-        (used.input_tokens * prices.input + used.output_tokens * prices.output) / 1e6 if prices != Pricing() else None
-    )
-    skipped = sum(event["event"] == "skipped" for event in events)
-    left = len(first["tasks"]) - len(rows) - skipped
-    how = (end["code"], end["error"], end["broken"], first["id"], first["leanfile"])
-    return Outcome(*how, last["time"] - first["time"], used, cost, rows, skipped, left)
+    end = end or (last if last["event"] == "outcome" else {"code": -1, "error": "it was not finished"})
+    used, price = usage_of(events), Pricing(**first.get("pricing", {}))
+    cost = (used.input_tokens * price.input + used.output_tokens * price.output) / 1e6
+    tasks, skipped = [tell_task(chapter) for chapter in chapters(events)], sum(e["event"] == "skipped" for e in events)
+    return {
+        "code": end["code"],
+        "state": {GREEN: "green", RED: "red"}.get(end["code"], "stopped"),
+        "error": end.get("error", ""),
+        "broken": end.get("broken", ""),
+        "run": first["id"],
+        "leanfile": first["leanfile"],
+        "total": len(first["tasks"]),
+        "green": skipped + sum(is_done(task) for task in tasks),
+        "seconds": round(last["time"] - first["time"], 3),
+        "usage": asdict(used),
+        "cost": None if price == Pricing() else cost,
+        "tasks": tasks,
+    }
 
 
 def chapters(events: Iterable[Event]) -> list[list[Event]]:
@@ -4231,10 +4161,40 @@ def chapters(events: Iterable[Event]) -> list[list[Event]]:
     found = list[list[Event]]()
     for event in events:
         if event["event"] == "task":
-            found.append([])
-        if found and (not found[-1] or found[-1][-1]["event"] != "result"):
+            found.append([event])
+        elif found and found[-1][-1]["event"] != "result" and event["event"] != "outcome":
             found[-1].append(event)
-    return [[event for event in chapter if event["event"] != "outcome"] for chapter in found]
+    return found
+
+
+def tell_task(chapter: Sequence[Event]) -> Event:
+    """Sum up a task from its events; a red count of failing tests is at least 1, `before` may be unknown."""
+    attempts, tested = ([event for event in chapter if event["event"] == kind] for kind in ("attempt", "tested"))
+    result: Event = {"state": "stopped", "reason": "", "tree": "", "changed": [], "warnings": [], **chapter[-1]}
+    first = next((event for event in chapter if event["event"] in ("asking", "tested")), result)
+    touched = {change[0] for attempt in attempts for change in attempt["changed"]}
+    seen = [event for event in tested if event["tree"] == result["tree"]] or tested
+    red = seen[-1] if seen and not (is_done(result) or seen[-1]["green"]) else {}
+    return {
+        **{key: result[key] for key in ("state", "reason", "warnings")},
+        **{key: chapter[0][key] for key in ("number", "name")},
+        **{key: red[key] for key in ("tests", "summary", "places") if red},
+        "before": failing_in(first) if first["event"] == "tested" else None,
+        "failing": [failing_in(attempt) for attempt in attempts],
+        "tried": [tell_attempt(attempt) for attempt in attempts if red],
+        "changed": [change for change in result["changed"] if change[0] in touched],
+        "leaners": list(dict.fromkeys(attempt["leaner"] for attempt in attempts)),
+        "usage": asdict(usage_of(chapter)),
+        "seconds": round(chapter[-1]["time"] - chapter[0]["time"], 3),
+    }
+
+
+def is_done(task: Event) -> bool:
+    return task["state"] in ("green", "untested")
+
+
+def failing_in(event: Event) -> int:
+    return 0 if event["green"] else max(1, event["failing"])
 
 
 def usage_of(events: Iterable[Event]) -> Usage:
@@ -4242,68 +4202,27 @@ def usage_of(events: Iterable[Event]) -> Usage:
     return sum((Usage(**event["usage"]) for event in events if event["event"] in ("answered", "trouble")), Usage())
 
 
-def count_of(event: Event) -> int:
-    """Count the failing tests that an event tells of; -1 is red without a count."""
-    return 0 if event["green"] else event["failing"] or -1
-
-
-def tell_task(chapter: Sequence[Event]) -> Row:
-    """Sum up what the record tells of one task."""
-    attempts, tested = ([event for event in chapter if event["event"] == kind] for kind in ("attempt", "tested"))
-    result: Event = {"state": "stopped", "reason": "", "tree": "", "changed": [], **chapter[-1]}
-    first = next((event for event in chapter if event["event"] in ("asking", "tested")), None)
-    touched = {path for attempt in attempts for path, _, _ in attempt["changed"]}
-    row = Row(
-        name=chapter[0]["name"],
-        state=result["state"],
-        reason=result["reason"],
-        last=f"{chapter[0]['number']}.{attempts[-1]['number'] if attempts else 0}",
-        before=count_of(first) if first and first["event"] == "tested" else None,
-        failing=tuple(map(count_of, attempts)),
-        changed=tuple((path, up, down) for path, up, down in result["changed"] if path in touched),
-        usage=usage_of(chapter),
-        seconds=chapter[-1]["time"] - chapter[0]["time"],
-        leaners=tuple(dict.fromkeys(attempt["leaner"] for attempt in attempts)),
-        warnings=tuple(result.get("warnings", ())),
-    )
-    seen = [event for event in tested if event["tree"] == result["tree"]] or tested
-    if row.ok or not seen or (left := seen[-1])["green"]:
-        return row
-    places = tuple(f"{path}:{line}" for path, line in left["places"])
-    tried = tuple(map(tell_attempt, attempts))
-    return replace(row, tests=tuple(left["tests"]), summary=left["summary"], places=places, tried=tried)
+def tell_usage(used: Event) -> str:
+    return f"{'about ' if used['estimated'] else ''}{used['input_tokens']:,} tokens in, {used['output_tokens']:,} out"
 
 
 def tell_attempt(attempt: Event) -> str:
     """Say in a line what was tried."""
     said, changed = attempt["diagnosis"] or "first attempt", tell_changed(attempt["changed"], 2) or "nothing changed"
-    return f"{attempt['number']}. {said} -> {changed}, {word(count_of(attempt))} failing"
+    return f"{attempt['number']}. {said} -> {changed}, {failing_in(attempt)} failing"
 
 
-def tell_changed(changed: Sequence[tuple[str, int, int]], most: int) -> str:
+def tell_changed(changed: Sequence[Sequence[Any]], most: int) -> str:
     """Name the changed files with the lines that they gained and lost; more than MOST of them only in sum."""
-    if len(changed) <= most:
-        return ", ".join(f"{path} +{up} -{down}" for path, up, down in changed)
-    return f"{len(changed)} files +{sum(up for _, up, _ in changed)} -{sum(down for _, _, down in changed)}"
+    if len(changed) > most:
+        changed = [(f"{len(changed)} files", sum(up for _, up, _ in changed), sum(down for *_, down in changed))]
+    return ", ".join(f"{path} +{up} -{down}" for path, up, down in changed)
 
 
-def tell_usage(used: Usage) -> str:
-    return f"{'about ' if used.estimated else ''}{used.input_tokens:,} tokens in, {used.output_tokens:,} out"
-
-
-def tell_failing(row: Row) -> str:
+def tell_failing(task: Event) -> str:
     """Say how many tests failed before and after."""
-    if row.state == "untested" or row.before is None:
-        return "no tests" if row.state == "untested" else "not proven red"
-    return f"{word(row.before)} -> {word((row.before, *row.failing)[-1])} failing"
-
-
-def word(count: int) -> str:
-    return "?" if count < 0 else str(count)
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    ends = list(filter(lambda count: count is not None, (task["before"], *task["failing"])))
+    return "no tests" if task["state"] == "untested" else " -> ".join(map(str, (*ends[:1], *ends[-1:]))) + " failing"
 
 
 def clip(text: str, most: int) -> str:
@@ -4316,102 +4235,85 @@ def clip(text: str, most: int) -> str:
     return line
 
 
-def tell_row(row: Row) -> str:
-    """Say in a line how a task ended."""
-    proof = "the tests were green before: they did not prove it" if row.before == 0 and row.failing else ""
-    changed = tell_changed(row.changed, 3) or "nothing changed"
-    facts = filter(None, (plural(len(row.failing), "attempt"), tell_failing(row), changed, row.reason or proof))
-    return f"{row.state}: {clip(row.name, 20)}: {clip('; '.join(facts), 40)}"
-
-
-def tell_red(told: Outcome) -> list[str]:
-    """Say what somebody needs who takes over a red task, a line for each kind, the latest attempt first."""
-    lines = list[str]()
-    leanfile = "" if told.leanfile == "leanfile.toml" else f" -c {shlex.quote(told.leanfile)}"
-    for row in (row for row in told.tasks if not row.ok):
-        more = f" and {len(row.tests) - 3} more" if len(row.tests) > 3 else ""
-        parts = (
-            ("failing", ", ".join(row.tests[:3]) + more, 65),
-            ("error", row.summary, 75),
-            ("at", ", ".join(row.places), 30),
-            ("tried", " | ".join(reversed(row.tried)), 65),
-            ("next", f"mend it, then lean-loop{leanfile} --resume", 25),
-            ("back", f"lean-loop{leanfile} --undo, lean-loop{leanfile} --restore last/{row.last}", 35),
-        )
-        lines += [f"  {name}: {clip(text, most)}" for name, text, most in parts if text]
-    lines += [f"red: the whole suite is worse than before the run: {clip(told.broken, 60)}"] if told.broken else []
-    return [*lines, *([f"stopped: {clip(told.error, 60)}"] if told.error else ())]
-
-
-def tell_end(told: Outcome) -> str:
-    """Say how the whole run ended, and what it cost."""
-    spent = f"{tell_usage(told.usage)}, {plural(told.usage.requests, 'request')}, {told.seconds:.1f} s"
-    about = "about " if told.usage.estimated else ""
-    price = f"; {about}{told.cost:.4f} at [pricing]" if told.cost is not None else ""
-    return f"{told.green} green; {spent}{price}; run {told.run}"
-
-
-def in_words(told: Outcome) -> str:
+def in_words(told: Event) -> str:
     """Write the outcome for whoever pays by the token: a line a task, more for a red one only."""
     lines = list[str]()
-    for row in told.tasks:
-        lines += [tell_row(row), *(f"  warning: {clip(warning, 25)}" for warning in row.warnings[:2])]
+    for task in told["tasks"]:
+        tries, changed = len(task["failing"]), tell_changed(task["changed"], 3) or "nothing changed"
+        facts = (f"{tries} attempt{'s' * (tries != 1)}", tell_failing(task), changed, task["reason"])
+        lines += [f"{task['state']}: {clip(task['name'], 20)}: {clip('; '.join(filter(None, facts)), 45)}"]
+        lines += [f"  warning: {clip(warning, 25)}" for warning in task["warnings"][:2]]
     return "\n".join([*lines, *tell_red(told), tell_end(told)])
 
 
+def tell_red(told: Event) -> list[str]:
+    """Say what somebody needs who takes over a red task, a line for each kind, the latest attempt first."""
+    again = "lean-loop" if told["leanfile"] == "leanfile.toml" else f"lean-loop -c {shlex.quote(told['leanfile'])}"
+    parts = list[tuple[str, str, int]]()
+    for task in (task for task in told["tasks"] if not is_done(task)):
+        more = f" and {len(task['tests']) - 3} more" if len(task.get("tests", ())) > 3 else ""
+        last = f"last/{task['number']}.{len(task['failing'])}"
+        parts += [
+            ("  failing", ", ".join(task.get("tests", ())[:3]) + more, 65),
+            ("  error", task.get("summary", ""), 75),
+            ("  at", ", ".join(f"{path}:{line}" for path, line in task.get("places", ())), 30),
+            ("  tried", " | ".join(reversed(task["tried"])), 65),
+            ("  next", f"mend it, then {again} --resume; back: {again} --undo, {again} --restore {last}", 60),
+        ]
+    parts += [("red: the whole suite is worse than before the run", told["broken"], 60), ("stopped", told["error"], 60)]
+    return [f"{name}: {clip(text, most)}" for name, text, most in parts if text]
+
+
+def tell_end(told: Event) -> str:
+    """Say how the whole run ended, and what it cost."""
+    used, about = told["usage"], "about " if told["usage"]["estimated"] else ""
+    requests = f"{used['requests']} request{'s' * (used['requests'] != 1)}"
+    cost = f"; {about}{told['cost']:.4f} at [pricing]" if told["cost"] is not None else ""
+    spent = f"{tell_usage(used)}, {requests}, {told['seconds']:.1f} s{cost}"
+    return f"{told['green']}/{told['total']} green; {spent}; run {told['run']}"
+
+
 BARS = "▁▂▃▄▅▆▇█"
-COLUMNS = ("", "task", "tries", "failing", "changed", "in", "out", "s", "leaner")
-LEAST = ("leaner", "s", "out", "in", "tries", "changed")  # left out in this order where the window is narrow
 
 
-def cells(row: Row) -> dict[str, str]:
-    """Put what a table shows of ROW into words; a chart of failing tests where there were several attempts."""
-    counts = [max(count, 0) for count in (row.before or 0, *row.failing)][-12:]
-    chart = "".join(BARS[count * 7 // (max(counts) or 1)] for count in counts) if len(row.failing) > 1 else ""
-    failing = f"{tell_failing(row).replace('->', '→').removesuffix(' failing')} {chart}".strip()
-    sent = f"{'about ' if row.usage.estimated else ''}{row.usage.input_tokens:,}"
-    changed, out = tell_changed(row.changed, 1).replace(" -", " −"), f"{row.usage.output_tokens:,}"
-    tries, seconds, leaners = str(len(row.failing)), f"{row.seconds:.1f}", ", ".join(row.leaners)
-    texts = (row.state, cut(row.name, 24), tries, failing, changed, sent, out, seconds, leaners)
-    return dict(zip(COLUMNS, texts, strict=True))
+def grid(told: Event, gap: str = "  ") -> list[str]:
+    """Lay the tasks out in columns, the most important first; with a chart of failing tests after several tries."""
+    rows = [("", "task", "failing", "tries", "changed", "in", "out", "s", "leaner")]
+    for task in told["tasks"]:
+        counts = [task["before"] or 0, *task["failing"]][-12:]
+        chart = "".join(BARS[count * 7 // (max(counts) or 1)] for count in counts) if len(counts) > 2 else ""
+        failing, used = tell_failing(task).replace("->", "→").removesuffix(" failing"), task["usage"]
+        sent = f"{'about ' if used['estimated'] else ''}{used['input_tokens']:,}"
+        names = (task["state"], cut(task["name"], 24), f"{failing} {chart}".rstrip(), str(len(task["failing"])))
+        costs = (sent, f"{used['output_tokens']:,}", f"{task['seconds']:.1f}", ", ".join(task["leaners"]))
+        rows.append((*names, tell_changed(task["changed"], 1).replace(" -", " −"), *costs))
+    widths = [max(map(wide, column)) for column in zip(*rows, strict=True)]
+    padded = ([cell + " " * (width - wide(cell)) for cell, width in zip(row, widths, strict=True)] for row in rows)
+    return [gap.join(row).rstrip() for row in padded]
 
 
-def lay_out(rows: Sequence[dict[str, str]], room: int) -> list[str]:
-    """Write ROWS as lines of at most ROOM columns; what matters least is left out."""
-    widths, gap = {name: max(wide(row[name]) for row in rows) for name in COLUMNS}, "  "
-    for name in ("", *LEAST):
-        if sum(widths.values()) + len(gap) * (len(widths) - 1) > room:
-            gap = " "
-            widths.pop(name or "no column", None)
-    lines = (gap.join(row[name] + " " * (width - wide(row[name])) for name, width in widths.items()) for row in rows)
-    return [cut(line, room) for line in lines]
-
-
-def on_screen(told: Outcome, shows: Shows) -> str:
+def on_screen(told: Event, stream: IO[str]) -> str:
     """Write the outcome for a person: a table, what to do next, and the sums, as large as the window at most."""
     import textwrap
 
-    size = window(shows.out)
-    ends = [tell_end(told), "each attempt: lean-loop --report"]
-    end = [line for text in ends for line in textwrap.wrap(text, size.columns - 1)]
-    red = [cut(line, size.columns - 1) for line in tell_red(told)]
-    room = max(size.lines - 3 - len(end) - len(red), 1)
-    head, *lines = lay_out([dict(zip(COLUMNS, COLUMNS, strict=True)), *map(cells, told.tasks)], size.columns - 1)
-    coloured = [inked(line, row.state, shows.out) for line, row in zip(lines, told.tasks, strict=True)]
-    over = [f"({plural(len(lines) - room, 'green task')} more)"] if len(lines) > room else []
-    return "\n".join([head, *over, *coloured[-room:], *red, *end])
+    (columns, height), room = window(stream), window(stream).columns - 1
+    end = [line for text in (tell_end(told), "each attempt: lean-loop --report") for line in textwrap.wrap(text, room)]
+    red = [cut(line, room) for line in tell_red(told)][: max(2, height - 4 - len(end))]
+    head, *lines = (cut(line, room) for line in grid(told, " " if columns < 100 else "  "))
+    lines = [inked(line, task["state"], stream) for line, task in zip(lines, told["tasks"], strict=True)]
+    fitting = max(1, height - 3 - len(end) - len(red))
+    over = [f"({len(lines) - fitting} more above)"] if len(lines) > fitting else []
+    return "\n".join([head, *over, *lines[-fitting:], *red, *end])
 
 
-def report(told: Outcome, events: Sequence[Event], folder: Path) -> str:
+def report(told: Event, events: Sequence[Event], folder: Path) -> str:
     """Write the story of a run in Markdown, as it lies beside the files in FOLDER."""
-    rows = [dict(zip(COLUMNS, COLUMNS, strict=True)), dict.fromkeys(COLUMNS, "---"), *map(cells, told.tasks)]
-    table = ["|".join(["", *(cell.replace("|", "\\|") for cell in row.values()), ""]) for row in rows]
     begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(events[0]["time"]))
-    lines = [f"# lean-loop: {told.state}", "", f"`{told.leanfile}`, {begun}", "", *table, ""]
-    lines += fenced("", "\n".join([*tell_red(told), tell_end(told)]), "").split("\n")
-    for number, chapter in enumerate(chapters(events), 1):
-        lines += ["", f"## {number}. {chapter[0]['name']}", "", *tell_story(chapter, folder)]
-    return "\n".join(lines) + "\n"
+    lines = [f"# lean-loop: {told['state']}\n", f"`{told['leanfile']}`, {begun}\n"]
+    lines += [fenced("", "\n".join([*grid(told), *tell_red(told), tell_end(told)]), "").lstrip()]
+    for chapter in chapters(events):
+        lines += [f"## {chapter[0]['number']}. {chapter[0]['name']}\n", *tell_story(chapter, folder)]
+    return "\n".join(lines)
 
 
 def tell_story(chapter: Sequence[Event], folder: Path) -> Iterator[str]:
@@ -4421,16 +4323,28 @@ def tell_story(chapter: Sequence[Event], folder: Path) -> Iterator[str]:
     for event in chapter:
         display.show(event)
         names += [event[kind] for kind in ("prompt", "answer", "output", "diff") if event.get(kind)]
+        if event["event"] != "attempt" and event is not chapter[-1]:
+            continue
         if event["event"] == "attempt":
-            yield f"### Attempt {event['number']}\n"
-        if event["event"] == "attempt" or event is chapter[-1]:
-            yield fenced("", steps.getvalue(), "").lstrip()
-            yield ", ".join(f"[{name}]({name})" for name in names) + "\n"
-            steps, names = io.StringIO(), []
-            display.shows = Shows(steps, steps)
+            yield f"### Attempt {event['number']}\n" + (f"\n{event['diagnosis']}\n" if event["diagnosis"] else "")
+        yield fenced("", steps.getvalue(), "").lstrip()
+        yield ", ".join(f"[{name}]({name})" for name in names) + "\n"
         if event["event"] == "attempt" and event["changed"]:
-            diff = read_text(folder / event["diff"])
-            yield f"<details><summary>{tell_changed(event['changed'], 3)}</summary>\n\n{as_diff(diff)}\n</details>\n"
+            diff = as_diff(read_text(folder / event["diff"]))
+            yield f"<details><summary>{tell_changed(event['changed'], 3)}</summary>\n\n{diff}\n</details>\n"
+        steps.seek(0)
+        steps.truncate()
+        names = []
+
+
+def list_runs(folder: Path, shows: Shows) -> None:
+    """List the runs in FOLDER, newest first: name, result, when, how long, and what it cost."""
+    for run in reversed(run_folders(folder)):
+        events = read_events(run)
+        told, begun = conclude(events), time.strftime("%Y-%m-%d %H:%M", time.localtime(events[0]["time"]))
+        result = f"{told['state']:<7} {told['green']:>3}/{told['total']:<3}"
+        facts = f"{told['seconds']:.0f} s, {tell_usage(told['usage'])}, {told['leanfile']}"
+        shows.say(f"{run.name}  {result}  {begun}  {facts}", shows.out)
 
 
 def make_run_folder(folder: Path) -> Path:
@@ -4538,11 +4452,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser().parse_args(argv)
         shows = replace(shows, quiet=options.quiet, verbose=options.verbose, json=options.json)
         return obey(options, shows)
-    except LeanError as error:
-        shows.fail(error, str(error))
-        return error.code
-    except Interrupted as stopped:
-        shows.fail(stopped, f"ended by {stopped}; {stopped.left}")
+    except (LeanError, Interrupted) as stopped:
+        shows.fail(stopped)
         return stopped.code
     finally:
         forget_closed_streams()
@@ -4593,15 +4504,6 @@ def obey(options: argparse.Namespace, shows: Shows) -> int:
     else:
         return run_all(options, shows)
     return GREEN
-
-
-def list_runs(folder: Path, shows: Shows) -> None:
-    """List the runs in FOLDER: name, result, when, how long, and what it cost."""
-    for run in reversed(run_folders(folder)):
-        told = conclude(read_events(run))
-        begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(read_events(run)[0]["time"]))
-        facts = f"{begun}  {told.seconds:.0f} s, {tell_usage(told.usage)}  {told.leanfile}"
-        shows.say(f"{run.name}  {told.state:<7}  {told.green:>5}  {facts}", shows.out)
 
 
 def run_all(options: argparse.Namespace, shows: Shows) -> int:
