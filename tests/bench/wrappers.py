@@ -8,6 +8,7 @@ requests' JSON (cl100k where tiktoken is there, else a quarter of the bytes). Th
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "e2e")]
 from e2e.clis import CLIS, FILE, NEW, OLD, Cli, install  # noqa: E402
 from e2e.wires import MODEL, Request, Say, Server, quarter  # noqa: E402
 from playground.serve import Recording  # noqa: E402
+from tokens import counter  # noqa: E402
 
 CACHE = Path(os.environ.get("LEANLOOP_CACHE") or Path.home() / ".cache" / "lean-loop-tests")
 DEMO = ROOT / "playground" / "demo"
@@ -92,14 +94,8 @@ HEAD = """| leaner | version | green | requests | bytes | tokens at the server |
 
 
 def tokenizer() -> Callable[[str], int]:
-    """Count by cl100k where its table can be had without the network, else roughly."""
-    try:
-        import tiktoken
-
-        encoding = tiktoken.get_encoding("cl100k_base")
-    except Exception:  # tiktoken asks the network for the table, and fails in many ways where there is none
-        return quarter
-    return lambda text: len(encoding.encode(text, disallowed_special=()))
+    """Count by cl100k, whose table is fetched on first use; roughly where tiktoken is missing."""
+    return counter(CACHE, fetch=True) if importlib.util.find_spec("tiktoken") else quarter
 
 
 @dataclass(frozen=True)
@@ -161,22 +157,23 @@ def patch(step: Step) -> str:
     return f"*** Begin Patch\n*** Update File: {step.path}\n@@\n{changes}*** End Patch\n"
 
 
-def lay(folder: Path) -> Path:
-    """Copy the demo into FOLDER and commit it there."""
+def lay(folder: Path, source: Path = DEMO) -> Path:
+    """Copy SOURCE into FOLDER and commit it there."""
     project = folder / "project"
-    shutil.copytree(DEMO, project, ignore=shutil.ignore_patterns("answers", "__pycache__"))
+    shutil.copytree(source, project, ignore=shutil.ignore_patterns("answers", "__pycache__"))
     person = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
     for argv in (["init", "-q"], ["add", "-A"], [*person, "commit", "-qm", "start"]):
         subprocess.run(["git", *argv], cwd=project, check=True)
     return project
 
 
-def loop(name: str, server: Server, project: Path, path: str) -> tuple[bool, list[dict[str, Any]]]:
+def loop(name: str, server: Server, project: Path, path: str, **settings: str) -> tuple[bool, list[dict[str, Any]]]:
     """Run lean-loop on the project; tell whether all went green, and what it says that its calls used."""
     home = project.parent / "home"
     home.mkdir()
     config = home / "config.toml"
     lean = {"binary": name, "base_url": f"{server.origin}/v1", "api_key": "sk-bench-0123456789", "model": MODEL}
+    lean |= settings
     config.write_text("[lean]\n" + "".join(f'{key} = "{value}"\n' for key, value in lean.items()))
     env = {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", "NO_PROXY": "*", "LEANLOOP_CONFIG": str(config)}
     argv = [sys.executable, str(ROOT / "leanloop.py"), "-c", "leanfile.toml"]

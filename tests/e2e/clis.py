@@ -192,6 +192,10 @@ CLIS = (
 # --- installing -------------------------------------------------------------------------------------------------------
 
 
+# Packages of PyPI, and what they need besides; the others are npm's.
+PYTHON: dict[str, tuple[str, ...]] = {"aider": (), "mini-swe-agent": ("litellm==1.106.2", "mcp")}
+
+
 def install(cli: Cli, cache: Path) -> Path:
     """Install CLI in its version under CACHE, once for all workers; return the folder of its program."""
     home = cache / f"{cli.name}-{cli.version}"
@@ -201,17 +205,17 @@ def install(cli: Cli, cache: Path) -> Path:
             for argv in recipe(cli, home):
                 subprocess.run(argv, check=True, capture_output=True, timeout=500)
             (home / ".ready").touch()
-    return home / ("bin" if cli.name == "aider" else "node_modules/.bin")
+    return home / ("bin" if cli.name in PYTHON else "node_modules/.bin")
 
 
 def recipe(cli: Cli, home: Path) -> list[list[str]]:
     """Say how CLI is installed into HOME: an npm package, or a Python package in its own environment."""
-    if cli.name != "aider":
+    if cli.name not in PYTHON:
         npm = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(home)]
         return [[*npm, f"{cli.package}@{cli.version}"]]
     return [
         [python_below_313(), "-m", "venv", str(home)],
-        [str(home / "bin" / "pip"), "install", "-q", f"{cli.package}=={cli.version}"],
+        [str(home / "bin" / "pip"), "install", "-q", f"{cli.package}=={cli.version}", *PYTHON[cli.name]],
     ]
 
 

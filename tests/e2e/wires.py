@@ -345,7 +345,7 @@ class Door(BaseHTTPRequestHandler):
             self.reply(request.speech.failure(said), said.status)
             return
         sent = self.server_.count(request.raw.decode())
-        got = self.server_.count(said.text + said.free + json.dumps(said.arguments))
+        got = self.server_.count(said.text + said.free + said.tool + (json.dumps(said.arguments) if said.tool else ""))
         cost = Cost(sent, got, sent // 3)
         self.server_.costs.append(cost)
         if request.body.get("stream") or ending == ":streamGenerateContent":
