@@ -20,7 +20,7 @@ import threading
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from os.path import commonprefix
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +122,8 @@ class MooringFee(unittest.TestCase):
     def test_two_weeks_have_two_free_nights(self):
         self.assertEqual(mooring_fee(6, 15), 11700)
 """
-FEE_PROMPT = """In harbour.py, mooring_fee must let a boat stay every full seventh night for nothing: who stays 7 nights pays 6,
-who stays 15 pays 13."""
+FEE_PROMPT = """In harbour.py, mooring_fee must let a boat stay every full seventh night for nothing: who stays 7 nights
+pays for 6, who stays 15 for 13."""
 FEE_LEANFILE = f"""
 [runner]
 command = "{{python}}"
@@ -331,14 +331,15 @@ def passes(work: Work, project: Path) -> bool:
 
 def shares(server: Server, work: Work) -> tuple[float, ...]:
     """For each edit request but a task's first: the share that repeats the beginning of the one before it."""
-    found = []
-    for errand in work.errands:
-        texts = [
-            text for text in (said(request.body) for request in server.requests) if f"# Task: {errand.name}" in text
-        ]
-        edits = [text for text in texts if "In one sentence, " not in text]
-        found += [len(commonprefix(pair)) / len(pair[1]) for pair in zip(edits, edits[1:], strict=False)]
-    return tuple(found)
+    texts = [text for text in (said(request.body) for request in server.requests) if "In one sentence, " not in text]
+    tasks = ([text for text in texts if f"# Task: {errand.name}" in text] for errand in work.errands)
+    return tuple(repeated(one, other) for edits in tasks for one, other in pairwise(edits))
+
+
+def repeated(before: str, after: str) -> float:
+    """The share of AFTER that stands unchanged at its beginning since BEFORE."""
+    same = next((at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), len(before))
+    return min(same, len(after)) / len(after)
 
 
 def by_direct(work: Work, count: Count, edit_format: str = "auto") -> Row:

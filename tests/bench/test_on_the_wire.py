@@ -1,4 +1,4 @@
-"""lean-loop with `direct` beside coding agents alone: the same edits by the same scripted model, counted on the wire."""
+"""lean-loop with `direct` beside agents alone: the same edits by the same scripted model, counted on the wire."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.on_the_wire import AGENTS, DIAGNOSIS, HEAD, Row, Work, demo, large, rows, tokenizer
+from bench.on_the_wire import AGENTS, HEAD, Row, Work, demo, large, rows
+from bench.wrappers import DIAGNOSIS, tokenizer
 
 pytestmark = [pytest.mark.heavy]
 
