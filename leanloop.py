@@ -48,6 +48,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase, translate
 from functools import cache, cached_property, partial, reduce
+from heapq import heappop, heappush
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from types import FrameType
@@ -1637,10 +1638,11 @@ def rx(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.MULTILINE)
 
 
-def reader_of(output: str) -> Reader:
-    """Choose the reader whose marks stand in OUTPUT: the first that finds a failure too, else the first."""
-    known = [reader for reader in readers() if rx(reader.known).search(output)] or [readers()[-1]]
-    return next((reader for reader in known if rx(reader.block).search(output)), known[0])
+def reader_of(output: str, red: bool = False) -> Reader:
+    """Choose the first reader whose marks stand in OUTPUT, where it is RED the first that finds a failure."""
+    *known, plain = [reader for reader in readers() if reader.name == "plain" or rx(reader.known).search(output)]
+    found = [item for item in known if any(rx(pattern).search(output) for pattern in (item.block, *item.failing))]
+    return next(iter(found if red else [*found, *known]), plain)
 
 
 def named(pattern: str, text: str) -> list[str]:
@@ -1671,7 +1673,7 @@ def count_passed(output: str) -> int | None:
     reader = reader_of(output)
     found = [next(filter(None, match.groups()), "1") for match in rx(reader.passed).finditer(output)]
     if not found:
-        return None if reader.passed == "(?!)" else 0
+        return None if reader.passed == "(?!)" or reader.name == "plain" else 0
     return sum(map(int, found)) - sum(int(match[1]) for match in rx(reader.subtract).finditer(output))
 
 
@@ -1684,7 +1686,7 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     """
     text = unwrapped(output).replace(f"{root}{os.sep}", "")
     text = rx(LONG).sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
-    reader, places = reader_of(text), Places(root)
+    reader, places = reader_of(text, red=True), Places(root)
     tests = first_named(reader.failing, text)
     parents = {name[:at] for name in tests for at in range(len(name)) if name[at] == "/"}
     tests = [name for name in tests if name not in parents]
@@ -1965,22 +1967,21 @@ MENTION = re.compile(
 )
 
 
-def mentions(code: str, first: int, last: int, line: int, words: Collection[str]) -> dict[str, str]:
-    """List the names in the lines FIRST to LAST with what stands before their dot.
+def mentions(code: str, first: int, last: int, line: int) -> Iterator[tuple[str, str, bool, int]]:
+    """List the names in the lines FIRST to LAST: with what is before their dot, whether they are called, and where.
 
-    Ranked: what the error's WORDS name, then calls, then the nearest to LINE, where the failure is; what is behind it
-    counts less.
+    The nearest to LINE, where the failure is, come first; what is behind it counts less.
     """
-    ranked = []
-    for number, text in enumerate(code.split("\n")[first - 1 : last], first):
-        away = line - number if number <= line else 30 + number - line
-        for match in MENTION.finditer(text):
-            name = match["name"]
-            ranked.append((name not in words, not match["call"], away, -match.start(), name, match["of"] or ""))
-    found = dict[str, str]()
-    for *_, name, of in sorted(ranked):
-        found.setdefault(name, of)
-    return found
+    numbered = list(enumerate(code.split("\n")[first - 1 : last], first))
+    for number, text in sorted(numbered, key=lambda item: line - item[0] if item[0] <= line else 30 + item[0] - line):
+        for match in sorted(MENTION.finditer(text), key=lambda match: (not match["call"], match.start())):
+            yield match["name"], match["of"] or "", bool(match["call"]), number
+
+
+def stems(text: str) -> set[str]:
+    """Take the beginnings of the words in names and prose, to tell what is named alike."""
+    words = re.findall(r"[A-Z]?[a-z]{3,}|[A-Z]{3,}", text)
+    return {word[:4].lower() for word in words} - {"test", "asse", "expe", "shou", "erro", "true", "fals", "with"}
 
 
 # --------------------------------------------------------------------------------------------- context and prompts
@@ -2155,21 +2156,15 @@ class Project:
 
     def led_to(self, failure: Failure, files: Sequence[str]) -> list[Definition]:
         """List what a failure leads to by names: the frames' definitions, the failing test, then what they mention."""
-        frames = sorted(failure.frames, key=lambda frame: not self.is_source(frame.path), reverse=True)
-        bodies = dict[Definition, int]()
-        for frame in reversed(frames):
-            bodies.setdefault(self.around(frame), frame.line)
-        if not any(self.is_test_body(body) for body in bodies):
-            bodies.update((body, body.last) for body in self.located(failure.tests[:1]))
-        hooks = [
-            item
-            for path in {body.path for body in bodies}
-            for item in self.definitions(path)
-            if HOOK.fullmatch(item.name)
-        ]
-        bodies = {**bodies, **{item: item.last for item in hooks if item not in bodies}}
-        words = set(re.findall(r"\w+", failure.summary))
-        return list(dict.fromkeys([*bodies, *self.reached(bodies, files, words)]))
+        frames = list(reversed(failure.frames))
+        frames.sort(key=lambda frame: not self.is_source(frame.path))
+        begins = [(self.around(frame), frame.line) for frame in frames]
+        begins += [(item, item.last) for item in self.located(failure.tests[:1])]
+        tests = {body.path for body, _ in begins if is_test(body.path, self.defaults)}
+        hooks = [item for path in tests for item in self.definitions(path) if HOOK.fullmatch(item.name)]
+        words = stems(" ".join([*failure.tests[:1], failure.summary]))
+        reached = self.reached([*begins, *((item, item.last) for item in hooks)], files, words)
+        return list(dict.fromkeys([*(body for body, _ in begins), *reached]))
 
     def is_source(self, path: str) -> bool:
         """Tell whether PATH lies below `source_prefix`, or is no test where there is none."""
@@ -2192,28 +2187,35 @@ class Project:
         return []
 
     def reached(
-        self, bodies: Mapping[Definition, int], files: Sequence[str], words: Collection[str], levels: int = 3
+        self, begins: Iterable[tuple[Definition, int]], files: Sequence[str], words: Set[str], most: int = 60
     ) -> list[Definition]:
-        """List what BODIES (each with the line in question) mention, then what that mentions, in levels."""
-        found = dict[Definition, int]()
-        index = dict[Language, dict[str, list[Definition]]]()
-        level = dict(bodies)
-        for _ in range(levels):
-            following = dict[Definition, int]()
-            for body, line in level.items():
-                language = language_of(body.path)
-                if not language:
-                    continue
-                known = index.setdefault(language, self.index(language)) if language not in index else index[language]
-                source = self.text(body.path)
-                hints = {*re.findall(r"\w+", " ".join(rx(language.imports).findall(source)))}
-                for name, of in mentions(hide(source, language), body.first, body.last, line, words).items():
-                    for item in self.meant(known.get(name, ()), of, body, hints, files):
-                        if item not in bodies and item not in found:
-                            following.setdefault(item, item.last)
-            found.update(following)
-            level = following
-        return list(found)[:60]
+        """List what definitions (each with the line in question) mention, and what that mentions: the likeliest first.
+
+        A step costs more where a name is only told or made, and the later it comes; less where the name or its line has
+        something of WORDS.
+        """
+        found, known = dict[tuple[str, int], Definition](), dict[Language, dict[str, list[Definition]]]()
+        heap = [(0.0, order, body, line) for order, (body, line) in enumerate(begins)]
+        while heap and len(found) < most:
+            cost, _, body, line = heappop(heap)
+            language = language_of(body.path)
+            if (body.path, body.first) in found or not language:
+                continue
+            found[body.path, body.first] = body
+            if language not in known:
+                known[language] = self.index(language)
+            source, seen = self.text(body.path), set[str]()
+            rows, code = source.split("\n"), hide(source, language)
+            hints = set(re.findall(r"\w+", " ".join(rx(language.imports).findall(source))))
+            for name, of, called, number in mentions(code, body.first, body.last, line):
+                items = self.meant(known[language].get(name, ()), of, body, hints, files) if name not in seen else []
+                seen.add(name)
+                alike = bool(words & stems(name)) + 0.5 * bool(words & stems(rows[number - 1]))
+                for item in items:
+                    step = 1 + 0.5 * (not called) + 0.7 * (name in CONSTRUCTORS or item.name != name) - 0.4 * alike
+                    step += 0.05 * len(seen) + 0.3 * (len(items) > 1)
+                    heappush(heap, (cost + step, len(heap) + len(found) * 1000, item, item.last))
+        return list(found.values())
 
     def index(self, language: Language, most: int = 400) -> dict[str, list[Definition]]:
         """Map names to the definitions of the project's files in LANGUAGE."""
@@ -2290,7 +2292,7 @@ class Project:
 
 
 CONSTRUCTORS = ("constructor", "new", "initialize", "__construct")
-HOOK = re.compile(r"(?:before|before(?:Each|All)|set_?up|setUp)")
+HOOK = re.compile(r"(?:before|setup)(?:Each|All)?|set_up|setUp")
 
 
 def stands_for(name: str, test: str) -> bool:

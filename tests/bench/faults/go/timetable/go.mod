@@ -1,0 +1,3 @@
+module example.org/timetable
+
+go 1.19

@@ -1,0 +1,3 @@
+pub mod amount;
+pub mod book;
+pub mod shopping;
