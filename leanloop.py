@@ -44,7 +44,7 @@ import time
 import tomllib
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase, translate
 from functools import cache, cached_property, partial, reduce
@@ -1998,13 +1998,35 @@ def tokens(text: str) -> int:
 
 @dataclass(frozen=True)
 class Definition:
-    """A function, method or class in a Python file: its lines are counted from 1, `owner` is a method's class line."""
+    """A function, method or class: its lines are counted from 1, `owner` is a method's class line.
+
+    `head` is the last line of its signature, `doc` the first and last line of its docstring, `marks` the lines that a
+    long one is cut around, the most needed first.
+    """
 
     path: str
     name: str
     first: int
     last: int
     owner: str = ""
+    kind: str = ""
+    head: int = 0
+    doc: tuple[int, int] = (0, 0)
+    marks: tuple[int, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one test ran under the tracer.
+
+    `calls` gives for a function's path and first line the place of its last call, the number of its calls, and whether
+    the test itself called it; `lines` are paths and lines.
+    """
+
+    name: str
+    failed: bool
+    calls: Mapping[tuple[str, int], tuple[int, int, bool]]
+    lines: frozenset[tuple[str, int]]
 
 
 @dataclass(frozen=True)
@@ -2053,7 +2075,8 @@ def read_text(path: Path, most: int = 2_000_000) -> str:
     return "" if b"\0" in raw else raw.decode("utf-8-sig", "replace").replace("\r\n", "\n")
 
 
-def python_definitions(path: str, source: str) -> list[Definition]:
+@cache
+def python_definitions(path: str, source: str) -> tuple[Definition, ...]:
     """List the definitions of a Python file, outer ones first; none where it does not parse."""
     import ast
 
@@ -2061,17 +2084,20 @@ def python_definitions(path: str, source: str) -> list[Definition]:
 
     def visit(node: ast.AST, owner: str) -> None:
         for child in ast.iter_child_nodes(node):
+            below = owner
             if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 first = min([child.lineno, *(item.lineno for item in child.decorator_list)])
-                found.append(Definition(path, child.name, first, child.end_lineno or first, owner))
-                head = source.splitlines()[child.lineno - 1].strip() if isinstance(child, ast.ClassDef) else owner
-                visit(child, head)
-            else:
-                visit(child, owner)
+                is_class, begin = isinstance(child, ast.ClassDef), child.body[0]
+                told = ast.get_docstring(child, clean=False) is not None and begin.end_lineno != child.lineno
+                kind, head = "class" if is_class else "function", max(child.lineno, begin.lineno - 1)
+                doc = (begin.lineno, begin.end_lineno or 0) if told else (0, 0)
+                found.append(Definition(path, child.name, first, child.end_lineno or first, owner, kind, head, doc))
+                below = source.splitlines()[child.lineno - 1].strip() if is_class else owner
+            visit(child, below)
 
     with contextlib.suppress(SyntaxError, ValueError, RecursionError):
         visit(ast.parse(source), "")
-    return found
+    return tuple(found)
 
 
 def called_in(source: str, first: int, last: int) -> list[str]:
@@ -2113,6 +2139,56 @@ def module_files(stem: Path) -> list[Path]:
     return sorted(islice(stem.rglob("*.py"), 200)) if (stem / "__init__.py").is_file() else []
 
 
+def read_trace(folder: Path) -> tuple[Ran, ...]:
+    """Read what the tracer wrote into FOLDER (leaners/_trace.py tells its form); tests come before whole scripts."""
+    found: list[Ran] = []
+    for path in sorted(folder.glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            for test in json.loads(path.read_text(encoding="utf-8"))["tests"]:
+                calls = {(path, line): (last, count, near) for path, line, last, count, near in test["calls"]}
+                ran = frozenset((path, line) for path, numbers in test["lines"].items() for line in numbers)
+                found.append(Ran(test["name"], test["failed"], calls, ran))
+    return tuple(test for test in found if test.name) or tuple(found)
+
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def ochiai(failing: Sequence[Iterable[Key]], passing: Sequence[Iterable[Key]]) -> dict[Key, float]:
+    """Score what failing tests ran by how few passing ones ran it: ef / sqrt(F * (ef + ep)), from 0 to 1."""
+    red, green = Counter(chain(*failing)), Counter(chain(*passing))
+    return {key: ef / (len(failing) * (ef + green[key])) ** 0.5 for key, ef in red.items()}
+
+
+def ranked(scores: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
+    """Merge several scores into one: each gives 1 / (5 + rank), equal ones the same rank."""
+    merged: dict[Key, float] = {}
+    for score in scores:
+        places = {value: rank for rank, value in enumerate(sorted(set(score.values()), reverse=True))}
+        for key, value in score.items():
+            merged[key] = merged.get(key, 0) + 1 / (5 + places[value])
+    return merged
+
+
+TOLD = ("NameError", "UnboundLocalError", "SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError")
+LONG_DEFINITION = 600  # tokens, over which it is cut
+ATTRIBUTES = 6
+MOST_DEFINITIONS = 60
+ATTRIBUTE = re.compile(r"\s+(?:self\.)?(\w+)\s*(?::[^=]+)?=[^=]")
+HASHES = (".py", ".pyi", ".rb", ".sh", ".pl", ".ex", ".exs", ".toml", ".yml", ".yaml")
+
+
+def signs(calls: Mapping[Definition, tuple[int, int, bool]], test: str) -> list[dict[Definition, float]]:
+    """Give what tells of a function without a passing test: called late, by the test itself, named alike, seldom."""
+    words = set(re.findall(r"[a-z]+", test.lower()))
+    return [
+        {home: last for home, (last, _, _) in calls.items()},
+        {home: near for home, (_, _, near) in calls.items()},
+        {home: len(words & set(re.findall(r"[a-z]+", home.name.lower()))) for home in calls},
+        {home: -count for home, (_, count, _) in calls.items()},
+    ]
+
+
 @dataclass(frozen=True)
 class Project:
     """Reads the project's files for prompts."""
@@ -2123,23 +2199,24 @@ class Project:
     def text(self, path: str) -> str:
         return read_text(self.root / path)
 
-    def definitions(self, path: str) -> list[Definition]:
+    def definitions(self, path: str) -> Sequence[Definition]:
         read = python_definitions if path.endswith((".py", ".pyi")) else language_definitions
         return read(path, self.text(path))
 
     def around(self, frame: Frame) -> Definition:
-        """Find the innermost function around FRAME; a window of `source_window` lines where there is none."""
+        """Find the outermost function around FRAME, or its class; a window of `source_window` lines elsewhere."""
         inside = [item for item in self.definitions(frame.path) if item.first <= frame.line <= item.last]
+        functions = [item for item in inside if item.kind == "function"]
         if inside:
-            return inside[-1]
+            return replace([*inside[-1:], *functions[:1]][-1], marks=(frame.line,))
         half = self.defaults.source_window // 2
-        return Definition(frame.path, "", max(1, frame.line - half), frame.line + half)
+        return Definition(frame.path, "", max(1, frame.line - half), frame.line + half, marks=(frame.line,))
 
-    def concerned(self, failure: Failure, files: Sequence[str]) -> list[Definition]:
+    def concerned(self, failure: Failure, files: Sequence[str], ran: Sequence[Ran] = ()) -> list[Definition]:
         """List the definitions that a failure concerns, the most needed first.
 
-        Frames of the source count first, innermost first; then the failing test itself, and what it calls, looked up in
-        the task's files and in what the test imports.
+        Frames of the source count first, innermost first; then the failing test itself, and what it RAN by spectrum.
+        Without a trace: what it calls, looked up in the task's files and in what the test imports.
         """
         if not any(frame.path.endswith((".py", ".pyi")) for frame in failure.frames):
             return self.led_to(failure, files)
@@ -2149,10 +2226,51 @@ class Project:
             frame for frame in sources if any(under(frame.path, prefix) for prefix in self.defaults.source_prefix)
         ]
         found = [self.around(frame) for frame in reversed(preferred or sources)]
+        suspects = self.suspects(ran, failure)
         for frame in reversed(tests):
             body = self.around(frame)
-            found += [body, *self.callees(body, files)]
-        return list(dict.fromkeys(found))
+            found += [body] if suspects else [body, *self.callees(body, files)]
+        return together([*found, *suspects])
+
+    def test_file(self, failure: Failure) -> str:
+        """Find the Python file of the first failing test: by its name, else the first test file of the frames."""
+        named = [test.split("::")[0] for test in failure.tests[:1] if "::" in test]
+        tests = [frame.path for frame in failure.frames if is_test(frame.path, self.defaults)]
+        found = (path for path in (*named, *tests) if path.endswith(".py") and (self.root / path).is_file())
+        return next(found, "")
+
+    def is_told(self, failure: Failure) -> bool:
+        """Tell whether the traceback alone says what is at fault: a name that is not there, no valid Python."""
+        sources = [frame for frame in failure.frames if not is_test(frame.path, self.defaults)]
+        return bool(sources) and failure.summary.startswith(TOLD)
+
+    def suspects(self, ran: Sequence[Ran], failure: Failure) -> list[Definition]:
+        """Rank the functions that the failing test RAN: by its lines and by itself, against the tests that passed.
+
+        Later last calls break ties. Without a passing test its calls tell: late, by the test itself, named alike, few.
+        """
+        failing, passing = ([test for test in ran if test.failed == failed] for failed in (True, False))
+        if not failing:
+            return []
+        first = next((test for test in failing if test.name.endswith(failure.tests[:1])), failing[0])
+        paths = {path for path in {path for test in ran for path, _ in test.lines} if not is_test(path, self.defaults)}
+        at = {(path, line): home for path in paths for line, home in homes(self.definitions(path)).items()}
+        weights = ochiai([test.lines for test in failing], [test.lines for test in passing])
+        marks: dict[Definition, list[int]] = {}
+        for path, line in sorted(first.lines & at.keys(), key=lambda key: (-weights[key], key)):
+            marks.setdefault(at[path, line], []).append(line)
+        calls = dict.fromkeys(marks, (0, 0, False))
+        for key, call in first.calls.items():
+            if at.get(key) in marks:
+                calls[at[key]] = max(calls[at[key]], call)
+        if passing:
+            groups = ([{at[key] for key in test.lines & at.keys()} for test in group] for group in (failing, passing))
+            scores = [{home: weights[home.path, marks[home][0]] for home in marks}, ochiai(*groups)]
+        else:
+            scores = signs(calls, first.name)
+        total = ranked(scores)
+        order = sorted(marks, key=lambda home: (total[home], calls[home][0]), reverse=True)
+        return [replace(home, marks=tuple(marks[home])) for home in order]
 
     def led_to(self, failure: Failure, files: Sequence[str]) -> list[Definition]:
         """List what a failure leads to by names: the frames' definitions, the failing test, then what they mention."""
@@ -2262,23 +2380,64 @@ class Project:
         wanted = called_in(source, body.first, body.last)
         return [item for name in wanted for item in known if item.name == name]
 
-    def show(self, definition: Definition) -> str:
-        """Show a definition under its path and lines, a method below the line of its class."""
-        source = self.text(definition.path).splitlines()
-        last = min(definition.last, len(source))
-        body = source[definition.first - 1 : last]
-        owner = [definition.owner] if definition.owner.startswith("class ") else []
-        title = f"{definition.path} (lines {definition.first}-{last} of {len(source)})"
-        return fenced(title, "\n".join([*owner, *body]), definition.path)
+    def rows(self, item: Definition) -> list[int]:
+        """Choose a definition's lines: all but a docstring; of a long one the signature and what is near its marks."""
+        last = min(item.last, len(self.text(item.path).splitlines()))
+        body = [row for row in range(item.first, last + 1) if not item.doc[0] <= row <= item.doc[1]]
+        if tokens(self.lines(item.path, body)) <= LONG_DEFINITION:
+            return body
+        chosen = set(range(item.first, max(item.first, item.head) + 1))
+        for mark in item.marks or range(item.first, last):
+            if len(chosen) < self.defaults.source_window:
+                chosen |= set(range(mark - 2, mark + 3)) & set(body)
+        return sorted(chosen)
+
+    def attributes(self, item: Definition) -> list[int]:
+        """List the line of a method's class, and those that set the attributes it uses: in the class, in __init__."""
+        known = self.definitions(item.path)
+        source, taken = self.text(item.path).splitlines(), homes(known)
+        classes = [other for other in known if other.kind == "class" and other.first < item.first <= other.last]
+        if not classes or item.kind == "class":
+            above = (row for row in range(item.first - 1, 0, -1) if source[row - 1].strip() == item.owner)
+            return list(islice(above, 1)) if item.owner else []
+        owner = classes[-1]
+        inits = (other for other in known if other.name == "__init__" and owner.first < other.first <= owner.last)
+        begin = next(inits, item)
+        used = set(re.findall(r"\b(?:self|cls)\.(\w+)", self.lines(item.path, range(item.first, item.last + 1))))
+        free = (row for row in range(owner.head + 1, owner.last + 1) if taken.get(row) in (None, begin))
+        found = [row for row in free if (sets := ATTRIBUTE.match(source[row - 1])) and sets[1] in used][:ATTRIBUTES]
+        return [owner.first, *([begin.first] if any(begin.first < row <= begin.last for row in found) else []), *found]
+
+    def lines(self, path: str, rows: Iterable[int]) -> str:
+        """Join lines of a file; where others stand between them a comment says how many."""
+        source, shown, before = self.text(path).splitlines(), list[str](), 0
+        mark = "#" if PurePosixPath(path).suffix in HASHES else "//"
+        for row in sorted(set(rows)):
+            text, between = source[row - 1], source[before : row - 1] if before else []
+            if any(map(str.strip, between)):
+                shown.append(f"{text[: len(text) - len(text.lstrip())]}{mark} ... {len(between)} lines omitted")
+            elif between:
+                shown.append("")
+            shown.append(text)
+            before = row
+        return "\n".join(shown)
+
+    def show(self, *items: Definition) -> str:
+        """Show definitions of one file under its path and lines, methods below the line of their class."""
+        path, source = items[0].path, self.text(items[0].path).splitlines()
+        spans = sorted((item.first, min(item.last, len(source))) for item in items)
+        parts = ", ".join(f"{first}-{last}" for first, last in spans)
+        rows = [row for item in items for row in (*self.attributes(item), *self.rows(item))]
+        return fenced(f"{path} (lines {parts} of {len(source)})", self.lines(path, rows), path)
 
     def pack(self, definitions: Sequence[Definition], budget: int, without: Sequence[str] = ()) -> str:
-        """Show DEFINITIONS whole within BUDGET tokens; pass over what does not fit or lies in a file of WITHOUT."""
-        shown, spent = list[str](), 0
-        for item in definitions:
-            text = self.show(item)
-            if item.path not in without and spent + tokens(text) <= budget:
-                shown, spent = [*shown, text], spent + tokens(text)
-        return "\n".join(shown)
+        """Show DEFINITIONS within BUDGET tokens; pass over what does not fit or lies in a file of WITHOUT."""
+        chosen: dict[str, list[Definition]] = {}
+        for item in definitions[:MOST_DEFINITIONS]:
+            trial = {**chosen, item.path: [*chosen.get(item.path, ()), item]}
+            if item.path not in without and tokens("\n".join(self.show(*items) for items in trial.values())) <= budget:
+                chosen = trial
+        return "\n".join(self.show(*items) for items in chosen.values())
 
     def whole(self, path: str, budget: int) -> str:
         """Show a listed file whole; say what it is where it cannot be shown."""
@@ -2298,6 +2457,20 @@ HOOK = re.compile(r"(?:before|setup)(?:Each|All)?|set_up|setUp")
 def stands_for(name: str, test: str) -> bool:
     """Tell whether a definition's NAME is the last part of a failing TEST's."""
     return len(name) > 2 and bool(re.search(rf"(?:^|\W){re.escape(name)}(?:[/(\[#].*| with data set .*)?$", test))
+
+
+def homes(definitions: Sequence[Definition]) -> Mapping[int, Definition]:
+    """Give for each line the outermost function around it."""
+    functions = [item for item in definitions if item.kind == "function"]
+    return {line: item for item in reversed(functions) for line in range(item.first, item.last + 1)}
+
+
+def together(found: Iterable[Definition]) -> list[Definition]:
+    """Take each definition once, at its first place, with the marks of all."""
+    marks: dict[Definition, dict[int, None]] = {}
+    for item in found:
+        marks.setdefault(item, {}).update(dict.fromkeys(item.marks))
+    return [replace(item, marks=tuple(rows)) for item, rows in marks.items()]
 
 
 def fenced(title: str, text: str, path: str) -> str:
@@ -2320,6 +2493,7 @@ def first_prompt(
     budget: int,
     own_files: bool = False,
     attempts: Sequence[Attempt] = (),
+    ran: Sequence[Ran] = (),
 ) -> str:
     """Write the prompt of a task's first call, or of a fresh start after ATTEMPTS.
 
@@ -2331,7 +2505,7 @@ def first_prompt(
         f"{path} ({tokens(project.text(path))} tokens, not shown whole)" for path in task.files if path not in shown
     ]
     failure = red.failure if red and not red.green else None
-    concerned = project.concerned(failure, task.files) if failure else []
+    concerned = project.concerned(failure, task.files, ran) if failure else []
     parts = [
         Part("", project.defaults.global_message),
         Part("", EDIT),
@@ -2347,9 +2521,11 @@ def first_prompt(
     return fit(parts, budget)
 
 
-def diagnosis_prompt(project: Project, task: Task, verdict: Verdict, summary: str, budget: int) -> str:
+def diagnosis_prompt(
+    project: Project, task: Task, verdict: Verdict, summary: str, budget: int, ran: Sequence[Ran] = ()
+) -> str:
     """Write the request for a diagnosis: the failure and the definitions concerned, no whole files."""
-    concerned = project.concerned(verdict.failure, task.files)
+    concerned = project.concerned(verdict.failure, task.files, ran)
     parts = [
         Part("", summary),
         Part("Code", project.pack(concerned, DEFINITIONS), 2),
@@ -2367,10 +2543,11 @@ def fix_prompt(
     diff: str,
     budget: int,
     own_files: bool = False,
+    ran: Sequence[Ran] = (),
 ) -> str:
     """Write the prompt of a fix: the task's words, the code that the failure concerns, and what was tried."""
     last = attempts[-1]
-    concerned = project.concerned(last.verdict.failure, task.files)
+    concerned = project.concerned(last.verdict.failure, task.files, ran)
     code = project.pack(concerned, DEFINITIONS)
     unseen = [path for path in task.files if path not in {item.path for item in concerned}]
     files = "\n".join(project.whole(path, SMALL_FILE if code else LARGE_FILE) for path in unseen)
@@ -2661,6 +2838,7 @@ class Session:
         self.told: set[str] = set()
         self.judged: dict[tuple[str, str], Verdict] = {}
         self.products: set[str] = set()  # protected files that tests write by themselves
+        self.traced: dict[int, tuple[Ran, ...]] = {}
 
     @property
     def usage(self) -> Usage:
@@ -3040,18 +3218,31 @@ class Session:
         named = [frame.path for frame in red.failure.frames] if red else []
         diff = uncommitted(self.config.root, sorted(set(named) - set(task.files)))
         budget, own_files = self.budget(task, leaner), find_program(leaner).own_files
-        return first_prompt(self.project, task, red, diff, budget, own_files, course.attempts)
+        ran = self.trace(task, red) if red else ()
+        return first_prompt(self.project, task, red, diff, budget, own_files, course.attempts, ran)
 
     def fix(self, course: Course, leaner: Leaner, base: str) -> tuple[str, str]:
         """Ask for a diagnosis; write the prompt of a fix of the last attempt, or of the one that reached BASE."""
         task, attempts = course.task, sorted(course.attempts, key=lambda attempt: attempt.tree == base)
         last, budget, own_files = attempts[-1], self.budget(task, leaner), find_program(leaner).own_files
+        ran = self.trace(task, last.verdict)
         diagnosis = last.diagnosis  # holds as long as nothing was changed since
         if self.config.defaults.summarize_errors and (last.changed or not diagnosis):
-            request = diagnosis_prompt(self.project, task, last.verdict, self.config.prompts.summary, budget)
+            request = diagnosis_prompt(self.project, task, last.verdict, self.config.prompts.summary, budget, ran)
             diagnosis = one_sentence(self.ask(task, leaner, request, "ask").answer)
         diff = self.snapshots.diff(course.start, last.tree, context=1)
-        return fix_prompt(self.project, task, attempts, diagnosis, diff, budget, own_files), diagnosis
+        return fix_prompt(self.project, task, attempts, diagnosis, diff, budget, own_files, ran), diagnosis
+
+    def trace(self, task: Task, verdict: Verdict) -> tuple[Ran, ...]:
+        """Give what the failing test's file runs, traced once for a red verdict; nothing where it is not worth it."""
+        key, how = id(verdict), self.config.defaults.trace  # verdicts live in `judged` as long as the session
+        if key not in self.traced:
+            file = self.project.test_file(verdict.failure)
+            slow = how == "auto" and verdict.seconds > QUICK
+            wanted = how != "off" and file and not slow and not self.project.is_told(verdict.failure)
+            folder = self.reporter.path("trace")
+            self.traced[key] = trace_tests(self.config, task.runner, file, folder) if wanted else ()
+        return self.traced[key]
 
     def budget(self, task: Task, leaner: Leaner) -> int:
         """Tokens that a prompt may have: what the context leaves beside the answer, at most 8,000."""
@@ -3359,9 +3550,7 @@ def uncommitted(root: Path, paths: Sequence[str]) -> str:
 def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
     """Run the test command once and say what it means."""
     report = record.path("junit.xml")
-    adds = f"{os.environ.get('PYTEST_ADDOPTS', '')} --junitxml={shlex.quote(str(report))}".strip()
-    env = {**clean_environment(), "PYTHONDONTWRITEBYTECODE": "1", **runner.env, "PYTEST_ADDOPTS": adds}
-    argv = test_argv(runner, config.root)
+    env, argv = test_environment(runner, f"--junitxml={shlex.quote(str(report))}"), test_argv(runner, config.root)
     try:
         done = run(argv, config.root, env=env, timeout=runner.timeout, alive=record.alive, tell=record.heard)
     except OSError as error:
@@ -3377,6 +3566,37 @@ def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
             NOT_READY,
         )
     return verdict_of(done, output, config, runner, tests)
+
+
+def test_environment(runner: Runner, adds: str) -> dict[str, str]:
+    """Make the environment of a test command; pytest gets the options of ADDS beside the user's own."""
+    own = runner.env.get("PYTEST_ADDOPTS", os.environ.get("PYTEST_ADDOPTS", ""))
+    quiet = {"PYTHONDONTWRITEBYTECODE": "1", **runner.env, "PYTEST_ADDOPTS": f"{own} {adds}".strip()}
+    return {**clean_environment(), **quiet}
+
+
+QUICK = 20.0  # seconds; a test run that took longer is not traced
+TRACED, PASSING = 60.0, 200  # seconds that a traced run may take, and how many passing tests it records
+
+
+def trace_tests(config: Config, runner: Runner, file: str, folder: Path) -> tuple[Ran, ...]:
+    """Run the test command once more for the tests of FILE, under leaners/_trace.py; no verdict comes of it.
+
+    All that is needed and written lies in FOLDER, which is gone afterwards; whatever goes wrong, nothing was traced.
+    """
+    try:
+        folder.mkdir()
+        for name in ("leanloop_trace", "sitecustomize"):
+            shutil.copyfile(share() / "leaners" / "_trace.py", folder / f"{name}.py")
+        told = {"root": str(config.root), "files": [file], "folder": str(folder), "seconds": TRACED, "passing": PASSING}
+        env = test_environment(runner, "-p leanloop_trace") | {"LEANLOOP_TRACE": json.dumps(told)}
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), env.get("PYTHONPATH", ""))))
+        run(test_argv(runner, config.root), config.root, env=env, timeout=TRACED + 5)
+        return read_trace(folder)
+    except OSError:
+        return ()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_argv(runner: Runner, root: Path) -> list[str]:

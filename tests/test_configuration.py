@@ -483,6 +483,7 @@ def test_python_is_the_one_on_path_where_there_is_no_environment(calc: Bench, se
     programs.mkdir()
     (programs / "python3").write_text(f'#!/bin/sh\necho run >> "$HOME/ran"\nexec "{sys.executable}" "$@"\n')
     (programs / "python3").chmod(0o755)
+    calc.write("leanfile.toml", calc.read("leanfile.toml") + '\n[defaults]\ntrace = "off"\n')
     ran = calc.lean_loop(PATH=f"{programs}:{calc.env['PATH']}")
     assert ran.code == 0, ran.text
     assert (calc.home / "ran").read_text().split() == ["run", "run"]

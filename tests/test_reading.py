@@ -239,11 +239,12 @@ def test_a_failing_test_line_is_followed_to_a_method(sums: Path) -> None:
     assert set(named(sums, failure)) == {"test_sums.py:test_method", "sums.py:value", "sums.py:Total"}
 
 
-def test_a_method_is_shown_below_the_line_of_its_class(sums: Path) -> None:
+def test_a_method_is_shown_below_its_class_with_the_attributes_that_it_uses(sums: Path) -> None:
     failure = read(sums, *PYTEST, "-q", "test_sums.py::test_method")
     project = Project(sums, Defaults())
     (method,) = [item for item in project.concerned(failure, ()) if item.name == "value"]
-    shown = "```py\nclass Total:\n    def value(self):\n        return sum(self.numbers) + 1\n```\n"
+    init = "    def __init__(self, numbers):\n        self.numbers = numbers\n"
+    shown = f"```py\nclass Total:\n{init}\n    def value(self):\n        return sum(self.numbers) + 1\n```\n"
     assert project.show(method) == f"sums.py (lines 5-6 of 14)\n{shown}"
 
 
