@@ -3267,7 +3267,7 @@ class Session:
 
 
 CODE = re.compile(
-    r"(?:^|/)(?:conftest\\.py|[^/]*test[^/]*\\.(?:py|[cm]?[jt]sx?|go|rs|rb|php|java|kt|cs|exs?)|pytest\\.ini|[^/]*\\.pth)$"
+    r"(?:^|/)(?:conftest\.py|[^/]*test[^/]*\.(?:py|[cm]?[jt]sx?|go|rs|rb|php|java|kt|cs|exs?)|pytest\.ini|[^/]*\.pth)$"
 )
 TEXTS = (".md", ".rst", ".txt", ".toml", ".json", ".yml", ".yaml", ".cfg", ".ini", ".lock", ".html", ".css")
 CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
@@ -3413,8 +3413,8 @@ def named_files(config: Config, task: Task) -> list[str]:
     words, found = words_of(task.runner), list[str]()
     modules = words[words.index("-m") + 1 :] if "-m" in words else []
     for word in [*words, *(f"{name.replace('.', '/')}.py" for name in modules[: None if "unittest" in words else 1])]:
-        path = word.split("::")[0].split("=")[-1].removeprefix("./")
-        found += [path] if (config.root / path).is_file() else []
+        path = word.split("::")[0].split("=")[-1].removeprefix(f"{config.root}/").removeprefix("./")
+        found += [path] if re.match(r"\w.*[./]", path) or (config.root / path).is_file() else []
         found += table("_guard.txt").get(PurePosixPath(word).name, {}).get("reads", [])
     return [*found, *(f"{folder.strip('/')}/*" for folder in task.test_files if (config.root / folder).is_dir())]
 
@@ -3490,8 +3490,8 @@ def mended(path: str, old: str, new: str, words: Sequence[str]) -> str:
 
     try:
         was, now = halves(old), halves(new)
-        if was[0] == now[0]:
-            return new
+        if was[0] == now[0] or was[1] == now[1] or not new:
+            return new if was[0] == now[0] else old
         if form == "json":
             indent = re.search(r"\n([ \t]+)", new)
             dump = partial(json.dumps, indent=indent[1] if indent else None, ensure_ascii=False)
