@@ -1106,6 +1106,13 @@ class Snapshots:
         """Run git on the private repository; return what it printed."""
         return end_git(self.start(*args), feed)
 
+    def aside(self, name: str = "staged", index: Path | None = None) -> dict[str, str]:
+        """Copy the user's INDEX, by default the present one, for a git that writes to the one that it is given."""
+        place, copy = next(iter(self.repository.places), self.folder), self.folder / name
+        copy.unlink(missing_ok=True)
+        copy_file(index or place / "index", copy)
+        return {"GIT_INDEX_FILE": str(copy)}
+
     def take(self) -> str:
         """Record the project's present state; return its tree. A file that cannot be read keeps its earlier state."""
         try:
@@ -1408,7 +1415,8 @@ class Repository:
 
     def keep(self) -> None:
         """Bring the copy up to date."""
-        now, old = self.look(), self.seen or self.copied()
+        now = {path: seen for path, seen in self.look().items() if path.suffix != ".lock"}
+        old = self.seen or self.copied()
         if now == old:
             return
         for path in old.keys() - now.keys():
@@ -1429,7 +1437,9 @@ class Repository:
         if not self.places and self.link.is_dir():
             shutil.move(self.link, found)
             return "made one"
-        if any(path.suffix == ".lock" for path in now.keys() - self.seen.keys()):
+        if any(path.suffix == ".lock" for path in now.keys() - self.seen.keys()) and is_at_work(
+            "git", self.link.parent
+        ):
             return "left a lock, so that nothing of it was touched"
         for path in sorted(path for path in {*now, *self.seen} if now.get(path) != self.seen.get(path)):
             kept, both = self.kept(path), path in now and path in self.seen
@@ -1503,6 +1513,15 @@ def link_files(source: Path, target: Path, told: int = 0) -> None:
                 copy_file(path, target / path.name)
     if told:
         os.utime(target, ns=(told, told))
+
+
+def is_at_work(program: str, folder: Path) -> bool:
+    """Tell whether a process of that name runs in FOLDER (Linux): leaners and what they started have ended by then."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if read_text(place / "comm").strip() == program and (place / "cwd").resolve().is_relative_to(folder):
+                return bool(born(int(place.name)))
+    return False
 
 
 def mend_repository(folder: Path, pasts: Sequence[Past], found: Path) -> str:
@@ -2845,23 +2864,20 @@ class Session:
         """What all calls so far cost."""
         return sum((call.usage for call in self.calls), Usage(**self.spent.get("usage", {})))
 
-    def begin(self, pasts: Sequence[Past], file: str, past: Past | None = None, tasks: Sequence[str] = ()) -> None:
-        """Record what this run begins with, that of the run PAST which it resumes too; tidy up after killed ones."""
+    def begin(self, called: str, past: Past | None = None, tasks: Sequence[str] = ()) -> None:
+        """Record what this run begins with, that of the run PAST which it resumes too."""
         self.spent = past.spent if past else {}
         self.begun -= self.spent.get("seconds", 0)
         facts: Document = {
-            "leanfile": file,
-            "file": str(Path(file).resolve()),
+            "leanfile": called,
+            "file": str(self.config.path.resolve()),
+            "root": str(self.config.root),
             "leaner": self.config.lean.name,
             "tasks": tasks,
             "pricing": self.config.pricing,
         }
         facts |= {"green": past.green if past else (), "spent": self.spent}
         self.reporter.emit("run", id=self.reporter.folder.name, tree=self.snapshots.take(), **facts)
-        for earlier in unsettled(pasts):
-            recover(self, earlier)
-        if self.mended:
-            self.warn(f"the repository was put back, where the killed run had changed it ({self.mended})")
 
     def tidy_repository(self, before: str, task: Task, leaner: str) -> str:
         """Put back what a call did to the repository, and the uncommitted work that it threw away; take a tree."""
@@ -2893,8 +2909,7 @@ class Session:
         if not paths:
             return []
         root, repository = self.config.root, self.snapshots.repository
-        index = {"GIT_INDEX_FILE": str(self.snapshots.folder / "staged")}  # git diff writes to it
-        copy_file(repository.kept(repository.places[0] / "index"), self.snapshots.folder / "staged")
+        index = self.snapshots.aside("kept", repository.kept(repository.places[0] / "index"))
         style, here = ("-z", "--name-only"), {path for path in paths if os.path.lexists(root / path)}
         held = [
             {*split(ask_git(root, "ls-tree", "-r", *style, commit))},
@@ -2902,21 +2917,13 @@ class Session:
         ]
         differing = [
             {*split(ask_git(root, "diff", "--no-renames", "--relative", *style, *against, places=at))}
-            for against, at in (((commit,), None), ((), index))
+            for against, at in (((commit,), self.snapshots.aside()), ((), index))
         ]
         ignored = {*split(ask_git(root, "check-ignore", "-z", "--stdin", feed=joined(paths)))}
         same = (held[0] - differing[0]) | (held[1] - differing[1])
         found = [path for path in paths if path in same or path not in held[0] | held[1] | here]
         swept = any(path not in ignored or path.startswith(".") for path in found)  # more than a build's own cleaning
         return [path for path in found if swept or path not in ignored]
-
-    def ways_back(self) -> str:
-        """Say how other states than the one that was left are brought back."""
-        file = "" if str(self.config.path) == "leanfile.toml" else f" -c {shlex.quote(str(self.config.path))}"
-        run = self.reporter.folder
-        *_, last = (name for name in Past(run, tuple(read_events(run))).states if name and not name.isdigit())
-        back = f"lean-loop{file} --restore last/{last} [PATH...]"
-        return f"Back to the state before this run: lean-loop{file} --undo; to its attempt {last} (or another): {back}"
 
     def tell_uncovered(self) -> None:
         """Name, once, what snapshots do not hold."""
@@ -3216,7 +3223,7 @@ class Session:
         """Write the prompt of a fresh start; it tells of the attempts before."""
         task, red = course.task, course.red
         named = [frame.path for frame in red.failure.frames] if red else []
-        diff = uncommitted(self.config.root, sorted(set(named) - set(task.files)))
+        diff = uncommitted(self.snapshots, sorted(set(named) - set(task.files)))
         budget, own_files = self.budget(task, leaner), find_program(leaner).own_files
         ran = self.trace(task, red) if red else ()
         return first_prompt(self.project, task, red, diff, budget, own_files, course.attempts, ran)
@@ -3539,11 +3546,12 @@ def worth_of(verdict: Verdict | None, before: Verdict | None) -> Worth:
     return (len(broke), -(verdict.passed or 0), len(verdict.failing) or 10**6)
 
 
-def uncommitted(root: Path, paths: Sequence[str]) -> str:
+def uncommitted(snapshots: Snapshots, paths: Sequence[str]) -> str:
     """Show what is not committed in PATHS; empty without a repository or a commit."""
     wanted = [path for path in paths if not PurePosixPath(path).name.startswith(".env")]
     style = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative")
-    diff = ask_git(root, "diff", "HEAD", *style, "--", *wanted) if wanted else ""
+    asked = ("diff", "HEAD", *style, "--", *wanted)
+    diff = ask_git(snapshots.root, *asked, places=snapshots.aside()) if wanted else ""
     return diff.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -3744,7 +3752,7 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
         check_leaner(leaner)
     with recorded(config, shows) as (session, pasts):
         past = resumable(config, pasts) if resume else None
-        session.begin(pasts, str(config.path), past, tasks=[task.name for task in tasks])
+        session.begin(str(config.path), past, tasks=[task.name for task in tasks])
         results: list[Result] = []
         code, error, broken = RED, "", ""
         try:
@@ -4031,13 +4039,14 @@ def bring_back(options: argparse.Namespace, shows: Shows) -> int:
     place, *paths = options.restore or [f"{options.undo}/0"]
     name, _, state = place.partition("/")
     config = config_here(options)
-    run_folder = find_run(project_folder(config.root), name)
+    run_folder = find_run(project_folder(config.root), name)  # before one more is made
+    tidy_up(config.path, shows)
     past = Past(run_folder, tuple(read_events(run_folder)))
     if state not in past.states:
         known = ", ".join(filter(None, past.states))
         raise LeanError(f"{run_folder.name} has no state '{state}'. It has: {known} (N.M: attempt M of task N).")
-    with recorded(config, shows) as (session, pasts):
-        session.begin(pasts, f"restore {place}")
+    with recorded(config, shows) as (session, _):
+        session.begin(f"restore {place}")
         now, tree, seen = session.snapshots.take(), past.states[state], past.states[""]
         wanted = below(paths, session, now, tree) if paths else past.touched(session.snapshots)
         left = session.put_back(now if paths else seen, tree, wanted, place)
@@ -4063,16 +4072,40 @@ def below(paths: Sequence[str], session: Session, now: str, tree: str) -> list[s
 
 
 def config_here(options: argparse.Namespace) -> Config:
-    """Load the leanfile; where it cannot be read, take the folder around that lean-loop knows."""
+    """Load the leanfile; where it cannot be read, take the project that it was last used for, and defaults."""
+    path = Path((options.config or ["leanfile.toml"])[0])
     try:
-        return load(Path((options.config or ["leanfile.toml"])[0]), static_config(options.global_config))
+        return load(path, static_config(options.global_config))
     except LeanError:
-        here = Path.cwd()
-        known = [folder for folder in (here, *here.parents) if (project_path(folder) / "runs").is_dir()]
-        if not known:
-            raise
-        tables: dict[str, Any] = {name: cls() for name, cls in TABLES.items()}
-        return Config(path=known[0] / "leanfile.toml", root=known[0], escalate=(), tasks=(), direct=False, **tables)
+        for past in last_runs(path):
+            return bare_config(path, Path(past.first["root"]))
+        raise
+
+
+def bare_config(path: Path, root: Path) -> Config:
+    """Make the configuration of a project whose leanfile is not to be relied upon."""
+    tables: dict[str, Any] = {name: cls() for name, cls in TABLES.items()}
+    return Config(path=path, root=root, escalate=(), tasks=(), direct=False, **tables)
+
+
+def last_runs(path: Path) -> list[Past]:
+    """List the last run of each project for which the leanfile at PATH was used then."""
+    folders = [run for place in state_folder().glob("*") for run in run_folders(place)[-1:]]
+    pasts = [Past(run, tuple(read_events(run))) for run in folders]
+    return [past for past in pasts if past.events and past.first["file"] == str(path.resolve())]
+
+
+def tidy_up(path: Path, shows: Shows) -> None:
+    """Tidy up after a run that was killed, before the leanfile at PATH is read: it may have been changed, too."""
+    for past in last_runs(path):
+        if past.was_killed or past.unfinished:
+            with recorded(bare_config(path, Path(past.first["root"])), shows) as (session, pasts):
+                session.begin("tidying up")
+                for earlier in unsettled(pasts):
+                    recover(session, earlier)
+                if session.mended:
+                    session.warn(f"the repository was put back, where the killed run had changed it ({session.mended})")
+                session.reporter.emit("outcome", code=GREEN)
 
 
 # ------------------------------------------------------------------------------------------------------- reporting
@@ -4731,6 +4764,8 @@ def obey(options: argparse.Namespace, shows: Shows) -> int:
 def run_all(options: argparse.Namespace, shows: Shows) -> int:
     """Run the leanfiles one after the other; the first red one stops."""
     static = static_config(options.global_config)
+    for path in options.config or ["leanfile.toml"]:
+        tidy_up(Path(path), shows)
     configs = [load(Path(path), static) for path in options.config or ["leanfile.toml"]]
     return next(
         (code for config in configs if (code := run_config(config, options.task, shows, options.resume))), GREEN

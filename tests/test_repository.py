@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -126,6 +128,26 @@ def test_what_a_builds_own_cleaning_removes_stays_away(worked: Bench, leaner: Le
     ran = worked.lean_loop()
     assert ran.code == 0 and "threw away" not in ran.err, ran.text
     assert not (worked.project / "build.log").exists()
+
+
+def test_a_lock_that_an_agents_git_left_is_removed_but_not_one_that_is_held(worked: Bench, leaner: Leaner) -> None:
+    leaner(f"{FIX} git add -A; touch .git/index.lock")
+    before = repository(worked)
+    assert worked.lean_loop().code == 0
+    assert without_objects(repository(worked)) == without_objects(before)
+    worked.git("checkout", "calc.py")
+    argv = ["git", "-c", "core.editor=touch $HOME/open; sleep 1000; false", "commit", "-a"]
+    user = subprocess.Popen(argv, cwd=worked.project, env=worked.env, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        while not (worked.home / "open").exists() and user.poll() is None:
+            time.sleep(0.01)
+        leaner(f"{FIX} git config user.name x")
+        ran = worked.lean_loop()
+        assert ran.code == 0 and "left a lock" in ran.err, ran.text
+        assert (worked.project / ".git/index.lock").exists()
+    finally:
+        os.killpg(user.pid, signal.SIGKILL)
+        user.wait()
 
 
 def test_a_repository_that_an_agent_makes_does_not_stay(bare: Bench, leaner: Leaner) -> None:
