@@ -446,51 +446,60 @@ Built = TypeVar("Built")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of configuration value: how it is called in messages, what fits, and how it is made."""
+    """A kind of configuration value: how it is called in messages, what fits as JSON Schema, and how it is made."""
 
     called: str
-    fits: Callable[[Any], bool]
+    schema: Document
     make: Callable[[Any], Any] = lambda value: value
 
 
-def is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+TYPES: dict[str, Any] = {
+    "string": (str,), "array": (list,), "boolean": (bool,), "integer": (int,), "number": (int, float), "object": (dict,)
+}  # fmt: skip
 
 
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def fits(value: Any, schema: Document) -> bool:
+    """Tell whether VALUE is what SCHEMA asks for, in the words of JSON Schema that KINDS uses."""
+    if "anyOf" in schema:
+        return any(fits(value, one) for one in schema["anyOf"])
+    kind = schema["type"]
+    if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
+        return False
+    inner = value.values() if kind == "object" else value if kind == "array" else ()
+    of = schema.get("items") or schema.get("additionalProperties")
+    return (
+        (not of or all(fits(item, of) for item in inner))
+        and ("minimum" not in schema or value >= schema["minimum"])
+        and ("exclusiveMinimum" not in schema or value > schema["exclusiveMinimum"])
+        and ("pattern" not in schema or bool(re.search(schema["pattern"], value)))
+    )
 
 
 def size(value: str) -> int:
-    """Read a size such as "50MB" into bytes; -1 where it is none."""
-    found = re.fullmatch(r"(\d+) *([kKmMgG]?)[bB]?", value.strip())
-    return int(found[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[found[2].lower()] if found else -1
+    """Read a size such as "50MB" into bytes."""
+    number, unit = cast("re.Match[str]", re.fullmatch(r"(\d+) *(\w?)\w?", value)).groups()
+    return int(number) * {"k": 10**3, "m": 10**6, "g": 10**9}.get(unit.lower(), 1)
 
 
+TEXT: Document = {"type": "string"}
+LIST: Document = {"type": "array", "items": TEXT}
 KINDS: dict[str, Kind] = {
-    "Text": Kind("a string", lambda value: isinstance(value, str)),
-    "MaybeText": Kind("a string", lambda value: isinstance(value, str)),
-    "Texts": Kind("a list of strings", is_texts, tuple),
+    "Text": Kind("a string", TEXT),
+    "MaybeText": Kind("a string", TEXT),
+    "Texts": Kind("a list of strings", LIST, tuple),
     "Words": Kind(
         "a string or a list of strings",
-        lambda value: isinstance(value, str) or is_texts(value),
+        {"anyOf": [TEXT, LIST]},
         lambda value: tuple(word for word in ([value] if isinstance(value, str) else value) if word),
     ),
-    "Flag": Kind("true or false", lambda value: isinstance(value, bool)),
-    "Count": Kind("a whole number, 0 or more", is_count),
-    "Seconds": Kind("a number of seconds above 0", lambda value: is_number(value) and value > 0),
-    "Amount": Kind("a number, 0 or more", lambda value: is_number(value) and value >= 0),
-    "Maybe": Kind("a number", is_number),
-    "Size": Kind('a size such as "50MB"', lambda value: isinstance(value, str) and size(value) >= 0, size),
-    "Table": Kind("a table", lambda value: isinstance(value, dict)),
-    "Variables": Kind(
-        "a table of strings",
-        lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values()),
-    ),
+    "Flag": Kind("true or false", {"type": "boolean"}),
+    "Count": Kind("a whole number, 0 or more", {"type": "integer", "minimum": 0}),
+    "Seconds": Kind("a number of seconds above 0", {"type": "number", "exclusiveMinimum": 0}),
+    "Amount": Kind("a number, 0 or more", {"type": "number", "minimum": 0}),
+    "Maybe": Kind("a number", {"type": "number"}),
+    "Size": Kind('a size such as "50MB"', {**TEXT, "pattern": r"^\d+ *(?:[kKmMgG][bB]?|[bB])?$"}, size),
+    "Table": Kind("a table", {"type": "object"}),
+    "Variables": Kind("a table of strings", {"type": "object", "additionalProperties": TEXT}),
 }
 
 TABLES: dict[str, type] = {
@@ -523,7 +532,7 @@ def convert(value: Any, item: Any, where: str) -> Any:
     if item.type == "Runner":
         return build(Runner, value, f"{where.removesuffix(']')}.runner]")
     kind, choices = KINDS[item.type], item.metadata.get("choices")
-    if not kind.fits(value):
+    if not fits(value, kind.schema):
         raise LeanError(f"{where}: {item.name} is {kind.called}, not {shown(value)}. Change it there.")
     if choices and value not in choices:
         raise LeanError(f"{where}: {item.name} is one of {', '.join(choices)}, not {shown(value)}. Choose one.")
@@ -2771,8 +2780,9 @@ def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str,
     while url and (trouble := server_trouble(url, leaner.key, deadline - time.monotonic())):
         left = deadline - time.monotonic()
         if left <= 0:
+            waited = f" after {config.health.max_wait:g} s" if config.health.max_wait else ""
             raise LeanError(
-                f"{url}: the server is not ready after {config.health.max_wait:g} s: {trouble}. Start it, or set"
+                f"{url}: the server is not ready{waited}: {trouble}. Start it, or set"
                 " [lean] base_url, [health] check_url or max_wait.",
                 NOT_READY,
             )
@@ -3251,15 +3261,14 @@ class Session:
             self.traced[key] = trace_tests(self.config, task.runner, file, folder) if wanted else ()
         return self.traced[key]
 
+    def context(self, task: Task, leaner: Leaner) -> int:
+        """Tokens of the model's context: as set, as the server tells, else 8,192."""
+        told = task.context_tokens or leaner.context_tokens
+        return told or server_context(leaner.base_url, leaner.key, leaner.model) or 8192
+
     def budget(self, task: Task, leaner: Leaner) -> int:
         """Tokens that a prompt may have: what the context leaves beside the answer, at most 8,000."""
-        context = (
-            task.context_tokens
-            or leaner.context_tokens
-            or server_context(leaner.base_url, leaner.key, leaner.model)
-            or 8192
-        )
-        return min(context * 6 // 10, 8000)
+        return min(self.context(task, leaner) * 6 // 10, 8000)
 
     def leave_best(self, course: Course) -> None:
         """Leave the tree of a red task as `on_fail` says."""
@@ -4592,9 +4601,9 @@ def tell_story(chapter: Sequence[Event], folder: Path) -> Iterator[str]:
         names = []
 
 
-def list_runs(folder: Path, shows: Shows) -> None:
-    """List the runs in FOLDER, newest first: name, result, when, how long, and what it cost."""
-    for run in reversed(run_folders(folder)):
+def list_runs(options: argparse.Namespace, shows: Shows) -> None:
+    """List the project's runs, newest first: name, result, when, how long, and what it cost."""
+    for run in reversed(run_folders(project_folder(config_here(options).root))):
         events = read_events(run)
         told, begun = conclude(events), time.strftime("%Y-%m-%d %H:%M", time.localtime(events[0]["time"]))
         result = f"{told['state']:<7} {told['green']:>3}/{told['total']:<3}"
@@ -4637,6 +4646,310 @@ def read_events(run: Path) -> list[Event]:
     return found
 
 
+# ---------------------------------------------------------------------------------------------- before a run, or beside
+
+
+@contextlib.contextmanager
+def unrecorded(config: Config, shows: Shows) -> Iterator[Session]:
+    """Hold the project for what leaves no record: a check, a dry run, a question."""
+    folder = project_folder(config.root)
+    with locked(folder, config), tempfile.TemporaryDirectory(prefix="lean-loop-") as place:
+        reporter = Reporter(Path(place), config, replace(shows, quiet=True, json=False))
+        session = Session(config, open_snapshots(config.root, folder, config.guard.max_file), reporter)
+        session.start_of_task = session.snapshots.take()
+        try:
+            yield session
+        finally:
+            reporter.display.close()
+
+
+def dry_run(options: argparse.Namespace, shows: Shows) -> None:
+    """Print each task's first prompt as it would be sent, and what takes how many tokens of it."""
+    for config in load_all(options):
+        with unrecorded(config, shows) as session:
+            for task in choose(config, options.task):
+                tree, leaner = session.start_of_task, session.leaner(0)
+                red = session.judge(task.runner, tree) if config.guard.baseline and not task.skip_tests else None
+                prompt = session.reporter.mask(session.first(Course(task, tree, red), leaner))
+                overhead, context = find_program(leaner).overhead // 4, session.context(task, leaner)
+                sizes = {**titled(prompt), f"{leaner.name}'s own share": overhead}
+                sizes[f"all, of a context of {context:,}"] = sum(sizes.values())
+                table = "\n".join(f"{size:>7,}  {title}" for title, size in sizes.items())
+                shows.say(
+                    f"=== {task.name}: the first prompt\n{prompt}\n=== {task.name}: tokens, about\n{table}\n", shows.out
+                )
+
+
+def titled(prompt: str) -> dict[str, int]:
+    """Estimate the tokens of each titled part of a prompt."""
+    sizes, title, fence = {"instructions": 0}, "instructions", ""
+    for line in prompt.splitlines(keepends=True):
+        mark = re.match(r"(`{3,})|# (.+)", line)
+        if mark and mark[1]:
+            fence = "" if fence == mark[1] else fence or mark[1]
+        elif mark and not fence:
+            title = mark[2]
+        sizes[title] = sizes.get(title, 0) + tokens(line)
+    return sizes
+
+
+def ask_about(options: argparse.Namespace, shows: Shows) -> None:
+    """Ask the leaner one question about some files; print its answer. What it changes is put back."""
+    question, *names = options.ask
+    config = config_at_hand(options)
+    leaner, project = config.lean, Project(config.root, config.defaults)
+    check_leaner(leaner)
+    paths = [inside(str(Path(name).absolute()), config.root, "--ask") for name in names]
+    texts = [
+        fenced(path, project.text(path), path) for path in paths if project.text(path) or missing(config.root / path)
+    ]
+    prompt = "\n".join([*texts, question])
+    with unrecorded(config, shows) as session:
+        task = Task(name="question", files=tuple(paths))
+        room = session.context(task, leaner) * 8 // 10
+        if tokens(prompt) > room:
+            raise LeanError(
+                f"--ask: the files have about {tokens(prompt):,} tokens, of the context {room:,} are free for them."
+                " Name fewer files, or give the server a larger context ([lean] context_tokens)."
+            )
+        call = session.ask(task, leaner, prompt, "ask")
+        if call.code or not call.answer:
+            raise LeanError(
+                f"{call.leaner}: {call.reason or 'it said nothing'}. Try lean-loop --check --smoke", NOT_READY
+            )
+        shows.say(call.answer, shows.out)
+
+
+def missing(path: Path) -> bool:
+    """Refuse a file that cannot be shown; an empty one can."""
+    if not path.is_file() or path.stat().st_size:
+        raise LeanError(f"--ask: {path} is not there, or is no text. Name text files.")
+    return True
+
+
+def config_at_hand(options: argparse.Namespace) -> Config:
+    """Load the leanfile; where there is none, the static configuration alone, for the folder here."""
+    path = Path((options.config or ["leanfile.toml"])[0])
+    if options.config or path.is_file():
+        return load(path, static_config(options.global_config))
+    document = read_config(static_config(options.global_config))
+    tables: Document = {name: build(cls, document.get(name, {}), f"[{name}]") for name, cls in TABLES.items()}
+    tables["lean"] = resolve_leaner(document, {}, Leaner)
+    return Config(path=path, root=Path.cwd(), escalate=(), tasks=(), direct=False, **tables)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: `level` is ok, warning or error."""
+
+    level: str
+    subject: str
+    text: str
+
+
+def check_all(options: argparse.Namespace, shows: Shows) -> int:
+    """Say of everything that a run needs whether it is ready; the exit code is 3 where something is not."""
+    levels = set[str]()
+    for config in load_all(options):
+        with unrecorded(config, shows) as session:
+            for finding in chain(
+                findings(session, choose(config, options.task)), smoke(session, shows) if options.smoke else ()
+            ):
+                levels.add(finding.level)
+                shows.say(session.reporter.mask(f"{finding.level:<8}{finding.subject}: {finding.text}"), shows.out)
+    return NOT_READY if "error" in levels else GREEN
+
+
+def findings(session: Session, tasks: Sequence[Task]) -> Iterator[Finding]:
+    """Look at configuration, leaners, servers, contexts, tests, git and protection, in this order."""
+    config = session.config
+    yield Finding("ok", "configuration", f"{config.path}, {len(tasks)} tasks, project {config.root}")
+    for leaner in (config.lean, *config.escalate):
+        yield from look_at_leaner(session, leaner, tasks)
+    yield found("tests", lambda: look_at_tests(session))
+    yield look_at_git(config.root)
+    listed = [*git_files(config.root)]
+    held = [path for path in listed if is_protected(path, config, Task())]
+    told = f"{len(held)} of {len(listed)} files: {', '.join(held[:5])}{', …' if len(held) > 5 else ''}"
+    yield Finding("ok" if held else "warning", "protected", told if held else "no file; set [defaults] test_prefix")
+    for task in tasks:
+        for path in task.test_files:
+            if not (config.root / path.split("::")[0]).exists():
+                yield Finding(
+                    "warning", task.name, f"its test file {path} is not there. Write it first, or correct the name"
+                )
+
+
+def found(subject: str, look: Callable[[], str]) -> Finding:
+    """Make a finding of what LOOK returns: a text that begins with "!" is a warning, a LeanError an error."""
+    try:
+        text = look()
+    except LeanError as error:
+        return Finding("error", subject, str(error))
+    return Finding("warning" if text.startswith("!") else "ok", subject, text.removeprefix("!"))
+
+
+def look_at_leaner(session: Session, leaner: Leaner, tasks: Sequence[Task]) -> Iterator[Finding]:
+    """Look at a leaner: its program, its server, its model, and whether the tasks' files fit the context."""
+    config = replace(session.config, health=replace(session.config.health, max_wait=0))
+
+    def ready() -> str:
+        check_leaner(leaner)
+        return f"{leaner.name}, {readiness(find_program(leaner))}"
+
+    def answers() -> str:
+        wait_for_server(config, leaner, lambda url, left: None)
+        return leaner.base_url or "the leaner's own service"
+
+    yield found("leaner", ready)
+    reached = found("server", answers)
+    yield reached
+    if reached.level == "ok" and leaner.base_url:
+        yield found("model", lambda: look_at_model(leaner))
+        context = leaner.context_tokens or server_context(leaner.base_url, leaner.key, leaner.model)
+        unknown = "!the server does not tell it; 8,192 is assumed. Set [lean] context_tokens"
+        yield found("context", lambda: f"{context:,} tokens" if context else unknown)
+    for task in tasks:
+        size, room = (
+            sum(tokens(session.project.text(path)) for path in task.files),
+            session.context(task, leaner) * 6 // 10,
+        )
+        if size > room:
+            yield Finding(
+                "warning",
+                task.name,
+                f"its files have about {size:,} tokens, a prompt may have {room:,}: large"
+                " ones are shown in part. Split the task, or give the server a larger context",
+            )
+
+
+def look_at_model(leaner: Leaner) -> str:
+    """Tell which model is used, and whether the server has it."""
+    try:
+        rows = json.loads(fetch(f"{leaner.base_url.rstrip('/')}/models", leaner.key))["data"]
+        known = [str(row["id"]) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError):
+        return leaner.model or "!the server lists none. Set [lean] model where it needs a name"
+    if leaner.model:
+        return leaner.model if leaner.model in known else f"!{leaner.model} is not listed there: {', '.join(known[:9])}"
+    one = f"{known[0]}, the only one listed" if len(known) == 1 else ""
+    return one or f"![lean] model is not set, and the server lists {len(known)}: {', '.join(known[:9])}. Choose one"
+
+
+def look_at_tests(session: Session) -> str:
+    """Run the plain test command once; tell how many are red."""
+    runner = aim(session.config.runner, ())
+    verdict = session.judge(runner, session.start_of_task)
+    line = shlex.join(test_argv(runner, session.config.root))
+    passed = f", {verdict.passed} passed" if verdict.passed is not None else ""
+    red = f"{len(verdict.failing) or 'some'} red{passed}, {verdict.seconds:.1f} s: {line}"
+    return f"!all green{passed}: tests that are red before prove a task: {line}" if verdict.green else red
+
+
+def look_at_git(root: Path) -> Finding:
+    """Tell about the project's repository and what is not committed."""
+    if not ask_git(root, "rev-parse", "--git-dir"):
+        return Finding("warning", "git", "no repository. It works without one, but git init shows you what was changed")
+    count = len(ask_git(root, "status", "--porcelain").splitlines())
+    return Finding("ok", "git", f"{count} uncommitted changes (kept as they are)" if count else "nothing uncommitted")
+
+
+CANARY = "quokka-7341"
+TOOL_TEXT = re.compile(r"<function=|<tool_call>|<\|python_tag\|>|\{\s*\"(?:name|tool|function)\"\s*:")
+
+
+def smoke(session: Session, shows: Shows) -> Iterator[Finding]:
+    """Let the leaner do one real edit in a temporary project, and answer to a long prompt; name what goes wrong."""
+    with tempfile.TemporaryDirectory(prefix="lean-loop-smoke-") as place:
+        root = Path(place).resolve()
+        shutil.copytree(share() / "examples" / "smoke", root, dirs_exist_ok=True)
+        config = replace(session.config, root=root, path=root / "leanfile.toml", tasks=())
+        try:
+            with unrecorded(config, shows) as small:
+                yield found("smoke, edit", lambda: smoke_edit(small, session.config.root))
+                yield found("smoke, long prompt", lambda: smoke_canary(small))
+        finally:
+            shutil.rmtree(project_folder(root), ignore_errors=True)
+
+
+def smoke_edit(session: Session, elsewhere: Path) -> str:
+    """Ask for one line, and look at what lies there then; a leaner in a wrong folder may have written ELSEWHERE."""
+    root, leaner, name = session.config.root, session.config.lean, "greeting_smoke.txt"
+    task = Task(name="smoke", prompt=read_text(root / "prompt.md"), files=(name,))
+    call = session.ask(
+        task, leaner, first_prompt(session.project, task, None, "", session.budget(task, leaner)), "edit"
+    )
+    if read_text(root / name).split() == ["hello,", "world"]:
+        return f"done in {call.seconds:.1f} s, {call.usage.input_tokens:,} tokens in"
+    strays = [folder / name for folder in (elsewhere, Path.cwd(), home() or root) if folder != root]
+    faults: dict[str, object] = {
+        f"it wrote {strays[0]}: it must edit in the folder that it is started in": any(map(Path.exists, strays)),
+        f"it hangs: {call.reason}. If it asks for a permission: [lean] approval_mode": "was ended" in call.reason,
+        "it prints tool calls as text. Serve the model with its own template for tools (llama-server --jinja), or use"
+        " the leaner direct, which needs none": TOOL_TEXT.search(call.answer),
+        f"it failed: {call.reason}": call.reason,
+        "its answer is empty. Look at the server's log, and at [lean] model": not call.answer,
+        f"it did not change the file as it was asked to. It said: {call.answer[:200]}": True,
+    }
+    raise LeanError(next(text for text, holds in faults.items() if holds), NOT_READY)
+
+
+def smoke_canary(session: Session) -> str:
+    """Ask for a word at the beginning of a prompt as long as the loop's may be."""
+    task, leaner = Task(name="smoke"), session.config.lean
+    filler = "This line says nothing of interest, and is here to be long.\n"
+    count = max(0, session.budget(task, leaner) - 100) // tokens(filler)
+    prompt = (
+        f"The word is {CANARY}.\n\n{filler * count}\nAnswer with the word that the first line tells, and nothing else."
+    )
+    call = session.ask(task, leaner, prompt, "ask")
+    if CANARY in call.answer:
+        return f"the beginning of {tokens(prompt):,} tokens was read"
+    raise LeanError(
+        f"of {tokens(prompt):,} tokens the beginning did not come back: the server cuts prompts, or the model does not"
+        f" follow. Give the server a larger context, or set [lean] context_tokens to what it has. It said:"
+        f" {call.answer[:200] or call.reason or 'nothing'}",
+        NOT_READY,
+    )
+
+
+def schema() -> Document:
+    """Make the JSON Schema (draft 7) of a leanfile from the dataclasses that check it."""
+    pieces = re.split(r"^(?:# )?\[+(\w+)\]+", read_text(share() / "config.toml"), flags=re.MULTILINE)
+    told = {
+        name: dict(re.findall(r"^(?:# )?(\w+) = .*?  # (.+)$", text, re.MULTILINE))
+        for name, text in zip(pieces[1::2], pieces[2::2], strict=True)
+    }
+    parts = {name: table_schema(cls, told.get(name, {})) for name, cls in TABLES.items()}
+    keys = {key: value for key, value in parts["lean"]["properties"].items() if key != "binary"}
+    parts["leaners"] = {"type": "object", "additionalProperties": {**parts["lean"], "properties": keys}}
+    for name, cls, needed in (("tasks", Task, "prompt"), ("escalate", Escalation, "after")):
+        one = table_schema(cls, told["lean"])
+        one["properties"][needed] |= {"pattern": r"\S", "minimum": 1}  # the first binds a text, the second a number
+        parts[name] = {"type": "array", "items": {**one, "required": [needed]}}
+    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "leanfile.toml"}
+    return {**head, "type": "object", "additionalProperties": False, "properties": parts}
+
+
+def table_schema(cls: type, told: Mapping[str, str]) -> Document:
+    """Make the schema of one table; TOLD describes its keys."""
+    keys: Document = {}
+    for item in fields(cls):
+        kind = table_schema(Runner, {}) if item.type == "Runner" else KINDS[str(item.type)].schema
+        choices = {"enum": [*item.metadata["choices"]]} if "choices" in item.metadata else {}
+        keys[item.name] = {**kind, **choices, **({"description": told[item.name]} if item.name in told else {})}
+    return {"type": "object", "additionalProperties": False, "properties": keys}
+
+
+def keep_schema() -> Path:
+    """Write the schema where an editor finds it, and name the file."""
+    path = state_folder() / "leanfile.schema.json"
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(json.dumps(schema(), indent=1), encoding="utf-8")
+    return path
+
+
 # ------------------------------------------------------------------------------------------------ the command line
 
 
@@ -4676,6 +4989,11 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print what a cloud model needs to know to write leanfiles for this project",
     )
+    add("--schema", action="store_true", help="print the JSON Schema of leanfiles, for editors")
+    add("--check", action="store_true", help="say of everything that a run needs whether it is ready")
+    add("--smoke", action="store_true", help="with --check: let the leaner do one small edit in a temporary project")
+    add("--dry-run", action="store_true", help="print each task's first prompt and its tokens; no leaner is called")
+    add("--ask", nargs="+", metavar=("QUESTION", "FILE"), help="ask the leaner about some files; nothing is changed")
     add("--list-leaners", action="store_true", help="list the leaners, mark the active one, and say which are ready")
     add("--set-leaner", metavar="NAME", help="make NAME the active leaner in the static configuration")
     add(
@@ -4735,47 +5053,49 @@ def listen_to_signals() -> None:
 
 
 def obey(options: argparse.Namespace, shows: Shows) -> int:
-    """Do the one thing that OPTIONS ask for."""
-    if options.version:
-        shows.say(f"lean-loop {__version__} ({share()})", shows.out)
-    elif options.init is not None:
-        write_sample(options.init, shows)
-    elif options.guide:
-        shows.say(filled("guide.md", Path()), shows.out)
-    elif options.list_leaners:
-        list_leaners(options, shows)
-    elif options.set_leaner is not None:
-        set_leaner(options.set_leaner, options, shows)
-    elif options.restore or options.undo:
-        return bring_back(options, shows)
-    elif options.report is not None:
-        run = find_run(project_folder(config_here(options).root), options.report)
-        events = read_events(run)
-        shows.say(report(conclude(events), events, run).rstrip(), shows.out)
-    elif options.runs:
-        list_runs(project_folder(config_here(options).root), shows)
-    elif options.demo is not None:
-        return demo(options.demo, options, shows)
-    else:
-        return run_all(options, shows)
-    return GREEN
+    """Do the one thing that OPTIONS ask for; run the leanfiles where they ask for nothing else."""
+    asked = (verb for name, verb in VERBS.items() if getattr(options, name) not in (None, False))
+    return next(asked, run_all)(options, shows) or GREEN
+
+
+def tell_version(options: argparse.Namespace, shows: Shows) -> None:
+    shows.say(f"lean-loop {__version__} ({share()})", shows.out)
+
+
+def write_guide(options: argparse.Namespace, shows: Shows) -> None:
+    shows.say(filled("guide.md", Path()), shows.out)
+
+
+def write_schema(options: argparse.Namespace, shows: Shows) -> None:
+    shows.say(keep_schema().read_text(encoding="utf-8"), shows.out)
+
+
+def show_report(options: argparse.Namespace, shows: Shows) -> None:
+    """Print the story of a run."""
+    run = find_run(project_folder(config_here(options).root), options.report)
+    events = read_events(run)
+    shows.say(report(conclude(events), events, run).rstrip(), shows.out)
 
 
 def run_all(options: argparse.Namespace, shows: Shows) -> int:
     """Run the leanfiles one after the other; the first red one stops."""
-    static = static_config(options.global_config)
     for path in options.config or ["leanfile.toml"]:
         tidy_up(Path(path), shows)
-    configs = [load(Path(path), static) for path in options.config or ["leanfile.toml"]]
-    return next(
-        (code for config in configs if (code := run_config(config, options.task, shows, options.resume))), GREEN
-    )
+    codes = (run_config(config, options.task, shows, options.resume) for config in load_all(options))
+    return next(filter(None, codes), GREEN)
 
 
-def demo(name: str, options: argparse.Namespace, shows: Shows) -> int:
+def load_all(options: argparse.Namespace) -> list[Config]:
+    """Load the leanfiles that are named, else leanfile.toml."""
+    static = static_config(options.global_config)
+    return [load(Path(path), static) for path in options.config or ["leanfile.toml"]]
+
+
+def demo(options: argparse.Namespace, shows: Shows) -> int:
     """Copy a playground to a temporary folder and run it on its recorded answers."""
     import runpy
 
+    name = options.demo
     source, places = share() / "playground" / name, share() / "playground"
     known = [path.name for path in sorted(places.iterdir()) if (path / "leanfile.toml").is_file()]
     if name not in known:
@@ -4825,8 +5145,9 @@ def active_leaner(options: argparse.Namespace) -> Leaner:
     return resolve_leaner(document, {}, Leaner)
 
 
-def set_leaner(name: str, options: argparse.Namespace, shows: Shows) -> None:
+def set_leaner(options: argparse.Namespace, shows: Shows) -> None:
     """Write `[lean] binary` into the static configuration, and leave every other line as it was."""
+    name = options.set_leaner
     programs, stem = leaner_programs(), name.removesuffix(".sh").removesuffix(".py")
     if stem not in programs:
         raise LeanError(f"--set-leaner: there is no leaner '{name}'{nearest(stem, programs)}")
@@ -4899,9 +5220,9 @@ KNOWN_RUNNERS = (
 )
 
 
-def write_sample(target: str, shows: Shows) -> None:
+def write_sample(options: argparse.Namespace, shows: Shows) -> None:
     """Write the sample leanfile, with the test command that this folder's project seems to have."""
-    text = filled("leanfile.toml", Path())
+    target, text = options.init, filled("leanfile.toml", Path())
     if target == "-":
         shows.say(text, shows.out)
         return
@@ -4919,16 +5240,22 @@ def write_sample(target: str, shows: Shows) -> None:
 def filled(name: str, root: Path) -> str:
     """Read the text NAME of examples/, with its marks filled in for the project at ROOT."""
     command, args, found = detect_runner(root)
-    words = {"COMMAND": json.dumps(command), "ARGS": json.dumps(args), "TEST_HINT": found, "LAYOUT": layout(root)}
+    words = {"COMMAND": json.dumps(command), "ARGS": json.dumps(args), "TEST_HINT": found}
+    words |= {"LAYOUT": layout(root), "SCHEMA": keep_schema().as_uri()}
     text = (share() / "examples" / name).read_text(encoding="utf-8")
     return re.sub(r"@([A-Z_]+)@", lambda mark: words[mark[1]], text).rstrip()
 
 
+def git_files(root: Path) -> list[str]:
+    """List the project's files that git does not ignore; without git those of the first two levels."""
+    listed = ask_git(root, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    paths = (path for pattern in ("*", "*/*") for path in islice(root.glob(pattern), 999) if path.is_file())
+    return listed or [path.relative_to(root).as_posix() for path in paths]
+
+
 def layout(root: Path, most: int = 8) -> str:
     """Tell where the most files of the project at ROOT lie, by folder and kind."""
-    listed = ask_git(root, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    paths = listed or [path.relative_to(root).as_posix() for path in islice(root.glob("*/*"), 999)]
-    kinds = Counter(re.sub(r"[^/]+(?=\.\w+$)", "*", path) for path in paths if "." in path)
+    kinds = Counter(re.sub(r"[^/]+(?=\.\w+$)", "*", path) for path in git_files(root) if "." in path)
     return ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common(most)) or "empty"
 
 
@@ -4941,6 +5268,25 @@ def detect_runner(root: Path) -> tuple[str, list[str], str]:
     if list(root.glob("test_*.py")) or list(root.glob("tests/test_*.py")):
         return "{python}", ["-m", "pytest", "-q"], "pytest: test_*.py is here"
     return "{python}", ["-m", "unittest"], "no test runner was recognized: put your own test command here"
+
+
+VERBS: dict[str, Callable[[argparse.Namespace, Shows], int | None]] = {
+    "version": tell_version,
+    "init": write_sample,
+    "guide": write_guide,
+    "schema": write_schema,
+    "list_leaners": list_leaners,
+    "set_leaner": set_leaner,
+    "restore": bring_back,
+    "undo": bring_back,
+    "report": show_report,
+    "runs": list_runs,
+    "demo": demo,
+    "check": check_all,
+    "smoke": check_all,
+    "dry_run": dry_run,
+    "ask": ask_about,
+}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# lean: idle=own
+# lean: overhead=607 idle=own
 """Ask an OpenAI-compatible server for a change, and make it: the leanest hands a model can have.
 
     prompt -> one streamed request -> answer -> edits -> new texts -> files, all or none

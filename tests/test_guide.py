@@ -56,3 +56,8 @@ def test_every_key_that_the_guide_names_is_one(bench: Bench) -> None:
     keys = set(re.findall(r"\b(\w+) = ", guide))
     known = {item.name for cls in (*leanloop.TABLES.values(), leanloop.Task) for item in fields(cls)}
     assert keys <= known
+
+
+def test_every_option_that_the_guide_names_is_one(bench: Bench) -> None:
+    options = {option for action in leanloop.parser()._actions for option in action.option_strings}
+    assert set(re.findall(r"(?<=[ `])--\w[\w-]*", fill(bench, {}))) <= options

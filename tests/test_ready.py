@@ -1,0 +1,185 @@
+"""Before a run, or beside one: --check, --smoke, --dry-run and --ask, through the real command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+import leanloop
+from conftest import Bench, Leaner, Serve, prompt_of
+from playground.serve import Body, said
+
+
+def finding(text: str, subject: str) -> str:
+    """The one line that a check says on SUBJECT."""
+    (line,) = re.finditer(rf"^\w+ +{re.escape(subject)}: .*$", text, re.MULTILINE)
+    return line[0]
+
+
+# ----------------------------------------------------------------------------------------------------------- --check
+
+
+def test_a_project_that_is_ready_is_said_to_be(calc: Bench, serve: Serve) -> None:
+    server = serve("")
+    before = calc.git("status", "--porcelain", "--ignored")
+    ran = calc.lean_loop("--check")
+    assert ran.code == 0, ran.text
+    assert "error" not in ran.out
+    assert "1 red" in finding(ran.out, "tests")
+    assert server.model in finding(ran.out, "model")
+    assert "test_calc.py" in finding(ran.out, "protected")
+    assert calc.git("status", "--porcelain", "--ignored") == before
+    assert server.requests == []
+    assert calc.runs() == []
+
+
+def test_a_server_that_is_not_there_is_an_error_and_the_rest_is_still_looked_at(calc: Bench) -> None:
+    static = calc.home / "own.toml"
+    static.write_text('[lean]\nbase_url = "http://127.0.0.1:9/v1"\n')
+    ran = calc.lean_loop("--check", "-g", str(static))
+    assert ran.code == 3
+    assert "base_url" in finding(ran.out, "server")
+    assert finding(ran.out, "server").startswith("error")
+    assert finding(ran.out, "tests").startswith("ok")
+
+
+FAULTS: dict[str, tuple[Callable[[Bench], object], str, str]] = {
+    "a test command that is not there": (
+        lambda calc: calc.write("leanfile.toml", '[runner]\ncommand = "nothing-here"\n'), "tests", "error"),
+    "tests that are green": (
+        lambda calc: calc.write("calc.py", "def add(left, right):\n    return left + right\n"), "tests", "warning"),
+    "a test file that is not there": (
+        lambda calc: calc.write("leanfile.toml", calc.read("leanfile.toml") + 'test_files = ["test_no.py"]\n'),
+        "add", "warning"),
+    "files larger than the context": (
+        lambda calc: calc.write("calc.py", calc.read("calc.py") + "# a b c d e f g h\n" * 900), "add", "warning"),
+    "a model that the server lacks": (
+        lambda calc: calc.write("leanfile.toml", calc.read("leanfile.toml") + '[lean]\nmodel = "no"\n'),
+        "model", "warning"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("harm", "subject", "level"), FAULTS.values(), ids=FAULTS)
+def test_what_is_not_ready_is_named(
+    calc: Bench, serve: Serve, harm: Callable[[Bench], object], subject: str, level: str
+) -> None:
+    serve("")
+    harm(calc)
+    ran = calc.lean_loop("--check")
+    assert finding(ran.out, subject).startswith(level), ran.text
+    assert ran.code == (3 if level == "error" else 0)
+
+
+# ----------------------------------------------------------------------------------------------------------- --smoke
+
+
+def test_direct_passes_the_smoke_test(calc: Bench, serve: Serve) -> None:
+    def answer(body: Body) -> str:
+        edit = "greeting_smoke.txt\n```\nhello, world\n```\n"
+        return edit if "wrold" in said(body) else prompt_of(body)[:30]
+
+    serve(answer=answer)
+    ran = calc.lean_loop("--check", "--smoke")
+    assert ran.code == 0, ran.text
+    assert finding(ran.out, "smoke, edit").startswith("ok")
+    assert finding(ran.out, "smoke, long prompt").startswith("ok")
+    assert list(calc.home.glob("state/lean-loop/lean-loop-smoke*")) == []
+
+
+ASKED = '[ "$LEAN_MODE" = ask ] && { head -c 40 "$LEAN_PROMPT_FILE"; exit; }\n'
+SMOKE = {
+    "hangs": ("sleep 60", "it hangs"),
+    "tool calls as text": ("echo '<function=write_file><parameter=path>greeting_smoke.txt'", "tool calls as text"),
+    "tool calls as JSON": ("""echo '{"name": "edit", "arguments": {}}'""", "tool calls as text"),
+    "empty": ("true", "answer is empty"),
+    "wrong folder": ('echo "hello, world" > "$HOME/greeting_smoke.txt"; echo done', "must edit in the folder"),
+    "no change": ("echo 'I would change it.'", "did not change the file"),
+    "wrong change": ("echo hello > greeting_smoke.txt; echo done", "did not change the file"),
+    "fails": ("echo 'no such model' >&2; exit 1", "no such model"),
+}
+
+
+@pytest.mark.parametrize(("script", "words"), SMOKE.values(), ids=SMOKE)
+def test_the_smoke_test_names_what_a_leaner_does_wrong(calc: Bench, leaner: Leaner, script: str, words: str) -> None:
+    leaner(ASKED + script)
+    calc.write("leanfile.toml", calc.read("leanfile.toml") + "[lean]\nidle = 1\n")
+    ran = calc.lean_loop("--check", "--smoke")
+    assert ran.code == 3, ran.text
+    assert words in finding(ran.out, "smoke, edit")
+    assert finding(ran.out, "smoke, long prompt").startswith("ok")
+    assert "left - right" in calc.read("calc.py")
+
+
+def test_a_prompt_that_is_silently_cut_is_noticed(calc: Bench, leaner: Leaner) -> None:
+    leaner('tail -c 2000 "$LEAN_PROMPT_FILE"')
+    ran = calc.lean_loop("--check", "--smoke")
+    assert "cuts prompts" in finding(ran.out, "smoke, long prompt")
+
+
+# --------------------------------------------------------------------------------------------------------- --dry-run
+
+
+def test_a_dry_run_shows_the_prompt_that_a_run_sends(calc: Bench, leaner: Leaner) -> None:
+    leaner('cp "$LEAN_PROMPT_FILE" "$HOME/prompt.md"; exit 2')
+    dry = calc.lean_loop("--dry-run")
+    assert dry.code == 0, dry.text
+    assert not (calc.home / "prompt.md").exists()
+    assert calc.runs() == []
+    calc.lean_loop()
+    assert (calc.home / "prompt.md").read_text().strip() in dry.out
+
+
+def test_the_table_of_a_dry_run_adds_up(calc: Bench, leaner: Leaner) -> None:
+    leaner("exit 2")
+    rows = re.findall(r"^ +([\d,]+)  (.+)$", calc.lean_loop("--dry-run").out, re.MULTILINE)
+    sizes = {title: int(size.replace(",", "")) for size, title in rows}
+    *parts, whole = sizes.values()
+    assert {"Task: add", "Files", "Failing tests", "leaner's own share"} <= sizes.keys()
+    assert whole == sum(parts)
+    assert list(sizes)[-1] == "all, of a context of 8,192"
+
+
+def test_headings_in_a_shown_file_are_no_parts() -> None:
+    assert list(leanloop.titled("# Files\na.md\n````md\n# Not this\n```\n# Nor this\n```\n````\n# Task\nx\n")) == [
+        "instructions", "Files", "Task",
+    ]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------- --ask
+
+
+def test_a_question_about_files_is_answered_on_standard_output(calc: Bench, serve: Serve) -> None:
+    server = serve(answer=lambda body: "It subtracts.")
+    ran = calc.lean_loop("--ask", "What does add do?", "calc.py")
+    assert (ran.code, ran.out) == (0, "It subtracts.\n")
+    (body,) = server.requests
+    assert "return left - right" in prompt_of(body)
+    assert prompt_of(body).endswith("What does add do?")
+
+
+def test_a_question_needs_no_leanfile(calc: Bench, serve: Serve) -> None:
+    serve(answer=lambda body: "Sums.")
+    (calc.project / "leanfile.toml").unlink()
+    assert calc.lean_loop("--ask", "What is it?", "calc.py").out == "Sums.\n"
+
+
+def test_what_the_leaner_changes_on_a_question_is_put_back(calc: Bench, leaner: Leaner) -> None:
+    leaner("echo broken > calc.py; echo new > other.py; echo 'It adds.'")
+    assert calc.lean_loop("--ask", "What is it?", "calc.py").out == "It adds.\n"
+    assert "left - right" in calc.read("calc.py")
+    assert not (calc.project / "other.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [("nothing.py", "is not there"), ("../home/secret.py", "outside the project"), ("large.py", "Name fewer files")],
+)
+def test_a_file_that_cannot_be_asked_about_is_refused(calc: Bench, serve: Serve, file: str, words: str) -> None:
+    server = serve(answer=lambda body: "?")
+    calc.write("large.py", "# a b c d e f g h\n" * 1500)
+    ran = calc.lean_loop("--ask", "What is it?", file)
+    assert ran.code == 2
+    assert words in ran.err
+    assert server.requests == []
