@@ -4669,7 +4669,7 @@ def dry_run(options: argparse.Namespace, shows: Shows) -> None:
         with unrecorded(config, shows) as session:
             for task in choose(config, options.task):
                 tree, leaner = session.start_of_task, session.leaner(0)
-                red = session.judge(task.runner, tree) if config.guard.baseline and not task.skip_tests else None
+                red = session.judge(task, tree) if config.guard.baseline and not task.skip_tests else None
                 prompt = session.reporter.mask(session.first(Course(task, tree, red), leaner))
                 overhead, context = find_program(leaner).overhead // 4, session.context(task, leaner)
                 sizes = {**titled(prompt), f"{leaner.name}'s own share": overhead}
@@ -4769,7 +4769,7 @@ def findings(session: Session, tasks: Sequence[Task]) -> Iterator[Finding]:
     yield found("tests", lambda: look_at_tests(session))
     yield look_at_git(config.root)
     listed = [*git_files(config.root)]
-    held = [path for path in listed if is_protected(path, config, Task())]
+    held = list(filter(fence(config, Task(runner=config.runner)), listed))
     told = f"{len(held)} of {len(listed)} files: {', '.join(held[:5])}{', …' if len(held) > 5 else ''}"
     yield Finding("ok" if held else "warning", "protected", told if held else "no file; set [defaults] test_prefix")
     for task in tasks:
@@ -4839,7 +4839,7 @@ def look_at_model(leaner: Leaner) -> str:
 def look_at_tests(session: Session) -> str:
     """Run the plain test command once; tell how many are red."""
     runner = aim(session.config.runner, ())
-    verdict = session.judge(runner, session.start_of_task)
+    verdict = session.judge(Task(runner=runner), session.start_of_task)
     line = shlex.join(test_argv(runner, session.config.root))
     passed = f", {verdict.passed} passed" if verdict.passed is not None else ""
     red = f"{len(verdict.failing) or 'some'} red{passed}, {verdict.seconds:.1f} s: {line}"
