@@ -4714,9 +4714,7 @@ def ask_about(options: argparse.Namespace, shows: Shows) -> None:
             )
         call = session.ask(task, leaner, prompt, "ask")
         if call.code or not call.answer:
-            raise LeanError(
-                f"{call.leaner}: {call.reason or 'it said nothing'}. Try lean-loop --check --smoke", NOT_READY
-            )
+            raise LeanError(f"{call.leaner}: {call.reason or 'it said nothing'}. Try lean-loop --smoke", NOT_READY)
         shows.say(call.answer, shows.out)
 
 
@@ -4991,7 +4989,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--schema", action="store_true", help="print the JSON Schema of leanfiles, for editors")
     add("--check", action="store_true", help="say of everything that a run needs whether it is ready")
-    add("--smoke", action="store_true", help="with --check: let the leaner do one small edit in a temporary project")
+    add("--smoke", action="store_true", help="--check, and let the leaner do one small edit in a temporary project")
     add("--dry-run", action="store_true", help="print each task's first prompt and its tokens; no leaner is called")
     add("--ask", nargs="+", metavar=("QUESTION", "FILE"), help="ask the leaner about some files; nothing is changed")
     add("--list-leaners", action="store_true", help="list the leaners, mark the active one, and say which are ready")
