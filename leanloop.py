@@ -1075,6 +1075,7 @@ def startable(path: str, what: str, error: OSError) -> LeanError:
 DEPENDENCIES = ("node_modules", ".venv", "venv", "target", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
                 ".pytest_cache", ".gradle", "site-packages", ".git")  # fmt: skip
 PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
+OWN_REPOSITORY = "a repository of its own"
 UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
 Stamp = tuple[int, ...] | None
 
@@ -1171,7 +1172,7 @@ class Snapshots:
             if path.endswith(UNFINISHED):
                 (self.top / path).unlink(missing_ok=True)
             elif path.endswith("/"):
-                self.uncovered[self.relative(path)] = "a repository of its own"
+                self.uncovered[self.relative(path)] = OWN_REPOSITORY
             elif self.covers(path):
                 weight = 0 if path in plain else weigh(self.top / path)
                 if weight < 1_000_000 and weight <= room:
@@ -1247,6 +1248,17 @@ class Snapshots:
             with contextlib.suppress(GitError):
                 found[path] = self.git("cat-file", "blob", f"{tree}:{self.absolute(path)}")
         return found
+
+    def mixed(self, tree: str, other: str, paths: set[str]) -> str:
+        """Make a tree that is TREE, but holds PATHS as OTHER does."""
+        if not paths:
+            return tree
+        held, places = self.entries(other), {"GIT_DIR": str(self.store), "GIT_INDEX_FILE": str(self.folder / "mixed")}
+        facts = {path: held.get(path, ("0", "0" * len(tree))) for path in paths}
+        rows = joined(f"{mode} {name}\t{self.absolute(path)}" for path, (mode, name) in facts.items())
+        git(["read-tree", tree], self.top, places)
+        git(["update-index", "-z", "--index-info"], self.top, places, rows)
+        return git(["write-tree"], self.top, places).strip()
 
     def absolute(self, path: str) -> str:
         return f"{self.prefix}/{path}" if self.prefix else path
@@ -1568,6 +1580,8 @@ def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
         repository.keep()
     prefix = root.relative_to(top).as_posix()
     snapshots = Snapshots(root, top, "" if prefix == "." else prefix, folder, max_file, repository)
+    modules = re.findall(r"^[ \t]*path[ \t]*=[ \t]*(.+?)[ \t]*$", read_text(top / ".gitmodules"), re.MULTILINE)
+    snapshots.uncovered |= {f"{snapshots.relative(path)}/": OWN_REPOSITORY for path in modules}
     info = snapshots.store / "info"
     own = [f"/{folder.relative_to(top).as_posix()}/"] if folder.is_relative_to(top) else []
     if not info.is_dir():
@@ -2645,6 +2659,7 @@ class Program:
     proven: str = ""
     own_files: bool = False
     own_idle: bool = False
+    tells_edits: bool = False
 
     @property
     def name(self) -> str:
@@ -2684,11 +2699,11 @@ def leaner_programs() -> dict[str, Program]:
 
 
 def read_program(path: Path) -> Program:
-    """Read the line `# lean: program=NAME overhead=BYTES proven=VERSION files=own idle=own` of a leaner."""
+    """Read the line `# lean: program=NAME overhead=BYTES proven=VERSION files=own idle=own edits=told` of a leaner."""
     told = re.search(r"^# lean: (.*)$", read_text(path)[:4000], re.MULTILINE)
     said = dict(item.split("=", 1) for item in (told[1].split() if told else ()) if "=" in item)
     overhead = int(said.get("overhead", "0")) if said.get("overhead", "0").isdigit() else 0
-    own = (said.get("files") == "own", said.get("idle") == "own")
+    own = (said.get("files") == "own", said.get("idle") == "own", said.get("edits") == "told")
     return Program(path, said.get("program", ""), overhead, said.get("proven", ""), *own)
 
 
@@ -3002,11 +3017,23 @@ class Session:
         done = self.start([*program.argv(), "-p", short], env, (leaner.timeout, idle), before)
         answer, errors = (self.reporter.mask(text).strip() for text in (done.output, drop_progress(done.errors)))
         self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
-        usage, after = read_usage(used, program, prompt, answer), self.tidy_repository(before, task, program.name)
+        usage = read_usage(used, program, prompt, answer)
+        if program.tells_edits:  # no agent: what happens to the repository meanwhile is the user's, too
+            after = self.snapshots.take()
+            before = self.without_users_edits(before, after, used)
+        else:
+            after = self.tidy_repository(before, task, program.name)
         used.unlink(missing_ok=True)  # its figures stand in the events
         reason = why_ended(done, errors, answer, leaner)
         self.calls.append(Call(program.name, answer, done.code, reason, usage, done.seconds, before, after))
         return self.calls[-1]
+
+    def without_users_edits(self, before: str, after: str, used: Path) -> str:
+        """Take what a leaner does not tell among its edits for the user's, as if it had been there BEFORE."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            told = set(json.loads(read_text(used))["files"])
+            return self.snapshots.mixed(before, after, set(self.snapshots.changed(before, after)) - told)
+        return before
 
     def variables(self, task: Task, leaner: Leaner, mode: str, told: Path, used: Path) -> dict[str, str]:
         """Make a leaner's environment."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# lean: overhead=607 idle=own
+# lean: overhead=607 idle=own edits=told
 """Ask an OpenAI-compatible server for a change, and make it: the leanest hands a model can have.
 
     prompt -> one streamed request -> answer -> edits -> new texts -> files, all or none
@@ -1717,7 +1717,7 @@ def too_long(tokens: int, size: int) -> Misconfigured:
 
 def run(call: Call, root: Path) -> str:
     """Do one call and return the words that tell what was done."""
-    server, project = Server(call), Project(root, call)
+    server, project, plan = Server(call), Project(root, call), Plan()
     try:
         if call.ask:
             return spoken(ask(server, "", call.prompt)).strip()
@@ -1726,7 +1726,7 @@ def run(call: Call, root: Path) -> str:
         write_all(project, plan)
         return "\n".join(tell(path, before[path], text) for path, text in plan.items())
     finally:
-        write_usage(server.used, call.usage_file)
+        write_usage(server.used, plan, call.usage_file)
 
 
 def make_plan(server: Server, project: Project) -> Plan:
@@ -1827,9 +1827,10 @@ def tell(path: str, old: str, new: str | None) -> str:
     return f"wrote {path} (+{diff.count('+')} -{diff.count('-')})"
 
 
-def write_usage(used: Sequence[Used], path: str) -> None:
-    """Write what all requests of the call took together."""
-    figures: dict[str, int | bool] = {
+def write_usage(used: Sequence[Used], files: Iterable[str], path: str) -> None:
+    """Write what all requests of the call took together, and the files that were written."""
+    figures: dict[str, object] = {
+        "files": list(files),
         "requests": len(used),
         "input_tokens": sum(one.sent for one in used),
         "output_tokens": sum(one.got for one in used),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
-from conftest import CALC, CALC_TEST, Bench, Leaner
+from conftest import CALC, CALC_TEST, Bench, Leaner, Serve, is_ask
+from conftest import RIGHT as ASWAS
+from playground.serve import Body
 
 LEANFILE = """
 [runner]
@@ -473,6 +476,122 @@ def test_what_the_user_commits_during_a_run_stays(calc: Bench, leaner: Leaner) -
     ran = calc.lean_loop()
     assert ran.code == 0, ran.text
     assert calc.git("log", "-1", "--format=%s") == "mine\n"
+
+
+def test_an_edit_of_the_users_during_a_call_of_direct_survives_whatever_happens(calc: Bench, serve: Serve) -> None:
+    def answer(body: Body) -> str:
+        calc.write("notes.txt", f"mine {body['messages'][-1]['content'][:20]}\n")
+        calc.write("test_calc.py", CALC_TEST + "# mine\n")
+        (calc.project / "old.txt").unlink(missing_ok=True)
+        return "why" if is_ask(body) else ASWAS.replace("+", "*")
+
+    serve(answer=answer)
+    calc.write("old.txt", "old\n")
+    settings(calc, '[defaults]\nmax_iters_per_task = 1\n[guard]\non_fail = "restore"\n')
+    before = calc.read("calc.py")
+    ran = calc.lean_loop()
+    assert ran.code == 1, ran.text
+    assert calc.read("calc.py") == before
+    assert calc.read("notes.txt").startswith("mine") and calc.read("test_calc.py").endswith("# mine\n")
+    assert not (calc.project / "old.txt").exists()
+    assert "protected" not in ran.err
+
+
+def test_a_file_that_changes_while_it_would_be_restored_is_left_alone(calc: Bench, leaner: Leaner) -> None:
+    """A git that is slow to list what a tree holds gives the user time for an edit in the midst of a restore."""
+    real, slow = shutil.which("git"), calc.home / "bin/git"
+    slow.parent.mkdir()
+    edit = f"echo mine > {calc.project}/calc.py; echo more > {calc.project}/more.txt"
+    slow.write_text(f'#!/bin/sh\ncase "$*" in *ls-tree*) {edit};; esac\nexec "{real}" "$@"\n')
+    slow.chmod(0o755)
+    settings(calc, '[defaults]\nmax_iters_per_task = 0\n[guard]\non_fail = "restore"\n')
+    leaner(WRONG + "echo new > new.txt; echo done")
+    ran = calc.lean_loop(PATH=f"{slow.parent}{os.pathsep}{calc.env['PATH']}")
+    assert ran.code == 1, ran.text
+    assert (calc.read("calc.py"), calc.read("more.txt")) == ("mine\n", "more\n")
+    assert "calc.py" in next(line for line in ran.err.splitlines() if "put back" in line)
+    assert not (calc.project / "new.txt").exists()
+
+
+def test_the_rights_of_a_read_only_file_stay(calc: Bench, leaner: Leaner) -> None:
+    calc.write("fixed.txt", "fixed\n", 0o444)
+    leaner(after_a_diagnosis("chmod u+w fixed.txt; echo x > fixed.txt; chmod 444 fixed.txt"))
+    assert calc.lean_loop().code == 0
+    assert calc.read("fixed.txt") == "fixed\n"
+    assert (calc.project / "fixed.txt").stat().st_mode & 0o777 == 0o444
+
+
+# ------------------------------------------------------------------------------------------------- what is not covered
+
+
+def test_a_file_over_max_file_is_named_once_and_left_alone(calc: Bench, leaner: Leaner) -> None:
+    (calc.project / "big.bin").write_bytes(b"\0" * 60_000_000)
+    leaner(after_a_diagnosis("echo x >> big.bin"))
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert ran.err.count("big.bin (larger than [guard] max_file, 60 MB)") == 1
+    assert (calc.project / "big.bin").stat().st_size == 60_000_002
+    store = next(calc.home.glob("state/lean-loop/*/snapshots.git"))
+    assert sum(path.stat().st_size for path in store.rglob("*") if path.is_file()) < 1_000_000
+
+
+def test_max_file_sets_what_is_covered(calc: Bench, leaner: Leaner) -> None:
+    calc.write("big.bin", b"a" * 2000)
+    settings(calc, '[guard]\nmax_file = "1kB"\n')
+    leaner(after_a_diagnosis("echo x > big.bin"))
+    ran = calc.lean_loop()
+    assert ran.code == 0 and "big.bin" in ran.err, ran.text
+    assert calc.read("big.bin") == "x\n"
+
+
+@pytest.mark.parametrize("kind", ["nested", "submodule"])
+def test_a_repository_within_is_named_and_left_alone(calc: Bench, leaner: Leaner, kind: str) -> None:
+    inner = Bench(calc.home, calc.project / "inner dir", calc.env)
+    inner.project.mkdir()
+    inner.write("x.txt", "x\n")
+    inner.commit()
+    if kind == "submodule":
+        calc.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "./inner dir", "sub")
+        shutil.rmtree(inner.project)
+        inner = Bench(calc.home, calc.project / "sub", calc.env)
+        calc.commit()
+    inner.write("x.txt", "edited\n")
+    before, own = repository(inner), repository(calc)
+    leaner(after_a_diagnosis("echo x > test_calc.py; git status >/dev/null"))
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert f"{inner.project.name}/ (a repository of its own)" in ran.err
+    assert (repository(inner), repository(calc)) == (before, own)
+    assert inner.read("x.txt") == "edited\n"
+
+
+@pytest.mark.parametrize("state", ["merge", "rebase"])
+def test_a_merge_or_rebase_under_way_stays_under_way(calc: Bench, leaner: Leaner, state: str) -> None:
+    calc.git("checkout", "-q", "-b", "other")
+    calc.write("notes.txt", "theirs\n")
+    calc.commit("theirs")
+    calc.git("checkout", "-q", "main")
+    calc.write("notes.txt", "ours\n")
+    calc.commit("ours")
+    with pytest.raises(Exception, match="returned non-zero"):
+        calc.git(state, "other")
+    before, tree = repository(calc), facts(calc.project)
+    leaner(after_a_diagnosis(f"echo x > notes.txt; git add -A; git {state} --abort"))
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    parts = ("HEAD", "index", "refs", "stash", "config")
+    assert [repository(calc)[part] for part in parts] == [before[part] for part in parts]
+    assert (calc.project / ".git" / ("MERGE_HEAD" if state == "merge" else "rebase-merge")).exists()
+    assert without(facts(calc.project), "calc.py") == without(tree, "calc.py")
+
+
+def test_without_git_it_says_so(calc: Bench, leaner: Leaner) -> None:
+    leaner(FIX)
+    (calc.home / "bin").mkdir()
+    for name in ("bash", "sh", "grep", "python3"):
+        (calc.home / "bin" / name).symlink_to(str(shutil.which(name)))
+    ran = calc.lean_loop(PATH=str(calc.home / "bin"))
+    assert ran.code == 3 and "git was not found on PATH" in ran.err, ran.text
 
 
 # ------------------------------------------------------------------------------------------------------ where it lies

@@ -228,16 +228,19 @@ def test_answer_in_reasoning_content_only(root: Path) -> None:
     assert (done.code, (root / "a.py").read_text()) == (0, "x = 2\n")
 
 
+FIGURES = {"requests": 1, "input_tokens": 120, "output_tokens": 9, "cached_tokens": 100}
+
+
 def test_usage_is_the_servers_own(root: Path) -> None:
     usage = {"prompt_tokens": 120, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 100}}
     done, _ = ask(root, lambda h, b: stream(h, piece(EDIT, "stop"), {"choices": [], "usage": usage}))
-    assert done.usage == {"requests": 1, "input_tokens": 120, "output_tokens": 9, "cached_tokens": 100}
+    assert done.usage == {**FIGURES, "files": ["a.py"]}
 
 
 def test_usage_from_timings(root: Path) -> None:
     timings = {"prompt_n": 20, "cache_n": 100, "predicted_n": 9}
     done, _ = ask(root, lambda h, b: stream(h, {**piece(EDIT, "stop"), "timings": timings}))
-    assert done.usage == {"requests": 1, "input_tokens": 120, "output_tokens": 9, "cached_tokens": 100}
+    assert done.usage == {**FIGURES, "files": ["a.py"]}
 
 
 def test_usage_of_a_failed_call(root: Path) -> None:
