@@ -3173,10 +3173,8 @@ class Session:
         What changes them again is the code that they run, and vetoes a green; what does not is the user, and is kept.
         Before the first call of a run it is the tests themselves, which is noted.
         """
-        verdict, moved = self.run_once(task.runner, tree), self.moved(task, tree)
-        if not self.calls:
-            self.products.update(moved)
-        elif moved:
+        verdict = self.run_once(task.runner, tree)
+        if moved := self.moved(task, tree):
             seen = self.snapshots.take()
             self.snapshots.restore(seen, tree, moved)
             verdict, again = self.run_once(task.runner, tree), self.moved(task, tree)
@@ -3189,10 +3187,11 @@ class Session:
         return verdict
 
     def moved(self, task: Task, tree: str) -> list[str]:
-        """List the protected files that differ from TREE; of new ones those that can change a verdict."""
+        """List the protected files that differ from TREE; not what tests write among themselves."""
         changed = set(self.snapshots.changed(tree, self.snapshots.take())) - self.products
         known, holds = self.snapshots.entries(tree) if changed else {}, fence(self.config, task)
-        return sorted(path for path in changed if holds(path) and (path in known or CODE.search(path)))
+        self.products |= {path for path in changed if not self.calls or (path not in known and not CODE.search(path))}
+        return sorted(path for path in changed - self.products if holds(path))
 
     def run_once(self, runner: Runner, tree: str) -> Verdict:
         """Run the tests, and record it."""
@@ -3220,13 +3219,14 @@ class Session:
         verdict = NOT_TESTED if task.skip_tests else self.judge(task, tree, again=idle)
         veto = f"protected files could not be put back: {resists}" if resists else ""
         if veto := veto or (compare(course.red, verdict).veto if course.red else ""):
+            if verdict.green:
+                self.warn(veto)
             verdict = verdict.vetoed(veto)
         notes = [f"The last answer changed protected files, which was undone: {', '.join(bad)}."] if bad else []
         notes += [f"The last answer could not be used: {call.reason}"] if call.code else []
+        who = f"{call.leaner} {leaner.model}".strip() if self.config.escalate else call.leaner
         worth = worth_of(verdict, course.red)
-        course.attempts.append(
-            Attempt(call.leaner, tree, changed, verdict, diagnosis, " ".join(notes), worth, bool(base))
-        )
+        course.attempts.append(Attempt(who, tree, changed, verdict, diagnosis, " ".join(notes), worth, bool(base)))
         self.tell_attempt(course.attempts[-1], call.before, number + 1)
         if idle and verdict.green and not task.skip_tests:
             raise TaskStopped("flaky, not fixed: the tests turned green although nothing changed")
@@ -3337,7 +3337,7 @@ def run_task(session: Session, task: Task) -> Result:
         while not course.is_over:
             session.attempt(course)
         last, count = course.attempts[-1], len(course.attempts)
-        reason = "" if last.verdict.green else f"still red after {count} attempts. {last.note}"
+        reason = "" if last.verdict.green else f"still red after {count} attempts. {last.verdict.why} {last.note}"
     except TaskStopped as stopped:
         reason = str(stopped)
     if reason:
@@ -3601,7 +3601,7 @@ def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
         raise startable(argv[0], "[runner] command", error) from None
     output = record.mask(done.output)
     record.write("tests.txt", output)
-    tests = read_report(report)
+    tests = read_report(report, config.root)
     module = argv[argv.index("-m") + 1] if "-m" in argv[:-1] else ""
     missing = module and re.search(rf"No module named '?{re.escape(module)}'?$", output, re.MULTILINE)
     if missing or (runner.shell and done.code in (126, 127)):
@@ -3665,14 +3665,15 @@ def python_of(root: Path) -> str:
     return next(iter(own), None) or shutil.which("python3") or shutil.which("python") or sys.executable
 
 
-def read_report(path: Path) -> Report | None:
-    """Read pytest's report; nothing where there is none."""
+def read_report(path: Path, root: Path) -> Report | None:
+    """Read pytest's report; nothing where there is none. Names begin at ROOT, wherever pytest saw its own."""
     from xml.etree import ElementTree
 
+    above = "|".join(re.escape(".".join(root.parts[place:])) for place in range(1, len(root.parts)))
     found: dict[str, set[str]] = {"passed": set(), "failed": set(), "skipped": set()}
     try:
         for case in ElementTree.parse(path).iter("testcase"):
-            name = f"{case.get('classname', '')}.{case.get('name', '')}".strip(".")
+            name = re.sub(rf"^(?:{above})\.", "", f"{case.get('classname', '')}.{case.get('name', '')}".strip("."))
             outcomes = {child.tag for child in case}
             bad = outcomes & {"failure", "error"}
             found["failed" if bad else "skipped" if "skipped" in outcomes else "passed"].add(name)
@@ -3697,10 +3698,10 @@ def verdict_of(done: Completed, output: str, config: Config, runner: Runner, rep
     why = ""
     if done.cut:
         why = f"the tests ran into their time limit of {runner.timeout:g} s ([runner] timeout; test_files narrows)"
-    elif done.code == 0 and passed == 0 and not config.defaults.no_tests_ok:
-        why = "the test command passed, but ran no test ([defaults] no_tests_ok = true accepts that)"
     elif done.code == 0 and report and report.failing:
         why = f"the test command ended with 0, but its report has {len(report.failing)} failing"
+    elif done.code == 0 and passed == 0 and not config.defaults.no_tests_ok:
+        why = "the test command passed, but ran no test ([defaults] no_tests_ok = true accepts that)"
     elif done.code == 0 and not report and runs_pytest(done.argv):
         why = "pytest ended with 0, but wrote no report: something ended it early"
     green = done.code == 0 and not why
@@ -4531,7 +4532,8 @@ def in_words(told: Event) -> str:
     lines = list[str]()
     for task in told["tasks"]:
         tries, changed = len(task["failing"]), tell_changed(task["changed"], 3) or "nothing changed"
-        facts = (f"{tries} attempt{'s' * (tries != 1)}", tell_failing(task), changed, task["reason"])
+        who = f", at last {task['leaners'][-1]}" if len(task["leaners"]) > 1 else ""
+        facts = (f"{tries} attempt{'s' * (tries != 1)}{who}", tell_failing(task), changed, task["reason"])
         lines += [f"{task['state']}: {clip(task['name'], 20)}: {clip('; '.join(filter(None, facts)), 45)}"]
         lines += [f"  warning: {clip(warning, 25)}" for warning in task["warnings"][:2]]
     return "\n".join([*lines, *tell_red(told), tell_end(told)])

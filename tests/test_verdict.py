@@ -1,0 +1,374 @@
+"""What counts as green, how a task goes on when it is red, and what is said of both: through the real command."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from conftest import Bench, Leaner
+
+PYTEST = '[runner]\ncommand = "{python}"\nargs = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]\n'
+ONE = "[defaults]\nmax_iters_per_task = 0\n"
+QUIET = "[defaults]\nsummarize_errors = false\n"
+TASK = '[[tasks]]\nname = "add"\nprompt = "mend"\nfiles = ["calc.py"]\n'
+FIX = "sed -i s/left.-.right/left+right/ calc.py; echo done\n"
+COUNT = 'echo x >> "$HOME/n"; n=$(wc -l < "$HOME/n")\n'
+
+
+@pytest.fixture
+def suite(calc: Bench) -> Bench:
+    """The little project, with pytest and one task of a single call."""
+    calc.write("test_calc.py", "from calc import add\n\n\ndef test_add():\n    assert add(2, 3) == 5\n")
+    calc.write("leanfile.toml", ONE + PYTEST + TASK)
+    calc.commit()
+    return calc
+
+
+def events(bench: Bench, kind: str) -> list[dict[str, Any]]:
+    """Read the events of a kind in the last run."""
+    lines = (bench.runs()[-1] / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+
+def warnings(bench: Bench) -> str:
+    return "\n".join(text for result in events(bench, "result") for text in result["warnings"])
+
+
+def prompts(bench: Bench) -> list[str]:
+    return [path.read_text(encoding="utf-8") for path in sorted(bench.runs()[-1].glob("*prompt.md"))]
+
+
+# ------------------------------------------------------------------------------------------- files that hold more
+
+SHARED = {
+    "pyproject.toml": (
+        '[project]\ndependencies = ["a"]\n\n[tool.pytest.ini_options]\naddopts = "-q"\n\n[tool.x]\ny = 1\n',
+        '[project]\ndependencies = ["a", "b"]\n\n[tool.pytest.ini_options]\naddopts = "-k no"\n\n[tool.x]\ny = 1\n',
+        '[project]\ndependencies = ["a", "b"]\n\n[tool.x]\ny = 1\n\n[tool.pytest.ini_options]\naddopts = "-q"\n',
+    ),
+    "setup.cfg": (
+        "[metadata]\nname = a\n",
+        "[metadata]\nname = b\n[tool:pytest]\naddopts = -k no\n",
+        "[metadata]\nname = b\n",
+    ),
+    "tox.ini": (
+        "[testenv]\ncommands = pytest\n[flake8]\nmax = 1\n",
+        "[testenv]\ncommands = true\n[flake8]\nmax = 2\n",
+        "[flake8]\nmax = 2\n\n[testenv]\ncommands = pytest\n",
+    ),
+    "package.json": (
+        '{\n  "scripts": {\n    "test": "jest",\n    "start": "a"\n  }\n}\n',
+        '{\n  "scripts": {\n    "test": "true",\n    "start": "b"\n  },\n  "jest": {\n    "x": 1\n  }\n}\n',
+        '{\n  "scripts": {\n    "test": "jest",\n    "start": "b"\n  }\n}\n',
+    ),
+    "Cargo.toml": (
+        '[package]\nname = "a"\n[dependencies]\n',
+        '[package]\nname = "a"\n[dependencies]\nb = "1"\n[[test]]\nname = "t"\nharness = false\n',
+        '[package]\nname = "a"\n[dependencies]\nb = "1"\n',
+    ),
+    "composer.json": ('{"a": 1}', '{"a": 2, "scripts": {"test": "true"}}', '{"a": 2, "scripts": {}}\n'),
+}
+
+
+@pytest.mark.parametrize("path", SHARED)
+def test_of_a_shared_file_only_the_runners_part_is_put_back(suite: Bench, leaner: Leaner, path: str) -> None:
+    before, edited, after = SHARED[path]
+    suite.write(path, before.encode())
+    (suite.home / "edited").write_text(edited)
+    leaner(f"cp $HOME/edited {path}; echo done")
+    suite.write("leanfile.toml", ONE + '[runner]\ncommand = "false"\n' + TASK)
+    ran = suite.lean_loop()
+    assert suite.read(path) == after
+    assert f"put back, because they are protected: {path}" in ran.err
+
+
+def test_a_shared_file_whose_parts_cannot_be_told_apart_is_put_back_whole(suite: Bench, leaner: Leaner) -> None:
+    suite.write("pyproject.toml", 'tool.pytest.ini_options.addopts = "-q"\n')
+    leaner('printf \'tool.pytest.ini_options.addopts = "-k no"\\nproject.name = "b"\\n\' > pyproject.toml; echo done')
+    suite.lean_loop()
+    assert suite.read("pyproject.toml") == 'tool.pytest.ini_options.addopts = "-q"\n'
+
+
+def test_a_new_dependency_is_the_leaners_to_add(suite: Bench, leaner: Leaner) -> None:
+    suite.write("pyproject.toml", '[project]\ndependencies = []\n[tool.pytest.ini_options]\naddopts = "-q"\n')
+    leaner("sed -i 's/\\[\\]/[\"b\"]/' pyproject.toml\n" + FIX)
+    ran = suite.lean_loop()
+    assert ran.code == 0, ran.text
+    assert 'dependencies = ["b"]' in suite.read("pyproject.toml")
+    assert "protected" not in ran.err
+
+
+def test_what_is_put_back_is_kept_and_the_next_prompt_says_so(suite: Bench, leaner: Leaner) -> None:
+    suite.write("leanfile.toml", QUIET + PYTEST + TASK)
+    leaner(COUNT + f"if [ $n = 1 ]; then echo 'hook = 1' > conftest.py; echo hi; else {FIX} fi")
+    assert suite.lean_loop().code == 0
+    assert any("hook = 1" in path.read_text() for path in suite.runs()[-1].glob("*protected*"))
+    assert "conftest.py" in prompts(suite)[1]
+
+
+def test_a_task_that_lists_its_test_may_edit_it_and_the_outcome_says_so(suite: Bench, leaner: Leaner) -> None:
+    suite.write("leanfile.toml", ONE + PYTEST + TASK.replace('["calc.py"]', '["calc.py", "test_calc.py"]'))
+    leaner("printf '\\n\\ndef test_more():\\n    assert add(1, 1) == 2\\n' >> test_calc.py\n" + FIX)
+    assert suite.lean_loop().code == 0
+    assert "test_calc.py judges this task" in warnings(suite)
+
+
+def test_what_tests_write_among_themselves_is_no_cheat(suite: Bench, leaner: Leaner) -> None:
+    write = "import pathlib, time\npathlib.Path('tests').mkdir(exist_ok=True)\n"
+    write += "pathlib.Path('tests/out.log').write_text(str(time.time()))\n"
+    suite.write("test_calc.py", write + suite.read("test_calc.py"))
+    leaner(FIX)
+    assert suite.lean_loop().code == 0
+
+
+def test_a_test_that_the_user_edits_while_tests_run_is_kept_and_not_used(suite: Bench, leaner: Leaner) -> None:
+    once = "import os, pathlib\n"
+    once += "if os.path.exists(os.environ['HOME'] + '/go'):\n    os.remove(os.environ['HOME'] + '/go')\n"
+    once += "    pathlib.Path('test_calc.py').write_text('def test_mine(): pass\\n')\n"
+    suite.write("conftest.py", once)
+    leaner("touch $HOME/go; echo >> calc.py; echo done")
+    ran = suite.lean_loop()
+    assert ran.code == 1
+    assert suite.read("test_calc.py") == "def test_mine(): pass\n"
+    assert "changed while the tests ran" in ran.err
+
+
+# ------------------------------------------------------------------------------------------------- red, then green
+
+
+def test_the_record_counts_what_went_from_red_to_green(suite: Bench, leaner: Leaner) -> None:
+    suite.write("test_calc.py", suite.read("test_calc.py") + "\n\ndef test_kept():\n    assert add(1, 0) == 1\n")
+    leaner(FIX)
+    assert suite.lean_loop().code == 0
+    (result,) = events(suite, "result")
+    assert (result["red_to_green"], result["fixed"], result["kept"]) == (1, ["test_calc.test_add"], 1)
+    assert (result["broke"], result["warnings"]) == ([], [])
+
+
+def test_a_module_that_could_not_be_imported_counts_as_its_tests(suite: Bench, leaner: Leaner) -> None:
+    suite.write("test_calc.py", "from calc import add, sub\n\n\ndef test_a(): pass\n\n\ndef test_b(): pass\n")
+    leaner("echo 'def sub(): pass' >> calc.py; echo done")
+    assert suite.lean_loop().code == 0
+    assert events(suite, "result")[0]["red_to_green"] == 2
+
+
+def test_tests_that_were_green_before_did_not_prove_the_task(suite: Bench, leaner: Leaner) -> None:
+    suite.write("calc.py", "def add(left, right):\n    return left + right\n")
+    leaner("echo >> calc.py; echo done")
+    assert suite.lean_loop().code == 0
+    assert "did not prove" in warnings(suite)
+
+
+def test_without_a_baseline_it_is_said_that_nothing_was_proven_red(suite: Bench, leaner: Leaner) -> None:
+    suite.write("leanfile.toml", "[guard]\nbaseline = false\n" + suite.read("leanfile.toml"))
+    leaner(FIX)
+    assert suite.lean_loop().code == 0
+    assert "not proven red" in warnings(suite)
+
+
+def test_a_report_with_a_red_test_outranks_exit_0(suite: Bench, leaner: Leaner) -> None:
+    line = "python -m pytest -q -p no:cacheprovider; true"
+    suite.write("leanfile.toml", f"{ONE}[runner]\ncommand = {json.dumps(line)}\nshell = true\n{TASK}")
+    leaner("echo >> calc.py; echo done")
+    ran = suite.lean_loop()
+    assert ran.code == 1
+    assert "its report has 1 failing" in ran.err
+
+
+CASES = "import pytest\n\nfrom calc import add, CASES\n\n\n@pytest.mark.parametrize('case', CASES)\n"
+CASES += "def test_case(case):\n    assert case != 2\n\n\ndef test_one(): pass\n"
+
+
+def test_a_red_test_that_vanishes_is_no_pass(suite: Bench, leaner: Leaner) -> None:
+    suite.write("test_calc.py", CASES)
+    suite.write("calc.py", suite.read("calc.py") + "\n\nCASES = [1, 2]\n")
+    leaner("sed -i 's/CASES = .*/CASES = [1]/' calc.py; echo done")
+    ran = suite.lean_loop()
+    assert ran.code == 1
+    assert "have vanished" in ran.text
+
+
+def test_fewer_tests_than_before_are_a_warning(suite: Bench, leaner: Leaner) -> None:
+    suite.write("test_calc.py", CASES + "\n\ndef test_add():\n    assert add(2, 3) == 5\n")
+    suite.write("calc.py", suite.read("calc.py") + "\n\nCASES = [1, 3]\n")
+    leaner("sed -i 's/CASES = .*/CASES = [1]/' calc.py\n" + FIX)
+    assert suite.lean_loop().code == 0
+    assert "fewer tests than before: 4 -> 3" in warnings(suite)
+
+
+def test_counts_tell_too_where_no_names_are_told(calc: Bench, leaner: Leaner) -> None:
+    calc.write("leanfile.toml", ONE + calc.read("leanfile.toml"))
+    leaner("sed -i 's/return left.*/import unittest; raise unittest.SkipTest/' calc.py; echo done")
+    ran = calc.lean_loop()
+    assert ran.code == 1
+
+
+def test_a_runner_that_falls_silent_is_not_believed(calc: Bench, leaner: Leaner) -> None:
+    line = "python -m unittest test_calc"
+    calc.write("leanfile.toml", f"{ONE}[runner]\ncommand = {json.dumps(line)}\nshell = true\n{TASK}")
+    leaner("echo 'import os; os._exit(0)' >> calc.py; echo done")
+    ran = calc.lean_loop()
+    assert ran.code == 1
+    assert "told nothing of its tests" in ran.text
+
+
+TWO = '[[tasks]]\nname = "a"\nprompt = "a"\nfiles = ["a.txt"]\ntest_files = ["test_a.py"]\n'
+TWO += '[[tasks]]\nname = "b"\nprompt = "b"\nfiles = ["b.txt"]\ntest_files = ["test_b.py"]\n'
+
+
+def test_what_a_task_made_green_must_be_green_at_the_end(suite: Bench, leaner: Leaner) -> None:
+    for name in "ab":
+        suite.write(f"test_{name}.py", f"def test_{name}():\n    assert open('{name}.txt').read() == 'yes'\n")
+    (suite.project / "test_calc.py").unlink()
+    suite.write("leanfile.toml", ONE + PYTEST + TWO)
+    leaner(COUNT + "if [ $n = 1 ]; then printf yes > a.txt; else echo no > a.txt; printf yes > b.txt; fi; echo done")
+    ran = suite.lean_loop()
+    assert ran.code == 1
+    assert "green: a" in ran.out
+    assert "green: b" in ran.out
+    assert "test_a.test_a" in ran.out
+
+
+RUNS = "import os\nopen(os.environ['HOME'] + '/runs', 'a').write('x')\n"
+RUNS += "RUN = os.path.getsize(os.environ['HOME'] + '/runs')\n\n\ndef test_it():\n    assert RUN {}\n"
+
+
+def test_a_suite_that_turns_green_by_itself_is_flaky_and_not_fixed(suite: Bench, leaner: Leaner) -> None:
+    suite.write("test_calc.py", RUNS.format(">= 2"))
+    suite.write("leanfile.toml", QUIET + PYTEST + TASK)
+    leaner("echo it works")
+    ran = suite.lean_loop()
+    assert ran.code == 1
+    assert "flaky, not fixed" in ran.out
+
+
+def test_confirm_runs_a_green_suite_again(suite: Bench, leaner: Leaner) -> None:
+    suite.write("test_calc.py", RUNS.format("in (2, 3, 5)"))
+    suite.write("leanfile.toml", f"[guard]\nconfirm = 2\n{ONE}trace = 'off'\n{PYTEST}{TASK}")
+    leaner("echo >> calc.py; echo done")
+    ran = suite.lean_loop()
+    assert ran.code == 1
+    assert [event["green"] for event in events(suite, "tested")] == [False, True, True, False]
+    assert "flaky" in ran.text
+
+
+# ------------------------------------------------------------------------------------------------------ doubts
+
+DOUBTS = {
+    "patches pytest": ("echo 'import _pytest.python as p; p.Function.runtest = print' >> calc.py", "_pytest"),
+    "knows the test run": (
+        "sed -i 's/return.*/import sys; return 5 if \"pytest\" in sys.modules else 0/' calc.py",
+        "pytest",
+    ),
+}
+
+
+@pytest.mark.parametrize("deed", DOUBTS)
+def test_source_that_reaches_for_the_test_runner_is_named(suite: Bench, leaner: Leaner, deed: str) -> None:
+    script, word = DOUBTS[deed]
+    leaner(f"{script}; echo done")
+    suite.lean_loop()
+    assert f"calc.py reaches for the test runner ({word})" in warnings(suite)
+
+
+def test_code_that_equals_everything_is_not_caught(suite: Bench, leaner: Leaner) -> None:
+    leaner(
+        "printf 'class Any(int):\\n    __eq__ = lambda *a: True\\ndef add(*a): return Any()\\n' > calc.py; echo done"
+    )
+    assert suite.lean_loop().code == 0
+
+
+INNER = {
+    "lib.rs": (
+        "#[cfg(test)]\nmod tests {\n    #[test]\n    fn one() {\n        assert!(false);\n    }\n}\n",
+        "false",
+        "true",
+    ),
+    "doc.py": ('"""Add.\n\n>>> 1 + 1\n3\n"""\n', "^3", "2"),
+}
+
+
+@pytest.mark.parametrize("path", INNER)
+def test_a_changed_test_inside_a_source_file_is_a_warning(suite: Bench, leaner: Leaner, path: str) -> None:
+    text, old, new = INNER[path]
+    suite.write(path, text)
+    leaner(f"sed -i 's/{old}/{new}/' {path}\n" + FIX)
+    assert suite.lean_loop().code == 0
+    assert f"{path}: tests inside it were changed or removed (1)" in warnings(suite)
+
+
+# ------------------------------------------------------------------------------------------------------- attempts
+
+POINTS = "from score import POINTS\n\n\n" + "\n\n".join(
+    f"def test_{n}():\n    assert {n} in POINTS\n" for n in range(1, 5)
+)
+
+
+@pytest.fixture
+def score(bench: Bench) -> Bench:
+    """A project in which attempts differ by how many of four tests they turn green."""
+    bench.write("score.py", "POINTS = []\n")
+    bench.write("test_score.py", POINTS)
+    bench.write("leanfile.toml", QUIET + PYTEST + TASK.replace("calc.py", "score.py"))
+    bench.commit()
+    return bench
+
+
+def begun_from(bench: Bench, leaner: Leaner, *points: str) -> list[str]:
+    """Let an agent write POINTS one attempt after the other; say what each found in the file."""
+    cases = "".join(f"{n}) p='{text}';;" for n, text in enumerate(points, 1))
+    leaner(f'{COUNT}cat score.py >> "$HOME/found"; case $n in {cases} esac; echo "POINTS = [$p]" > score.py; echo done')
+    bench.lean_loop()
+    return (bench.home / "found").read_text().replace("POINTS = ", "").split("\n")[:-1]
+
+
+def test_two_fixes_without_progress_lead_back_to_the_start(score: Bench, leaner: Leaner) -> None:
+    found = begun_from(score, leaner, "7", "8", "9", "10", "11", "12")
+    assert found == ["[]", "[7]", "[8]", "[]", "[10]", "[11]"]
+
+
+def test_progress_goes_on(score: Bench, leaner: Leaner) -> None:
+    found = begun_from(score, leaner, "7", "1", "1,2", "1,2,3", "1,2,3,4")
+    assert found == ["[]", "[7]", "[1]", "[1,2]", "[1,2,3]"]
+
+
+def test_a_fresh_start_is_made_from_the_best_state(score: Bench, leaner: Leaner) -> None:
+    found = begun_from(score, leaner, "1,2", "1", "2", "1,2,3", "9", "8")
+    assert found == ["[]", "[1,2]", "[1]", "[1,2]", "[1,2,3]", "[9]"]
+
+
+def test_a_tree_that_comes_back_leads_back_at_once(score: Bench, leaner: Leaner) -> None:
+    found = begun_from(score, leaner, "7", "8", "7", "9", "10", "11")
+    assert found == ["[]", "[7]", "[8]", "[]", "[9]", "[10]"]
+
+
+def test_nothing_changed_twice_leads_back(score: Bench, leaner: Leaner) -> None:
+    found = begun_from(score, leaner, "7", "7", "7", "8", "9", "10")
+    assert found == ["[]", "[7]", "[7]", "[]", "[8]", "[9]"]
+
+
+def test_restart_after_0_never_leads_back(score: Bench, leaner: Leaner) -> None:
+    score.write("leanfile.toml", score.read("leanfile.toml").replace(QUIET, QUIET + "restart_after = 0\n"))
+    found = begun_from(score, leaner, "7", "8", "9", "10", "11", "12")
+    assert found == ["[]", "[7]", "[8]", "[9]", "[10]", "[11]"]
+
+
+def test_a_fresh_start_knows_what_was_tried(score: Bench, leaner: Leaner) -> None:
+    begun_from(score, leaner, "7", "8", "9", "10", "11", "12")
+    fresh = prompts(score)[3]
+    assert "changed score.py" in fresh
+    assert [f"{n}. " in fresh for n in (1, 2, 3, 4)] == [True, True, True, False]
+
+
+def test_the_record_names_the_leaner_of_each_attempt(score: Bench, leaner: Leaner) -> None:
+    leaner("echo 'POINTS = [9]' > score.py; echo done")
+    strong = score.home / "strong.sh"
+    strong.write_text("echo 'POINTS = [1, 2, 3, 4]' > score.py; echo done")
+    more = f'[[escalate]]\nafter = 2\nbinary = "{strong}"\nmodel = "large"\n'
+    score.write("leanfile.toml", score.read("leanfile.toml") + more)
+    ran = score.lean_loop()
+    assert ran.code == 0, ran.text
+    assert [event["leaner"] for event in events(score, "attempt")] == ["leaner", "leaner", "strong large"]
+    assert "strong large" in ran.out
