@@ -4468,7 +4468,8 @@ def tell_task(chapter: Sequence[Event]) -> Event:
     seen = [event for event in tested if event["tree"] == result["tree"]] or tested
     red = seen[-1] if seen and not (is_done(result) or seen[-1]["green"]) else {}
     return {
-        **{key: result[key] for key in ("state", "reason", "warnings")},
+        **{key: result[key] for key in ("state", "reason")},
+        "warnings": [*result["warnings"], *(event["text"] for event in chapter if event["event"] == "warning")],
         **{key: chapter[0][key] for key in ("number", "name")},
         **{key: red[key] for key in ("tests", "summary", "places") if red},
         "before": failing_in(first) if first["event"] == "tested" else None,
@@ -4534,8 +4535,8 @@ def in_words(told: Event) -> str:
         tries, changed = len(task["failing"]), tell_changed(task["changed"], 3) or "nothing changed"
         who = f", at last {task['leaners'][-1]}" if len(task["leaners"]) > 1 else ""
         facts = (f"{tries} attempt{'s' * (tries != 1)}{who}", tell_failing(task), changed, task["reason"])
-        lines += [f"{task['state']}: {clip(task['name'], 20)}: {clip('; '.join(filter(None, facts)), 45)}"]
-        lines += [f"  warning: {clip(warning, 25)}" for warning in task["warnings"][:2]]
+        lines += [f"{task['state']}: {clip(task['name'], 15)}: {clip('; '.join(filter(None, facts)), 40)}"]
+        lines += [f"  warning: {clip(' | '.join(task['warnings']), 25)}"] if task["warnings"] else []
     return "\n".join([*lines, *tell_red(told), tell_end(told)])
 
 
@@ -4547,11 +4548,11 @@ def tell_red(told: Event) -> list[str]:
         more = f" and {len(task['tests']) - 3} more" if len(task.get("tests", ())) > 3 else ""
         last = f"last/{task['number']}.{len(task['failing'])}"
         parts += [
-            ("  failing", ", ".join(task.get("tests", ())[:3]) + more, 65),
-            ("  error", task.get("summary", ""), 75),
-            ("  at", ", ".join(f"{path}:{line}" for path, line in task.get("places", ())), 30),
-            ("  tried", " | ".join(reversed(task["tried"])), 65),
-            ("  next", f"mend it, then {again} --resume; back: {again} --undo, {again} --restore {last}", 60),
+            ("  failing", ", ".join(task.get("tests", ())[:3]) + more, 50),
+            ("  error", task.get("summary", ""), 65),
+            ("  at", ", ".join(f"{path}:{line}" for path, line in task.get("places", ())), 25),
+            ("  tried", " | ".join(reversed(task["tried"])), 55),
+            ("  next", f"mend it, then {again} --resume; back: {again} --undo, {again} --restore {last}", 55),
         ]
     parts += [("red: the whole suite is worse than before the run", told["broken"], 60), ("stopped", told["error"], 60)]
     return [f"{name}: {clip(text, most)}" for name, text, most in parts if text]
@@ -4606,7 +4607,7 @@ def report(told: Event, events: Sequence[Event], folder: Path) -> str:
     lines += [fenced("", "\n".join([*grid(told), *tell_red(told), tell_end(told)]), "").lstrip()]
     for chapter in chapters(events):
         lines += [f"## {chapter[0]['number']}. {chapter[0]['name']}\n", *tell_story(chapter, folder)]
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def tell_story(chapter: Sequence[Event], folder: Path) -> Iterator[str]:
@@ -5101,7 +5102,7 @@ def show_report(options: argparse.Namespace, shows: Shows) -> None:
     """Print the story of a run."""
     run = find_run(project_folder(config_here(options).root), options.report)
     events = read_events(run)
-    shows.say(report(conclude(events), events, run).rstrip(), shows.out)
+    shows.say(report(conclude(events), events, run), shows.out, "")
 
 
 def run_all(options: argparse.Namespace, shows: Shows) -> int:
