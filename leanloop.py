@@ -3079,10 +3079,10 @@ class Session:
         """Put back what an answer-only call changed; stop where the leaner is wrongly set up."""
         if (mode == "ask" or call.code == USAGE) and call.after != call.before:
             self.snapshots.restore(call.after, call.before)
-        if call.code == USAGE:
-            raise LeanError(f"{call.leaner}: {call.reason}", NOT_READY)
         facts = {name: getattr(call, name) for name in CALL_FACTS}
         self.reporter.emit("answered", mode=mode, **facts, answer=self.reporter.path("answer.txt").name)
+        if call.code == USAGE:
+            raise LeanError(f"{call.leaner}: {call.reason}", NOT_READY)
         return call
 
     @cached_property

@@ -416,7 +416,7 @@ def test_json_ends_with_an_outcome_when_red_stopped_or_wrongly_set_up(calc: Benc
     assert (stopped["code"], stopped["state"]) == (3, "stopped")
     assert "no key" in stopped["error"]
     calc.write("leanfile.toml", "[lean]\nno_such_key = 1\n")
-    wrong = events(calc.lean_loop("--json").out)[-1]
+    (wrong,) = events(calc.lean_loop("--json").out)
     assert (wrong["event"], wrong["code"]) == ("outcome", 2)
     assert "no_such_key" in wrong["error"]
 
