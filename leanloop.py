@@ -2043,7 +2043,8 @@ class Definition:
     """A function, method or class: its lines are counted from 1, `owner` is a method's class line.
 
     `head` is the last line of its signature, `doc` the first and last line of its docstring, `marks` the lines that a
-    long one is cut around, the most needed first.
+    long one is cut around, the most needed first, `weight` how much its worst line is suspected, from 0 to 1, `most`
+    the tokens over which it is long.
     """
 
     path: str
@@ -2055,6 +2056,8 @@ class Definition:
     head: int = 0
     doc: tuple[int, int] = (0, 0)
     marks: tuple[int, ...] = field(default=(), compare=False)
+    weight: float = field(default=0, compare=False)
+    most: int = field(default=500, compare=False)
 
 
 @dataclass(frozen=True)
@@ -2203,19 +2206,19 @@ def ochiai(failing: Sequence[Iterable[Key]], passing: Sequence[Iterable[Key]]) -
 
 
 def ranked(scores: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
-    """Merge several scores into one: each gives 1 / (5 + rank), equal ones the same rank."""
+    """Merge several scores of the same keys into one: each gives 1 / (5 + how many are better)."""
     merged: dict[Key, float] = {}
     for score in scores:
-        places = {value: rank for rank, value in enumerate(sorted(set(score.values()), reverse=True))}
+        order = sorted(score.values(), reverse=True)
         for key, value in score.items():
-            merged[key] = merged.get(key, 0) + 1 / (5 + places[value])
+            merged[key] = merged.get(key, 0) + 1 / (5 + order.index(value))
     return merged
 
 
 TOLD = ("NameError", "UnboundLocalError", "SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError")
-LONG_DEFINITION = 600  # tokens, over which it is cut
+LONG_LINES = 60
+FEW_LINES = 5  # of code: a shorter function keeps its docstring
 ATTRIBUTES = 6
-MOST_DEFINITIONS = 60
 ATTRIBUTE = re.compile(r"\s+(?:self\.)?(\w+)\s*(?::[^=]+)?=[^=]")
 HASHES = (".py", ".pyi", ".rb", ".sh", ".pl", ".ex", ".exs", ".toml", ".yml", ".yaml")
 
@@ -2248,9 +2251,9 @@ class Project:
     def around(self, frame: Frame) -> Definition:
         """Find the outermost function around FRAME, or its class; a window of `source_window` lines elsewhere."""
         inside = [item for item in self.definitions(frame.path) if item.first <= frame.line <= item.last]
-        functions = [item for item in inside if item.kind == "function"]
         if inside:
-            return replace([*inside[-1:], *functions[:1]][-1], marks=(frame.line,))
+            home = homes(inside).get(frame.line, inside[-1])
+            return replace(home, marks=(frame.line,))
         half = self.defaults.source_window // 2
         return Definition(frame.path, "", max(1, frame.line - half), frame.line + half, marks=(frame.line,))
 
@@ -2268,11 +2271,12 @@ class Project:
             frame for frame in sources if any(under(frame.path, prefix) for prefix in self.defaults.source_prefix)
         ]
         found = [self.around(frame) for frame in reversed(preferred or sources)]
-        suspects = self.suspects(ran, failure)
-        for frame in reversed(tests):
-            body = self.around(frame)
-            found += [body] if suspects else [body, *self.callees(body, files)]
-        return together([*found, *suspects])
+        bodies = [self.around(frame) for frame in reversed(tests)]
+        suspects = self.suspects(ran, failure, together(found), bodies)
+        if suspects:
+            marked = {item: item.marks for item in together(found)}
+            return together([replace(item, marks=(*marked.get(item, ()), *item.marks)) for item in suspects] + bodies)
+        return together([*found, *(item for body in bodies for item in (body, *self.callees(body, files)))])
 
     def test_file(self, failure: Failure) -> str:
         """Find the Python file of the first failing test: by its name, else the first test file of the frames."""
@@ -2286,17 +2290,21 @@ class Project:
         sources = [frame for frame in failure.frames if not is_test(frame.path, self.defaults)]
         return bool(sources) and failure.summary.startswith(TOLD)
 
-    def suspects(self, ran: Sequence[Ran], failure: Failure) -> list[Definition]:
-        """Rank the functions that the failing test RAN: by its lines and by itself, against the tests that passed.
+    def suspects(
+        self, ran: Sequence[Ran], failure: Failure, frames: Sequence[Definition], bodies: Sequence[Definition]
+    ) -> list[Definition]:
+        """Rank the functions that the failing test RAN.
 
-        Later last calls break ties. Without a passing test its calls tell: late, by the test itself, named alike, few.
+        Their lines and they themselves are weighed against the tests that passed; the FRAMES (innermost first) and what
+        BODIES, the test's own, name count as well, and later last calls break ties. Without a passing test the calls
+        tell instead: late, by the test itself, named like it, few.
         """
         failing, passing = ([test for test in ran if test.failed == failed] for failed in (True, False))
         if not failing:
             return []
         first = next((test for test in failing if test.name.endswith(failure.tests[:1])), failing[0])
-        paths = {path for path in {path for test in ran for path, _ in test.lines} if not is_test(path, self.defaults)}
-        at = {(path, line): home for path in paths for line, home in homes(self.definitions(path)).items()}
+        files = {path for path in {path for test in ran for path, _ in test.lines} if not is_test(path, self.defaults)}
+        at = {(path, line): home for path in files for line, home in homes(self.definitions(path)).items()}
         weights = ochiai([test.lines for test in failing], [test.lines for test in passing])
         marks: dict[Definition, list[int]] = {}
         for path, line in sorted(first.lines & at.keys(), key=lambda key: (-weights[key], key)):
@@ -2305,14 +2313,19 @@ class Project:
         for key, call in first.calls.items():
             if at.get(key) in marks:
                 calls[at[key]] = max(calls[at[key]], call)
-        if passing:
-            groups = ([{at[key] for key in test.lines & at.keys()} for test in group] for group in (failing, passing))
-            scores = [{home: weights[home.path, marks[home][0]] for home in marks}, ochiai(*groups)]
-        else:
-            scores = signs(calls, first.name)
-        total = ranked(scores)
+        worst = {home: weights[home.path, rows[0]] for home, rows in marks.items()}
+        groups = ([{at[key] for key in test.lines & at.keys()} for test in group] for group in (failing, passing))
+        whole, depth = ochiai(*groups), {home: -place for place, home in enumerate(frames)}
+        named = set(re.findall(r"\w+", "".join(self.lines(item.path, range(item.first, item.last)) for item in bodies)))
+        near: list[dict[Definition, float]] = [
+            {home: depth.get(home, -len(depth)) for home in marks},
+            {home: home.name in named for home in marks},
+        ]
+        spectrum = [worst, {home: whole[home] for home in marks}] if passing else signs(calls, first.name)
+        total = ranked([*spectrum, *near])
         order = sorted(marks, key=lambda home: (total[home], calls[home][0]), reverse=True)
-        return [replace(home, marks=tuple(marks[home])) for home in order]
+        suspects = [replace(home, marks=tuple(marks[home]), weight=worst[home]) for home in order]
+        return together([*(item for item in frames if item not in marks), *suspects])
 
     def led_to(self, failure: Failure, files: Sequence[str]) -> list[Definition]:
         """List what a failure leads to by names: the frames' definitions, the failing test, then what they mention."""
@@ -2426,29 +2439,33 @@ class Project:
         """Choose a definition's lines: all but a docstring; of a long one the signature and what is near its marks."""
         last = min(item.last, len(self.text(item.path).splitlines()))
         body = [row for row in range(item.first, last + 1) if not item.doc[0] <= row <= item.doc[1]]
-        if tokens(self.lines(item.path, body)) <= LONG_DEFINITION:
+        if len(body) < FEW_LINES:
+            body = list(range(item.first, last + 1))
+        if tokens(self.lines(item.path, body)) <= item.most:
             return body
         chosen = set(range(item.first, max(item.first, item.head) + 1))
-        for mark in item.marks or range(item.first, last):
-            if len(chosen) < self.defaults.source_window:
-                chosen |= set(range(mark - 2, mark + 3)) & set(body)
+        for place, mark in enumerate(item.marks or range(item.first, last)):
+            near = 2 if place else 5
+            more = chosen | set(range(mark - near, mark + near + 1)) & set(body)
+            if len(more) > len(chosen) and tokens(self.lines(item.path, more)) <= item.most:
+                chosen = more
         return sorted(chosen)
 
     def attributes(self, item: Definition) -> list[int]:
         """List the line of a method's class, and those that set the attributes it uses: in the class, in __init__."""
-        known = self.definitions(item.path)
-        source, taken = self.text(item.path).splitlines(), homes(known)
+        source, known = self.text(item.path).splitlines(), self.definitions(item.path)
+        above = (row for row in range(item.first - 1, 0, -1) if source[row - 1].strip() == item.owner)
+        heads = list(islice(above, 1)) if item.owner else []
         classes = [other for other in known if other.kind == "class" and other.first < item.first <= other.last]
-        if not classes or item.kind == "class":
-            above = (row for row in range(item.first - 1, 0, -1) if source[row - 1].strip() == item.owner)
-            return list(islice(above, 1)) if item.owner else []
-        owner = classes[-1]
+        if not heads or not classes or item.kind == "class":
+            return heads
+        owner, taken = classes[-1], homes(known)
         inits = (other for other in known if other.name == "__init__" and owner.first < other.first <= owner.last)
         begin = next(inits, item)
         used = set(re.findall(r"\b(?:self|cls)\.(\w+)", self.lines(item.path, range(item.first, item.last + 1))))
         free = (row for row in range(owner.head + 1, owner.last + 1) if taken.get(row) in (None, begin))
         found = [row for row in free if (sets := ATTRIBUTE.match(source[row - 1])) and sets[1] in used][:ATTRIBUTES]
-        return [owner.first, *([begin.first] if any(begin.first < row <= begin.last for row in found) else []), *found]
+        return [*heads, *([begin.first] if any(begin.first < row <= begin.last for row in found) else []), *found]
 
     def lines(self, path: str, rows: Iterable[int]) -> str:
         """Join lines of a file; where others stand between them a comment says how many."""
@@ -2473,13 +2490,23 @@ class Project:
         return fenced(f"{path} (lines {parts} of {len(source)})", self.lines(path, rows), path)
 
     def pack(self, definitions: Sequence[Definition], budget: int, without: Sequence[str] = ()) -> str:
-        """Show DEFINITIONS within BUDGET tokens; pass over what does not fit or lies in a file of WITHOUT."""
+        """Show DEFINITIONS within BUDGET tokens, the first at greater length; say what did not fit.
+
+        What lies in a file of WITHOUT is passed over. Where one or two stand out, half of the budget is enough.
+        """
+        wanted = [item for item in definitions if item.path not in without]
+        room, text, left = budget // 2 if is_clear(wanted) else budget, "", list[Definition]()
         chosen: dict[str, list[Definition]] = {}
-        for item in definitions[:MOST_DEFINITIONS]:
-            trial = {**chosen, item.path: [*chosen.get(item.path, ()), item]}
-            if item.path not in without and tokens("\n".join(self.show(*items) for items in trial.values())) <= budget:
-                chosen = trial
-        return "\n".join(self.show(*items) for items in chosen.values())
+        for place, item in enumerate(wanted[:40]):
+            shorter = replace(item, most=item.most // 2) if place else item
+            trial = {**chosen, item.path: [*chosen.get(item.path, ()), shorter]}
+            shown = "\n".join(self.show(*items) for items in trial.values())
+            if tokens(shown) <= room:
+                chosen, text = trial, shown
+            elif place < 5:
+                left.append(item)
+        note = ", ".join(f"{item.name or 'lines'} in {item.path} ({item.last - item.first + 1} lines)" for item in left)
+        return f"{text}(not shown: {note})\n" if note else text
 
     def whole(self, path: str, budget: int) -> str:
         """Show a listed file whole; say what it is where it cannot be shown."""
@@ -2502,9 +2529,13 @@ def stands_for(name: str, test: str) -> bool:
 
 
 def homes(definitions: Sequence[Definition]) -> Mapping[int, Definition]:
-    """Give for each line the outermost function around it."""
-    functions = [item for item in definitions if item.kind == "function"]
-    return {line: item for item in reversed(functions) for line in range(item.first, item.last + 1)}
+    """Give for each line the outermost function around it that is not too long, else the innermost."""
+    found: dict[int, Definition] = {}
+    for item in definitions:
+        for line in range(item.first, item.last + 1) if item.kind == "function" else ():
+            if line not in found or found[line].last - found[line].first > LONG_LINES:
+                found[line] = item
+    return found
 
 
 def together(found: Iterable[Definition]) -> list[Definition]:
@@ -2513,6 +2544,12 @@ def together(found: Iterable[Definition]) -> list[Definition]:
     for item in found:
         marks.setdefault(item, {}).update(dict.fromkeys(item.marks))
     return [replace(item, marks=tuple(rows)) for item, rows in marks.items()]
+
+
+def is_clear(definitions: Sequence[Definition]) -> bool:
+    """Tell whether one or two of the suspects stand out."""
+    weights = [item.weight for item in definitions]
+    return 0 < sum(weight >= max(weights) > 0 for weight in weights) <= 2
 
 
 def fenced(title: str, text: str, path: str) -> str:
@@ -2524,7 +2561,8 @@ def fenced(title: str, text: str, path: str) -> str:
 EDIT = "Do this task by editing files of the project. Its tests are run afterwards; test files must not be changed."
 LARGE_FILE = 1500
 SMALL_FILE = 400
-DEFINITIONS = 1200
+DEFINITIONS = 1250
+TEST_BODY = 250
 
 
 def first_prompt(
@@ -2547,17 +2585,15 @@ def first_prompt(
         f"{path} ({tokens(project.text(path))} tokens, not shown whole)" for path in task.files if path not in shown
     ]
     failure = red.failure if red and not red.green else None
-    concerned = project.concerned(failure, task.files, ran) if failure else []
     parts = [
         Part("", project.defaults.global_message),
         Part("", EDIT),
         Part(f"Task: {task.name}", task.prompt),
         Part("Files", "" if own_files else "\n".join(whole[path] for path in shown), 1),
         Part("Large files", "\n".join(large)),
-        Part("Code", project.pack(concerned, DEFINITIONS, shown), 2),
+        *(evidence(project, failure, task.files, ran, shown) if failure else ()),
         Part("Uncommitted changes", as_diff(diff), 4),
         Part("Tried before, and undone", tell_attempts(attempts), 3),
-        Part("Failing tests", tell_failure(failure) if failure else "", 1),
         Part("Note", attempts[-1].note if attempts else "", 1),
     ]
     return fit(parts, budget)
@@ -2567,14 +2603,32 @@ def diagnosis_prompt(
     project: Project, task: Task, verdict: Verdict, summary: str, budget: int, ran: Sequence[Ran] = ()
 ) -> str:
     """Write the request for a diagnosis: the failure and the definitions concerned, no whole files."""
-    concerned = project.concerned(verdict.failure, task.files, ran)
-    parts = [
-        Part("", summary),
-        Part("Code", project.pack(concerned, DEFINITIONS), 2),
-        Part("Failing tests", tell_failure(verdict.failure), 1),
-        Part("", project.defaults.global_message),
-    ]
-    return fit(parts, budget)
+    told = evidence(project, verdict.failure, task.files, ran)
+    return fit([Part("", summary), *told, Part("", project.defaults.global_message)], budget)
+
+
+def evidence(
+    project: Project, failure: Failure, files: Sequence[str], ran: Sequence[Ran], without: Sequence[str] = ()
+) -> list[Part]:
+    """Tell of a failure: the code concerned, the test's own, and the report without what stands in those already."""
+    concerned = project.concerned(failure, files, ran)
+    tests = [item for item in concerned if ran and is_test(item.path, project.defaults)]
+    code = project.pack([item for item in concerned if item not in tests], DEFINITIONS, without)
+    body = project.pack(tests, TEST_BODY, without)
+    report = replace(failure, excerpt=without_runs(failure.excerpt, f"{code}{body}"))
+    return [Part("Code", code, 2), Part("The test", body, 3), Part("Failing tests", tell_failure(report), 1)]
+
+
+def without_runs(text: str, shown: str, least: int = 3) -> str:
+    """Drop runs of LEAST lines or more that are SHOWN already."""
+    known, kept, run = {line.strip() for line in shown.splitlines()}, list[str](), list[str]()
+    for line in (*text.splitlines(), ""):
+        if line.strip() and line.strip() in known:
+            run.append(line)
+            continue
+        kept += [*(run if len(run) < least else []), line]
+        run = []
+    return "\n".join(kept[:-1])
 
 
 def fix_prompt(
@@ -2589,19 +2643,18 @@ def fix_prompt(
 ) -> str:
     """Write the prompt of a fix: the task's words, the code that the failure concerns, and what was tried."""
     last = attempts[-1]
-    concerned = project.concerned(last.verdict.failure, task.files, ran)
-    code = project.pack(concerned, DEFINITIONS)
-    unseen = [path for path in task.files if path not in {item.path for item in concerned}]
+    told = evidence(project, last.verdict.failure, task.files, ran)
+    code = told[0].body
+    unseen = [path for path in task.files if f"{path} (lines " not in code]
     files = "\n".join(project.whole(path, SMALL_FILE if code else LARGE_FILE) for path in unseen)
     parts = [
         Part("", project.defaults.global_message),
         Part("", EDIT),
         Part(f"Task: {task.name}", task.prompt),
         Part("Files", "" if own_files else files, 3),
-        Part("Code", code, 2),
+        *told,
         Part("Changed since the task began", as_diff(diff), 4),
         Part("Tried before", tell_attempts(attempts[:-1]), 3),
-        Part("Failing tests", tell_failure(last.verdict.failure), 1),
         Part("Diagnosis", diagnosis, 1),
         Part("Note", last.note, 1),
     ]
@@ -2614,7 +2667,7 @@ def as_diff(text: str) -> str:
     return fenced("", kept, ".diff").lstrip() if kept.strip() else ""
 
 
-def tell_failure(failure: Failure, most: int = 8) -> str:
+def tell_failure(failure: Failure, most: int = 3) -> str:
     """Show the first failure, then the others (the first MOST), by name and error, the same error once."""
     errors = dict(failure.others)
     head = "".join(f"{name}\n" for name in failure.tests[:1] if name not in failure.excerpt)

@@ -426,8 +426,8 @@ def named_files(output: str, root: Path) -> Iterator[str]:
 
 
 def squeezed(text: str) -> str:
-    """Drop what runners add to or take from an error's text: spaces, and the word AssertionError."""
-    return re.sub(r"AssertionError:|\s+|\bE\b", "", text)
+    """Drop what runners add to or take from an error's text: spaces, addresses, and the word AssertionError."""
+    return re.sub(r"AssertionError:|\s+|\bE\b|(?<=0x)[0-9a-f]+|\d{9,}", "", text)
 
 
 def carried(text: str, fault: Fault, source: str) -> dict[str, bool]:
