@@ -4302,8 +4302,9 @@ class Display:
         self.step(f"  {event['leaner']}: {event['reason'] or event['mode']}; {spent}, {event['seconds']:.1f} s")
 
     def waiting(self, event: Event) -> None:
-        if self.begin(f"waiting for the server at {event['url']}") and not self.live:
-            self.shows.say(f"  {self.doing}", self.shows.err)
+        if not self.doing.startswith("waiting"):
+            self.step(f"  waiting for the server at {event['url']}")
+            self.begin(f"waiting, at most {event['left']} s")
 
     def trouble(self, event: Event) -> None:
         self.step(f"  {event['leaner']}: trouble of the server: {event['reason']}; trying again")
@@ -4342,31 +4343,25 @@ class Display:
     def outcome(self, event: Event) -> None:
         self.close()
 
-    def begin(self, text: str) -> bool:
-        """Say what is going on from here; tell whether that is new."""
-        new = text != self.doing
-        if new:
-            self.doing, self.since, self.rate = text, time.monotonic(), ""
-        return new
+    def begin(self, text: str) -> None:
+        """Say what is going on from here."""
+        self.doing, self.since, self.rate = text, time.monotonic(), ""
 
-    def step(self, text: str, state: str = "") -> None:
-        """Let a finished step stand, as one line."""
-        self.doing = ""
-        self.put(inked(cut(text, window(self.shows.err).columns - 1), state, self.shows.err) if self.live else text)
-
-    def put(self, line: str) -> None:
-        """Put a line above the living one, or just there."""
-        if self.live:
-            self.steps.append(line)
+    def step(self, text: str, state: str = "", whole: bool = False) -> None:
+        """Let a finished step stand, as one line; or a WHOLE line that a program prints meanwhile."""
+        self.doing = self.doing if whole else ""
+        if not self.live:
+            self.shows.say(text, self.shows.err)
         else:
-            self.shows.say(line, self.shows.err)
+            line = text if whole else cut(text, window(self.shows.err).columns - 1)
+            self.steps.append(inked(line, state, self.shows.err))
 
     def heard(self, line: str) -> None:
         """Take a line of what a running leaner or test prints: its progress, or what --verbose shows."""
         if found := PROGRESS.fullmatch(line):
             self.rate = f"{found[1]} tokens{f', {found[2]}/s' if float(found[2]) else ''}"
         elif self.shows.verbose and not line.startswith("progress: "):
-            self.put(f"  | {line}")
+            self.step(f"  | {line}", whole=True)
 
     def living(self, room: int) -> str:
         """Say what is going on; what matters least goes first where there is no ROOM."""
@@ -4687,7 +4682,8 @@ def tell_story(chapter: Sequence[Event], folder: Path) -> Iterator[str]:
 def list_runs(options: argparse.Namespace, shows: Shows) -> None:
     """List the project's runs, newest first: name, result, when, how long, and what it cost."""
     for run in reversed(run_folders(project_folder(config_here(options).root))):
-        events = read_events(run)
+        if not (events := read_events(run)):
+            continue
         told, begun = conclude(events), time.strftime("%Y-%m-%d %H:%M", time.localtime(events[0]["time"]))
         result = f"{told['state']:<7} {told['green']:>3}/{told['total']:<3}"
         facts = f"{told['seconds']:.0f} s, {tell_usage(told['usage'])}, {told['leanfile']}"
@@ -5153,7 +5149,10 @@ def write_schema(options: argparse.Namespace, shows: Shows) -> None:
 
 def show_report(options: argparse.Namespace, shows: Shows) -> None:
     """Print the story of a run."""
-    run = find_run(project_folder(config_here(options).root), options.report)
+    folder = project_folder(config_here(options).root)
+    worked = (run for run in reversed(run_folders(folder)) if any(e["event"] == "task" for e in read_events(run)))
+    run = next(worked, None) if options.report == "last" else None
+    run = run or find_run(folder, options.report)
     events = read_events(run)
     shows.say(report(conclude(events), events, run), shows.out, "")
 

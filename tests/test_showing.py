@@ -346,6 +346,14 @@ def test_runs_are_listed_newest_first_and_found_by_their_beginning(calc: Bench, 
     assert (none.code, second in none.err) == (2, True)
 
 
+def test_the_last_report_is_that_of_the_last_work(calc: Bench, leaner: Leaner) -> None:
+    leaner(FIX)
+    assert calc.lean_loop().code == 0
+    assert calc.lean_loop("--undo").code == 0
+    assert "## 1. add" in calc.lean_loop("--report").out
+    assert len(calc.lean_loop("--runs").out.splitlines()) == 2
+
+
 def test_a_project_without_runs_says_so(calc: Bench) -> None:
     ran = calc.lean_loop("--report")
     assert (ran.code, "no run of this project" in ran.err) == (2, True)
