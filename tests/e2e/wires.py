@@ -35,12 +35,22 @@ def quarter(text: str) -> int:
 
 @dataclass(frozen=True)
 class Say:
-    """An answer: words, or one call of a tool; `free` is the text of a tool that takes text instead of JSON."""
+    """An answer: words, or one call of a tool; `free` is the text of a tool that takes text instead of JSON.
+
+    `more` are further calls in the same answer, in Anthropic's protocol.
+    """
 
     text: str = ""
     tool: str = ""
     arguments: Body = field(default_factory=dict)
     free: str = ""
+    more: tuple[Say, ...] = ()
+
+    @property
+    def written(self) -> str:
+        """All that the model wrote."""
+        call = self.tool + json.dumps(self.arguments) if self.tool else ""
+        return self.text + self.free + call + "".join(say.written for say in self.more)
 
 
 @dataclass(frozen=True)
@@ -212,18 +222,20 @@ class Messages:
         return {**head, "content": blocks, "stop_reason": reason, "usage": self.usage(cost)}
 
     def whole(self, say: Say, cost: Cost) -> Body:
-        return self.message([self.block(say)], "tool_use" if say.tool else "end_turn", cost)
+        blocks = [self.block(part) for part in (say, *say.more)]
+        return self.message(blocks, "tool_use" if say.tool else "end_turn", cost)
 
     def pieces(self, say: Say, cost: Cost) -> Iterator[Event]:
-        empty: Body = {"input": {}} if say.tool else {"text": ""}
-        delta: Body = {"type": "text_delta", "text": say.text}
-        if say.tool:
-            delta = {"type": "input_json_delta", "partial_json": json.dumps(say.arguments)}
         reason = {"stop_reason": "tool_use" if say.tool else "end_turn", "stop_sequence": None}
         yield "message_start", {"message": self.message([], None, cost)}
-        yield "content_block_start", {"index": 0, "content_block": {**self.block(say), **empty}}
-        yield "content_block_delta", {"index": 0, "delta": delta}
-        yield "content_block_stop", {"index": 0}
+        for index, part in enumerate((say, *say.more)):
+            empty: Body = {"input": {}} if part.tool else {"text": ""}
+            delta: Body = {"type": "text_delta", "text": part.text}
+            if part.tool:
+                delta = {"type": "input_json_delta", "partial_json": json.dumps(part.arguments)}
+            yield "content_block_start", {"index": index, "content_block": {**self.block(part), **empty}}
+            yield "content_block_delta", {"index": index, "delta": delta}
+            yield "content_block_stop", {"index": index}
         yield "message_delta", {"delta": reason, "usage": self.usage(cost)}
         yield "message_stop", {}
 
@@ -345,7 +357,7 @@ class Door(BaseHTTPRequestHandler):
             self.reply(request.speech.failure(said), said.status)
             return
         sent = self.server_.count(request.raw.decode())
-        got = self.server_.count(said.text + said.free + said.tool + (json.dumps(said.arguments) if said.tool else ""))
+        got = self.server_.count(said.written)
         cost = Cost(sent, got, sent // 3)
         self.server_.costs.append(cost)
         if request.body.get("stream") or ending == ":streamGenerateContent":

@@ -1,0 +1,40 @@
+"""What lean-loop saves a cloud model: the real Claude Code CLI in both ways, with the same answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.saving import HEAD, Row, leanfile, measure, read_tasks
+from bench.wrappers import tokenizer
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    """The first task, the first four, and all twelve, in both ways."""
+    made = [measure(number, tokenizer()) for number in (1, 4, 12)]
+    print("\n".join([HEAD, *map(str, made)]))
+    return made
+
+
+@pytest.mark.heavy
+def test_both_ways_end_green_with_few_requests_to_the_cloud(rows: list[Row]) -> None:
+    assert all(row.alone.green and row.lean.green for row in rows)
+    assert [row.lean.requests for row in rows] == [5, 5, 5]
+
+
+@pytest.mark.heavy
+def test_all_tasks_take_ten_times_fewer_cloud_tokens_and_the_saving_grows(rows: list[Row]) -> None:
+    one, four, twelve = rows
+    assert one.ratio < four.ratio < twelve.ratio
+    assert twelve.ratio >= 10
+
+
+@pytest.mark.heavy
+def test_a_prompt_cache_leaves_a_saving_too(rows: list[Row]) -> None:
+    assert rows[-1].alone.cached > 3 * rows[-1].lean.cached
+
+
+def test_the_leanfile_that_claude_writes_holds_the_first_tasks_and_no_comments() -> None:
+    text = leanfile(4)
+    assert [text.count(f'name = "{task.name}"') for task in read_tasks()] == [1] * 4 + [0] * 8
+    assert "# " not in text
