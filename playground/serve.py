@@ -15,11 +15,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 Body = dict[str, Any]
 MODEL = "recorded"
@@ -58,30 +59,18 @@ class Recording:
             return answer.text
 
 
-class ChatServer:
-    """Serve chat completions on a free loopback port; `answer` maps a request's body to the answer's text.
+class Loopback:
+    """Serve with HANDLER on a free loopback port, within a `with` statement."""
 
-    `requests` keeps every completion request's body, in order of arrival; CONTEXT is told as the model's size in
-    tokens, where it is not 0. Use it in a `with` statement.
-    """
-
-    def __init__(self, answer: Callable[[Body], str], model: str = MODEL, pause: float = 0.0, context: int = 0) -> None:
-        self.answer, self.model, self.pause, self.context = answer, model, pause, context
-        self.requests: list[Body] = []
-        owner = self
-
-        class Handler(ChatHandler):
-            chat = owner
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.http.daemon_threads = True
 
     @property
-    def base_url(self) -> str:
-        """The URL to set as `[lean] base_url`."""
-        return f"http://127.0.0.1:{self.http.server_address[1]}/v1"
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.http.server_address[1]}"
 
-    def __enter__(self) -> ChatServer:
+    def __enter__(self) -> Self:
         threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
 
@@ -90,11 +79,61 @@ class ChatServer:
         self.http.server_close()
 
 
-class ChatHandler(BaseHTTPRequestHandler):
+class ChatServer(Loopback):
+    """Serve chat completions on a free loopback port; `answer` maps a request's body to the answer's text.
+
+    `requests` keeps every completion request's body, in order of arrival; CONTEXT is told as the model's size in
+    tokens, where it is not 0. Use it in a `with` statement.
+    """
+
+    def __init__(self, answer: Callable[[Body], str], model: str = MODEL, pause: float = 0.0, context: int = 0) -> None:
+        super().__init__(type("Handler", (ChatHandler,), {"chat": self}))
+        self.answer, self.model, self.pause, self.context = answer, model, pause, context
+        self.requests: list[Body] = []
+
+    @property
+    def base_url(self) -> str:
+        """The URL to set as `[lean] base_url`."""
+        return f"{self.origin}/v1"
+
+
+class JsonHandler(BaseHTTPRequestHandler):
+    """Send JSON, whole or as server-sent events, and keep quiet: the terminal belongs to lean-loop."""
+
+    protocol_version = "HTTP/1.1"
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # a client may hang up
+            super().handle()
+
+    def reply(self, data: Body, status: int = 200) -> None:
+        raw = json.dumps(data).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def begin_stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+
+    def event(self, data: Body, name: str = "") -> None:
+        head = f"event: {name}\n" if name else ""
+        self.wfile.write(f"{head}data: {json.dumps(data)}\n\n".encode())
+        self.wfile.flush()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+class ChatHandler(JsonHandler):
     """Answer `/v1/models`, `/health` and `/v1/chat/completions`, streamed or whole."""
 
     chat: ChatServer
-    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         if self.path.endswith("/models"):
@@ -121,32 +160,16 @@ class ChatHandler(BaseHTTPRequestHandler):
 
     def stream(self, text: str, used: Body) -> None:
         """Send TEXT as server-sent events, a line of it at a time, then the usage."""
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Connection", "close")
-        self.end_headers()
+        self.begin_stream()
         for piece in text.splitlines(keepends=True):
-            self.event({"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]})
+            self.chunk({"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]})
             time.sleep(self.chat.pause)
-        self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-        self.event({"choices": [], "usage": used})
+        self.chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        self.chunk({"choices": [], "usage": used})
         self.wfile.write(b"data: [DONE]\n\n")
-        self.close_connection = True
 
-    def event(self, data: Body) -> None:
-        self.wfile.write(b"data: " + json.dumps({"object": "chat.completion.chunk", **data}).encode() + b"\n\n")
-        self.wfile.flush()
-
-    def reply(self, data: Body, status: int = 200) -> None:
-        raw = json.dumps(data).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet: the terminal belongs to lean-loop."""
+    def chunk(self, data: Body) -> None:
+        self.event({"object": "chat.completion.chunk", **data})
 
 
 def parse(text: str) -> Answer:

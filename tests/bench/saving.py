@@ -44,7 +44,7 @@ BANDEEZY = ROOT / "playground" / "BANDEEZY"
 Count = Callable[[str], int]
 UNCACHED = {"PYTEST_ADDOPTS": "-p no:cacheprovider"}
 FEATURE = """Add notifications to BANDEEZY, as we talked it over: users are told of offers, bookings and cancellations
-that concern them. The tests are written, in tests/notifications; do not change them. Bring this to green, in this order:
+that concern them. The tests are written, in tests/notifications; do not change them. Bring to green, in this order:
 {names}."""
 ALONE = "Do it yourself, and run the tests of each step."
 LEAN = "Let the local model do the work: `lean-loop --guide` tells how. Write leanfile.toml, and start it."

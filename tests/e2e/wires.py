@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
+
+from playground.serve import JsonHandler, Loopback
 
 Body = dict[str, Any]
 Event = tuple[str, Body]
@@ -281,48 +280,29 @@ SPEECHES: dict[str, Speech] = {
 DONE = {"/chat/completions": b"data: [DONE]\n\n"}
 
 
-class Server:
+class Server(Loopback):
     """Serve a script on a free loopback port. `requests` are those to a model; `others` all other paths asked for.
 
     `count` tells how many tokens a text has; what it says of requests and answers is the usage that CLIs are told.
     """
 
     def __init__(self, model: Model, pause: float = 0.0, count: Callable[[str], int] = quarter) -> None:
+        super().__init__(type("Handler", (Door,), {"server_": self}))
         self.model, self.pause, self.count = model, pause, count
         self.requests: list[Request] = []
         self.costs: list[Cost] = []
         self.others: list[str] = []
-        owner = self
-
-        class Handler(Door):
-            server_: Server = owner
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-
-    @property
-    def origin(self) -> str:
-        return f"http://127.0.0.1:{self.http.server_address[1]}"
 
     @property
     def cost(self) -> Cost:
         """What all answers that were given cost together."""
         return sum(self.costs, Cost())
 
-    def __enter__(self) -> Server:
-        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-
-
-class Door(BaseHTTPRequestHandler):
+class Door(JsonHandler):
     """Take requests in, and send the script's answers out."""
 
     server_: Server
-    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         self.server_.others.append(f"GET {self.path}")
@@ -366,26 +346,7 @@ class Door(BaseHTTPRequestHandler):
             self.reply(request.speech.whole(said, cost))
 
     def stream(self, events: Iterator[Event], last: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Connection", "close")
-        self.end_headers()
+        self.begin_stream()
         for name, data in events:
-            named = f"event: {name}\n".encode() if name else b""
-            self.wfile.write(
-                named + b"data: " + json.dumps({"type": name, **data} if name else data).encode() + b"\n\n"
-            )
-            self.wfile.flush()
+            self.event({"type": name, **data} if name else data, name)
         self.wfile.write(last)
-        self.close_connection = True
-
-    def reply(self, data: Body, status: int = 200) -> None:
-        raw = json.dumps(data).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet."""
