@@ -593,6 +593,7 @@ def test_a_read_only_project_is_said_to_be_one(foreign: Bench) -> None:
     assert contents(foreign.project) == before
 
 
+@pytest.mark.heavy
 def test_one_read_only_file_is_said_to_be_one(foreign: Bench) -> None:
     if not os.geteuid():
         os.chown(foreign.project, 65534, 65534)
@@ -614,6 +615,7 @@ def test_a_leanfile_that_may_not_be_read_is_named(foreign: Bench) -> None:
     assert "leanfile.toml: it cannot be read" in ran.err
 
 
+@pytest.mark.heavy
 def test_a_listed_file_that_may_not_be_read_is_no_traceback(foreign: Bench) -> None:
     secret = foreign.write("secret.py", "x = 1\n", 0o000)
     foreign.write("leanfile.toml", LEANFILE.replace('["calc.py"]', '["calc.py", "secret.py"]'))
@@ -635,6 +637,7 @@ def test_a_user_without_a_home_is_told_where_the_state_goes(foreign: Bench, home
     assert "no home" in ran.err or "XDG_STATE_HOME" in ran.err
 
 
+@pytest.mark.heavy
 def test_a_folder_that_may_not_be_entered_is_no_traceback(foreign: Bench) -> None:
     foreign.write("closed/inner.txt", "x\n")
     (foreign.project / "closed").chmod(0o000)

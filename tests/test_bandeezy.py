@@ -161,6 +161,7 @@ def feature(tmp_path_factory: pytest.TempPathFactory) -> Feature:
     return Feature(root, [attempt for attempt in tried if attempt], given)
 
 
+@pytest.mark.heavy
 def test_before_the_feature_its_tests_are_red_and_the_applications_own_are_green(tmp_path: Path) -> None:
     before = outcomes(copy(tmp_path / "BANDEEZY"))
     feature = {module: counts for module, counts in before.items() if module.startswith("tests.notifications.")}

@@ -143,6 +143,7 @@ def test_a_commit_on_a_detached_head_in_a_subfolder(bench: Bench, leaner: Leaner
     assert bench.git("status", "--porcelain") == " M notes.txt\n"
 
 
+@pytest.mark.heavy
 def test_what_attempts_before_a_kill_changed_is_committed_too(bench: Bench, leaner: Leaner) -> None:
     set_up_commits(bench, "one", test="test -e $HOME/ready")
     first = 'echo first > first.txt; touch "$HOME/first"; echo done; exit'

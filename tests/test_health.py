@@ -120,6 +120,7 @@ def calls(bench: Bench) -> int:
 # ------------------------------------------------------------------------------------------------------------- waiting
 
 
+@pytest.mark.heavy
 def test_a_server_that_refuses_is_waited_for(calc: Bench, leaner: Leaner, health: Health) -> None:
     leaner(FIX)
     port = free_port()
@@ -155,6 +156,7 @@ def test_the_remaining_seconds_are_recorded_and_grow_fewer(calc: Bench, leaner: 
     assert 30 >= left[0] > left[1] >= 25
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("trouble", [503, SILENT, GARBAGE])
 def test_a_server_that_stays_in_trouble_ends_the_run_in_time(
     calc: Bench, leaner: Leaner, health: Health, trouble: int
@@ -178,6 +180,7 @@ def test_the_reason_of_the_trouble_is_said(calc: Bench, leaner: Leaner, health: 
     assert "503" in calc.lean_loop().err.splitlines()[-1]
 
 
+@pytest.mark.heavy
 def test_a_refusing_server_is_said_to_refuse_and_the_setting_is_named(calc: Bench, leaner: Leaner) -> None:
     leaner(FIX)
     settings(calc, f'[lean]\nbase_url = "http://127.0.0.1:{free_port()}/v1"\n[health]\nmax_wait = 1')
@@ -227,6 +230,7 @@ def test_a_url_that_is_none_is_named_without_waiting(calc: Bench, leaner: Leaner
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.heavy
 def test_a_host_that_does_not_exist_is_named(calc: Bench, leaner: Leaner) -> None:
     leaner(FIX)
     settings(calc, '[health]\ncheck_url = "http://no-such-host.invalid/v1/models"\nmax_wait = 1')
@@ -246,6 +250,7 @@ def test_the_server_is_looked_at_before_each_call(calc: Bench, leaner: Leaner, h
     assert len(asked.paths) == calls(calc) == 3
 
 
+@pytest.mark.heavy
 def test_a_server_that_fails_between_calls_is_waited_for_there(calc: Bench, leaner: Leaner, health: Health) -> None:
     leaner(THIRD)
     asked = health(200, 503, 200)

@@ -511,6 +511,7 @@ def test_a_leaner_that_waits_on_standard_input_reads_its_end(calc: Bench, leaner
     assert calc.lean_loop(timeout=20).code == 0
 
 
+@pytest.mark.heavy
 def test_a_leaner_that_never_ends_is_ended_and_the_next_one_called(calc: Bench, leaner: Leaner) -> None:
     leaner(COUNT + f"if [ $n = 1 ]; then echo begun; sleep 1000; fi\n{FIX}")
     settings(calc, "[lean]\ntimeout = 1\n[defaults]\nsummarize_errors = false")
@@ -847,6 +848,7 @@ def test_the_key_is_masked_wherever_it_comes_up(calc: Bench, leaner: Leaner) -> 
     assert "[masked" in "".join(prompts(calc))
 
 
+@pytest.mark.heavy
 def test_the_key_is_masked_in_pytests_report(calc: Bench, leaner: Leaner) -> None:
     leaner(TALK)
     with_unittest(calc)

@@ -101,6 +101,7 @@ def test_all_ways_to_install_tell_the_same_version(bench: Bench, wheel: Path) ->
     assert wheel.name.split("-")[1] == plain
 
 
+@pytest.mark.heavy
 def test_a_plain_clone_works_as_it_is(bench: Bench) -> None:
     clone = bench.home / "clone with a blank"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)

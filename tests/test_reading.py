@@ -762,6 +762,7 @@ files = ["sum.js"]
 """
 
 
+@pytest.mark.heavy
 def test_another_language_gets_its_block_its_files_and_the_diff(bench: Bench, serve: Serve) -> None:
     if not shutil.which("node"):
         pytest.skip("node is not installed")

@@ -187,6 +187,7 @@ def test_a_repository_that_a_killed_call_removed_comes_back(worked: Bench, leane
     assert facts(worked.project) == tree
 
 
+@pytest.mark.heavy
 def test_what_the_user_committed_after_a_kill_stays(worked: Bench, leaner: Leaner) -> None:
     leaner(f"[ -e $HOME/ready ] || {{ {HANG}; }}; {FIX}")
     kill_during(worked)

@@ -58,6 +58,7 @@ def outputs(bench: Bench) -> list[str]:
 # ---------------------------------------------------------------------------------------------------- hang and die
 
 
+@pytest.mark.heavy
 def test_tests_that_never_end_are_red_and_may_be_mended(calc: Bench, leaner: Leaner) -> None:
     calc.write("calc.py", "def add(left, right):\n    while True:\n        pass\n")
     leaner(FIX)
@@ -77,6 +78,7 @@ def test_what_was_printed_before_the_time_limit_is_kept(calc: Bench, leaner: Lea
     assert "test_seven begins" in prompt(calc)
 
 
+@pytest.mark.heavy
 def test_a_run_that_prints_for_ever_reaches_its_time_limit(calc: Bench, leaner: Leaner) -> None:
     leaner(TALK)
     line_is(calc, "yes", "timeout = 0.3")
@@ -129,6 +131,7 @@ def test_a_red_run_without_a_word_shows_its_exit_code_to_the_model(calc: Bench, 
 FLOOD = "import sys, unittest\nsys.stdout.write('a line of noise\\n' * 500_000)\n"
 
 
+@pytest.mark.heavy
 def test_half_a_million_lines_do_not_hide_the_failure(calc: Bench, leaner: Leaner) -> None:
     calc.write("test_calc.py", FLOOD + calc.read("test_calc.py"))
     leaner(FIX)
@@ -380,6 +383,7 @@ def test_the_projects_own_virtual_environment_is_used(calc: Bench, leaner: Leane
     assert outputs(calc)[0] == "own python -m anything\n"
 
 
+@pytest.mark.heavy
 def test_the_callers_own_pytest_options_still_hold(calc: Bench, leaner: Leaner) -> None:
     leaner(FIX)
     line_is(calc, f"{sys.executable} -m pytest -p no:cacheprovider")

@@ -109,6 +109,7 @@ def some_lines(text: str, chance: random.Random) -> tuple[str, Callable[[], str]
     return wanted, lambda: direct.swap(text, direct.Change("x.py", readings), "x.txt")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("edit", "share"), [(one_definition, 0.75), (some_lines, 0.9)], ids=["definition", "lines"])
 def test_edits_of_real_sources(edit: Callable[..., tuple[str, Callable[[], str]]], share: float) -> None:
     total = sum((tally(name, edit, 12) for name in MODULES), Counter[str]())
