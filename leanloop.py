@@ -44,10 +44,10 @@ import time
 import tomllib
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase, translate
-from functools import cache, cached_property, partial, reduce
+from functools import cache, cached_property, lru_cache, partial, reduce
 from heapq import heappop, heappush
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
@@ -1738,6 +1738,8 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
         ("", text, final_error(text, (*reader.final, *table("_readers.txt")["shared"]["any"]))),
     )
     shown = cleaned(block, reader, places)
+    if block is text and len(tests) > 1 and final in " ".join(shown.partition(tests[1])[0].split()):
+        shown = shown[: shown.rfind("\n", 0, shown.find(tests[1]))]  # what comes before the second failing test
     frames = tuple(places.find(shown, tests) or places.find(block, tests) or places.find(text, tests))
     if not final or (reader.failing and not tests and block is text and reader.name != "plain"):
         return Failure(tuple(tests), final, shorten(text.strip("\n"), tail), frames)
@@ -1929,20 +1931,25 @@ def language_of(path: str) -> Language | None:
     return languages().get(PurePosixPath(path).suffix)
 
 
-def language_definitions(path: str, source: str) -> list[Definition]:
+KIND_OF = {"type": "class", "test": "test", "hook": "test", "table": "value", "macro": "value", "group": "value"}
+
+
+@lru_cache(512)
+def language_definitions(path: str, source: str) -> tuple[Definition, ...]:
     """List the definitions in a file of one of the LANGUAGES in the order of their first lines; none of others."""
     language = language_of(path)
     if not language or len(source) > 80 * source.count("\n") + 20_000:  # a minified or generated file
-        return []
+        return ()
     code, starts = hide(source, language), [0, *(match.end() for match in re.finditer("\n", source))]
     closing = brackets(code)
 
-    def spans(pattern: str, bodied: bool) -> Iterator[tuple[int, int, str]]:
+    def spans(pattern: str, bodied: bool) -> Iterator[tuple[int, int, str, str]]:
         for match in rx(pattern).finditer(code):
             begin = match.start() + len(match[0]) - len(match[0].lstrip())
             finish = ending(code, begin, closing, bodied, language.end)
             if finish > begin:
-                yield begin, finish, source[slice(*match.span(match.lastgroup or 0))].strip("\"'`# ")
+                group = match.lastgroup or "name"
+                yield begin, finish, source[slice(*match.span(group))].strip("\"'`# "), KIND_OF.get(group, "function")
 
     def line_of(offset: int) -> int:
         return bisect_right(starts, offset)
@@ -1951,13 +1958,12 @@ def language_definitions(path: str, source: str) -> list[Definition]:
         return source[starts[line_of(offset) - 1] :].split("\n", 1)[0].strip()
 
     owners = list(spans(language.owner, True))
-    found = []
-    for begin, finish, name in sorted({*spans(language.body, True), *spans(language.value, False)}):
+    found = list[Definition]()
+    for begin, finish, name, kind in sorted({*spans(language.body, True), *spans(language.value, False)}):
         around = [span for span in owners if span[0] < begin and finish <= span[1] and span[2] != name]
-        found.append(
-            Definition(path, name, line_of(begin), line_of(finish - 1), line_text(around[-1][0]) if around else "")
-        )
-    return found
+        owner, first = line_text(around[-1][0]) if around else "", line_of(begin)
+        found.append(Definition(path, name, first, line_of(finish - 1), owner, kind, head=first))
+    return tuple(found)
 
 
 def hide(source: str, language: Language) -> str:
@@ -2024,6 +2030,107 @@ def stems(text: str) -> set[str]:
     """Take the beginnings of the words in names and prose, to tell what is named alike."""
     words = re.findall(r"[A-Z]?[a-z]{3,}|[A-Z]{3,}", text)
     return {word[:4].lower() for word in words} - {"test", "asse", "expe", "shou", "erro", "true", "fals", "with"}
+
+
+CONSTRUCTORS = ("constructor", "new", "initialize", "__construct")
+HOOK = re.compile(r"(?:before|setup)(?:Each|All)?|set_up|setUp")
+
+
+def stands_for(name: str, test: str) -> bool:
+    """Tell whether a definition's NAME is the last part of a failing TEST's."""
+    return len(name) > 2 and bool(re.search(rf"(?:^|\W){re.escape(name)}(?:[/(\[#].*| with data set .*)?$", test))
+
+
+class Trails:
+    """Follows names from definition to definition of a PROJECT; FILES and what is named like WORDS are likelier."""
+
+    def __init__(self, project: Project, files: Sequence[str], words: Set[str]) -> None:
+        self.project, self.files, self.words = project, files, words
+        self.known: dict[Language, dict[str, list[Definition]]] = {}
+        self.taken: dict[Definition, list[tuple[float, Definition]]] = {}
+
+    def located(self, tests: Sequence[str]) -> list[Definition]:
+        """Find the definitions of failing tests by their names, in test files first."""
+        paths = [path for path in listed(self.project.root) if language_of(path)]
+        paths.sort(key=lambda path: not is_test(path, self.project.defaults))
+        found = []
+        for name in tests:
+            alike = ([item for item in self.project.definitions(path) if stands_for(item.name, name)] for path in paths)
+            found += next(filter(None, alike), [])[-1:]
+        return found
+
+    def index(self, language: Language, most: int = 400) -> dict[str, list[Definition]]:
+        """Map names to definitions in LANGUAGE; a type that has methods means its constructor."""
+        found: dict[str, list[Definition]] = {}
+        for path in [path for path in listed(self.project.root) if language_of(path) is language][:most]:
+            items = self.project.definitions(path)
+            for item in items:
+                inner = [
+                    other
+                    for other in items
+                    if item.first < other.first <= item.last and item.name in other.owner.split()
+                ]
+                made = [other for other in inner if other.name in (item.name, *CONSTRUCTORS)]
+                found.setdefault(item.name, []).extend(made if inner else [item])
+        return found
+
+    def meant(self, items: Iterable[Definition], of: str, body: Definition, hints: Set[str]) -> list[Definition]:
+        """Choose among definitions of one name those that BODY means: by what is before the dot, and by its imports."""
+
+        def score(item: Definition) -> int:
+            pure = PurePosixPath(item.path)
+            near = (
+                (item.path == body.path)
+                + (pure.stem in hints)
+                + (pure.parent.name in hints)
+                + (item.path in self.files)
+            )
+            return near + 3 * bool(of and of.lower() in f"{item.owner} {pure.stem}".lower())
+
+        others = [item for item in items if item.path != body.path or not item.first <= body.first <= item.last]
+        best = max(map(score, others), default=0)
+        return [item for item in others if score(item) == best][:3]
+
+    def steps(self, body: Definition, line: int) -> list[tuple[float, Definition]]:
+        """List what BODY mentions with what the step costs, seen from LINE.
+
+        More where a name is only told or made, is one of several, or comes later; less where it or its line is likely.
+        """
+        language = language_of(body.path)
+        if not language:
+            return []
+        if language not in self.known:
+            self.known[language] = self.index(language)
+        source, seen, found = self.project.text(body.path), set[str](), list[tuple[float, Definition]]()
+        rows, code = source.split("\n"), hide(source, language)
+        hints = set(re.findall(r"\w+", " ".join(rx(language.imports).findall(source))))
+        for name, of, called, number in mentions(code, body.first, body.last, line):
+            items = self.meant(self.known[language].get(name, ()), of, body, hints) if name not in seen else []
+            seen.add(name)
+            alike = 0.7 * bool(self.words & stems(name)) + 0.6 * bool(self.words & stems(rows[number - 1]))
+            for item in items:
+                made = name in CONSTRUCTORS or item.name != name
+                cost = 0.5 + 0.7 * (not called) + 1.6 * made + 0.03 * len(seen) + 1.5 * (len(items) > 1) - alike
+                found.append((max(cost + {"class": 2.5, "value": 0.2}.get(item.kind, 0), 0.1), item))
+        return found
+
+    def follow(self, begins: Iterable[tuple[Definition, int]], most: int = 80) -> dict[Definition, float]:
+        """Give what can be reached from definitions (each with the line in question) with its cost, the least first."""
+        begun = dict(begins)
+        paths = {body.path for body in begun if is_test(body.path, self.project.defaults)}
+        hooks = [item for path in paths for item in self.project.definitions(path) if HOOK.fullmatch(item.name)]
+        heap = [(0.0, order, item) for order, item in enumerate([*begun, *hooks])]
+        costs = dict[Definition, float]()
+        while heap and len(costs) < most:
+            cost, _, body = heappop(heap)
+            if body in costs:
+                continue
+            costs[body] = cost
+            if body not in self.taken or body in begun:
+                self.taken[body] = self.steps(body, begun.get(body, body.last))
+            for step, item in self.taken[body]:
+                heappush(heap, (cost + step, len(costs) * 1000 + len(heap), item))
+        return costs
 
 
 # --------------------------------------------------------------------------------------------- context and prompts
@@ -2331,97 +2438,21 @@ class Project:
         """List what a failure leads to by names: the frames' definitions, the failing test, then what they mention."""
         frames = list(reversed(failure.frames))
         frames.sort(key=lambda frame: not self.is_source(frame.path))
+        trails = Trails(self, files, stems(" ".join([*failure.tests[:1], failure.summary])))
+        failing = trails.located(failure.tests[:1])
         begins = [(self.around(frame), frame.line) for frame in frames]
-        begins += [(item, item.last) for item in self.located(failure.tests[:1])]
-        tests = {body.path for body, _ in begins if is_test(body.path, self.defaults)}
-        hooks = [item for path in tests for item in self.definitions(path) if HOOK.fullmatch(item.name)]
-        words = stems(" ".join([*failure.tests[:1], failure.summary]))
-        reached = self.reached([*begins, *((item, item.last) for item in hooks)], files, words)
-        return list(dict.fromkeys([*(body for body, _ in begins), *reached]))
+        begins += [(item, item.last) for item in failing[:1] if item not in dict(begins)]
+        costs = trails.follow(begins)
+        most = 1.2 if begins and self.is_source(begins[0][0].path) else 3.5
+        for item in costs:
+            costs[item] += 1.5 * (costs[item] > 0 and is_test(item.path, self.defaults))
+        order = sorted((item for item in costs if costs[item] <= most), key=lambda item: costs[item])
+        return together([*(body for body, _ in begins), *order])
 
     def is_source(self, path: str) -> bool:
         """Tell whether PATH lies below `source_prefix`, or is no test where there is none."""
         prefixes = self.defaults.source_prefix
         return any(under(path, item) for item in prefixes) if prefixes else not is_test(path, self.defaults)
-
-    def is_test_body(self, item: Definition) -> bool:
-        """Tell whether a definition belongs to the tests, by its file or by what it lies in."""
-        return is_test(item.path, self.defaults) or "mod test" in item.owner
-
-    def located(self, tests: Sequence[str]) -> list[Definition]:
-        """Find the definitions of failing tests by their names, in test files first."""
-        paths = sorted(listed(self.root), key=lambda path: not is_test(path, self.defaults))
-        for name in tests:
-            for path in paths:
-                text = self.text(path) if language_of(path) else ""
-                alike = [item for item in self.definitions(path) if stands_for(item.name, name)] if text else []
-                if alike:
-                    return alike[-1:]
-        return []
-
-    def reached(
-        self, begins: Iterable[tuple[Definition, int]], files: Sequence[str], words: Set[str], most: int = 60
-    ) -> list[Definition]:
-        """List what definitions (each with the line in question) mention, and what that mentions: the likeliest first.
-
-        A step costs more where a name is only told or made, and the later it comes; less where the name or its line has
-        something of WORDS.
-        """
-        found, known = dict[tuple[str, int], Definition](), dict[Language, dict[str, list[Definition]]]()
-        heap = [(0.0, order, body, line) for order, (body, line) in enumerate(begins)]
-        while heap and len(found) < most:
-            cost, _, body, line = heappop(heap)
-            language = language_of(body.path)
-            if (body.path, body.first) in found or not language:
-                continue
-            found[body.path, body.first] = body
-            if language not in known:
-                known[language] = self.index(language)
-            source, seen = self.text(body.path), set[str]()
-            rows, code = source.split("\n"), hide(source, language)
-            hints = set(re.findall(r"\w+", " ".join(rx(language.imports).findall(source))))
-            for name, of, called, number in mentions(code, body.first, body.last, line):
-                items = self.meant(known[language].get(name, ()), of, body, hints, files) if name not in seen else []
-                seen.add(name)
-                alike = bool(words & stems(name)) + 0.5 * bool(words & stems(rows[number - 1]))
-                for item in items:
-                    step = 1 + 0.5 * (not called) + 0.7 * (name in CONSTRUCTORS or item.name != name) - 0.4 * alike
-                    step += 0.05 * len(seen) + 0.3 * (len(items) > 1)
-                    heappush(heap, (cost + step, len(heap) + len(found) * 1000, item, item.last))
-        return list(found.values())
-
-    def index(self, language: Language, most: int = 400) -> dict[str, list[Definition]]:
-        """Map names to the definitions of the project's files in LANGUAGE."""
-        found: dict[str, list[Definition]] = {}
-        for path in [path for path in listed(self.root) if language_of(path) is language][:most]:
-            items = self.definitions(path)
-            for item in items:
-                inner = [
-                    other
-                    for other in items
-                    if item.first < other.first <= item.last and item.name in other.owner.split()
-                ]
-                made = [other for other in inner if other.name in (item.name, *CONSTRUCTORS)]
-                found.setdefault(item.name, []).extend(made if inner else [item])
-        return found
-
-    def meant(
-        self, items: Sequence[Definition], of: str, body: Definition, hints: Collection[str], files: Sequence[str]
-    ) -> list[Definition]:
-        """Choose among definitions of one name those that BODY means: by what is before the dot, and by its imports."""
-
-        def score(item: Definition) -> int:
-            pure = PurePosixPath(item.path)
-            near = (item.path == body.path) + (pure.stem in hints) + (pure.parent.name in hints) + (item.path in files)
-            return near + 3 * bool(of and of.lower() in f"{item.owner} {pure.stem}".lower())
-
-        items = [
-            item
-            for item in items
-            if item != body and not (item.path == body.path and item.first <= body.first <= body.last <= item.last)
-        ]
-        best = max(map(score, items), default=0)
-        return [item for item in items if score(item) == best][:3]
 
     def callees(self, body: Definition, files: Sequence[str]) -> list[Definition]:
         """Find the definitions in the project that BODY calls by name, those called last first."""
@@ -2517,15 +2548,6 @@ class Project:
         if not text and file.stat().st_size:
             return f"{path} ({file.stat().st_size:,} bytes, not shown)\n"
         return fenced(path, text, path) if tokens(text) <= budget else ""
-
-
-CONSTRUCTORS = ("constructor", "new", "initialize", "__construct")
-HOOK = re.compile(r"(?:before|setup)(?:Each|All)?|set_up|setUp")
-
-
-def stands_for(name: str, test: str) -> bool:
-    """Tell whether a definition's NAME is the last part of a failing TEST's."""
-    return len(name) > 2 and bool(re.search(rf"(?:^|\W){re.escape(name)}(?:[/(\[#].*| with data set .*)?$", test))
 
 
 def homes(definitions: Sequence[Definition]) -> Mapping[int, Definition]:

@@ -44,8 +44,8 @@ COMMANDS = {
     "typescript/depot": "node --import tsx --test test/depot.test.ts",
     "go/timetable": "go test ./...",
     "go/store": "go test ./...",
-    "rust/grid": "cargo test --offline",
-    "rust/recipes": "cargo test --offline",
+    "rust/grid": "cargo test --offline -- --test-threads=1",
+    "rust/recipes": "cargo test --offline -- --test-threads=1",
     "c/json": "make -s test",
     "c/schedule": "cmake -S . -B build > /dev/null && make -s -C build && ctest --test-dir build --output-on-failure",
     "java/library": f"javac -d out -cp {JARS}/junit-jupiter-api.jar:{JARS}/apiguardian-api.jar $(find src -name *.java)"
