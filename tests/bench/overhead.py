@@ -88,6 +88,32 @@ def measure(folder: Path, files: int, options: argparse.Namespace, env: dict[str
     return bare_seconds, loop_seconds
 
 
+def snapshots(folder: Path, files: int, rounds: int) -> tuple[float, float, float]:
+    """Time `git status`, a snapshot of an unchanged tree, and one after an edit, among FILES files; seconds."""
+    sys.path.insert(0, str(ROOT))
+    from leanloop import open_snapshots
+
+    project, state = make_project(folder / "snapshots", files), folder / f"state-{files}"
+    state.mkdir()
+    time.sleep(1)  # so that no file is as young as an index
+    taken = open_snapshots(project, state, 50_000_000)
+    taken.take()
+
+    def timed(act: Callable[[], object]) -> float:
+        begun = time.perf_counter()
+        act()
+        return time.perf_counter() - begun
+
+    def edit_and_take() -> float:
+        (project / "count").write_text(f"{time.perf_counter()}\n")
+        return timed(taken.take)
+
+    status, unchanged, edited = medians(
+        rounds, lambda: seconds(["git", "status"], project, {**os.environ}), lambda: timed(taken.take), edit_and_take
+    )
+    return status, unchanged, edited
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, nargs="+", default=[100, 20_000], help="sizes of the projects")
@@ -110,6 +136,11 @@ def main() -> int:
             added = (loop - bare) * 1000
             ratio = f"{loop / bare:.1f} times a bare script (adds {added:.0f} ms)"
             print(f"iteration, {files:,} files: {ratio}", flush=True)
+            status, unchanged, edited = snapshots(folder, files, 2 * options.rounds)
+            ratios = f"{unchanged / status:.2f} of a `git status`, {edited / status:.2f} after an edit"
+            print(
+                f"snapshot, {files:,} files: {ratios} ({unchanged * 1000:.0f} and {edited * 1000:.0f} ms)", flush=True
+            )
     return 0
 
 

@@ -7,11 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from overhead import snapshots
+
 OVERHEAD = (sys.executable, str(Path(__file__).with_name("overhead.py")))
 SHAPES = (
     r"start: \d+\.\d times a bare Python \(\d+ against \d+ ms\)",
     r"iteration, 5 files: -?\d+\.\d times a bare script \(adds -?\d+ ms\)",
+    r"snapshot, 5 files: \d+\.\d\d of a `git status`, \d+\.\d\d after an edit \(\d+ and \d+ ms\)",
     r"iteration, 1,200 files: -?\d+\.\d times a bare script \(adds -?\d+ ms\)",
+    r"snapshot, 1,200 files: \d+\.\d\d of a `git status`, \d+\.\d\d after an edit \(\d+ and \d+ ms\)",
 )
 
 
@@ -22,6 +27,12 @@ def test_the_benchmark_prints_a_ratio_for_start_and_iterations() -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == len(SHAPES)
     assert [line for line, shape in zip(lines, SHAPES, strict=True) if not re.fullmatch(shape, line)] == []
+
+
+@pytest.mark.heavy
+def test_a_snapshot_of_20_000_files_costs_less_than_two_git_status(tmp_path: Path) -> None:
+    status, unchanged, edited = snapshots(tmp_path, 20_000, 9)
+    assert max(unchanged, edited) < 2 * status
 
 
 def test_the_benchmark_says_what_it_measures() -> None:
