@@ -1110,7 +1110,7 @@ class Snapshots:
     def start(self, *args: str) -> subprocess.Popen[bytes]:
         """Start git on the private repository."""
         places = {"GIT_DIR": str(self.store), "GIT_WORK_TREE": str(self.top), "GIT_INDEX_FILE": str(self.index)}
-        return start_git(args, self.top, places)
+        return start_git(("-c", "core.splitIndex=true", *args), self.top, places)  # a change then writes little
 
     def git(self, *args: str, feed: bytes = b"") -> str:
         """Run git on the private repository; return what it printed."""
@@ -1444,7 +1444,7 @@ class Repository:
             self.kept(path).unlink(missing_ok=True)
         for path in (path for path in now if now[path] != old.get(path)):
             copy_file(path, self.kept(path))
-        self.stores = {folder: folder.stat().st_mtime_ns for folder in self.folders()}
+        self.stores = {folder: last_change(folder) for folder in self.folders()}
         for folder, told in self.stores.items():
             link_files(folder, self.kept(folder), told)
         (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
@@ -1475,7 +1475,7 @@ class Repository:
         for place in self.places[-1:]:
             (place / "refs").mkdir(parents=True, exist_ok=True)
         for folder, told in self.stores.items():
-            if not folder.is_dir() or folder.stat().st_mtime_ns != told:
+            if last_change(folder) != told:
                 link_files(self.kept(folder), folder)
         self.seen = self.look()
         return ", ".join(sorted(said - {""}))
@@ -1521,17 +1521,25 @@ def copy_file(source: Path, target: Path) -> None:
         Path(f"{target}{UNFINISHED}").replace(target)
 
 
+def last_change(folder: Path) -> int:
+    """Tell when something was last added to or taken from a folder; 0 where there is none."""
+    with contextlib.suppress(OSError):
+        return folder.stat().st_mtime_ns
+    return 0
+
+
 def link_files(source: Path, target: Path, told: int = 0) -> None:
     """Make a hard link in TARGET to each file in SOURCE, a copy on another disk, unless its time is TOLD; set that."""
     target.mkdir(parents=True, exist_ok=True)
-    if target.stat().st_mtime_ns == told:
+    if last_change(target) == told:
         return
-    for path in source.iterdir():
-        if path.is_file() and not (target / path.name).exists():
-            try:
-                (target / path.name).hardlink_to(path)
-            except OSError:
-                copy_file(path, target / path.name)
+    with contextlib.suppress(FileNotFoundError):  # git's own upkeep may remove the folder meanwhile
+        for path in source.iterdir():
+            if path.is_file() and not (target / path.name).exists():
+                try:
+                    (target / path.name).hardlink_to(path)
+                except OSError:
+                    copy_file(path, target / path.name)
     if told:
         os.utime(target, ns=(told, told))
 

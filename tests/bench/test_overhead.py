@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from overhead import snapshots
+from bench.overhead import snapshots
 
 OVERHEAD = (sys.executable, str(Path(__file__).with_name("overhead.py")))
 SHAPES = (
