@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from bench.overhead import snapshots
 
 OVERHEAD = (sys.executable, str(Path(__file__).with_name("overhead.py")))
