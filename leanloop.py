@@ -1150,17 +1150,14 @@ class Snapshots:
 
     def covers(self, path: str) -> bool:
         """Tell whether PATH, relative to the top, can be recorded; note why not."""
-        file, known = self.top / path, self.relative(path)
-        with contextlib.suppress(OSError):
-            seen = file.lstat()
-            if stat.S_ISREG(seen.st_mode) and seen.st_size > self.max_file:
-                self.uncovered[known] = f"larger than [guard] max_file, {seen.st_size / 1e6:.0f} MB"
-            elif stat.S_ISREG(seen.st_mode) and not os.access(file, os.R_OK):
-                self.uncovered[known] = "not readable"
-            else:
-                return not (stat.S_ISFIFO(seen.st_mode) or stat.S_ISSOCK(seen.st_mode))
-            return False
-        return True  # gone
+        seen = stamp(self.top / path)
+        if not seen or not stat.S_ISREG(seen[0]):
+            return not seen or stat.S_ISLNK(seen[0])
+        readable = os.access(self.top / path, os.R_OK)
+        if seen[2] > self.max_file or not readable:
+            large = f"larger than [guard] max_file, {seen[2] / 1e6:.0f} MB"
+            self.uncovered[self.relative(path)] = large if readable else "not readable"
+        return readable and seen[2] <= self.max_file
 
     def worth_keeping(self, others: Sequence[str]) -> list[str]:
         """Choose from what is not recorded yet: no repositories; ignored files under 1 MB each, 20 MB together."""
@@ -1174,7 +1171,7 @@ class Snapshots:
             elif path.endswith("/"):
                 self.uncovered[self.relative(path)] = OWN_REPOSITORY
             elif self.covers(path):
-                weight = 0 if path in plain else weigh(self.top / path)
+                weight = 0 if path in plain else (stamp(self.top / path) or (0, 0, 0))[2]
                 if weight < 1_000_000 and weight <= room:
                     found, room = [*found, path], room - weight
         self.passed_over.update(set(fresh) - set(found))
@@ -1292,12 +1289,6 @@ def rights_of(path: Path) -> int:
     with contextlib.suppress(OSError):
         return -1 if path.is_symlink() else stat.S_IMODE(path.stat().st_mode)
     return -1
-
-
-def weigh(path: Path) -> int:
-    with contextlib.suppress(OSError):
-        return path.lstat().st_size
-    return 0
 
 
 def blob(reader: subprocess.Popen[bytes], name: str) -> bytes:
@@ -1557,12 +1548,12 @@ def mend_repository(folder: Path, pasts: Sequence[Past], found: Path) -> str:
     """Put the user's repository back after a call that was killed; tell what it was that had changed."""
     places = read_text(folder / "git/places").splitlines()
     for past in unsettled(pasts) if places else ():
-        if past.unfinished:
+        if past.unfinished[0]:
             link, *others = map(Path, places)
             repository = Repository(link, tuple(others), folder / "git")
             repository.seen = repository.copied()
             kept = repository.folders(str(repository.copy))
-            repository.stores = {Path("/", path.relative_to(repository.copy)): 0 for path in kept}
+            repository.stores = {Path("/", path.relative_to(repository.copy)): -1 for path in kept}
             return repository.put_back(found, past.died)
     return ""
 
@@ -2990,19 +2981,17 @@ class Session:
     def tidy_repository(self, before: str, task: Task, leaner: str) -> str:
         """Put back what a call did to the repository, and the uncommitted work that it threw away; take a tree."""
         repository, root, found = self.snapshots.repository, self.config.root, self.reporter.path("repository")
-        after, head = self.snapshots.take(), "HEAD"
+        after = self.snapshots.take()
         stirred = {*self.snapshots.changed(before, after)} - {*task.files}
         suspects = sorted(stirred - {*self.snapshots.changed(self.start_of_task, before)}) if repository.places else []
-        if suspects:
-            head = ask_git(root, "rev-parse", "--verify", "HEAD") or head
-        kept = {"GIT_DIR": str(repository.kept(repository.places[-1]))} if suspects else {}
-        thrown = (
-            self.thrown_away(suspects, head)
-            if suspects and ask_git(root, "cat-file", "-t", head, places=kept)
-            else None
-        )
+        thrown, head = [], ask_git(root, "rev-parse", "--verify", "HEAD") if suspects else ""
+        kept = {"GIT_DIR": str(repository.kept(repository.places[-1]))} if head else None
+        known = head and ask_git(root, "cat-file", "-t", head, places=kept)  # else it was made in this call
+        if known:
+            thrown = self.thrown_away(suspects, head)
         said = repository.put_back(found)
-        thrown = self.thrown_away(suspects, "HEAD") if thrown is None else thrown
+        if suspects and not known:
+            thrown = self.thrown_away(suspects, "HEAD")
         if said:
             what = f"{leaner} changed the repository itself ({said}), and it was put back"
             self.warn(f"{what}. What was found there: {found}")
@@ -3013,9 +3002,7 @@ class Session:
         return self.snapshots.take()
 
     def thrown_away(self, paths: Sequence[str], commit: str) -> list[str]:
-        """Tell which of PATHS hold what COMMIT has, or are gone and not in it: git did that, not an edit."""
-        if not paths:
-            return []
+        """Tell which of PATHS hold what COMMIT or the index has, or are gone and in neither: git did that, no edit."""
         root, repository = self.config.root, self.snapshots.repository
         index = self.snapshots.aside("kept", repository.kept(repository.places[0] / "index"))
         style, here = ("-z", "--name-only"), {path for path in paths if os.path.lexists(root / path)}
@@ -3044,13 +3031,15 @@ class Session:
     def warn(self, text: str) -> None:
         self.reporter.emit("warning", text=text)
 
-    def put_back(
-        self, seen: str, tree: str, paths: Iterable[str] | None, to: str, left: Iterable[str] = ()
-    ) -> tuple[str, ...]:
-        """Restore, and record it; LEFT is left alone beside what `restore` leaves, which is all returned."""
-        before = self.snapshots.take()
-        alone = tuple(sorted({*left, *self.snapshots.restore(seen, tree, paths)}))
-        after = self.snapshots.take()
+    def put_back(self, seen: str, tree: str, paths: Iterable[str], to: str, left: Iterable[str] = ()) -> list[str]:
+        """Restore, recorded before and after; LEFT is left alone beside what does not hold SEEN, which is all told."""
+        snapshots = self.snapshots
+        before, wanted = snapshots.take(), {*snapshots.changed(seen, tree)} & {*paths}
+        edited = wanted & {*snapshots.changed(seen, before)}
+        self.reporter.emit("restoring", tree=tree, paths=sorted(wanted - edited))
+        late = snapshots.restore(before, tree, wanted - edited)
+        alone = sorted({*left, *late, *(edited & {*snapshots.changed(before, tree)})})
+        after = snapshots.take()
         self.reporter.emit("restored", to=to, left=alone, before=before, after=after, tree=after)
         return alone
 
@@ -3152,7 +3141,8 @@ class Session:
         except Interrupted:
             try:
                 self.snapshots.repository.put_back(self.reporter.path("repository"))
-                self.put_back(self.snapshots.take(), before, None, "the state before the call")
+                now = self.snapshots.take()
+                self.put_back(now, before, self.snapshots.changed(now, before), "the state before the call")
             except Interrupted as second:
                 second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
                 raise
@@ -3983,6 +3973,9 @@ def locked(folder: Path, config: Config) -> Iterator[None]:
 # ---------------------------------------------------------------------------------------------------- earlier runs
 
 
+SETTLES = ("answered", "trouble", "tested", "attempt", "result", "restored")
+
+
 @dataclass(frozen=True)
 class Past:
     """An earlier run (a restore counts as one too) as its events tell of it."""
@@ -4014,18 +4007,21 @@ class Past:
         return {path for before, after in pairs for path in snapshots.changed(before, after)}
 
     @property
-    def unfinished(self) -> str:
-        """Name the tree before a call that was killed, or whose edit was not judged."""
-        tree, answered = "", False
+    def unfinished(self) -> tuple[str, list[str] | None]:
+        """Name the tree that a step was to leave or to come back to when it was cut, and its paths where it knew them.
+
+        Such a step is a call, an edit that was not judged, or a restore.
+        """
+        tree, paths, answered = "", None, False
         for event in self.events:
             kind = event["event"]
-            if kind == "asking":
-                tree, answered = event["tree"], False
+            if kind in ("asking", "restoring"):
+                tree, paths, answered = event["tree"], event.get("paths"), False
             elif kind == "answered" and event["mode"] == "edit":
                 answered = True
-            elif kind in ("answered", "tested", "attempt", "result", "restored") or (kind == "outcome" and answered):
+            elif kind in SETTLES or (kind == "outcome" and answered):
                 tree = ""
-        return tree
+        return tree, paths
 
     @property
     def died(self) -> float:
@@ -4106,11 +4102,14 @@ def end_left_over(past: Past) -> int:
 def recover(session: Session, past: Past) -> None:
     """End what a killed run left running, and undo what its unfinished step changed; keep what is younger than it."""
     ended = end_left_over(past) if past.was_killed else 0
-    now, before = session.snapshots.take(), past.unfinished
-    if before:
-        changed = session.snapshots.changed(before, now)
+    tree, paths = past.unfinished
+    if tree:
+        now, name = session.snapshots.take(), past.folder.name
+        changed = {*session.snapshots.changed(tree, now)} & {
+            *(session.snapshots.changed(tree, now) if paths is None else paths)
+        }
         own = {path for path in changed if is_older(session.config.root / path, past.died)}
-        session.put_back(now, before, own, f"the last finished step of {past.folder.name}", set(changed) - own)
+        session.put_back(now, tree, own, f"the last finished step of {name}", changed - own)
     if past.was_killed:
         also = ", and what it had left running was ended" if ended else ""
         session.warn(f"the run {past.folder.name} was killed{also}. To go on with it: lean-loop --resume")
@@ -4204,7 +4203,7 @@ def config_here(options: argparse.Namespace) -> Config:
 
 def bare_config(path: Path, root: Path) -> Config:
     """Make the configuration of a project whose leanfile is not to be relied upon."""
-    tables: dict[str, Any] = {name: cls() for name, cls in TABLES.items()}
+    tables: dict[str, Any] = {name: cls() for name, cls in TABLES.items()} | {"guard": Guard(keep_runs=0)}
     return Config(path=path, root=root, escalate=(), tasks=(), direct=False, **tables)
 
 
@@ -4212,13 +4211,13 @@ def last_runs(path: Path) -> list[Past]:
     """List the last run of each project for which the leanfile at PATH was used then."""
     folders = [run for place in state_folder().glob("*") for run in run_folders(place)[-1:]]
     pasts = [Past(run, tuple(read_events(run))) for run in folders]
-    return [past for past in pasts if past.events and past.first["file"] == str(path.resolve())]
+    return [past for past in pasts if past.events and past.first.get("file") == str(path.resolve())]
 
 
 def tidy_up(path: Path, shows: Shows) -> None:
     """Tidy up after a run that was killed, before the leanfile at PATH is read: it may have been changed, too."""
     for past in last_runs(path):
-        if past.was_killed or past.unfinished:
+        if past.was_killed or past.unfinished[0]:
             with recorded(bare_config(path, Path(past.first["root"])), shows) as (session, pasts):
                 session.begin("tidying up")
                 for earlier in unsettled(pasts):
