@@ -3166,17 +3166,13 @@ class Session:
         places = {self.config.root / place for file in files for place in (file, *file.parents)}
         return {place: rights_of(place) for place in places if rights_of(place) >= 0}
 
-    def put_rights_back(self) -> bool:
-        """Give protected files and folders the rights that they had; tell whether some had others."""
-        other = {place: mode for place, mode in self.rights.items() if rights_of(place) not in (mode, -1)}
-        for place, mode in other.items():
-            place.chmod(mode)
-        return bool(other)
-
     def put_protected_back(self, task: Task, before: str, after: str) -> tuple[str, list[str], str]:
         """Undo what happened to protected files between two trees; return the tree, their paths, and what resists."""
         holds, words, rows = fence(self.config, task), words_of(task.runner), table("_guard.txt")
-        after = self.snapshots.take() if self.put_rights_back() else after
+        if other := {place: mode for place, mode in self.rights.items() if rights_of(place) not in (mode, -1)}:
+            for place, mode in other.items():
+                place.chmod(mode)
+            after = self.snapshots.take()
         taken, bad = dict[str, None](), list[str]()
         for _ in range(3):
             changed = self.snapshots.changed(before, after)
@@ -3201,43 +3197,40 @@ class Session:
 
     def doubts(self, course: Course) -> Iterator[str]:
         """Give what makes the green of a task doubtful beside its tests."""
-        rows, last = table("_guard.txt"), course.attempts[-1].tree
-        judges = fence(self.config, replace(course.task, files=()))
+        rows, judges = table("_guard.txt"), fence(self.config, replace(course.task, files=()))
         listed = sorted(path for path in course.touched if judges(path))
         yield from (f"{path} judges this task, which lists and changed it" for path in listed)
-        sources = sorted(path for path in course.touched - set(listed) if PurePosixPath(path).suffix not in TEXTS)
-        was, now = (self.snapshots.read(tree, sources) for tree in (course.start, last))
+        sources = sorted(
+            path for path in course.touched - set(listed) if not rx(rows["shared"]["text"][0]).search(path)
+        )
+        was, now = (self.snapshots.read(tree, sources) for tree in (course.start, course.attempts[-1].tree))
         for path in sources:
-
-            def held(patterns: Sequence[str], path: str = path) -> list[set[str]]:
-                found = re.compile("|".join(patterns) or "(?!)", re.MULTILINE).finditer
-                return [{match[0].strip() for match in found(texts.get(path, ""))} for texts in (was, now)]
-
-            tests, reaches = (
-                held(rows.get(PurePosixPath(path).suffix, {}).get("test", ())),
-                held(rows["shared"]["runner"]),
+            kinds = (rows.get(PurePosixPath(path).suffix, {}).get("test", ["(?!)"]), rows["shared"]["runner"])
+            marks = [re.compile("|".join(patterns), re.MULTILINE) for patterns in kinds]
+            old, new = (
+                [{found[0].strip() for found in mark.finditer(texts.get(path, ""))} for mark in marks]
+                for texts in (was, now)
             )
-            if lost := len(tests[0] - tests[1]):
+            if lost := len(old[0] - new[0]):
                 yield f"{path}: tests inside it were changed or removed ({lost})"
-            if words := sorted(reaches[1] - reaches[0]):
+            if words := sorted(new[1] - old[1]):
                 yield f"{path} reaches for the test runner ({', '.join(words)}): read it before you believe it"
 
     def judge(self, task: Task, tree: str, again: bool = False) -> Verdict:
-        """Run the tests on TREE, which is what lies on disk; a tree judged already is run AGAIN only on demand."""
-        key = (repr(task.runner), tree)
-        if again or key not in self.judged:
-            self.judged[key] = self.confirmed(task, tree)
-        else:
-            self.reporter.emit("tested", tree=tree, output="", **verdict_facts(self.judged[key]))
-        return self.judged[key]
+        """Run the tests on TREE, which is what lies on disk; a tree judged already is run AGAIN only on demand.
 
-    def confirmed(self, task: Task, tree: str) -> Verdict:
-        """Run the tests; green ones `[guard] confirm` times more before they are believed."""
-        verdict, more = self.test(task, tree), self.config.guard.confirm
+        A green one runs `[guard] confirm` times more before it is believed.
+        """
+        key, more = (repr(task.runner), tree), self.config.guard.confirm
+        if not again and key in self.judged:
+            self.reporter.emit("tested", tree=tree, output="", **verdict_facts(self.judged[key]))
+            return self.judged[key]
+        verdict = self.test(task, tree)
         while verdict.green and more:
             verdict, more = self.test(task, tree), more - 1
             if not verdict.green:
-                return replace(verdict, why="the tests were green, then red on the same files: they are flaky")
+                verdict = replace(verdict, why="the tests were green, then red on the same files: they are flaky")
+        self.judged[key] = verdict
         return verdict
 
     def test(self, task: Task, tree: str) -> Verdict:
@@ -3263,7 +3256,8 @@ class Session:
         """List the protected files that differ from TREE; not what tests write among themselves."""
         changed = set(self.snapshots.changed(tree, self.snapshots.take())) - self.products
         known, holds = self.snapshots.entries(tree) if changed else {}, fence(self.config, task)
-        self.products |= {path for path in changed if not self.calls or (path not in known and not CODE.search(path))}
+        code = rx(table("_guard.txt")["shared"]["code"][0])
+        self.products |= {path for path in changed if not self.calls or (path not in known and not code.search(path))}
         return sorted(path for path in changed - self.products if holds(path))
 
     def run_once(self, runner: Runner, tree: str) -> Verdict:
@@ -3291,9 +3285,8 @@ class Session:
         idle = not (base or changed or course.attempts[-1].changed)
         verdict = NOT_TESTED if task.skip_tests else self.judge(task, tree, again=idle)
         veto = f"protected files could not be put back: {resists}" if resists else ""
-        if veto := veto or (compare(course.red, verdict).veto if course.red else ""):
-            if verdict.green:
-                self.warn(veto)
+        if verdict.green and (veto := veto or compare(course.red, verdict).veto):
+            self.warn(veto)
             verdict = verdict.vetoed(veto)
         notes = [f"The last answer changed protected files, which was undone: {', '.join(bad)}."] if bad else []
         notes += [f"The last answer could not be used: {call.reason}"] if call.code else []
@@ -3382,10 +3375,6 @@ class Session:
             self.go_back(course, wanted[self.config.guard.on_fail])
 
 
-CODE = re.compile(
-    r"(?:^|/)(?:conftest\.py|[^/]*test[^/]*\.(?:py|[cm]?[jt]sx?|go|rs|rb|php|java|kt|cs|exs?)|pytest\.ini|[^/]*\.pth)$"
-)
-TEXTS = (".md", ".rst", ".txt", ".toml", ".json", ".yml", ".yaml", ".cfg", ".ini", ".lock", ".html", ".css")
 CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
 
 
@@ -3418,9 +3407,9 @@ def run_task(session: Session, task: Task) -> Result:
     else:
         reason = run_after(session, task)
     state = "red" if reason else "untested" if task.skip_tests else "green"
-    change = compare(course.red, course.attempts[-1].verdict) if course.red and course.attempts else Change()
-    if state == "green":
-        change = replace(change, warnings=(*change.warnings, *session.doubts(course)))
+    change = compare(course.red, course.attempts[-1].verdict) if course.attempts else Change()
+    doubts = (*change.warnings, *session.doubts(course)) if state == "green" else ()
+    change = replace(change, warnings=doubts)
     return Result(task, state, tuple(course.attempts), course.red, reason.strip(" ."), change)
 
 
@@ -3449,8 +3438,10 @@ def next_base(start: str, worth: Worth, attempts: Sequence[Attempt], restart_aft
 SKIPS = re.compile(r"\bskipped=(\d+)|\b(\d+) (?:skipped|ignored)\b|^(?:# |ℹ )skipped (\d+)$", re.MULTILINE)
 
 
-def compare(before: Verdict, now: Verdict) -> Change:
+def compare(before: Verdict | None, now: Verdict) -> Change:
     """Say what became of the tests between two runs of one command, by name where the runner tells names."""
+    if before is None:
+        return Change(warnings=("it was not proven red: [guard] baseline = false",))
     fixed, broke, lost = by_name(before, now) if before.report and now.report else by_count(before, now)
     kept = len(before.report.passing & now.report.passing) if before.report and now.report else None
     found = Change(tuple(sorted(fixed)), tuple(sorted(broke)), kept)
@@ -3458,9 +3449,7 @@ def compare(before: Verdict, now: Verdict) -> Change:
         return found
     veto = f"red now, but green before: {', '.join(found.broke[:5])}" if broke else ""
     if before.passed is not None and now.passed is None:
-        veto = (
-            "the test command ended with 0, but told nothing of its tests, as it did before: something ended it early"
-        )
+        veto = "the test command ended with 0, but told nothing of its tests, unlike before: something ended it early"
     elif not before.green and lost:
         veto = f"the failing tests did not pass, they were skipped or have vanished: {', '.join(sorted(lost)[:5])}"
     warnings = ["the tests did not prove this task: they were green before"] if before.green else []
@@ -3496,13 +3485,6 @@ def count_all(verdict: Verdict) -> int | None:
     return None if verdict.passed is None else verdict.passed + len(verdict.failing) + (verdict.skipped or 0)
 
 
-def tell_warnings(result: Result) -> list[str]:
-    """List what makes the green of a task doubtful."""
-    if result.state != "green":
-        return []
-    return [*result.change.warnings, *(() if result.before else ("it was not proven red: [guard] baseline = false",))]
-
-
 def protection(config: Config, task: Task) -> list[str]:
     """List the protected patterns as leaners get them; a line with ! excepts."""
     usual = [*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS)]
@@ -3530,7 +3512,7 @@ def named_files(config: Config, task: Task) -> list[str]:
     modules = words[words.index("-m") + 1 :] if "-m" in words else []
     for word in [*words, *(f"{name.replace('.', '/')}.py" for name in modules[: None if "unittest" in words else 1])]:
         path = word.split("::")[0].split("=")[-1].removeprefix(f"{config.root}/").removeprefix("./")
-        found += [path] if re.match(r"\w.*[./]", path) or (config.root / path).is_file() else []
+        found += [path] if re.fullmatch(r"[^\s-]\S*[./]\S*", path) or (config.root / path).is_file() else []
         found += table("_guard.txt").get(PurePosixPath(word).name, {}).get("reads", [])
     return [*found, *(f"{folder.strip('/')}/*" for folder in task.test_files if (config.root / folder).is_dir())]
 
@@ -3554,19 +3536,17 @@ def fence(config: Config, task: Task) -> Callable[[str], bool]:
     return holds
 
 
-def read_ini(text: str) -> Document:
-    """Read an INI file."""
-    from configparser import ConfigParser, Error
-
-    parser = ConfigParser(interpolation=None, strict=False, allow_no_value=True)
-    try:
-        parser.read_string(text)
-    except Error as error:
-        raise ValueError(error) from None
-    return {name: dict(parser[name]) for name in parser.sections()}
+def sections(text: str) -> list[tuple[str, str]]:
+    """Cut a TOML or INI text before each [section]; what stands before the first has no name."""
+    parts = re.split(r"(?m)^(?=[ \t]*\[)", text)
+    return [(re.sub(r"[\s\[\"']", "", part.split("]")[0]) if part.lstrip()[:1] == "[" else "", part) for part in parts]
 
 
-FORMS: dict[str, Callable[[str], Any]] = {"toml": tomllib.loads, "ini": read_ini, "json": json.loads}
+FORMS: dict[str, Callable[[str], Any]] = {
+    "toml": tomllib.loads,
+    "json": json.loads,
+    "ini": lambda text: {name: part.split() for name, part in sections(text)},
+}
 
 
 def flat(value: Any, key: str = "") -> dict[str, Any]:
@@ -3584,13 +3564,6 @@ def graft(was: Any, now: Any, is_ours: Callable[[str], Any], key: str = "") -> A
     keys = [name for name in (now | was) if name in now or is_ours(f"{key}.{name}".strip("."))]
     parts = {name: graft(was.get(name), now.get(name), is_ours, f"{key}.{name}".strip(".")) for name in keys}
     return {name: part for name, part in parts.items() if part is not None}
-
-
-def sections(text: str, is_wanted: Callable[[str], Any]) -> str:
-    """Keep the [sections] of a TOML or INI text whose name is wanted; what stands before the first has none."""
-    parts = re.split(r"(?m)^(?=[ \t]*\[)", text)
-    names = (re.sub(r"[\s\[\"']", "", part.split("]")[0]) if part.lstrip()[:1] == "[" else "" for part in parts)
-    return "".join(part for part, name in zip(parts, names, strict=True) if is_wanted(name))
 
 
 def mended(path: str, old: str, new: str, words: Sequence[str]) -> str:
@@ -3613,7 +3586,8 @@ def mended(path: str, old: str, new: str, words: Sequence[str]) -> str:
             dump = partial(json.dumps, indent=indent[1] if indent else None, ensure_ascii=False)
             text = new.replace(dump(json.loads(new)), dump(graft(json.loads(old or "{}"), json.loads(new), is_ours)))
         else:
-            text = sections(new, lambda name: not is_ours(name)).rstrip() + "\n\n" + sections(old, is_ours)
+            rest = "".join(part for name, part in sections(new) if not is_ours(name))
+            text = f"{rest.rstrip()}\n\n" + "".join(part for name, part in sections(old) if is_ours(name))
         return f"{text.strip()}\n" if halves(text) == [was[0], now[1]] else old
     except ValueError:
         return old
@@ -3651,8 +3625,7 @@ def worth_of(verdict: Verdict | None, before: Verdict | None) -> Worth:
     """Order red states, less is better: tests that broke, then those that pass, then those that fail."""
     if not verdict:
         return (0, 0, 0)
-    broke = compare(before, verdict).broke if before else ()
-    return (len(broke), -(verdict.passed or 0), len(verdict.failing) or 10**6)
+    return (len(compare(before, verdict).broke), -(verdict.passed or 0), len(verdict.failing) or 10**6)
 
 
 def uncommitted(snapshots: Snapshots, paths: Sequence[str]) -> str:
@@ -3903,7 +3876,7 @@ def run_numbered(session: Session, task: Task, number: int, total: int, past: Pa
     result = run_task(session, replace(task, max_iters=max(0, task.max_iters - made)))
     ended = {"state": result.state, "reason": result.reason, "attempts": len(result.attempts)}
     ended |= {"red_to_green": len(result.change.fixed), "fixed": result.change.fixed[:50], "kept": result.change.kept}
-    ended |= {"broke": result.change.broke, "warnings": tell_warnings(result)}
+    ended |= {"broke": result.change.broke, "warnings": result.change.warnings}
     if session.config.defaults.commit and result.state == "green":
         earlier = cut.touched(session.snapshots) if cut else set[str]()
         commit_task(session, task.name, {path for made in result.attempts for path in made.changed} | earlier, dirty)
