@@ -4709,13 +4709,10 @@ def find_run(folder: Path, named: str) -> Path:
     """Find the run that NAMED means: a folder's name, the beginning of only one, or "last"."""
     runs = run_folders(folder)
     fitting = runs[-1:] if named == "last" else [run for run in runs if run.name.startswith(named)]
-    exact = [run for run in fitting if run.name == named] or fitting
-    if len(exact) == 1:
-        return exact[0]
-    if not runs:
-        raise LeanError("There is no run of this project on record yet. Start one with: lean-loop")
-    what = f"{len(fitting)} runs begin with" if fitting else "there is no run"
-    raise LeanError(f"{what} '{named}'. The latest is {runs[-1].name}; lean-loop --runs lists all.")
+    if len(fitting) == 1:
+        return fitting[0]
+    latest = f"The latest is {runs[-1].name}; lean-loop --runs lists all" if runs else "Start one with: lean-loop"
+    raise LeanError(f"{len(fitting) or 'no'} runs of this project begin with '{named}'. {latest}.")
 
 
 def read_events(run: Path) -> list[Event]:

@@ -341,7 +341,7 @@ def test_runs_are_listed_newest_first_and_found_by_their_beginning(calc: Bench, 
     assert [row.split()[:3] for row in rows] == [[second, "green", "1/1"], [first, "red", "0/1"]]
     assert calc.lean_loop("--report", first).out.startswith("# lean-loop: red\n")
     many = calc.lean_loop("--report", first[:8])
-    assert (many.code, "2 runs begin with" in many.err) == (2, True)
+    assert (many.code, "2 runs of this project begin with" in many.err) == (2, True)
     none = calc.lean_loop("--report", "no-such-run")
     assert (none.code, second in none.err) == (2, True)
 
@@ -356,7 +356,7 @@ def test_the_last_report_is_that_of_the_last_work(calc: Bench, leaner: Leaner) -
 
 def test_a_project_without_runs_says_so(calc: Bench) -> None:
     ran = calc.lean_loop("--report")
-    assert (ran.code, "no run of this project" in ran.err) == (2, True)
+    assert (ran.code, "no runs of this project" in ran.err) == (2, True)
     assert (calc.lean_loop("--runs").code, calc.lean_loop("--runs").out) == (0, "")
 
 
