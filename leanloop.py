@@ -2369,7 +2369,7 @@ class Project:
         Frames of the source count first, innermost first; then the failing test itself, and what it RAN by spectrum.
         Without a trace: what it calls, looked up in the task's files and in what the test imports.
         """
-        if not any(frame.path.endswith((".py", ".pyi")) for frame in failure.frames):
+        if not ran and not any(frame.path.endswith((".py", ".pyi")) for frame in failure.frames):
             return self.led_to(failure, files)
         tests = [frame for frame in failure.frames if is_test(frame.path, self.defaults)]
         sources = [frame for frame in failure.frames if frame not in tests]
@@ -2377,7 +2377,7 @@ class Project:
             frame for frame in sources if any(under(frame.path, prefix) for prefix in self.defaults.source_prefix)
         ]
         found = [self.around(frame) for frame in reversed(preferred or sources)]
-        bodies = [self.around(frame) for frame in reversed(tests)]
+        bodies = [self.around(frame) for frame in reversed(tests)] or self.located(failure.tests[:1] if ran else ())
         suspects = self.suspects(ran, failure, together(found), bodies)
         if suspects:
             marked = {item: item.marks for item in together(found)}
@@ -2475,7 +2475,7 @@ class Project:
             return body
         chosen = set(range(item.first, max(item.first, item.head) + 1))
         for place, mark in enumerate(item.marks or range(item.first, last)):
-            near = 2 if place else 5
+            near = 2 if place else 3
             more = chosen | set(range(mark - near, mark + near + 1)) & set(body)
             if len(more) > len(chosen) and tokens(self.lines(item.path, more)) <= item.most:
                 chosen = more
@@ -2538,6 +2538,25 @@ class Project:
         note = ", ".join(f"{item.name or 'lines'} in {item.path} ({item.last - item.first + 1} lines)" for item in left)
         return f"{text}(not shown: {note})\n" if note else text
 
+    def outline(self, path: str, words: Collection[str], budget: int) -> str:
+        """Show the signatures of a large file with their lines, then the definitions that WORDS name."""
+        source, items = self.text(path).splitlines(), self.definitions(path)
+        signed = (
+            next(row for row in range(item.first, item.last + 1) if source[row - 1].lstrip()[:1] != "@")
+            for item in items
+        )
+        told = sorted((len(source[row - 1]) - len(source[row - 1].lstrip()), row) for row in signed)
+        listed, spent = list[int](), 0
+        for _, row in told:
+            spent += tokens(source[row - 1]) + 3
+            listed += [row] if spent <= budget // 2 else []
+        text = "\n".join(f"{row}: {source[row - 1].rstrip()}" for row in sorted(listed))
+        left = f"\n({len(told) - len(listed)} more definitions are not listed)" if len(told) > len(listed) else ""
+        title = f"{path} ({len(source)} lines, about {tokens(self.text(path))} tokens: not shown whole)"
+        named = [item for item in items if item.name in words]
+        shown = self.pack(named, budget // 2) if named else ""
+        return f"{fenced(title, text + left, '')}{shown}" if told else f"{title}\n"
+
     def whole(self, path: str, budget: int) -> str:
         """Show a listed file whole; say what it is where it cannot be shown."""
         file = self.root / path
@@ -2583,7 +2602,7 @@ EDIT = "Do this task by editing files of the project. Its tests are run afterwar
 LARGE_FILE = 1500
 SMALL_FILE = 400
 DEFINITIONS = 1250
-TEST_BODY = 250
+TEST_BODY = 200
 
 
 def first_prompt(
@@ -2600,19 +2619,19 @@ def first_prompt(
 
     OWN_FILES says that the leaner shows the files to the model itself.
     """
-    whole = {path: project.whole(path, LARGE_FILE) for path in task.files}
+    share = max(SMALL_FILE, min(LARGE_FILE, budget // (2 * len(task.files) or 1)))
+    whole = {path: project.whole(path, share) for path in task.files}
     shown = [path for path, text in whole.items() if text]
-    large = [
-        f"{path} ({tokens(project.text(path))} tokens, not shown whole)" for path in task.files if path not in shown
-    ]
+    words = set(re.findall(r"\w+", f"{task.name} {task.prompt}"))
+    large = "\n".join(project.outline(path, words, share // 2) for path in task.files if path not in shown)
     failure = red.failure if red and not red.green else None
     parts = [
         Part("", project.defaults.global_message),
         Part("", EDIT),
         Part(f"Task: {task.name}", task.prompt),
         Part("Files", "" if own_files else "\n".join(whole[path] for path in shown), 1),
-        Part("Large files", "\n".join(large)),
-        *(evidence(project, failure, task.files, ran, shown) if failure else ()),
+        Part("Large files", "" if own_files else large, 3),
+        *(evidence(project, failure, task.files, ran, shown, DEFINITIONS - tokens(large) // 2) if failure else ()),
         Part("Uncommitted changes", as_diff(diff), 4),
         Part("Tried before, and undone", tell_attempts(attempts), 3),
         Part("Note", attempts[-1].note if attempts else "", 1),
@@ -2629,12 +2648,17 @@ def diagnosis_prompt(
 
 
 def evidence(
-    project: Project, failure: Failure, files: Sequence[str], ran: Sequence[Ran], without: Sequence[str] = ()
+    project: Project,
+    failure: Failure,
+    files: Sequence[str],
+    ran: Sequence[Ran],
+    without: Sequence[str] = (),
+    budget: int = DEFINITIONS,
 ) -> list[Part]:
     """Tell of a failure: the code concerned, the test's own, and the report without what stands in those already."""
     concerned = project.concerned(failure, files, ran)
     tests = [item for item in concerned if ran and is_test(item.path, project.defaults)]
-    code = project.pack([item for item in concerned if item not in tests], DEFINITIONS, without)
+    code = project.pack([item for item in concerned if item not in tests], budget, without)
     body = project.pack(tests, TEST_BODY, without)
     report = replace(failure, excerpt=without_runs(failure.excerpt, f"{code}{body}"))
     return [Part("Code", code, 2), Part("The test", body, 3), Part("Failing tests", tell_failure(report), 1)]
