@@ -2377,7 +2377,9 @@ class Project:
             frame for frame in sources if any(under(frame.path, prefix) for prefix in self.defaults.source_prefix)
         ]
         found = [self.around(frame) for frame in reversed(preferred or sources)]
-        bodies = [self.around(frame) for frame in reversed(tests)] or self.located(failure.tests[:1] if ran else ())
+        among = self.definitions(self.test_file(failure)) if ran and failure.tests and not tests else ()
+        named = [item for item in among if stands_for(item.name, failure.tests[0])][-1:]
+        bodies = [self.around(frame) for frame in reversed(tests)] or named
         suspects = self.suspects(ran, failure, together(found), bodies)
         if suspects:
             marked = {item: item.marks for item in together(found)}
@@ -2538,7 +2540,7 @@ class Project:
         note = ", ".join(f"{item.name or 'lines'} in {item.path} ({item.last - item.first + 1} lines)" for item in left)
         return f"{text}(not shown: {note})\n" if note else text
 
-    def outline(self, path: str, words: Collection[str], budget: int) -> str:
+    def outline(self, path: str, words: set[str], budget: int) -> str:
         """Show the signatures of a large file with their lines, then the definitions that WORDS name."""
         source, items = self.text(path).splitlines(), self.definitions(path)
         signed = (
