@@ -184,13 +184,17 @@ def with_lean_loop(tasks: Sequence[Task], hands: Hands) -> Iterator[Say]:
 
 @dataclass(frozen=True)
 class Bill:
-    """What went over a wire; `repeats` are those input tokens that the request before began with too."""
+    """What went over a wire; `repeats` are those input tokens that the request before began with too.
+
+    `reds` counts the commands that failed before the model's eyes.
+    """
 
     requests: int
     sent: int
     repeats: int
     got: int
     green: bool = True
+    reds: int = 0
 
     @property
     def total(self) -> int:
@@ -268,7 +272,8 @@ def session(folder: Path, words: str, model: Callable[[Path], Iterator[Say]], lo
     if "It is done" not in said:
         print(said[-2000:], ran.stderr.decode()[-2000:], file=sys.stderr)
     raws = [request.raw.decode() for request in server.requests]
-    return bill([request.body for request in server.requests], raws, server.cost.got, "It is done" in said, count)
+    bodies, got = [request.body for request in server.requests], server.cost.got
+    return replace(bill(bodies, raws, got, "It is done" in said, count), reds=raws[-1].count('"Exit code '))
 
 
 def lean_loop_at_hand(folder: Path, local: str) -> dict[str, str]:

@@ -23,6 +23,12 @@ def test_both_ways_end_green_with_few_requests_to_the_cloud(rows: list[Row]) -> 
 
 
 @pytest.mark.heavy
+def test_alone_claude_sees_every_wrong_answer_fail_and_with_lean_loop_none(rows: list[Row]) -> None:
+    assert [row.alone.reds for row in rows] == [0, 3, 7]
+    assert [row.lean.reds for row in rows] == [0, 0, 0]
+
+
+@pytest.mark.heavy
 def test_all_tasks_take_ten_times_fewer_cloud_tokens_and_the_saving_grows(rows: list[Row]) -> None:
     one, four, twelve = rows
     assert one.ratio < four.ratio < twelve.ratio
