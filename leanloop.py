@@ -1223,7 +1223,7 @@ class Snapshots:
             for path in sorted(stamps, key=lambda path: path in held):  # what goes may stand in the way of what comes
                 file = self.root / path
                 try:
-                    if stamp(file) != stamps[path] or file.parent.resolve() != file.parent:
+                    if stamp(file) != stamps[path] or os.path.realpath(file.parent) != str(file.parent):
                         left.add(path)
                     elif path in held:
                         put(file, held[path][0], blob(reader, held[path][1]))
@@ -2981,6 +2981,7 @@ class Session:
         self.start_of_task = ""
         self.told: set[str] = set()
         self.judged: dict[tuple[str, str], Verdict] = {}
+        self.here = Path.cwd()
         self.products: set[str] = set()  # protected files that tests write by themselves
         self.traced: dict[int, tuple[Ran, ...]] = {}
 
@@ -3116,6 +3117,9 @@ class Session:
         answer, errors = (self.reporter.mask(text).strip() for text in (done.output, drop_progress(done.errors)))
         self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
         usage = read_usage(used, program, prompt, answer)
+        with contextlib.suppress(OSError):
+            self.config.root.mkdir(parents=True)  # an agent took it away; what was in it is put back below
+            os.chdir(self.here)
         if program.tells_edits:  # no agent: what happens to the repository meanwhile is the user's, too
             after = self.snapshots.take()
             before = self.without_users_edits(before, after, used)
@@ -5130,6 +5134,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (LeanError, Interrupted) as stopped:
         shows.fail(stopped)
         return stopped.code
+    except OSError as error:  # the project's or lean-loop's own folder was taken away, or the disk is full
+        shows.fail(LeanError(f"{error.filename}: {error.strerror}. Look at that place and at its rights."))
+        return NOT_READY
     finally:
         forget_closed_streams()
 

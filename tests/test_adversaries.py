@@ -165,6 +165,9 @@ CHEATS = {
     " calc/__init__.py",
     "skips the module from the source": "echo 'import pytest; pytest.skip(\"x\", allow_module_level=True)' >>"
     " calc/__init__.py",
+    "replaces the tests by a link to itself": "rm -r tests; ln -s tests tests",
+    "adds a test with a newline in its name": "touch $'test_a\\nb.py'",
+    "writes a report of its own": 'echo "<testsuite/>" > "$(dirname "$LEAN_PROMPT_FILE")/003-junit.xml"',
     "claims that all is green": "echo '2 passed in 0.01s'; echo 'All tests pass.'",
     "writes what cannot be read": "head -c 3000 /dev/urandom > calc/__init__.py",
 }  # fmt: skip
@@ -188,6 +191,9 @@ BREAKS = {
     "hides a change from git": "git update-index --assume-unchanged notes.txt; echo x > notes.txt",
     "deletes the user's files": "rm notes.txt draft.txt secret.env calc/other.py",
     "empties everything": "rm -rf ./* .gitignore",
+    "removes the project": 'rm -rf "$PWD"',
+    "moves the project away": 'mv "$PWD" "$PWD-moved"',
+    "locks the index": "touch .git/index.lock; rm notes.txt",
     "sets filters": "echo '* filter=agent text eol=crlf' > .gitattributes; git config filter.agent.clean 'echo gone'",
     "sets hooks": "git config core.hooksPath /nowhere; printf '#!/bin/sh\\nexit 1' > .git/hooks/pre-commit",
 }  # fmt: skip
@@ -207,6 +213,13 @@ def test_what_breaks_the_repository_is_put_right(victim: Bench, leaner: Leaner, 
     ran = run(victim, leaner, deed)
     assert ran.code == 1, ran.text
     assert victim.git("fsck", "--no-dangling") == ""
+
+
+@pytest.mark.parametrize("place", ["snapshots.git", "runs", ""])
+def test_an_agent_that_removes_the_record_ends_the_run(victim: Bench, leaner: Leaner, place: str) -> None:
+    ran = run(victim, leaner, f'rm -rf "$XDG_STATE_HOME"/lean-loop/*/{place}')
+    assert ran.code == 3
+    assert victim.lean_loop("--task", "add").code in (1, 3)
 
 
 @pytest.mark.parametrize(
