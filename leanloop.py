@@ -4479,7 +4479,7 @@ class Reporter:
         told = conclude(self.events, {"code": code, "error": self.mask(error), "broken": broken})
         story = report(told, self.events, self.folder).encode("utf-8", "replace")
         (self.folder / "report.md").write_bytes(story)
-        if self.config.notify.command:
+        with contextlib.suppress(Interrupted):
             self.notify(told)
         self.emit("outcome", **told)
         self.display.close()
@@ -4491,8 +4491,10 @@ class Reporter:
 
     def notify(self, told: Event) -> None:
         """Run `[notify] command` with the outcome in its environment; that it fails is a warning only."""
-        facts = {"code": told["code"], "state": told["state"], "run": told["run"], "outcome": in_words(told)}
-        facts["report"] = self.folder / "report.md"
+        if not self.config.notify.command:
+            return
+        facts = {"code": told["code"], "state": told["state"], "run": told["run"]}
+        facts |= {"report": self.folder / "report.md", "outcome": in_words(told)[-30_000:]}  # Windows takes 32,767
         env = {**clean_environment(), **{f"LEANLOOP_{name.upper()}": str(value) for name, value in facts.items()}}
         done = run(shell_argv(self.config.notify.command), self.config.root, env=env, timeout=NOTIFY_SECONDS)
         if done.code or done.cut:
@@ -4616,23 +4618,23 @@ def in_words(told: Event) -> str:
         who = f", at last {task['leaners'][-1]}" if len(task["leaners"]) > 1 else ""
         facts = (f"{tries} attempt{'s' * (tries != 1)}{who}", tell_failing(task), changed, task["reason"])
         lines += [f"{task['state']}: {clip(task['name'], 15)}: {clip('; '.join(filter(None, facts)), 40)}"]
-        lines += [f"  warning: {clip(' | '.join(task['warnings']), 25)}"] if task["warnings"] else []
-    return "\n".join([*lines, *tell_red(told), tell_end(told)])
+    return "\n".join([*lines, *tell_more(told), tell_end(told)])
 
 
-def tell_red(told: Event) -> list[str]:
-    """Say what somebody needs who takes over a red task, a line for each kind, the latest attempt first."""
+def tell_more(told: Event, run: str = "last") -> list[str]:
+    """Say what is doubtful, and what somebody needs who takes over a red task; the latest attempt first."""
     again = "lean-loop" if told["leanfile"] == "leanfile.toml" else f"lean-loop -c {shlex.quote(told['leanfile'])}"
-    parts = list[tuple[str, str, int]]()
+    doubtful = (f"{task['name']}: {' | '.join(task['warnings'])}" for task in told["tasks"] if task["warnings"])
+    parts = [("warning", doubt, 30) for doubt in doubtful]
     for task in (task for task in told["tasks"] if not is_done(task)):
         more = f" and {len(task['tests']) - 3} more" if len(task.get("tests", ())) > 3 else ""
-        last = f"last/{task['number']}.{len(task['failing'])}"
+        undo, attempt = f"--undo{f' {run}' * (run != 'last')}", f"{run}/{task['number']}.{len(task['failing'])}"
         parts += [
             ("  failing", ", ".join(task.get("tests", ())[:3]) + more, 50),
             ("  error", task.get("summary", ""), 65),
             ("  at", ", ".join(f"{path}:{line}" for path, line in task.get("places", ())), 25),
             ("  tried", " | ".join(reversed(task["tried"])), 55),
-            ("  next", f"mend it, then {again} --resume; back: {again} --undo, {again} --restore {last}", 55),
+            ("  next", f"mend it, then {again} --resume; back: {again} {undo}, {again} --restore {attempt}", 70),
         ]
     parts += [("red: the whole suite is worse than before the run", told["broken"], 60), ("stopped", told["error"], 60)]
     return [f"{name}: {clip(text, most)}" for name, text, most in parts if text]
@@ -4670,9 +4672,10 @@ def on_screen(told: Event, stream: IO[str]) -> str:
     """Write the outcome for a person: a table, what to do next, and the sums, as large as the window at most."""
     import textwrap
 
-    (columns, height), room = window(stream), window(stream).columns - 1
+    columns, height = window(stream)
+    room = max(columns - 1, 8)
     end = [line for text in (tell_end(told), "each attempt: lean-loop --report") for line in textwrap.wrap(text, room)]
-    red = [cut(line, room) for line in tell_red(told)][: max(2, height - 4 - len(end))]
+    red = [cut(line, room) for line in tell_more(told)][: max(2, height - 4 - len(end))]
     head, *lines = (cut(line, room) for line in grid(told, " " if columns < 100 else "  "))
     lines = [inked(line, task["state"], stream) for line, task in zip(lines, told["tasks"], strict=True)]
     fitting = max(1, height - 3 - len(end) - len(red))
@@ -4684,9 +4687,9 @@ def report(told: Event, events: Sequence[Event], folder: Path) -> str:
     """Write the story of a run in Markdown, as it lies beside the files in FOLDER."""
     begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(events[0]["time"]))
     lines = [f"# lean-loop: {told['state']}\n", f"`{told['leanfile']}`, {begun}\n"]
-    lines += [fenced("", "\n".join([*grid(told), *tell_red(told), tell_end(told)]), "").lstrip()]
+    lines += [fenced("", "\n".join([*grid(told), *tell_more(told, told["run"]), tell_end(told)]), "").lstrip()]
     for chapter in chapters(events):
-        lines += [f"## {chapter[0]['number']}. {chapter[0]['name']}\n", *tell_story(chapter, folder)]
+        lines += [f"## {chapter[0]['number']}. {cut(chapter[0]['name'], 80)}\n", *tell_story(chapter, folder)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -4700,7 +4703,8 @@ def tell_story(chapter: Sequence[Event], folder: Path) -> Iterator[str]:
         if event["event"] != "attempt" and event is not chapter[-1]:
             continue
         if event["event"] == "attempt":
-            yield f"### Attempt {event['number']}\n" + (f"\n{event['diagnosis']}\n" if event["diagnosis"] else "")
+            said = clip(event["diagnosis"], 200).replace("<", "&lt;")
+            yield f"### Attempt {event['number']}\n" + (f"\n> {said}\n" if said else "")
         yield fenced("", steps.getvalue(), "").lstrip()
         yield ", ".join(f"[{name}]({name})" for name in names) + "\n"
         if event["event"] == "attempt" and event["changed"]:
@@ -5129,7 +5133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     adopt_orphans()
     try:
         options = parser().parse_args(argv)
-        shows = replace(shows, quiet=options.quiet, verbose=options.verbose, json=options.json)
+        shows = replace(shows, quiet=options.quiet, verbose=options.verbose and not options.quiet, json=options.json)
         return obey(options, shows)
     except (LeanError, Interrupted) as stopped:
         shows.fail(stopped)

@@ -150,6 +150,14 @@ def test_without_a_terminal_lines_are_plain_and_none_is_repeated(calc: Bench, le
     ]
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_doubtful_green_is_said(calc: Bench, leaner: Leaner, terminal: bool) -> None:
+    leaner("echo done; echo '# more' >> calc.py")
+    calc.write("calc.py", CALC.replace("left - right", "left + right"))
+    shown = on_terminal(calc).screen if terminal else calc.lean_loop().out.splitlines()
+    assert "warning: add: the tests did not prove this task: they were green before" in shown
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_quiet_shows_the_outcome_only(calc: Bench, leaner: Leaner, terminal: bool) -> None:
     leaner(FIX)
@@ -316,7 +324,7 @@ def test_the_report_tells_every_attempt(calc: Bench, serve: Serve) -> None:
     assert calc.lean_loop("--report").out == told
     assert told.startswith("# lean-loop: green\n")
     assert re.findall(r"^#+ .*$", told, re.MULTILINE)[1:] == ["## 1. add", "### Attempt 1", "### Attempt 2"]
-    assert "\nadd subtracts instead of adding.\n" in told
+    assert "\n> add subtracts instead of adding.\n" in told
     assert "-    return left - right\n+    return left * right\n" in told
     links = re.findall(r"\[(.*?)\]\((.*?)\)", told)
     assert len(links) >= 8
@@ -339,7 +347,9 @@ def test_runs_are_listed_newest_first_and_found_by_their_beginning(calc: Bench, 
     first, second = (run.name for run in calc.runs())
     rows = calc.lean_loop("--runs").out.splitlines()
     assert [row.split()[:3] for row in rows] == [[second, "green", "1/1"], [first, "red", "0/1"]]
-    assert calc.lean_loop("--report", first).out.startswith("# lean-loop: red\n")
+    told = calc.lean_loop("--report", first).out
+    assert told.startswith("# lean-loop: red\n")
+    assert f"lean-loop --undo {first}, lean-loop --restore {first}/1.2" in told
     many = calc.lean_loop("--report", first[:8])
     assert (many.code, "2 runs of this project begin with" in many.err) == (2, True)
     none = calc.lean_loop("--report", "no-such-run")
