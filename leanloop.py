@@ -2540,8 +2540,8 @@ class Project:
         note = ", ".join(f"{item.name or 'lines'} in {item.path} ({item.last - item.first + 1} lines)" for item in left)
         return f"{text}(not shown: {note})\n" if note else text
 
-    def outline(self, path: str, words: set[str], budget: int) -> str:
-        """Show the signatures of a large file with their lines, then the definitions that WORDS name."""
+    def outline(self, path: str, words: set[str], budget: int, code: str = "") -> str:
+        """Show the signatures of a large file with their lines, then what WORDS name and CODE does not show already."""
         source, items = self.text(path).splitlines(), self.definitions(path)
         signed = (
             next(row for row in range(item.first, item.last + 1) if source[row - 1].lstrip()[:1] != "@")
@@ -2555,7 +2555,7 @@ class Project:
         text = "\n".join(f"{row}: {source[row - 1].rstrip()}" for row in sorted(listed))
         left = f"\n({len(told) - len(listed)} more definitions are not listed)" if len(told) > len(listed) else ""
         title = f"{path} ({len(source)} lines, about {tokens(self.text(path))} tokens: not shown whole)"
-        named = [item for item in items if item.name in words]
+        named = [item for item in items if item.name in words and source[max(item.first, item.head) - 1] not in code]
         shown = self.pack(named, budget // 2) if named else ""
         return f"{fenced(title, text + left, '')}{shown}" if told else f"{title}\n"
 
@@ -2625,15 +2625,17 @@ def first_prompt(
     whole = {path: project.whole(path, share) for path in task.files}
     shown = [path for path, text in whole.items() if text]
     words = set(re.findall(r"\w+", f"{task.name} {task.prompt}"))
-    large = "\n".join(project.outline(path, words, share // 2) for path in task.files if path not in shown)
-    failure = red.failure if red and not red.green else None
+    failure, hidden = red.failure if red and not red.green else None, [path for path in task.files if path not in shown]
+    room = DEFINITIONS - (share // 4 if hidden else 0)
+    told = evidence(project, failure, task.files, ran, shown, room) if failure else []
+    large = "\n".join(project.outline(path, words, share // 2, told[0].body if told else "") for path in hidden)
     parts = [
         Part("", project.defaults.global_message),
         Part("", EDIT),
         Part(f"Task: {task.name}", task.prompt),
         Part("Files", "" if own_files else "\n".join(whole[path] for path in shown), 1),
         Part("Large files", "" if own_files else large, 3),
-        *(evidence(project, failure, task.files, ran, shown, DEFINITIONS - tokens(large) // 2) if failure else ()),
+        *told,
         Part("Uncommitted changes", as_diff(diff), 4),
         Part("Tried before, and undone", tell_attempts(attempts), 3),
         Part("Note", attempts[-1].note if attempts else "", 1),
@@ -2723,13 +2725,19 @@ def tell_failure(failure: Failure, most: int = 3) -> str:
         error = next((error for other, error in errors.items() if other == name or fits_name(other, [name])), "")
         grouped.setdefault("the same error" if error == failure.summary else error, []).append(name)
     listed = [
-        "- " + ", ".join([*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])])
+        "- "
+        + ", ".join([*map(once_named, names[:most]), *([f"{len(names) - most} more"] if len(names) > most else [])])
         + (f": {shorten(error, 1, 160)}" if error and error != names[0] else "")
         for error, names in grouped.items()
     ]  # fmt: skip
     more = [f"- and {len(listed) - most} more errors"] if len(listed) > most else []
     shown = fenced("", f"{head}{failure.excerpt}", "").strip()
     return "\n".join([shown, *(["Failing too:"] if listed else []), *listed[:most], *more])
+
+
+def once_named(test: str) -> str:
+    """Shorten unittest's "test_a (tests.Case.test_a)" to the dotted name."""
+    return re.sub(r"^(\w+) \((\S+\.\1)\)$", r"\2", test)
 
 
 def tell_attempts(attempts: Sequence[Attempt]) -> str:

@@ -63,9 +63,9 @@ def test_a_fix_repeats_the_beginning_of_the_tasks_first_request(small: Rows) -> 
     assert all(row.shares and min(row.shares) >= 0.25 for row in small[:2])
 
 
-def test_one_task_in_a_file_of_1500_lines_takes_a_third_of_the_best_of_the_others(tmp_path: Path) -> None:
+def test_one_task_in_a_file_of_1500_lines_takes_less_than_half_of_the_best_of_the_others(tmp_path: Path) -> None:
     work = large(tmp_path)
     assert (work.source / "harbour.py").read_text().count("\n") >= 1500
     direct, _, others = measured(work)
     assert direct.requests == 3
-    assert 3 * direct.whole <= min(row.whole for row in others)
+    assert 2 * direct.whole <= min(row.whole for row in others)
