@@ -4490,7 +4490,6 @@ class Reporter:
         with contextlib.suppress(Interrupted):
             self.notify(told)
         self.emit("outcome", **told)
-        self.display.close()
         if not self.shows.json:
             out = self.shows.out
             self.shows.say(on_screen(told, out) if is_terminal(out) else in_words(told), out)
