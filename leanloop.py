@@ -1725,7 +1725,7 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     it), the frames that lie in the project at ROOT, outermost first, and what the other failures end with. Where no
     error is found, or no name though the runner has some, the end of the output is the excerpt and `reader` is empty.
     """
-    text = unwrapped(output).replace(f"{root}{os.sep}", "")
+    text = rx(r"\n{3,}").sub("\n\n", unwrapped(output).replace(f"{root}{os.sep}", ""))
     text = rx(LONG).sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
     reader, places = reader_of(text, red=True), Places(root)
     tests = first_named(reader.failing, text)
@@ -1736,7 +1736,7 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
         (item for item in told if item[2]),
         ("", text, final_error(text, (*reader.final, *table("_readers.txt")["shared"]["any"]))),
     )
-    shown = cleaned(block, reader, places)
+    shown = cleaned(shorten(block, 2000, 1000, mark=final), reader, places)
     if block is text and len(tests) > 1 and final in " ".join(shown.partition(tests[1])[0].split()):
         shown = shown[: shown.rfind("\n", 0, shown.find(tests[1]))]  # what comes before the second failing test
     frames = tuple(places.find(shown, tests) or places.find(block, tests) or places.find(text, tests))
@@ -1807,7 +1807,7 @@ class Places:
     def find(self, text: str, tests: Sequence[str] = (), most: int = 40) -> list[Frame]:
         """List the places in TEXT, outermost first, each once; TESTS tell files of the same name apart."""
         found, heading = dict[Frame, None](), ""
-        for line in text.splitlines():
+        for line in islice(text.splitlines(), 20_000):
             for path, number, function in named_places(line, heading):
                 if (own := self.resolve(path, line, tests)) and int(number):
                     found[Frame(own, int(number), function)] = None

@@ -1,17 +1,89 @@
-"""Golden pairs: what real runners printed in small projects, and what is read and sent of it."""
+"""Golden pairs: what real runners printed in small projects, what is read and sent of it; and any other bytes."""
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import make
+import pytest
+
+import leanloop
+from leanloop import Defaults, Project
+
+GOLDEN = {path.stem: make.load(path) for path in sorted(make.GOLDEN.glob("*.txt"))}
+JUNK = (
+    b"\xff\xfe",
+    b"\0",
+    b"\x1b[31m",
+    b"\r",
+    b"(((",
+    b"\\",
+    b"../../etc/passwd.c:1",
+    b"C:\\x\\y.py:3: E",
+    b"\xe2\x9c\x96 ",
+)
 
 
 def test_what_runners_print_is_read_as_recorded(tmp_path: Path) -> None:
     different = []
-    for path in sorted(make.GOLDEN.glob("*.txt")):
-        golden = make.load(path)
-        root = make.write(golden.files, tmp_path / path.stem)
-        if make.sent(golden.raw, root) != golden.sent:
-            different.append(path.name)
+    for name, golden in GOLDEN.items():
+        if make.sent(golden.raw, make.write(golden.files, tmp_path / name)) != golden.sent:
+            different.append(name)
     assert not different, "look at the difference after: tests/golden/make.py --sent"
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_runner_is_known_by_what_it_prints(name: str, tmp_path: Path) -> None:
+    golden = GOLDEN[name]
+    failure = leanloop.read_failure(golden.raw, make.write(golden.files, tmp_path))
+    assert failure.reader, "the raw end of the output would be sent"
+    assert failure.summary
+    assert failure.frames or name == "pytest-no"
+
+
+def test_of_an_output_that_names_no_test_the_raw_end_is_sent(tmp_path: Path) -> None:
+    output = "".join(f"step {number}\n" for number in range(90)) + "running 2 tests\nno more is said\n"
+    failure = leanloop.read_failure(output, tmp_path, tail=9)
+    assert failure.reader == ""
+    assert failure.excerpt.endswith("running 2 tests\nno more is said")
+
+
+def test_any_bytes_are_read_and_lead_nowhere_else(tmp_path: Path) -> None:
+    pieces = [line for golden in GOLDEN.values() for line in golden.raw.encode().splitlines(keepends=True)]
+    for name in ("go-panic", "junit5", "cargo", "jest", "pytest-q", "rspec", "phpunit", "make-assert"):
+        make.write(GOLDEN[name].files, tmp_path)
+    chance = random.Random(5)
+    for _ in range(250):
+        chosen = [chance.choice(pieces) for _ in range(chance.randrange(60))]
+        raw = b"".join(chance.choice(JUNK) + line if chance.random() < 0.1 else line for line in chosen)
+        failure = leanloop.read_failure(leanloop.readable(raw[chance.randrange(9) :]), tmp_path)
+        concerned = Project(tmp_path, Defaults()).concerned(failure, ("none.js",))
+        for path in {frame.path for frame in failure.frames} | {item.path for item in concerned}:
+            assert (tmp_path / path).resolve().is_relative_to(tmp_path.resolve())
+        assert len(failure.excerpt.splitlines()) <= 41
+
+
+FLOODS: dict[str, Callable[[str], str]] = {
+    "indented": lambda text: "".join(f"    {line}\n" for line in text.splitlines()),
+    "one line": lambda text: text.replace("\n", " "),
+    "again and again": str,
+}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_megabyte_is_read_in_time(flood: str, tmp_path: Path) -> None:
+    text = ("x" * 39 + "\n") * 25_000
+    begun = time.process_time()
+    for _ in range(500):
+        text.splitlines()
+    allowed = time.process_time() - begun  # about a second
+    for name, golden in GOLDEN.items():
+        text = FLOODS[flood](golden.raw * (1_000_000 // len(golden.raw) + 1))[:1_000_000]
+        root = make.write(golden.files, tmp_path / name)
+        begun = time.process_time()
+        leanloop.read_failure(text, root)
+        assert time.process_time() - begun < allowed, name
