@@ -1437,6 +1437,8 @@ class Repository:
             copy_file(path, self.kept(path))
         self.stores = {folder: last_change(folder) for folder in self.folders()}
         for folder, told in self.stores.items():
+            if folder.name == "pack":
+                drop_old_packs(folder, self.kept(folder))
             link_files(folder, self.kept(folder), told)
         (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
         self.seen = now
@@ -1533,6 +1535,13 @@ def link_files(source: Path, target: Path, told: int = 0) -> None:
                     copy_file(path, target / path.name)
     if told:
         os.utime(target, ns=(told, told))
+
+
+def drop_old_packs(source: Path, target: Path) -> None:
+    """Remove from TARGET the packs that git's upkeep has replaced by new ones."""
+    here, kept = ({path.name for path in folder.glob("*")} for folder in (source, target))
+    for name in kept - here if here - kept else ():
+        (target / name).unlink()
 
 
 def is_at_work(program: str, folder: Path) -> bool:
@@ -4184,7 +4193,8 @@ def bring_back(options: argparse.Namespace, shows: Shows) -> int:
         count = len(session.snapshots.changed(now, session.snapshots.take()))
         again = f"lean-loop --restore {past.folder.name}/{state} {shlex.join(left)}"
         kept = f" Edited since, and left alone: {', '.join(left)}. To put that back too: {again}." if left else ""
-        shows.say(f"{count} files were put back.{kept} To take this back: lean-loop --undo", shows.out)
+        told = f"{count} files were put back.{kept} To take this back: lean-loop --undo"
+        shows.say(told, shows.err if shows.json else shows.out)
     return GREEN
 
 
@@ -4220,9 +4230,12 @@ def bare_config(path: Path, root: Path) -> Config:
 
 def last_runs(path: Path) -> list[Past]:
     """List the last run of each project for which the leanfile at PATH was used then."""
-    folders = [run for place in state_folder().glob("*") for run in run_folders(place)[-1:]]
-    pasts = [Past(run, tuple(read_events(run))) for run in folders]
-    return [past for past in pasts if past.events and past.first.get("file") == str(path.resolve())]
+    found, wanted = list[Past](), json.dumps(str(path.resolve()))
+    for run in (run for place in state_folder().glob("*") for run in run_folders(place)[-1:]):
+        with (run / "events.jsonl").open(encoding="utf-8", errors="replace") as events:
+            if f'"file": {wanted}' in events.readline():
+                found.append(Past(run, tuple(read_events(run))))
+    return found
 
 
 def tidy_up(path: Path, shows: Shows) -> None:

@@ -217,3 +217,13 @@ def test_objects_are_hard_links_and_follow_the_repository(worked: Bench, leaner:
     kept = {path.relative_to(copy) for path in copy.rglob("objects/??/*")}
     assert kept == {path.relative_to("/") for path in (worked.project / ".git/objects").glob("??/*")}
     assert all((copy / path).samefile(Path("/", path)) for path in kept)
+    packs = []
+    for _ in range(2):
+        worked.git("commit", "-q", "--allow-empty", "-m", "more")
+        worked.git("gc", "-q")
+        worked.git("checkout", "calc.py")
+        worked.lean_loop()
+        packs.append({path.name for path in copy.rglob("*.pack")})
+    assert [len(found) for found in packs] == [1, 1] and packs[0] != packs[1]
+    (copy,) = worked.home.glob("state/lean-loop/*/snapshots.git")
+    assert worked.git("--git-dir", str(copy), "fsck", "--no-dangling", "--no-progress") == ""
