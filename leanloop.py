@@ -2485,6 +2485,8 @@ class Project:
         if tokens(self.lines(item.path, body)) <= item.most:
             return body
         chosen = set(range(item.first, max(item.first, item.head) + 1))
+        if tokens(self.lines(item.path, chosen)) > item.most // 2:
+            chosen = {item.first, max(item.first, item.head)}
         for place, mark in enumerate(item.marks or range(item.first, last)):
             near = 2 if place else 3
             more = chosen | set(range(mark - near, mark + near + 1)) & set(body)
@@ -2539,12 +2541,12 @@ class Project:
         room, text, left = budget // 2 if is_clear(wanted) else budget, "", list[Definition]()
         chosen: dict[str, list[Definition]] = {}
         for place, item in enumerate(wanted[:40]):
-            shorter = replace(item, most=item.most // 2) if place else item
+            shorter = replace(item, most=min(item.most // (2 if place else 1), room * 4 // 5))
             trial = {**chosen, item.path: [*chosen.get(item.path, ()), shorter]}
             shown = "\n".join(self.show(*items) for items in trial.values())
             if tokens(shown) <= room:
                 chosen, text = trial, shown
-            elif place < 5:
+            elif place < 3:
                 left.append(item)
         note = ", ".join(f"{item.name or 'lines'} in {item.path} ({item.last - item.first + 1} lines)" for item in left)
         return f"{text}(not shown: {note})\n" if note else text
