@@ -307,11 +307,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class Report:
-    """The tests of a run by name, as pytest reports them."""
+    """The tests of a run by name, as pytest reports them; `times` are their seconds."""
 
     passing: frozenset[str]
     failing: frozenset[str]
     skipped: frozenset[str]
+    times: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -325,6 +326,11 @@ class Verdict:
     why: str = ""
     skipped: int | None = None
     report: Report | None = None
+
+    def seconds_of(self, file: str) -> float:
+        """Tell how long the tests of a Python file took; all of them, where nobody counted."""
+        start, times = f"{file.removesuffix('.py').replace('/', '.')}.", self.report.times if self.report else {}
+        return sum(time for name, time in times.items() if name.startswith(start)) or self.seconds
 
     @property
     def failing(self) -> tuple[str, ...]:
@@ -3389,7 +3395,8 @@ class Session:
         if self.config.defaults.summarize_errors and (last.changed or not diagnosis):
             request = diagnosis_prompt(self.project, task, last.verdict, self.config.prompts.summary, budget, ran)
             diagnosis = one_sentence(self.ask(task, leaner, request, "ask").answer)
-        diff = self.snapshots.diff(course.start, last.tree, context=1)
+        touched = sorted({path for attempt in attempts for path in attempt.changed})
+        diff = self.snapshots.diff(course.start, last.tree, touched, context=1) if touched else ""
         return fix_prompt(self.project, task, attempts, diagnosis, diff, budget, own_files, ran), diagnosis
 
     def trace(self, task: Task, verdict: Verdict) -> tuple[Ran, ...]:
@@ -3397,7 +3404,7 @@ class Session:
         key, how = id(verdict), self.config.defaults.trace  # verdicts live in `judged` as long as the session
         if key not in self.traced:
             file = self.project.test_file(verdict.failure)
-            slow = how == "auto" and verdict.seconds > QUICK
+            slow = how == "auto" and verdict.seconds_of(file) > QUICK
             wanted = how != "off" and file and not slow and not self.project.is_told(verdict.failure)
             folder = self.reporter.path("trace")
             self.traced[key] = trace_tests(self.config, task.runner, file, folder) if wanted else ()
@@ -3766,18 +3773,20 @@ def read_report(path: Path, root: Path) -> Report | None:
 
     above = "|".join(re.escape(".".join(root.parts[place:])) for place in range(1, len(root.parts)))
     found: dict[str, set[str]] = {"passed": set(), "failed": set(), "skipped": set()}
+    times: dict[str, float] = {}
     try:
         for case in ElementTree.parse(path).iter("testcase"):
             name = re.sub(rf"^(?:{above})\.", "", f"{case.get('classname', '')}.{case.get('name', '')}".strip("."))
             outcomes = {child.tag for child in case}
+            times[name] = times.get(name, 0) + float(case.get("time") or 0)
             bad = outcomes & {"failure", "error"}
             found["failed" if bad else "skipped" if "skipped" in outcomes else "passed"].add(name)
-    except (ElementTree.ParseError, OSError):
+    except (ElementTree.ParseError, OSError, ValueError):
         return None
     finally:
         path.unlink(missing_ok=True)  # it repeats the output, unmasked
     passed, failed, skipped = map(frozenset, found.values())
-    return Report(passed - failed, failed, skipped)
+    return Report(passed - failed, failed, skipped, times)
 
 
 def runs_pytest(argv: Sequence[str]) -> bool:
