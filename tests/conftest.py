@@ -29,7 +29,7 @@ MANY_CASES = {
     "test_adversaries", "test_bad_input", "test_command_line", "test_crashes", "test_demo_material", "test_examples",
     "test_golden", "test_health", "test_leaner_calls", "test_mangled", "test_processes", "test_reading", "test_ready",
     "test_repository", "test_server", "test_showing", "test_snapshots", "test_test_runs", "test_tokens",
-    "test_wrapper_logic",
+    "test_verdict", "test_wrapper_logic",
 }  # fmt: skip
 
 

@@ -84,6 +84,7 @@ def test_of_a_shared_file_only_the_runners_part_is_put_back(suite: Bench, leaner
     assert f"put back, because they are protected: {path}" in ran.err
 
 
+@pytest.mark.heavy
 def test_a_shared_file_whose_parts_cannot_be_told_apart_is_put_back_whole(suite: Bench, leaner: Leaner) -> None:
     suite.write("pyproject.toml", 'tool.pytest.ini_options.addopts = "-q"\n')
     leaner('printf \'tool.pytest.ini_options.addopts = "-k no"\\nproject.name = "b"\\n\' > pyproject.toml; echo done')
@@ -91,6 +92,7 @@ def test_a_shared_file_whose_parts_cannot_be_told_apart_is_put_back_whole(suite:
     assert suite.read("pyproject.toml") == 'tool.pytest.ini_options.addopts = "-q"\n'
 
 
+@pytest.mark.heavy
 def test_a_new_dependency_is_the_leaners_to_add(suite: Bench, leaner: Leaner) -> None:
     suite.write("pyproject.toml", '[project]\ndependencies = []\n[tool.pytest.ini_options]\naddopts = "-q"\n')
     leaner("sed -i 's/\\[\\]/[\"b\"]/' pyproject.toml\n" + FIX)
@@ -108,6 +110,7 @@ def test_what_is_put_back_is_kept_and_the_next_prompt_says_so(suite: Bench, lean
     assert "conftest.py" in prompts(suite)[1]
 
 
+@pytest.mark.heavy
 def test_a_task_that_lists_its_test_may_edit_it_and_the_outcome_says_so(suite: Bench, leaner: Leaner) -> None:
     suite.write("leanfile.toml", ONE + PYTEST + TASK.replace('["calc.py"]', '["calc.py", "test_calc.py"]'))
     leaner("printf '\\n\\ndef test_more():\\n    assert add(1, 1) == 2\\n' >> test_calc.py\n" + FIX)
@@ -123,6 +126,7 @@ def test_what_tests_write_among_themselves_is_no_cheat(suite: Bench, leaner: Lea
     assert suite.lean_loop().code == 0
 
 
+@pytest.mark.heavy
 def test_a_test_that_the_user_edits_while_tests_run_is_kept_and_not_used(suite: Bench, leaner: Leaner) -> None:
     once = "import os, pathlib\n"
     once += "if os.path.exists(os.environ['HOME'] + '/go'):\n    os.remove(os.environ['HOME'] + '/go')\n"
@@ -147,6 +151,7 @@ def test_the_record_counts_what_went_from_red_to_green(suite: Bench, leaner: Lea
     assert (result["broke"], result["warnings"]) == ([], [])
 
 
+@pytest.mark.heavy
 def test_a_module_that_could_not_be_imported_counts_as_its_tests(suite: Bench, leaner: Leaner) -> None:
     suite.write("test_calc.py", "from calc import add, sub\n\n\ndef test_a(): pass\n\n\ndef test_b(): pass\n")
     leaner("echo 'def sub(): pass' >> calc.py; echo done")
@@ -154,6 +159,7 @@ def test_a_module_that_could_not_be_imported_counts_as_its_tests(suite: Bench, l
     assert events(suite, "result")[0]["red_to_green"] == 2
 
 
+@pytest.mark.heavy
 def test_tests_that_were_green_before_did_not_prove_the_task(suite: Bench, leaner: Leaner) -> None:
     suite.write("calc.py", "def add(left, right):\n    return left + right\n")
     leaner("echo >> calc.py; echo done")
@@ -161,6 +167,7 @@ def test_tests_that_were_green_before_did_not_prove_the_task(suite: Bench, leane
     assert "did not prove" in warnings(suite)
 
 
+@pytest.mark.heavy
 def test_without_a_baseline_it_is_said_that_nothing_was_proven_red(suite: Bench, leaner: Leaner) -> None:
     suite.write("leanfile.toml", "[guard]\nbaseline = false\n" + suite.read("leanfile.toml"))
     leaner(FIX)
@@ -190,6 +197,7 @@ def test_a_red_test_that_vanishes_is_no_pass(suite: Bench, leaner: Leaner) -> No
     assert "have vanished" in ran.text
 
 
+@pytest.mark.heavy
 def test_fewer_tests_than_before_are_a_warning(suite: Bench, leaner: Leaner) -> None:
     suite.write("test_calc.py", CASES + "\n\ndef test_add():\n    assert add(2, 3) == 5\n")
     suite.write("calc.py", suite.read("calc.py") + "\n\nCASES = [1, 3]\n")
@@ -198,6 +206,7 @@ def test_fewer_tests_than_before_are_a_warning(suite: Bench, leaner: Leaner) -> 
     assert "fewer tests than before: 4 -> 3" in warnings(suite)
 
 
+@pytest.mark.heavy
 def test_counts_tell_too_where_no_names_are_told(calc: Bench, leaner: Leaner) -> None:
     calc.write("leanfile.toml", ONE + calc.read("leanfile.toml"))
     leaner("sed -i 's/return left.*/import unittest; raise unittest.SkipTest/' calc.py; echo done")
@@ -205,6 +214,7 @@ def test_counts_tell_too_where_no_names_are_told(calc: Bench, leaner: Leaner) ->
     assert ran.code == 1
 
 
+@pytest.mark.heavy
 def test_a_runner_that_falls_silent_is_not_believed(calc: Bench, leaner: Leaner) -> None:
     line = "python -m unittest test_calc"
     calc.write("leanfile.toml", f"{ONE}[runner]\ncommand = {json.dumps(line)}\nshell = true\n{TASK}")
@@ -244,6 +254,7 @@ def test_a_suite_that_turns_green_by_itself_is_flaky_and_not_fixed(suite: Bench,
     assert "flaky, not fixed" in ran.out
 
 
+@pytest.mark.heavy
 def test_confirm_runs_a_green_suite_again(suite: Bench, leaner: Leaner) -> None:
     suite.write("test_calc.py", RUNS.format("in (2, 3, 5)"))
     suite.write("leanfile.toml", f"[guard]\nconfirm = 2\n{ONE}trace = 'off'\n{PYTEST}{TASK}")
@@ -273,6 +284,7 @@ def test_source_that_reaches_for_the_test_runner_is_named(suite: Bench, leaner: 
     assert f"calc.py reaches for the test runner ({word})" in warnings(suite)
 
 
+@pytest.mark.heavy
 def test_code_that_equals_everything_is_not_caught(suite: Bench, leaner: Leaner) -> None:
     leaner(
         "printf 'class Any(int):\\n    __eq__ = lambda *a: True\\ndef add(*a): return Any()\\n' > calc.py; echo done"
@@ -291,6 +303,7 @@ INNER = {
 
 
 @pytest.mark.parametrize("path", INNER)
+@pytest.mark.heavy
 def test_a_changed_test_inside_a_source_file_is_a_warning(suite: Bench, leaner: Leaner, path: str) -> None:
     text, old, new = INNER[path]
     suite.write(path, text)
@@ -329,6 +342,7 @@ def test_two_fixes_without_progress_lead_back_to_the_start(score: Bench, leaner:
     assert found == ["[]", "[7]", "[8]", "[]", "[10]", "[11]"]
 
 
+@pytest.mark.heavy
 def test_progress_goes_on(score: Bench, leaner: Leaner) -> None:
     found = begun_from(score, leaner, "7", "1", "1,2", "1,2,3", "1,2,3,4")
     assert found == ["[]", "[7]", "[1]", "[1,2]", "[1,2,3]"]
@@ -339,22 +353,26 @@ def test_a_fresh_start_is_made_from_the_best_state(score: Bench, leaner: Leaner)
     assert found == ["[]", "[1,2]", "[1]", "[1,2]", "[1,2,3]", "[9]"]
 
 
+@pytest.mark.heavy
 def test_a_tree_that_comes_back_leads_back_at_once(score: Bench, leaner: Leaner) -> None:
     found = begun_from(score, leaner, "7", "8", "7", "9", "10", "11")
     assert found == ["[]", "[7]", "[8]", "[]", "[9]", "[10]"]
 
 
+@pytest.mark.heavy
 def test_nothing_changed_twice_leads_back(score: Bench, leaner: Leaner) -> None:
     found = begun_from(score, leaner, "7", "7", "7", "8", "9", "10")
     assert found == ["[]", "[7]", "[7]", "[]", "[8]", "[9]"]
 
 
+@pytest.mark.heavy
 def test_restart_after_0_never_leads_back(score: Bench, leaner: Leaner) -> None:
     score.write("leanfile.toml", score.read("leanfile.toml").replace(QUIET, QUIET + "restart_after = 0\n"))
     found = begun_from(score, leaner, "7", "8", "9", "10", "11", "12")
     assert found == ["[]", "[7]", "[8]", "[9]", "[10]", "[11]"]
 
 
+@pytest.mark.heavy
 def test_a_fresh_start_knows_what_was_tried(score: Bench, leaner: Leaner) -> None:
     begun_from(score, leaner, "7", "8", "9", "10", "11", "12")
     fresh = prompts(score)[3]
@@ -362,6 +380,7 @@ def test_a_fresh_start_knows_what_was_tried(score: Bench, leaner: Leaner) -> Non
     assert [f"{n}. " in fresh for n in (1, 2, 3, 4)] == [True, True, True, False]
 
 
+@pytest.mark.heavy
 def test_the_record_names_the_leaner_of_each_attempt(score: Bench, leaner: Leaner) -> None:
     leaner("echo 'POINTS = [9]' > score.py; echo done")
     strong = score.home / "strong.sh"
