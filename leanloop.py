@@ -3584,7 +3584,7 @@ def fence(config: Config, task: Task) -> Callable[[str], bool]:
     shut, free = matcher([*runs, *config.guard.protect, *leanfile_of(config)]), matcher(config.guard.allow)
 
     def holds(path: str) -> bool:
-        name = PurePosixPath(path).name
+        name = path.rpartition("/")[2]
         if path in task.files or free(path) or free(name):
             return False
         return bool(shut(path) or shut(name) or (tests and is_test(path, config.defaults)))
