@@ -49,7 +49,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase, translate
 from functools import cache, cached_property, lru_cache, partial, reduce
 from heapq import heappop, heappush
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import IO, Any, TypeVar, cast
@@ -1744,7 +1744,7 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     text = rx(LONG).sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
     reader, places = reader_of(text, red=True), Places(root)
     tests = first_named(reader.failing, text)
-    parents = {name[:at] for name in tests for at in range(len(name)) if name[at] == "/"}
+    parents = {name[:at] for name in tests[:500] for at in range(len(name)) if name[at] == "/"}
     tests = [name for name in tests if name not in parents]
     told = [(name, block, final_error(block, reader.final)) for name, block in blocks(text, reader, tests)]
     name, block, final = next(
@@ -1849,6 +1849,7 @@ class Places:
         """Take PATH from the root on."""
         whole = Path(os.path.normpath(self.root / path))
         inside = whole.is_relative_to(self.root) and whole.is_file()
+        inside = inside and whole.resolve().is_relative_to(self.root.resolve())  # a link may lead elsewhere
         own = whole.relative_to(self.root).as_posix() if inside else ""
         return "" if FOREIGN.search(own) else own
 
@@ -2061,17 +2062,13 @@ class Trails:
     def __init__(self, project: Project, files: Sequence[str], words: Set[str]) -> None:
         self.project, self.files, self.words = project, files, words
         self.known: dict[Language, dict[str, list[Definition]]] = {}
-        self.taken: dict[Definition, list[tuple[float, Definition]]] = {}
 
-    def located(self, tests: Sequence[str]) -> list[Definition]:
-        """Find the definitions of failing tests by their names, in test files first."""
+    def located(self, test: str) -> list[Definition]:
+        """Find the definition of a failing test by its name, in test files first."""
         paths = [path for path in listed(self.project.root) if language_of(path)]
         paths.sort(key=lambda path: not is_test(path, self.project.defaults))
-        found = []
-        for name in tests:
-            alike = ([item for item in self.project.definitions(path) if stands_for(item.name, name)] for path in paths)
-            found += next(filter(None, alike), [])[-1:]
-        return found
+        alike = ([item for item in self.project.definitions(path) if stands_for(item.name, test)] for path in paths)
+        return next(filter(None, alike), [])[-1:]
 
     def index(self, language: Language, most: int = 400) -> dict[str, list[Definition]]:
         """Map names to definitions in LANGUAGE; a type that has methods means its constructor."""
@@ -2079,11 +2076,8 @@ class Trails:
         for path in [path for path in listed(self.project.root) if language_of(path) is language][:most]:
             items = self.project.definitions(path)
             for item in items:
-                inner = [
-                    other
-                    for other in items
-                    if item.first < other.first <= item.last and item.name in other.owner.split()
-                ]
+                below = [other for other in items if item.first < other.first <= item.last]
+                inner = [other for other in below if item.name in other.owner.split()]
                 made = [other for other in inner if other.name in (item.name, *CONSTRUCTORS)]
                 found.setdefault(item.name, []).extend(made if inner else [item])
         return found
@@ -2093,12 +2087,7 @@ class Trails:
 
         def score(item: Definition) -> int:
             pure = PurePosixPath(item.path)
-            near = (
-                (item.path == body.path)
-                + (pure.stem in hints)
-                + (pure.parent.name in hints)
-                + (item.path in self.files)
-            )
+            near = (item.path in (body.path, *self.files)) + (pure.stem in hints) + (pure.parent.name in hints)
             return near + 3 * bool(of and of.lower() in f"{item.owner} {pure.stem}".lower())
 
         others = [item for item in items if item.path != body.path or not item.first <= body.first <= item.last]
@@ -2133,17 +2122,16 @@ class Trails:
         begun = dict(begins)
         paths = {body.path for body in begun if is_test(body.path, self.project.defaults)}
         hooks = [item for path in paths for item in self.project.definitions(path) if HOOK.fullmatch(item.name)]
-        heap = [(0.0, order, item) for order, item in enumerate([*begun, *hooks])]
+        numbers = count()
+        heap = [(0.0, next(numbers), item) for item in (*begun, *hooks)]
         costs = dict[Definition, float]()
         while heap and len(costs) < most:
             cost, _, body = heappop(heap)
             if body in costs:
                 continue
             costs[body] = cost
-            if body not in self.taken or body in begun:
-                self.taken[body] = self.steps(body, begun.get(body, body.last))
-            for step, item in self.taken[body]:
-                heappush(heap, (cost + step, len(costs) * 1000 + len(heap), item))
+            for step, item in self.steps(body, begun.get(body, body.last)):
+                heappush(heap, (cost + step, next(numbers), item))
         return costs
 
 
@@ -2455,9 +2443,9 @@ class Project:
         frames = list(reversed(failure.frames))
         frames.sort(key=lambda frame: not self.is_source(frame.path))
         trails = Trails(self, files, stems(" ".join([*failure.tests[:1], failure.summary])))
-        failing = trails.located(failure.tests[:1])
+        failing = trails.located(failure.tests[0]) if failure.tests else []
         begins = [(self.around(frame), frame.line) for frame in frames]
-        begins += [(item, item.last) for item in failing[:1] if item not in dict(begins)]
+        begins += [(item, item.last) for item in failing if item not in dict(begins)]
         costs = trails.follow(begins)
         most = 1.2 if begins and self.is_source(begins[0][0].path) else 3.5
         for item in costs:

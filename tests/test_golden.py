@@ -87,3 +87,12 @@ def test_a_megabyte_is_read_in_time(flood: str, tmp_path: Path) -> None:
         begun = time.process_time()
         leanloop.read_failure(text, root)
         assert time.process_time() - begun < allowed, name
+
+
+def test_a_link_out_of_the_project_is_no_place_of_it(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret.c").write_text("int secret;\n")
+    root = make.write({"src/own.c": "int own;\n"}, tmp_path / "project")
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    failure = leanloop.read_failure("linked/secret.c:1:5: error: no\nsrc/own.c:1:5: error: no\n", root)
+    assert {frame.path for frame in failure.frames} == {"src/own.c"}
