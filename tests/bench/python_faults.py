@@ -89,7 +89,6 @@ class Real:
 PROJECTS = (
     Real("isodate", "0.7.2", "src/isodate"),
     Real("jinja2", "3.1.6", "src/jinja2"),
-    Real("marshmallow", "4.0.1", "src/marshmallow"),
     Real("mistune", "3.1.4", "src/mistune"),
     Real("parso", "0.8.5", "parso"),
     Real("tomlkit", "0.13.3", "tomlkit", ("tests", "--ignore=tests/test_toml_spec_tests.py")),
