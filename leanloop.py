@@ -985,7 +985,7 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
     begun, asked = time.monotonic(), set[int]()
     try:
         while (left := still_running(process)) and (waited := time.monotonic() - begun) <= 3 * GRACE:
-            for pid in left:
+            for pid in sorted(left):  # the group first: a shell whose child alone is ended goes on to its next line
                 if waited > GRACE or pid not in asked:
                     tell(pid, signal.SIGKILL if waited > GRACE else signal.SIGTERM)
             asked.update(left)
@@ -5189,7 +5189,8 @@ def demo(options: argparse.Namespace, shows: Shows) -> int:
         config = load(work / "leanfile.toml", share() / "config.toml", over)
         shows.say(f"The answers of this demo are recorded: no model is at work. All else is real, in {work}", shows.err)
         code = run_config(config, options.task, shows)
-    shows.say(f"The same on a real server: cd {work} && lean-loop   (set [lean] base_url first)", shows.err)
+    own = f"cp -r {shlex.quote(str(source))} . && cd {name} && lean-loop"
+    shows.say(f"The same with a model of your own: {own}   (set [lean] base_url first)", shows.err)
     return code
 
 
