@@ -13,8 +13,8 @@
         red: leave the best state that was reached, and stop
 
 Only the project's tests decide. Nothing of the user's is lost: every state lies in a private repository outside the
-project. The pages below go from nouns to verbs: errors, data, configuration, processes, git, reading failures, prompts,
-the leaner call, the loop, reporting, the command line.
+project. The pages below go from nouns to verbs, and their banners name them, from errors and data to the command line.
+What is particular to a test runner, a language or a kind of protected file is a row in the tables leaners/_*.txt.
 """
 
 from __future__ import annotations

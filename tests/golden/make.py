@@ -82,7 +82,8 @@ def run(command: str, root: Path) -> str:
     done = subprocess.run(["bash", "-c", command], cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if not done.returncode:
         raise SystemExit(f"{command} ended green:\n{done.stdout.decode()}")
-    return leanloop.readable(done.stdout).replace(str(root), "/project").rstrip("\n") + "\n"
+    output = leanloop.readable(done.stdout).replace(str(root), "/project").replace(sys.base_prefix, "/usr")
+    return output.rstrip("\n") + "\n"
 
 
 def main() -> None:
