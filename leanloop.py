@@ -66,9 +66,13 @@ WINDOWS = os.name == "nt"
 class LeanError(Exception):
     """Say what failed: which thing, and what to do next; `code` is the exit code. Caught in `main` only."""
 
-    def __init__(self, message: str, code: int = USAGE) -> None:
-        super().__init__(message)
-        self.code = code
+    code = USAGE
+
+
+class NotReady(LeanError):
+    """Something outside the configuration is missing, or does not work."""
+
+    code = NOT_READY
 
 
 class Interrupted(BaseException):
@@ -729,7 +733,7 @@ def share() -> Path:
     for folder in folders:
         if (folder / "leaners").is_dir() and (folder / "config.toml").is_file():
             return folder
-    raise LeanError(f"{here}: the folder 'leaners' and config.toml are not here. Install lean-loop again.", NOT_READY)
+    raise NotReady(f"{here}: the folder 'leaners' and config.toml are not here. Install lean-loop again.")
 
 
 def is_packaged() -> bool:
@@ -796,9 +800,8 @@ def project_folder(root: Path) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state_folder().chmod(0o700)
     except OSError as error:
-        raise LeanError(
-            f"{folder}: the state folder cannot be made: {error.strerror}. Set XDG_STATE_HOME to one that can be.",
-            NOT_READY,
+        raise NotReady(
+            f"{folder}: the state folder cannot be made: {error.strerror}. Set XDG_STATE_HOME to one that can be."
         ) from None
     return folder
 
@@ -1063,16 +1066,13 @@ def adopt_orphans() -> None:
 def startable(path: str, what: str, error: OSError) -> LeanError:
     """Say why a program could not be started, and what to do."""
     if isinstance(error, FileNotFoundError) and not Path(path).is_file():
-        return LeanError(f"{what}: '{path}' was not found. Install it, or correct the name.", NOT_READY)
+        return NotReady(f"{what}: '{path}' was not found. Install it, or correct the name.")
     if Path(path).is_dir():
-        return LeanError(f"{what}: '{path}' is a folder. Name a program.", NOT_READY)
+        return NotReady(f"{what}: '{path}' is a folder. Name a program.")
     if isinstance(error, PermissionError):
-        return LeanError(
-            f"{what}: '{path}' cannot be executed. Make it executable (chmod +x), or name a program.", NOT_READY
-        )
-    return LeanError(
-        f"{what}: '{path}' cannot be started: {error.strerror or error}. Look at its first line (#!) and its format.",
-        NOT_READY,
+        return NotReady(f"{what}: '{path}' cannot be executed. Make it executable (chmod +x), or name a program.")
+    return NotReady(
+        f"{what}: '{path}' cannot be started: {error.strerror or error}. Look at its first line (#!) and its format."
     )
 
 
@@ -1333,7 +1333,7 @@ def remove(path: Path, root: Path) -> None:
             (root / folder).rmdir()
 
 
-class GitError(LeanError):
+class GitError(NotReady):
     """A git command failed; the text is what it said."""
 
 
@@ -1362,9 +1362,7 @@ def start_git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None =
             [*map(as_native, argv)], cwd=cwd, env=native, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
         )
     except FileNotFoundError:
-        raise LeanError(
-            "git was not found on PATH: lean-loop keeps its snapshots with it. Install git.", NOT_READY
-        ) from None
+        raise NotReady("git was not found on PATH: lean-loop keeps its snapshots with it. Install git.") from None
 
 
 def end_git(process: subprocess.Popen[bytes], feed: bytes = b"") -> str:
@@ -1378,7 +1376,7 @@ def end_git(process: subprocess.Popen[bytes], feed: bytes = b"") -> str:
         raise
     if process.returncode:
         said = errors.decode("utf-8", "replace").strip()[-500:]
-        raise GitError(f"git ended with {process.returncode}: {said}. Look at the repository.", NOT_READY)
+        raise GitError(f"git ended with {process.returncode}: {said}. Look at the repository.")
     return out.decode("utf-8", "surrogateescape")
 
 
@@ -2738,9 +2736,7 @@ def bash() -> str:
         git_folder = Path(shutil.which("git") or "git").resolve().parent.parent
         found = next((str(path) for path in git_folder.glob("**/bash.exe")), None)
     if not found:
-        raise LeanError(
-            "bash was not found: .sh leaners need it. Install bash (on Windows: Git for Windows).", NOT_READY
-        )
+        raise NotReady("bash was not found: .sh leaners need it. Install bash (on Windows: Git for Windows).")
     return found
 
 
@@ -2772,15 +2768,11 @@ def find_program(leaner: Leaner) -> Program:
         path = Path(leaner.binary)
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "is not there"
-            raise LeanError(
-                f"[lean] binary: {path} {what}. Name a program, or one of: {', '.join(leaner_programs())}.", NOT_READY
-            )
+            raise NotReady(f"[lean] binary: {path} {what}. Name a program, or one of: {', '.join(leaner_programs())}.")
         return read_program(path)
     programs = leaner_programs()
     if leaner.name not in programs:
-        raise LeanError(
-            f"[lean] binary: there is no leaner '{leaner.binary}'{nearest(leaner.name, programs)}", NOT_READY
-        )
+        raise NotReady(f"[lean] binary: there is no leaner '{leaner.binary}'{nearest(leaner.name, programs)}")
     return programs[leaner.name]
 
 
@@ -2788,19 +2780,15 @@ def check_leaner(leaner: Leaner) -> None:
     """Refuse a leaner that cannot work here: its program, or the variable with its key, is missing."""
     program = find_program(leaner)
     if program.needs and not shutil.which(program.needs):
-        raise LeanError(
+        raise NotReady(
             f"[lean] binary {program.name}: its program '{program.needs}' is not on PATH. Install it, or choose another"
-            " leaner: lean-loop --list-leaners",
-            NOT_READY,
+            " leaner: lean-loop --list-leaners"
         )
     if not (leaner.key.isascii() and leaner.key.isprintable()):
-        raise LeanError(
-            "[lean] api_key: it holds a character that cannot be sent, such as a line end. Correct it.", NOT_READY
-        )
+        raise NotReady("[lean] api_key: it holds a character that cannot be sent, such as a line end. Correct it.")
     if leaner.api_key_env and not leaner.key:
-        raise LeanError(
-            f"[lean] api_key_env: the variable {leaner.api_key_env} is not set. Export it, or take the key out.",
-            NOT_READY,
+        raise NotReady(
+            f"[lean] api_key_env: the variable {leaner.api_key_env} is not set. Export it, or take the key out."
         )
 
 
@@ -2855,10 +2843,9 @@ def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str,
         left = deadline - time.monotonic()
         if left <= 0:
             waited = f" after {config.health.max_wait:g} s" if config.health.max_wait else ""
-            raise LeanError(
+            raise NotReady(
                 f"{url}: the server is not ready{waited}: {trouble}. Start it, or set"
-                " [lean] base_url, [health] check_url or max_wait.",
-                NOT_READY,
+                " [lean] base_url, [health] check_url or max_wait."
             )
         tell_waiting(url, int(left) + 1)
         time.sleep(min(1.0, left))
@@ -2906,9 +2893,7 @@ def server_trouble(url: str, key: str, left: float) -> str:
         advice = {401: "Set [lean] api_key or api_key_env.", 403: "Set [lean] api_key or api_key_env.",
                   404: "Set [lean] base_url (it usually ends in /v1), or [health] check_url."}  # fmt: skip
         if error.code in advice:
-            raise LeanError(
-                f"{url}: the server answered {error.code} {error.reason}. {advice[error.code]}", NOT_READY
-            ) from None
+            raise NotReady(f"{url}: the server answered {error.code} {error.reason}. {advice[error.code]}") from None
         return f"it answered {error.code} {error.reason}" if error.code >= 500 or error.code == 429 else ""
     except (ValueError, http.client.InvalidURL):
         raise LeanError(
@@ -3044,7 +3029,7 @@ class Session:
             if call.code != SERVER_TROUBLE:
                 return self.settled(call, mode)
             if time.monotonic() > deadline:
-                raise LeanError(f"{program.name}: {call.reason}. Try again when the server is well.", NOT_READY)
+                raise NotReady(f"{program.name}: {call.reason}. Try again when the server is well.")
             self.reporter.emit("trouble", leaner=program.name, reason=call.reason, usage=call.usage)
             time.sleep(2)
 
@@ -3144,7 +3129,7 @@ class Session:
         facts = {name: getattr(call, name) for name in CALL_FACTS}
         self.reporter.emit("answered", mode=mode, **facts, answer=self.reporter.path("answer.txt").name)
         if call.code == USAGE:
-            raise LeanError(f"{call.leaner}: {call.reason}", NOT_READY)
+            raise NotReady(f"{call.leaner}: {call.reason}")
         return call
 
     @cached_property
@@ -3641,9 +3626,8 @@ def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
     module = argv[argv.index("-m") + 1] if "-m" in argv[:-1] else ""
     missing = module and re.search(rf"No module named '?{re.escape(module)}'?$", output, re.MULTILINE)
     if missing or (runner.shell and done.code in (126, 127)):
-        raise LeanError(
-            f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command.",
-            NOT_READY,
+        raise NotReady(
+            f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command."
         )
     return verdict_of(done, output, config, runner, tests)
 
@@ -3925,9 +3909,8 @@ def locked(folder: Path, config: Config) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.seek(0)
-            raise LeanError(
-                f"{config.root}: another lean-loop ({lock.read().strip()}) holds this project. Wait for it.",
-                NOT_READY,
+            raise NotReady(
+                f"{config.root}: another lean-loop ({lock.read().strip()}) holds this project. Wait for it."
             ) from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}, {config.path}")
@@ -4791,7 +4774,7 @@ def ask_about(options: argparse.Namespace, shows: Shows) -> None:
             )
         call = session.ask(task, leaner, prompt, "ask")
         if call.code or not call.answer:
-            raise LeanError(f"{call.leaner}: {call.reason or 'it said nothing'}. Try lean-loop --smoke", NOT_READY)
+            raise NotReady(f"{call.leaner}: {call.reason or 'it said nothing'}. Try lean-loop --smoke")
         shows.say(call.answer, shows.out)
 
 
@@ -4966,7 +4949,7 @@ def smoke_edit(session: Session, elsewhere: Path) -> str:
         "its answer is empty. Look at the server's log, and at [lean] model": not call.answer,
         f"it did not change the file as it was asked to. It said: {call.answer[:200]}": True,
     }
-    raise LeanError(next(text for text, holds in faults.items() if holds), NOT_READY)
+    raise NotReady(next(text for text, holds in faults.items() if holds))
 
 
 def smoke_canary(session: Session) -> str:
@@ -4980,11 +4963,10 @@ def smoke_canary(session: Session) -> str:
     call = session.ask(task, leaner, prompt, "ask")
     if CANARY in call.answer:
         return f"the beginning of {tokens(prompt):,} tokens was read"
-    raise LeanError(
+    raise NotReady(
         f"of {tokens(prompt):,} tokens the beginning did not come back: the server cuts prompts, or the model does not"
         f" follow. Give the server a larger context, or set [lean] context_tokens to what it has. It said:"
-        f" {call.answer[:200] or call.reason or 'nothing'}",
-        NOT_READY,
+        f" {call.answer[:200] or call.reason or 'nothing'}"
     )
 
 
@@ -5239,7 +5221,7 @@ def set_leaner(options: argparse.Namespace, shows: Shows) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(with_binary(old, stem, active))
     except OSError as error:
-        raise LeanError(f"{path}: it cannot be written: {error.strerror}. Name another with -g.", NOT_READY) from None
+        raise NotReady(f"{path}: it cannot be written: {error.strerror}. Name another with -g.") from None
     shows.say(f'{path}: [lean] binary = "{stem}"', shows.out)
     for leanfile in map(Path, options.config or ["leanfile.toml"]):
         over = leanfile.is_file() and read_toml(leanfile).get("lean", {}).get("binary")
@@ -5254,9 +5236,8 @@ def writable_config(active: Path) -> Path:
         return active
     own = user_config()
     if not own:
-        raise LeanError(
-            f"{active} cannot be written to, and there is no home folder for another. Set HOME, or name one with -g.",
-            NOT_READY,
+        raise NotReady(
+            f"{active} cannot be written to, and there is no home folder for another. Set HOME, or name one with -g."
         )
     return own
 

@@ -92,9 +92,11 @@ def test_without_the_tracer_names_alone_lead_on(post: Bench) -> None:
     assert "def by_zone(parcel):" not in prompt(post, more='trace = "off"')
 
 
-@pytest.mark.parametrize("addopts", ["-x --maxfail=1", "-n 2", "--junitxml=report.xml --tb=no"])
+WORKERS = pytest.param("-n 2", marks=pytest.mark.heavy)
+
+
+@pytest.mark.parametrize("addopts", ["-x --maxfail=1", WORKERS, "--junitxml=report.xml --tb=no"])
 def test_options_of_the_project_do_not_stop_the_tracer(post: Bench, addopts: str) -> None:
-    pytest.importorskip("xdist") if "-n" in addopts else None
     post.write("pytest.ini", f"[pytest]\naddopts = {addopts}\n")
     post.write(
         "test_cost.py", TESTS.replace("class Cost", "def test_first():\n    assert cost({}, 'zone')\n\n\nclass Cost")
