@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -76,6 +77,13 @@ def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def cache() -> Path:
     """The folder outside the checkout where installed and compiled things are kept."""
     return CACHE
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; a zombie does not."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 @dataclass(frozen=True)

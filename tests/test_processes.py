@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import LEANLOOP, Bench, Leaner
+from conftest import LEANLOOP, Bench, Leaner, is_alive
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="processes are read from /proc")
 
@@ -42,13 +42,6 @@ READY = (
 )
 EVERYBODY = "".join(FAMILY.values()) + READY.format(count=len(FAMILY))
 HANG = "sleep 1000 & wait; sleep 1000\n"
-
-
-def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie does not."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
 
 
 def pids(bench: Bench) -> list[int]:
