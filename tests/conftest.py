@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -77,6 +78,13 @@ def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def cache() -> Path:
     """The folder outside the checkout where installed and compiled things are kept."""
     return CACHE
+
+
+def working(program: str) -> str:
+    """Find PROGRAM; nothing where it is missing, or a shim with nothing behind it."""
+    found = shutil.which(program) or ""
+    asked = [found, "version" if program == "go" else "--version"]
+    return found if found and subprocess.run(asked, capture_output=True).returncode == 0 else ""
 
 
 def is_alive(pid: int) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 import leanloop
-from conftest import LEANFILE, LEANLOOP, RIGHT, ROOT, WRONG, Bench, Leaner, Ran, Serve, is_alive
+from conftest import LEANFILE, LEANLOOP, RIGHT, ROOT, WRONG, Bench, Leaner, Ran, Serve, is_alive, working
 from test_bad_input import contents, plain_python, unprivileged
 from test_configuration import active, clone, installed, own, run_copy, static
 
@@ -616,7 +616,7 @@ def test_a_signal_ends_the_run_and_its_leaner(bench: Bench, leaner: Leaner, name
 @pytest.mark.parametrize("version", ["3.8", "3.9", "3.10"])
 def test_an_older_python_is_told_in_one_line(bench: Bench, version: str) -> None:
     pythons = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
-    found = str(pythons[0]) if pythons else shutil.which(f"python{version}")
+    found = str(pythons[0]) if pythons else working(f"python{version}")
     if not found:
         pytest.skip(f"no Python {version} here")
     done = subprocess.run([found, str(ROOT / "leanloop.py")], cwd=bench.project, env=bench.env, capture_output=True)

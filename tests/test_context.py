@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import leanloop
-from conftest import ROOT, Bench, Leaner
+from conftest import ROOT, Bench, Leaner, working
 
 TRACER = ROOT / "leaners" / "_trace.py"
 KEEP = 'cp "$LEAN_PROMPT_FILE" "$HOME/prompt.md"; exit 2'
@@ -139,7 +139,7 @@ def test_a_test_that_never_ends_is_recorded_all_the_same(post: Bench, args: list
 @pytest.mark.parametrize("version", ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"])
 def test_the_tracer_runs_on_every_python(post: Bench, version: str) -> None:
     own = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
-    python = str(own[-1]) if own else shutil.which(f"python{version}")
+    python = str(own[-1]) if own else working(f"python{version}")
     if not python:
         pytest.skip(f"Python {version} is not installed")
     tests = traced(post.project, python, ["-m", "unittest", "-q"], 20)

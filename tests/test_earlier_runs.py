@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from conftest import LEANLOOP, Bench, Leaner
-from test_processes import is_alive, pids
+from conftest import LEANLOOP, Bench, Leaner, is_alive
+from test_processes import pids
 
 TASK = '[[tasks]]\nname = "{name}"\nprompt = "write {name}"\nfiles = ["{name}.txt"]\n'
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import leanloop
-from conftest import Bench, Serve, is_ask, prompt_of
+from conftest import Bench, Serve, is_ask, prompt_of, working
 from leanloop import Defaults, Failure, Project
 
 Files = Mapping[str, str]
@@ -710,7 +709,7 @@ CARGO: Files = {
 
 @pytest.mark.parametrize("reporter", ["tap", "spec"])
 def test_node_is_read(tmp_path: Path, reporter: str) -> None:
-    node = shutil.which("node") or pytest.skip("node is not installed")
+    node = working("node") or pytest.skip("node is not installed")
     failure = read(write(tmp_path, NODE), node, "--test", f"--test-reporter={reporter}")
     assert failure.tests == ("sums two",)
     assert "-3 !== 3" in failure.summary + failure.excerpt
@@ -720,14 +719,14 @@ def test_node_is_read(tmp_path: Path, reporter: str) -> None:
 
 
 def test_a_node_source_that_does_not_parse_is_read(tmp_path: Path) -> None:
-    node = shutil.which("node") or pytest.skip("node is not installed")
+    node = working("node") or pytest.skip("node is not installed")
     failure = read(write(tmp_path, {**NODE, "sum.js": "export function sum( {\n"}), node, "--test")
     assert "SyntaxError" in failure.excerpt
     assert ("sum.js", 1) in spots(failure) or ("sum.js", 2) in spots(failure)
 
 
 def cargo() -> str:
-    return shutil.which("cargo") or pytest.skip("cargo is not installed")
+    return working("cargo") or pytest.skip("cargo is not installed")
 
 
 @pytest.mark.heavy
@@ -764,7 +763,7 @@ files = ["sum.js"]
 
 @pytest.mark.heavy
 def test_another_language_gets_its_block_its_files_and_the_diff(bench: Bench, serve: Serve) -> None:
-    if not shutil.which("node"):
+    if not working("node"):
         pytest.skip("node is not installed")
     wrong = "sum.js\n```js\nexport function sum(numbers) {\n  return numbers.length;\n}\n```\n"
     right = wrong.replace("numbers.length", "numbers.reduce((all, one) => all + one, 0)")

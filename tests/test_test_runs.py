@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Bench, Leaner
+from conftest import Bench, Leaner, working
 
 FIX = "printf 'def add(left, right):\\n    return left + right\\n' > calc.py; echo done\n"
 TALK = "echo looked at it\n"
@@ -187,7 +186,7 @@ def test_a_python_suite_that_runs_nothing_is_not_green(calc: Bench, leaner: Lean
     assert NO_TEST in ran.out
 
 
-@pytest.mark.skipif(not shutil.which("node"), reason="node is not here")
+@pytest.mark.skipif(not working("node"), reason="node does not work here")
 @pytest.mark.parametrize("reporter", ["tap", "spec"])
 def test_a_node_suite_that_runs_nothing_is_not_green(calc: Bench, leaner: Leaner, reporter: str) -> None:
     calc.write("some.test.js", "const test = require('node:test');\ntest.skip('later', () => {});\n")
@@ -198,7 +197,7 @@ def test_a_node_suite_that_runs_nothing_is_not_green(calc: Bench, leaner: Leaner
     assert NO_TEST in ran.out
 
 
-@pytest.mark.skipif(not shutil.which("cargo"), reason="cargo is not here")
+@pytest.mark.skipif(not working("cargo"), reason="cargo does not work here")
 def test_a_cargo_suite_that_runs_nothing_is_not_green(calc: Bench, leaner: Leaner) -> None:
     calc.write("Cargo.toml", '[package]\nname = "none"\nversion = "0.1.0"\nedition = "2021"\n')
     calc.write("src/lib.rs", "pub fn one() -> i32 {\n    1\n}\n")
@@ -212,7 +211,7 @@ def test_a_cargo_suite_that_runs_nothing_is_not_green(calc: Bench, leaner: Leane
     assert NO_TEST in ran.out
 
 
-@pytest.mark.skipif(not shutil.which("go"), reason="go is not here")
+@pytest.mark.skipif(not working("go"), reason="go does not work here")
 @pytest.mark.parametrize("test_file", [None, "package none\n"], ids=["no test file", "no test"])
 def test_a_go_suite_that_runs_nothing_is_not_green(calc: Bench, leaner: Leaner, test_file: str | None) -> None:
     calc.write("go.mod", "module none\n\ngo 1.19\n")
