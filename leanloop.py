@@ -284,6 +284,13 @@ class Completed:
     seconds: float
     cut: str = ""
 
+    @property
+    def end(self) -> str:
+        """Say how it ended."""
+        if self.cut:
+            return f"was ended after {self.seconds:.0f} s ({self.cut})"
+        return f"died of {signal.Signals(-self.code).name}" if self.code < 0 else f"ended with exit code {self.code}"
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -2905,573 +2912,7 @@ def server_trouble(url: str, key: str, left: float) -> str:
     return ""
 
 
-# -------------------------------------------------------------------------------------------------------- the loop
-
-
-class TaskStopped(Exception):
-    """A task cannot go on, though nothing is broken: a limit was reached, or the leaner does nothing."""
-
-
-class Session:
-    """One run over one leanfile: asks, judges, and keeps the trees and the record."""
-
-    def __init__(self, config: Config, snapshots: Snapshots, reporter: Reporter, mended: str = "") -> None:
-        self.mended = mended
-        self.config, self.snapshots, self.reporter = config, snapshots, reporter
-        self.project = Project(config.root, config.defaults)
-        self.begun = time.monotonic()
-        self.calls: list[Call] = []
-        self.spent: Document = {}
-        self.start_of_task = ""
-        self.told: set[str] = set()
-        self.judged: dict[tuple[str, str], Verdict] = {}
-        self.here = Path.cwd()
-        self.products: set[str] = set()  # protected files that tests write by themselves
-        self.traced: dict[int, tuple[Ran, ...]] = {}
-
-    @property
-    def usage(self) -> Usage:
-        """What all calls so far cost."""
-        return sum((call.usage for call in self.calls), Usage(**self.spent.get("usage", {})))
-
-    def begin(self, called: str, past: Past | None = None, tasks: Sequence[str] = ()) -> None:
-        """Record what this run begins with, that of the run PAST which it resumes too."""
-        self.spent = past.spent if past else {}
-        self.begun -= self.spent.get("seconds", 0)
-        facts: Document = {
-            "leanfile": called,
-            "file": str(self.config.path.resolve()),
-            "root": str(self.config.root),
-            "leaner": self.config.lean.name,
-            "tasks": tasks,
-            "pricing": self.config.pricing,
-        }
-        facts |= {"green": past.green if past else (), "spent": self.spent}
-        self.reporter.emit("run", id=self.reporter.folder.name, tree=self.snapshots.take(), **facts)
-
-    def tidy_repository(self, before: str, task: Task, leaner: str) -> str:
-        """Put back what a call did to the repository, and the uncommitted work that it threw away; take a tree."""
-        repository, root, found = self.snapshots.repository, self.config.root, self.reporter.path("repository")
-        after = self.snapshots.take()
-        stirred = {*self.snapshots.changed(before, after)} - {*task.files}
-        suspects = sorted(stirred - {*self.snapshots.changed(self.start_of_task, before)}) if repository.places else []
-        thrown, head = [], ask_git(root, "rev-parse", "--verify", "HEAD") if suspects else ""
-        kept = {"GIT_DIR": str(repository.kept(repository.places[-1]))} if head else None
-        known = head and ask_git(root, "cat-file", "-t", head, places=kept)  # else it was made in this call
-        if known:
-            thrown = self.thrown_away(suspects, head)
-        said = repository.put_back(found)
-        if suspects and not known:
-            thrown = self.thrown_away(suspects, "HEAD")
-        if said:
-            what = f"{leaner} changed the repository itself ({said}), and it was put back"
-            self.warn(f"{what}. What was found there: {found}")
-        if not thrown:
-            return after
-        self.snapshots.restore(after, before, thrown)
-        self.warn(f"{leaner} threw away work that is not committed, and it was put back: {', '.join(thrown)}")
-        return self.snapshots.take()
-
-    def thrown_away(self, paths: Sequence[str], commit: str) -> list[str]:
-        """Tell which of PATHS hold what COMMIT or the index has, or are gone and in neither: git did that, no edit."""
-        root, repository = self.config.root, self.snapshots.repository
-        index = self.snapshots.aside("kept", repository.kept(repository.places[0] / "index"))
-        style, here = ("-z", "--name-only"), {path for path in paths if os.path.lexists(root / path)}
-        held = [
-            {*split(ask_git(root, "ls-tree", "-r", *style, commit))},
-            {*split(ask_git(root, "ls-files", "-z", places=index))},
-        ]
-        differing = [
-            {*split(ask_git(root, "diff", "--no-renames", "--relative", *style, *against, places=at))}
-            for against, at in (((commit,), self.snapshots.aside()), ((), index))
-        ]
-        ignored = {*split(ask_git(root, "check-ignore", "-z", "--stdin", feed=joined(paths)))}
-        same = (held[0] - differing[0]) | (held[1] - differing[1])
-        found = [path for path in paths if path in same or path not in held[0] | held[1] | here]
-        swept = any(path not in ignored or path.startswith(".") for path in found)  # more than a build's own cleaning
-        return [path for path in found if swept or path not in ignored]
-
-    def tell_uncovered(self) -> None:
-        """Name, once, what snapshots do not hold."""
-        found = {path: why for path, why in self.snapshots.uncovered.items() if path not in self.told}
-        self.told.update(found)
-        if found:
-            some = ", ".join(f"{path} ({why})" for path, why in list(found.items())[:20])
-            self.warn(f"not covered by snapshots, so that nothing can put them back: {some}")
-
-    def warn(self, text: str) -> None:
-        self.reporter.emit("warning", text=text)
-
-    def put_back(self, seen: str, tree: str, paths: Iterable[str], to: str, left: Iterable[str] = ()) -> list[str]:
-        """Restore, recorded before and after; LEFT is left alone beside what does not hold SEEN, which is all told."""
-        snapshots = self.snapshots
-        before, wanted = snapshots.take(), {*snapshots.changed(seen, tree)} & {*paths}
-        edited = wanted & {*snapshots.changed(seen, before)}
-        self.reporter.emit("restoring", tree=tree, paths=sorted(wanted - edited))
-        late = snapshots.restore(before, tree, wanted - edited)
-        alone = sorted({*left, *late, *(edited & {*snapshots.changed(before, tree)})})
-        after = snapshots.take()
-        self.reporter.emit("restored", to=to, left=alone, before=before, after=after, tree=after)
-        return alone
-
-    def leaner(self, failed: int) -> Leaner:
-        """Choose who is asked after FAILED failed judgements of a task."""
-        due = [item for item in self.config.escalate if failed >= item.after]
-        return due[-1] if due else self.config.lean
-
-    def ask(self, task: Task, leaner: Leaner, prompt: str, mode: str) -> Call:
-        """Call LEANER once with PROMPT; trouble of the server is waited for and is no attempt."""
-        program, deadline = find_program(leaner), time.monotonic() + self.config.health.max_wait
-        while True:
-            self.check_limits()
-            wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
-            call = self.call(task, leaner, program, prompt, mode)
-            if call.code != SERVER_TROUBLE:
-                return self.settled(call, mode)
-            if time.monotonic() > deadline:
-                raise NotReady(f"{program.name}: {call.reason}. Try again when the server is well.")
-            self.reporter.emit("trouble", leaner=program.name, reason=call.reason, usage=call.usage)
-            time.sleep(2)
-
-    def check_limits(self) -> None:
-        """Stop where a limit of the whole run is reached."""
-        spent = {
-            "minutes": (time.monotonic() - self.begun) / 60,
-            "tokens": self.usage.input_tokens + self.usage.output_tokens,
-            "calls": len(self.calls) + self.spent.get("calls", 0),
-        }
-        for name, used in spent.items():
-            limit = getattr(self.config.limits, name)
-            if limit and used >= limit:
-                raise TaskStopped(f"the limit of {limit:g} {name} is reached ([limits] {name})")
-
-    def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str) -> Call:
-        """Run the leaner's program between two snapshots."""
-        prompt = self.reporter.mask(prompt).replace("\0", "")
-        told = self.reporter.write("prompt.md", prompt)
-        used = self.reporter.path("usage.json")
-        short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {told} and do what it says."
-        env = self.variables(task, leaner, mode, told, used)
-        self.snapshots.repository.keep()
-        before = self.snapshots.take()
-        said = {"tokens": tokens(prompt), "prompt": told.name, "tree": before}
-        self.reporter.emit("asking", leaner=program.name, mode=mode, **said)
-        idle = None if program.own_idle else leaner.idle
-        done = self.start([*program.argv(), "-p", short], env, (leaner.timeout, idle), before)
-        answer, errors = (self.reporter.mask(text).strip() for text in (done.output, drop_progress(done.errors)))
-        self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
-        usage = read_usage(used, program, prompt, answer)
-        with contextlib.suppress(OSError):
-            self.config.root.mkdir(parents=True)  # an agent took it away; what was in it is put back below
-            os.chdir(self.here)
-        if program.tells_edits:  # no agent: what happens to the repository meanwhile is the user's, too
-            after = self.snapshots.take()
-            before = self.without_users_edits(before, after, used)
-        else:
-            after = self.tidy_repository(before, task, program.name)
-        used.unlink(missing_ok=True)  # its figures stand in the events
-        reason = why_ended(done, errors, answer, leaner)
-        self.calls.append(Call(program.name, answer, done.code, reason, usage, done.seconds, before, after))
-        return self.calls[-1]
-
-    def without_users_edits(self, before: str, after: str, used: Path) -> str:
-        """Take what a leaner does not tell among its edits for the user's, as if it had been there BEFORE."""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            told = set(json.loads(read_text(used))["files"])
-            return self.snapshots.mixed(before, after, set(self.snapshots.changed(before, after)) - told)
-        return before
-
-    def variables(self, task: Task, leaner: Leaner, mode: str, told: Path, used: Path) -> dict[str, str]:
-        """Make a leaner's environment."""
-        return {
-            **clean_environment(),
-            **leaner_variables(leaner),
-            "LEAN_MODE": mode,
-            "LEAN_FILES": "\n".join(task.files),
-            "LEAN_PROTECT": "\n".join(protection(self.config, task)),
-            "LEAN_PROMPT_FILE": str(told),
-            "LEAN_USAGE_FILE": str(used),
-            "LEAN_PROGRESS": "1",
-        }
-
-    def start(
-        self, argv: Sequence[str], env: Mapping[str, str], limits: tuple[float, float | None], before: str
-    ) -> Completed:
-        """Run a leaner; when that is interrupted, put the tree back to BEFORE, unless a second signal skips it."""
-        try:
-            (timeout, idle), told = limits, self.reporter
-            return run(
-                argv,
-                self.config.root,
-                env=env,
-                timeout=timeout,
-                idle=idle,
-                apart=True,
-                alive=told.alive,
-                tell=told.heard,
-            )
-        except OSError as error:
-            raise startable(argv[-3], "[lean] binary", error) from None
-        except Interrupted:
-            try:
-                self.snapshots.repository.put_back(self.reporter.path("repository"))
-                now = self.snapshots.take()
-                self.put_back(now, before, self.snapshots.changed(now, before), "the state before the call")
-            except Interrupted as second:
-                second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
-                raise
-            raise
-
-    def settled(self, call: Call, mode: str) -> Call:
-        """Put back what an answer-only call changed; stop where the leaner is wrongly set up."""
-        if (mode == "ask" or call.code == USAGE) and call.after != call.before:
-            self.snapshots.restore(call.after, call.before)
-        facts = {name: getattr(call, name) for name in CALL_FACTS}
-        self.reporter.emit("answered", mode=mode, **facts, answer=self.reporter.path("answer.txt").name)
-        if call.code == USAGE:
-            raise NotReady(f"{call.leaner}: {call.reason}")
-        return call
-
-    @cached_property
-    def rights(self) -> dict[Path, int]:
-        """Note the rights of the protected files and of their folders, as the run finds them."""
-        holds = fence(self.config, Task(runner=self.config.runner))
-        files = [PurePosixPath(path) for path in self.snapshots.entries(self.snapshots.take()) if holds(path)]
-        places = {self.config.root / place for file in files for place in (file, *file.parents)}
-        return {place: rights_of(place) for place in places if rights_of(place) >= 0}
-
-    def put_protected_back(self, task: Task, before: str, after: str) -> tuple[str, list[str], str]:
-        """Undo what happened to protected files between two trees; return the tree, their paths, and what resists."""
-        holds, words, rows = fence(self.config, task), words_of(task.runner), table("_guard.txt")
-        if other := {place: mode for place, mode in self.rights.items() if rights_of(place) not in (mode, -1)}:
-            for place, mode in other.items():
-                place.chmod(mode)
-            after = self.snapshots.take()
-        taken, bad = dict[str, None](), list[str]()
-        for _ in range(3):
-            changed = self.snapshots.changed(before, after)
-            shared = [path for path in changed if "form" in rows.get(PurePosixPath(path).name, ()) and not holds(path)]
-            was, now = (self.snapshots.read(tree, shared) for tree in (before, after))
-            parts = {path: mended(path, was.get(path, ""), now.get(path, ""), words) for path in shared}
-            parts = {path: text for path, text in parts.items() if text != now.get(path, "")}
-            ways = {str(parent) for path in changed if holds(path) for parent in PurePosixPath(path).parents}
-            bad = [path for path in changed if holds(path) or path in parts or path in ways]
-            if not bad:
-                break
-            self.reporter.write(f"protected-{len(taken)}.diff", self.snapshots.diff(before, after, bad))
-            self.snapshots.restore(after, before, bad)
-            for path, text in parts.items():
-                if text.strip():
-                    (self.config.root / path).write_bytes(text.encode("utf-8", "surrogateescape"))
-            taken |= dict.fromkeys(bad)
-            after = self.snapshots.take()
-        if taken:
-            self.reporter.emit("protected", paths=list(taken))
-        return after, list(taken), ", ".join(bad)
-
-    def doubts(self, course: Course) -> Iterator[str]:
-        """Give what makes the green of a task doubtful beside its tests."""
-        rows, judges = table("_guard.txt"), fence(self.config, replace(course.task, files=()))
-        listed = sorted(path for path in course.touched if judges(path))
-        yield from (f"{path} judges this task, which lists and changed it" for path in listed)
-        sources = sorted(
-            path for path in course.touched - set(listed) if not rx(rows["shared"]["text"][0]).search(path)
-        )
-        was, now = (self.snapshots.read(tree, sources) for tree in (course.start, course.attempts[-1].tree))
-        for path in sources:
-            kinds = (rows.get(PurePosixPath(path).suffix, {}).get("test", ["(?!)"]), rows["shared"]["runner"])
-            marks = [re.compile("|".join(patterns), re.MULTILINE) for patterns in kinds]
-            old, new = (
-                [{found[0].strip() for found in mark.finditer(texts.get(path, ""))} for mark in marks]
-                for texts in (was, now)
-            )
-            if lost := len(old[0] - new[0]):
-                yield f"{path}: tests inside it were changed or removed ({lost})"
-            if words := sorted(new[1] - old[1]):
-                yield f"{path} reaches for the test runner ({', '.join(words)}): read it before you believe it"
-
-    def judge(self, task: Task, tree: str, again: bool = False) -> Verdict:
-        """Run the tests on TREE, which is what lies on disk; a tree judged already is run AGAIN only on demand.
-
-        A green one runs `[guard] confirm` times more before it is believed.
-        """
-        key, more = (repr(task.runner), tree), self.config.guard.confirm
-        if not again and key in self.judged:
-            self.reporter.emit("tested", tree=tree, output="", **verdict_facts(self.judged[key]))
-            return self.judged[key]
-        verdict = self.test(task, tree)
-        while verdict.green and more:
-            verdict, more = self.test(task, tree), more - 1
-            if not verdict.green:
-                verdict = replace(verdict, why="the tests were green, then red on the same files: they are flaky")
-        self.judged[key] = verdict
-        return verdict
-
-    def test(self, task: Task, tree: str) -> Verdict:
-        """Run the tests once; once more on the right ones where protected files changed meanwhile.
-
-        What changes them again is the code that they run, and vetoes a green; what does not is the user, and is kept.
-        Before the first call of a run it is the tests themselves, which is noted.
-        """
-        verdict = self.run_once(task.runner, tree)
-        if moved := self.moved(task, tree):
-            seen = self.snapshots.take()
-            self.snapshots.restore(seen, tree, moved)
-            verdict, again = self.run_once(task.runner, tree), self.moved(task, tree)
-            if again:
-                self.snapshots.restore(self.snapshots.take(), tree, again)
-                verdict = verdict.vetoed(f"the tests are changed by what they run: {', '.join(again)}")
-            else:
-                self.snapshots.restore(tree, seen, moved)
-                self.warn(f"changed while the tests ran, and not used for the verdict: {', '.join(moved)}")
-        return verdict
-
-    def moved(self, task: Task, tree: str) -> list[str]:
-        """List the protected files that differ from TREE; not what tests write among themselves."""
-        changed = set(self.snapshots.changed(tree, self.snapshots.take())) - self.products
-        known, holds = self.snapshots.entries(tree) if changed else {}, fence(self.config, task)
-        code = rx(table("_guard.txt")["shared"]["code"][0])
-        self.products |= {path for path in changed if not self.calls or (path not in known and not code.search(path))}
-        return sorted(path for path in changed - self.products if holds(path))
-
-    def run_once(self, runner: Runner, tree: str) -> Verdict:
-        """Run the tests, and record it."""
-        self.reporter.emit("testing", command=shlex.join(test_argv(runner, self.config.root)))
-        verdict = run_tests(self.config, runner, self.reporter)
-        output = self.reporter.path("tests.txt").name
-        self.reporter.emit("tested", tree=tree, output=output, **verdict_facts(verdict))
-        return verdict
-
-    def attempt(self, course: Course) -> None:
-        """Make the next attempt of a task: on from the last one or afresh, ask for an edit, judge it."""
-        task, number = course.task, len(course.attempts)
-        leaner, base = self.leaner(number), self.choose_base(course)
-        assert self.rights is not None  # noted before anybody can change them
-        if base == course.start:
-            prompt, diagnosis = self.first(course, leaner), ""
-        else:
-            prompt, diagnosis = self.fix(course, leaner, base)
-        call = self.ask(task, leaner, prompt, "edit")
-        if is_silent(call) and is_silent(call := self.ask(task, leaner, prompt, "edit")):
-            raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
-        tree, bad, resists = self.put_protected_back(task, call.before, call.after)
-        changed = self.snapshots.changed(call.before, tree)
-        idle = not (base or changed or course.attempts[-1].changed)
-        verdict = NOT_TESTED if task.skip_tests else self.judge(task, tree, again=idle)
-        veto = f"protected files could not be put back: {resists}" if resists else ""
-        if verdict.green and (veto := veto or compare(course.red, verdict).veto):
-            self.warn(veto)
-            verdict = verdict.vetoed(veto)
-        notes = [f"The last answer changed protected files, which was undone: {', '.join(bad)}."] if bad else []
-        notes += [f"The last answer could not be used: {call.reason}"] if call.code else []
-        who = f"{call.leaner} {leaner.model}".strip() if self.config.escalate else call.leaner
-        worth = worth_of(verdict, course.red)
-        course.attempts.append(Attempt(who, tree, changed, verdict, diagnosis, " ".join(notes), worth, bool(base)))
-        self.tell_attempt(course.attempts[-1], call.before, number + 1)
-        if idle and verdict.green and not task.skip_tests:
-            raise TaskStopped("flaky, not fixed: the tests turned green although nothing changed")
-
-    def choose_base(self, course: Course) -> str:
-        """Choose and bring back the state that the next attempt begins afresh from; "" goes on from the last."""
-        number, again = len(course.attempts), self.config.defaults.restart_after
-        takeover = number > 0 and self.leaner(number) != self.leaner(number - 1)
-        base = next_base(course.start, worth_of(course.red, course.red), course.attempts, again, takeover)
-        if base and course.attempts:
-            self.go_back(course, base)
-        return base
-
-    def go_back(self, course: Course, tree: str) -> None:
-        """Put the tree of a task to an earlier state of it; only what leaners changed is touched."""
-        last = course.attempts[-1].tree
-        if paths := course.touched & set(self.snapshots.changed(last, tree)):
-            self.put_back(
-                last, tree, paths, "the state before the task" if tree == course.start else "the best attempt"
-            )
-
-    def tell_attempt(self, attempt: Attempt, before: str, number: int) -> None:
-        """Record an attempt and its diff."""
-        diff = self.reporter.write("diff.txt", self.snapshots.diff(before, attempt.tree)).name
-        facts = {"leaner": attempt.leaner, "tree": attempt.tree, "diagnosis": attempt.diagnosis, "note": attempt.note}
-        tests = {"failing": len(attempt.verdict.failing), "green": attempt.verdict.green}
-        changed = self.snapshots.counted(before, attempt.tree)
-        self.reporter.emit("attempt", number=number, **facts, **tests, changed=changed, diff=diff)
-
-    def first(self, course: Course, leaner: Leaner) -> str:
-        """Write the prompt of a fresh start; it tells of the attempts before."""
-        task, red = course.task, course.red
-        named = [frame.path for frame in red.failure.frames] if red else []
-        diff = uncommitted(self.snapshots, sorted(set(named) - set(task.files)))
-        budget, own_files = self.budget(task, leaner), find_program(leaner).own_files
-        ran = self.trace(task, red) if red else ()
-        return first_prompt(self.project, task, red, diff, budget, own_files, course.attempts, ran)
-
-    def fix(self, course: Course, leaner: Leaner, base: str) -> tuple[str, str]:
-        """Ask for a diagnosis; write the prompt of a fix of the last attempt, or of the one that reached BASE."""
-        task, attempts = course.task, sorted(course.attempts, key=lambda attempt: attempt.tree == base)
-        last, budget, own_files = attempts[-1], self.budget(task, leaner), find_program(leaner).own_files
-        ran = self.trace(task, last.verdict)
-        diagnosis = last.diagnosis  # holds as long as nothing was changed since
-        if self.config.defaults.summarize_errors and (last.changed or not diagnosis):
-            request = diagnosis_prompt(self.project, task, last.verdict, self.config.prompts.summary, budget, ran)
-            diagnosis = one_sentence(self.ask(task, leaner, request, "ask").answer)
-        touched = sorted({path for attempt in attempts for path in attempt.changed})
-        diff = self.snapshots.diff(course.start, last.tree, touched, context=1) if touched else ""
-        return fix_prompt(self.project, task, attempts, diagnosis, diff, budget, own_files, ran), diagnosis
-
-    def trace(self, task: Task, verdict: Verdict) -> tuple[Ran, ...]:
-        """Give what the failing test's file runs, traced once for a red verdict; nothing where it is not worth it."""
-        key, how = id(verdict), self.config.defaults.trace  # verdicts live in `judged` as long as the session
-        if key not in self.traced:
-            file = self.project.test_file(verdict.failure)
-            slow = how == "auto" and verdict.seconds_of(file) > QUICK
-            wanted = how != "off" and file and not slow and not self.project.is_told(verdict.failure)
-            folder = self.reporter.path("trace")
-            self.traced[key] = trace_tests(self.config, task.runner, file, folder) if wanted else ()
-        return self.traced[key]
-
-    def context(self, task: Task, leaner: Leaner) -> int:
-        """Tokens of the model's context: as set, as the server tells, else 8,192."""
-        told = task.context_tokens or leaner.context_tokens
-        return told or server_context(leaner.base_url, leaner.key, leaner.model) or 8192
-
-    def budget(self, task: Task, leaner: Leaner) -> int:
-        """Tokens that a prompt may have: what the context leaves beside the answer, at most 8,000."""
-        return min(self.context(task, leaner) * 6 // 10, 8000)
-
-    def leave_best(self, course: Course) -> None:
-        """Leave the tree of a red task as `on_fail` says."""
-        states = [(worth_of(course.red, course.red), course.start)] if course.red else []
-        states += [(attempt.worth, attempt.tree) for attempt in course.attempts]
-        for number, attempt in enumerate(course.attempts, 1):
-            self.reporter.write(f"attempt-{number}.diff", self.snapshots.diff(course.start, attempt.tree))
-        if course.attempts:
-            best = min(reversed(states), key=lambda state: state[0])[1]
-            wanted = {"best": best, "keep": course.attempts[-1].tree, "restore": course.start}
-            self.go_back(course, wanted[self.config.guard.on_fail])
-
-
-CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
-
-
-def verdict_facts(verdict: Verdict) -> dict[str, Any]:
-    """Say what the record holds of a test run: at most 50 tests by name, and the last three places."""
-    failure, places = verdict.failure, [(frame.path, frame.line) for frame in verdict.failure.frames[-3:]]
-    facts = {"green": verdict.green, "failing": len(verdict.failing), "tests": failure.tests[:50], "places": places}
-    facts = {**facts, "summary": verdict.why or failure.summary, "reader": "" if verdict.green else failure.reader}
-    return {**facts, "passed": verdict.passed, "skipped": verdict.skipped, "seconds": verdict.seconds}
-
-
-def run_task(session: Session, task: Task) -> Result:
-    """Bring the tests of TASK to green: ask once, then let what they report be fixed until they pass."""
-    start = session.snapshots.take()
-    proves = session.config.guard.baseline and not task.skip_tests
-    course = Course(task, start, session.judge(task, start) if proves else None)
-    if course.red and course.red.green and session.config.direct:
-        return Result(task, "green", (), course.red, "the tests were green already")
-    reason = ""
-    try:
-        session.attempt(course)
-        while not course.is_over:
-            session.attempt(course)
-        last, count = course.attempts[-1], len(course.attempts)
-        reason = "" if last.verdict.green else f"still red after {count} attempts. {last.verdict.why} {last.note}"
-    except TaskStopped as stopped:
-        reason = str(stopped)
-    if reason:
-        session.leave_best(course)
-    else:
-        reason = run_after(session, task)
-    state = "red" if reason else "untested" if task.skip_tests else "green"
-    change = compare(course.red, course.attempts[-1].verdict) if course.attempts else Change()
-    doubts = (*change.warnings, *session.doubts(course)) if state == "green" else ()
-    change = replace(change, warnings=doubts)
-    return Result(task, state, tuple(course.attempts), course.red, reason.strip(" ."), change)
-
-
-def next_base(start: str, worth: Worth, attempts: Sequence[Attempt], restart_after: int, takeover: bool = False) -> str:
-    """Choose the state that a task's next attempt begins afresh from; "" where it goes on from the last attempt.
-
-    It begins afresh after `restart_after` fixes in a row without progress, when a tree comes back, when nothing was
-    changed twice in a row, and when another leaner takes over; from the best state where one is better than the start.
-    Most models lose 60 to 80 % of their debugging power within two or three repairs (arXiv 2506.18403).
-    """
-    if not attempts:
-        return start
-    last = attempts[-1]
-    begun = max((place for place, attempt in enumerate(attempts) if attempt.fresh), default=0)
-    streak = attempts[begun:]
-    idle = len(streak) > 1 and not streak[-1].changed and not streak[-2].changed
-    tried = bool(last.changed) and last.tree in {start, *(attempt.tree for attempt in attempts[:-1])}
-    best_at = min(range(len(streak)), key=lambda place: streak[place].worth)
-    stuck = 0 < restart_after < len(streak) - best_at
-    if not (takeover or idle or tried or stuck):
-        return ""
-    best = min(attempts, key=lambda attempt: attempt.worth)
-    return best.tree if best.worth < worth else start
-
-
-SKIPS = re.compile(r"\bskipped=(\d+)|\b(\d+) (?:skipped|ignored)\b|^(?:# |ℹ )skipped (\d+)$", re.MULTILINE)
-
-
-def compare(before: Verdict | None, now: Verdict) -> Change:
-    """Say what became of the tests between two runs of one command, by name where the runner tells names."""
-    if before is None:
-        return Change(warnings=("it was not proven red: [guard] baseline = false",))
-    fixed, broke, lost = by_name(before, now) if before.report and now.report else by_count(before, now)
-    kept = len(before.report.passing & now.report.passing) if before.report and now.report else None
-    found = Change(tuple(sorted(fixed)), tuple(sorted(broke)), kept)
-    if not now.green:
-        return found
-    veto = f"red now, but green before: {', '.join(found.broke[:5])}" if broke else ""
-    if before.passed is not None and now.passed is None:
-        veto = "the test command ended with 0, but told nothing of its tests, unlike before: something ended it early"
-    elif not before.green and lost:
-        veto = f"the failing tests did not pass, they were skipped or have vanished: {', '.join(sorted(lost)[:5])}"
-    warnings = ["the tests did not prove this task: they were green before"] if before.green else []
-    counts = [total for total in (count_all(before), count_all(now)) if total is not None]
-    if counts != sorted(counts):
-        warnings.append(f"fewer tests than before: {counts[0]} -> {counts[1]}")
-    if (now.skipped or 0) > (before.skipped or 0):
-        warnings.append(f"more tests are skipped than before: {before.skipped or 0} -> {now.skipped}")
-    return replace(found, veto=veto, warnings=tuple(warnings))
-
-
-def by_name(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
-    """Compare the reports: the tests that pass newly, those that broke, the red ones that were lost.
-
-    A module that could not be imported is one red test; others, which pass, may stand for it later.
-    """
-    old, new = cast(Report, before.report), cast(Report, now.report)
-    fresh, lost = new.passing - old.passing, old.failing - new.failing - new.passing
-    gone = lost if len(lost) > len(fresh - old.failing) else lost & new.skipped
-    return fresh, old.passing & new.failing, gone
-
-
-def by_count(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
-    """Compare the names of failing tests and the counts, to the same end."""
-    fixed, fresh = (set(one.failing) - set(other.failing) for one, other in ((before, now), (now, before)))
-    grown = (count_all(now) or 0) - (count_all(before) or 0)  # as many red ones may be new
-    more = before.passed is None or now.passed is None or now.passed > before.passed
-    return fixed, fresh if before.green or len(fresh) > grown else set(), set() if more else fixed
-
-
-def count_all(verdict: Verdict) -> int | None:
-    """Count the tests of a run."""
-    return None if verdict.passed is None else verdict.passed + len(verdict.failing) + (verdict.skipped or 0)
-
-
-def protection(config: Config, task: Task) -> list[str]:
-    """List the protected patterns as leaners get them; a line with ! excepts."""
-    usual = [*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS)]
-    runs = [*(config.defaults.test_prefix or usual), *table("_guard.txt")["whole"]["name"], *named_files(config, task)]
-    free = [f"!{item}" for item in (*config.guard.allow, *task.files)]
-    return [*(runs if config.guard.protect_tests else ()), *config.guard.protect, *leanfile_of(config), *free]
-
-
-def leanfile_of(config: Config) -> list[str]:
-    """Name the leanfile, where it lies in the project."""
-    path = config.path.resolve()
-    return [path.relative_to(config.root).as_posix()] if path.is_relative_to(config.root) else []
+# ------------------------------------------------------------------------------------------------------- the guard
 
 
 def words_of(runner: Runner) -> list[str]:
@@ -3481,32 +2922,42 @@ def words_of(runner: Runner) -> list[str]:
     return [runner.command, *runner.args]
 
 
-def named_files(config: Config, task: Task) -> list[str]:
-    """Name the project's files that a task's test command names, and those that its programs read by themselves."""
-    words, found = words_of(task.runner), list[str]()
+def runner_files(config: Config, task: Task) -> list[str]:
+    """Name what configures runners, the project's files that the test command names, and what its programs read."""
+    rows, words = table("_guard.txt"), words_of(task.runner)
+    found = [*rows["whole"]["name"]]
     modules = words[words.index("-m") + 1 :] if "-m" in words else []
     for word in [*words, *(f"{name.replace('.', '/')}.py" for name in modules[: None if "unittest" in words else 1])]:
         path = word.split("::")[0].split("=")[-1].removeprefix(f"{config.root}/").removeprefix("./")
         found += [path] if re.fullmatch(r"[^\s-]\S*[./]\S*", path) or (config.root / path).is_file() else []
-        found += table("_guard.txt").get(PurePosixPath(word).name, {}).get("reads", [])
+        found += rows.get(PurePosixPath(word).name, {}).get("reads", [])
     return [*found, *(f"{folder.strip('/')}/*" for folder in task.test_files if (config.root / folder).is_dir())]
+
+
+def judges(config: Config, task: Task) -> list[str]:
+    """List the patterns of what judges TASK beside the tests: what its runner reads, what is set, the leanfile."""
+    leanfile, tests = config.path.resolve(), config.guard.protect_tests
+    own = [leanfile.relative_to(config.root).as_posix()] if leanfile.is_relative_to(config.root) else []
+    return [*(runner_files(config, task) if tests else ()), *config.guard.protect, *own]
+
+
+def protection(config: Config, task: Task) -> list[str]:
+    """List the protected patterns as leaners get them; a line with ! excepts."""
+    tests = config.defaults.test_prefix or (*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS))
+    free = (f"!{item}" for item in (*config.guard.allow, *task.files))
+    return [*(tests if config.guard.protect_tests else ()), *judges(config, task), *free]
 
 
 def fence(config: Config, task: Task) -> Callable[[str], bool]:
     """Make the question whether a leaner may not change a path during TASK; what TASK lists is free."""
-
-    def matcher(patterns: Iterable[str]) -> Callable[[str], Any]:
-        return re.compile("|".join(map(translate, patterns)) or r"(?!)").match
-
-    tests = config.guard.protect_tests
-    runs = [*table("_guard.txt")["whole"]["name"], *named_files(config, task)] if tests else []
-    shut, free = matcher([*runs, *config.guard.protect, *leanfile_of(config)]), matcher(config.guard.allow)
+    both = (judges(config, task), config.guard.allow)
+    shut, free = (re.compile("|".join(map(translate, patterns)) or r"(?!)").match for patterns in both)
 
     def holds(path: str) -> bool:
         name = path.rpartition("/")[2]
         if path in task.files or free(path) or free(name):
             return False
-        return bool(shut(path) or shut(name) or (tests and is_test(path, config.defaults)))
+        return bool(shut(path) or shut(name) or (config.guard.protect_tests and is_test(path, config.defaults)))
 
     return holds
 
@@ -3568,107 +3019,10 @@ def mended(path: str, old: str, new: str, words: Sequence[str]) -> str:
         return old
 
 
-NOT_TESTED = Verdict(True, Failure((), "", ""))
-
-
-def is_silent(call: Call) -> bool:
-    """Tell whether a call that claims success said nothing and changed nothing."""
-    return call.code == 0 and not call.answer and call.before == call.after
-
-
-def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
-    """Say why a leaner did not succeed: lean-loop's own reason, else its last words."""
-    if done.cut:
-        limit = ("timeout", leaner.timeout) if done.cut == "time limit" else ("idle", leaner.idle)
-        return f"it was ended after {done.seconds:.0f} s ({done.cut}; [lean] {limit[0]} = {limit[1]:g})"
-    words = (errors or answer)[-2000:].rsplit("\n", 3)[-3:]
-    how = f"it died of {signal.Signals(-done.code).name}" if done.code < 0 else f"it ended with exit code {done.code}"
-    return (" ".join(words)[-600:] or how) if done.code else ""
-
-
-def drop_progress(errors: str) -> str:
-    """Take a leaner's progress lines out of what it wrote to standard error."""
-    return re.sub(r"^progress: .*\n?", "", errors, flags=re.MULTILINE)
-
-
-def one_sentence(text: str) -> str:
-    """Keep the first paragraph of a diagnosis, at most 400 characters of it."""
-    return re.split(r"\n\s*\n", text.strip())[0].replace("\n", " ")[:400] if text.strip() else ""
-
-
-def worth_of(verdict: Verdict | None, before: Verdict | None) -> Worth:
-    """Order red states, less is better: tests that broke, then those that pass, then those that fail."""
-    if not verdict:
-        return (0, 0, 0)
-    return (len(compare(before, verdict).broke), -(verdict.passed or 0), len(verdict.failing) or 10**6)
-
-
-def uncommitted(snapshots: Snapshots, paths: Sequence[str]) -> str:
-    """Show what is not committed in PATHS; empty without a repository or a commit."""
-    wanted = [path for path in paths if not PurePosixPath(path).name.startswith(".env")]
-    style = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative")
-    asked = ("diff", "HEAD", *style, "--", *wanted)
-    diff = ask_git(snapshots.root, *asked, places=snapshots.aside()) if wanted else ""
-    return diff.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
-    """Run the test command once and say what it means."""
-    report = record.path("junit.xml")
-    env, argv = test_environment(runner, f"--junitxml={shlex.quote(str(report))}"), test_argv(runner, config.root)
-    try:
-        done = run(argv, config.root, env=env, timeout=runner.timeout, alive=record.alive, tell=record.heard)
-    except OSError as error:
-        raise startable(argv[0], "[runner] command", error) from None
-    output = record.mask(done.output)
-    record.write("tests.txt", output)
-    tests = read_report(report, config.root)
-    module = argv[argv.index("-m") + 1] if "-m" in argv[:-1] else ""
-    missing = module and re.search(rf"No module named '?{re.escape(module)}'?$", output, re.MULTILINE)
-    if missing or (runner.shell and done.code in (126, 127)):
-        raise NotReady(
-            f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command."
-        )
-    return verdict_of(done, output, config, runner, tests)
-
-
-def test_environment(runner: Runner, adds: str) -> dict[str, str]:
-    """Make the environment of a test command; pytest gets the options of ADDS beside the user's own."""
-    own = runner.env.get("PYTEST_ADDOPTS", os.environ.get("PYTEST_ADDOPTS", ""))
-    quiet = {"PYTHONDONTWRITEBYTECODE": "1", **runner.env, "PYTEST_ADDOPTS": f"{own} {adds}".strip()}
-    return {**clean_environment(), **quiet}
-
+# --------------------------------------------------------------------------------------------------- running tests
 
 QUICK = 20.0  # seconds; a test run that took longer is not traced
 TRACED, PASSING = 60.0, 200  # seconds that a traced run may take, and how many passing tests it records
-
-
-def trace_tests(config: Config, runner: Runner, file: str, folder: Path) -> tuple[Ran, ...]:
-    """Run the test command once more for the tests of FILE, under leaners/_trace.py; no verdict comes of it.
-
-    All that is needed and written lies in FOLDER, which is gone afterwards; whatever goes wrong, nothing was traced.
-    """
-    try:
-        folder.mkdir()
-        for name in ("leanloop_trace", "sitecustomize"):
-            shutil.copyfile(share() / "leaners" / "_trace.py", folder / f"{name}.py")
-        told = {"root": str(config.root), "files": [file], "folder": str(folder), "seconds": TRACED, "passing": PASSING}
-        env = test_environment(runner, "-p leanloop_trace") | {"LEANLOOP_TRACE": json.dumps(told)}
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), env.get("PYTHONPATH", ""))))
-        run(test_argv(runner, config.root), config.root, env=env, timeout=TRACED + 5)
-        return read_trace(folder)
-    except OSError:
-        return ()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def test_argv(runner: Runner, root: Path) -> list[str]:
-    """Make the test command's argument list; {python} is the project's own Python, else the one on PATH."""
-    words = [word.replace("{python}", python_of(root)) for word in (runner.command, *runner.args)]
-    if not runner.shell:
-        return words
-    return shell_argv(" ".join([words[0], *map(shlex.quote, words[1:])]))
 
 
 def shell_argv(line: str) -> list[str]:
@@ -3683,6 +3037,21 @@ def python_of(root: Path) -> str:
         str(root.joinpath(folder, *inner)) for folder in (".venv", "venv") if root.joinpath(folder, *inner).is_file()
     ]
     return next(iter(own), None) or shutil.which("python3") or shutil.which("python") or sys.executable
+
+
+def test_argv(runner: Runner, root: Path) -> list[str]:
+    """Make the test command's argument list; {python} is the project's own Python, else the one on PATH."""
+    words = [word.replace("{python}", python_of(root)) for word in (runner.command, *runner.args)]
+    if not runner.shell:
+        return words
+    return shell_argv(" ".join([words[0], *map(shlex.quote, words[1:])]))
+
+
+def test_environment(runner: Runner, adds: str) -> dict[str, str]:
+    """Make the environment of a test command; pytest gets the options of ADDS beside the user's own."""
+    own = runner.env.get("PYTEST_ADDOPTS", os.environ.get("PYTEST_ADDOPTS", ""))
+    quiet = {"PYTHONDONTWRITEBYTECODE": "1", **runner.env, "PYTEST_ADDOPTS": f"{own} {adds}".strip()}
+    return {**clean_environment(), **quiet}
 
 
 def read_report(path: Path, root: Path) -> Report | None:
@@ -3713,52 +3082,712 @@ def runs_pytest(argv: Sequence[str]) -> bool:
     return named and not any(word.startswith("--junit") for word in argv)
 
 
+SKIPS = re.compile(r"\bskipped=(\d+)|\b(\d+) (?:skipped|ignored)\b|^(?:# |ℹ )skipped (\d+)$", re.MULTILINE)
+
+
+def why_red(done: Completed, config: Config, runner: Runner, passed: int | None, report: Report | None) -> str:
+    """Say why a test run is red though it does not say so itself: exit 0 alone proves nothing."""
+    if done.cut:
+        return f"the tests ran into their time limit of {runner.timeout:g} s ([runner] timeout; test_files narrows)"
+    if done.code == 0 and report and report.failing:
+        return f"the test command ended with 0, but its report has {len(report.failing)} failing"
+    if done.code == 0 and passed == 0 and not config.defaults.no_tests_ok:
+        return "the test command passed, but ran no test ([defaults] no_tests_ok = true accepts that)"
+    if done.code == 0 and not report and runs_pytest(done.argv):
+        return "pytest ended with 0, but wrote no report: something ended it early"
+    return ""
+
+
 def verdict_of(done: Completed, output: str, config: Config, runner: Runner, report: Report | None) -> Verdict:
     """Judge a test run: only exit 0 is green, and only where some test ran, as far as that is known."""
     passed = len(report.passing) if report else count_passed(output)
     skips = sum(int(next(filter(None, found))) for found in SKIPS.findall(output))
-    why = ""
-    if done.cut:
-        why = f"the tests ran into their time limit of {runner.timeout:g} s ([runner] timeout; test_files narrows)"
-    elif done.code == 0 and report and report.failing:
-        why = f"the test command ended with 0, but its report has {len(report.failing)} failing"
-    elif done.code == 0 and passed == 0 and not config.defaults.no_tests_ok:
-        why = "the test command passed, but ran no test ([defaults] no_tests_ok = true accepts that)"
-    elif done.code == 0 and not report and runs_pytest(done.argv):
-        why = "pytest ended with 0, but wrote no report: something ended it early"
+    why = why_red(done, config, runner, passed, report)
     green = done.code == 0 and not why
     failure = Failure((), "", "") if green else read_failure(output, config.root, config.defaults.error_tail_lines)
     if not green and not failure.tests and report:
         failure = replace(failure, tests=tuple(sorted(report.failing)))
     if not green and (why or done.code < 0 or not failure.excerpt):
-        died = (
-            f"died of {signal.Signals(-done.code).name}"
-            if done.code < 0
-            else f"said nothing and ended with {done.code}"
-        )
-        told = why or f"the test command {died}"
+        told = why or f"the test command {'said nothing and ' * (done.code > 0)}{done.end}"
         failure = replace(failure, summary=told, excerpt=f"{told}\n{failure.excerpt}")
     return Verdict(green, failure, passed, done.seconds, why, len(report.skipped) if report else skips, report)
 
 
+def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
+    """Run the test command once and say what it means."""
+    report = record.path("junit.xml")
+    env, argv = test_environment(runner, f"--junitxml={shlex.quote(str(report))}"), test_argv(runner, config.root)
+    try:
+        done = run(argv, config.root, env=env, timeout=runner.timeout, alive=record.alive, tell=record.heard)
+    except OSError as error:
+        raise startable(argv[0], "[runner] command", error) from None
+    output = record.mask(done.output)
+    record.write("tests.txt", output)
+    tests = read_report(report, config.root)
+    module = argv[argv.index("-m") + 1] if "-m" in argv[:-1] else ""
+    missing = module and re.search(rf"No module named '?{re.escape(module)}'?$", output, re.MULTILINE)
+    if missing or (runner.shell and done.code in (126, 127)):
+        raise NotReady(
+            f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command."
+        )
+    return verdict_of(done, output, config, runner, tests)
+
+
+def trace_tests(config: Config, runner: Runner, file: str, folder: Path) -> tuple[Ran, ...]:
+    """Run the test command once more for the tests of FILE, under leaners/_trace.py; no verdict comes of it.
+
+    All that is needed and written lies in FOLDER, which is gone afterwards; whatever goes wrong, nothing was traced.
+    """
+    try:
+        folder.mkdir()
+        for name in ("leanloop_trace", "sitecustomize"):
+            shutil.copyfile(share() / "leaners" / "_trace.py", folder / f"{name}.py")
+        told = {"root": str(config.root), "files": [file], "folder": str(folder), "seconds": TRACED, "passing": PASSING}
+        env = test_environment(runner, "-p leanloop_trace") | {"LEANLOOP_TRACE": json.dumps(told)}
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), env.get("PYTHONPATH", ""))))
+        run(test_argv(runner, config.root), config.root, env=env, timeout=TRACED + 5)
+        return read_trace(folder)
+    except OSError:
+        return ()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# --------------------------------------------------------------------------------------------------------- judging
+
+NOT_TESTED = Verdict(True, Failure((), "", ""))
+
+
+def count_all(verdict: Verdict) -> int | None:
+    """Count the tests of a run."""
+    return None if verdict.passed is None else verdict.passed + len(verdict.failing) + (verdict.skipped or 0)
+
+
+def by_name(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
+    """Compare the reports: the tests that pass newly, those that broke, the red ones that were lost.
+
+    A module that could not be imported is one red test; others, which pass, may stand for it later.
+    """
+    old, new = cast(Report, before.report), cast(Report, now.report)
+    fresh, lost = new.passing - old.passing, old.failing - new.failing - new.passing
+    gone = lost if len(lost) > len(fresh - old.failing) else lost & new.skipped
+    return fresh, old.passing & new.failing, gone
+
+
+def by_count(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
+    """Compare the names of failing tests and the counts, to the same end."""
+    fixed, fresh = (set(one.failing) - set(other.failing) for one, other in ((before, now), (now, before)))
+    grown = (count_all(now) or 0) - (count_all(before) or 0)  # as many red ones may be new
+    more = before.passed is None or now.passed is None or now.passed > before.passed
+    return fixed, fresh if before.green or len(fresh) > grown else set(), set() if more else fixed
+
+
+def compare(before: Verdict | None, now: Verdict) -> Change:
+    """Say what became of the tests between two runs of one command, by name where the runner tells names."""
+    if before is None:
+        return Change(warnings=("it was not proven red: [guard] baseline = false",))
+    fixed, broke, lost = by_name(before, now) if before.report and now.report else by_count(before, now)
+    kept = len(before.report.passing & now.report.passing) if before.report and now.report else None
+    found = Change(tuple(sorted(fixed)), tuple(sorted(broke)), kept)
+    if not now.green:
+        return found
+    veto = f"red now, but green before: {', '.join(found.broke[:5])}" if broke else ""
+    if before.passed is not None and now.passed is None:
+        veto = "the test command ended with 0, but told nothing of its tests, unlike before: something ended it early"
+    elif not before.green and lost:
+        veto = f"the failing tests did not pass, they were skipped or have vanished: {', '.join(sorted(lost)[:5])}"
+    warnings = ["the tests did not prove this task: they were green before"] if before.green else []
+    counts = [total for total in (count_all(before), count_all(now)) if total is not None]
+    if counts != sorted(counts):
+        warnings.append(f"fewer tests than before: {counts[0]} -> {counts[1]}")
+    if (now.skipped or 0) > (before.skipped or 0):
+        warnings.append(f"more tests are skipped than before: {before.skipped or 0} -> {now.skipped}")
+    return replace(found, veto=veto, warnings=tuple(warnings))
+
+
+def worth_of(verdict: Verdict | None, before: Verdict | None) -> Worth:
+    """Order red states, less is better: tests that broke, then those that pass, then those that fail."""
+    if not verdict:
+        return (0, 0, 0)
+    return (len(compare(before, verdict).broke), -(verdict.passed or 0), len(verdict.failing) or 10**6)
+
+
+def next_base(start: str, worth: Worth, attempts: Sequence[Attempt], restart_after: int, takeover: bool = False) -> str:
+    """Choose the state that a task's next attempt begins afresh from; "" where it goes on from the last attempt.
+
+    It begins afresh after `restart_after` fixes in a row without progress, when a tree comes back, when nothing was
+    changed twice in a row, and when another leaner takes over; from the best state where one is better than the start.
+    Most models lose 60 to 80 % of their debugging power within two or three repairs (arXiv 2506.18403).
+    """
+    if not attempts:
+        return start
+    last = attempts[-1]
+    begun = max((place for place, attempt in enumerate(attempts) if attempt.fresh), default=0)
+    streak = attempts[begun:]
+    idle = len(streak) > 1 and not streak[-1].changed and not streak[-2].changed
+    tried = bool(last.changed) and last.tree in {start, *(attempt.tree for attempt in attempts[:-1])}
+    best_at = min(range(len(streak)), key=lambda place: streak[place].worth)
+    stuck = 0 < restart_after < len(streak) - best_at
+    if not (takeover or idle or tried or stuck):
+        return ""
+    best = min(attempts, key=lambda attempt: attempt.worth)
+    return best.tree if best.worth < worth else start
+
+
+def verdict_facts(verdict: Verdict) -> dict[str, Any]:
+    """Say what the record holds of a test run: at most 50 tests by name, and the last three places."""
+    failure, places = verdict.failure, [(frame.path, frame.line) for frame in verdict.failure.frames[-3:]]
+    facts = {"green": verdict.green, "failing": len(verdict.failing), "tests": failure.tests[:50], "places": places}
+    facts = {**facts, "summary": verdict.why or failure.summary, "reader": "" if verdict.green else failure.reader}
+    return {**facts, "passed": verdict.passed, "skipped": verdict.skipped, "seconds": verdict.seconds}
+
+
+@dataclass
+class Site:
+    """What a run works on: the project's states, and the record of what happens to them.
+
+    `start_of_task` is the tree that the task under way began from; `told` holds the paths that no snapshot covers and
+    that were named already.
+    """
+
+    config: Config
+    snapshots: Snapshots
+    reporter: Reporter
+    calls: list[Call] = field(default_factory=list)
+    start_of_task: str = ""
+    told: set[str] = field(default_factory=set)
+
+    def warn(self, text: str) -> None:
+        self.reporter.emit("warning", text=text)
+
+    def tell_uncovered(self) -> None:
+        """Name, once, what snapshots do not hold."""
+        found = {path: why for path, why in self.snapshots.uncovered.items() if path not in self.told}
+        self.told.update(found)
+        if found:
+            some = ", ".join(f"{path} ({why})" for path, why in list(found.items())[:20])
+            self.warn(f"not covered by snapshots, so that nothing can put them back: {some}")
+
+    def put_back(self, seen: str, tree: str, paths: Iterable[str], to: str, left: Iterable[str] = ()) -> list[str]:
+        """Restore, recorded before and after; LEFT is left alone beside what does not hold SEEN, which is all told."""
+        snapshots = self.snapshots
+        before, wanted = snapshots.take(), {*snapshots.changed(seen, tree)} & {*paths}
+        edited = wanted & {*snapshots.changed(seen, before)}
+        self.reporter.emit("restoring", tree=tree, paths=sorted(wanted - edited))
+        late = snapshots.restore(before, tree, wanted - edited)
+        alone = sorted({*left, *late, *(edited & {*snapshots.changed(before, tree)})})
+        after = snapshots.take()
+        self.reporter.emit("restored", to=to, left=alone, before=before, after=after, tree=after)
+        return alone
+
+    def tidy_repository(self, before: str, task: Task, leaner: str) -> str:
+        """Put back what a call did to the repository, and the uncommitted work that it threw away; take a tree."""
+        repository, root, found = self.snapshots.repository, self.config.root, self.reporter.path("repository")
+        after = self.snapshots.take()
+        stirred = {*self.snapshots.changed(before, after)} - {*task.files}
+        suspects = sorted(stirred - {*self.snapshots.changed(self.start_of_task, before)}) if repository.places else []
+        thrown, head = [], ask_git(root, "rev-parse", "--verify", "HEAD") if suspects else ""
+        kept = {"GIT_DIR": str(repository.kept(repository.places[-1]))} if head else None
+        known = head and ask_git(root, "cat-file", "-t", head, places=kept)  # else it was made in this call
+        if known:
+            thrown = self.thrown_away(suspects, head)
+        said = repository.put_back(found)
+        if suspects and not known:
+            thrown = self.thrown_away(suspects, "HEAD")
+        if said:
+            what = f"{leaner} changed the repository itself ({said}), and it was put back"
+            self.warn(f"{what}. What was found there: {found}")
+        if not thrown:
+            return after
+        self.snapshots.restore(after, before, thrown)
+        self.warn(f"{leaner} threw away work that is not committed, and it was put back: {', '.join(thrown)}")
+        return self.snapshots.take()
+
+    def thrown_away(self, paths: Sequence[str], commit: str) -> list[str]:
+        """Tell which of PATHS hold what COMMIT or the index has, or are gone and in neither: git did that, no edit."""
+        root, repository = self.config.root, self.snapshots.repository
+        index = self.snapshots.aside("kept", repository.kept(repository.places[0] / "index"))
+        style, here = ("-z", "--name-only"), {path for path in paths if os.path.lexists(root / path)}
+
+        def ask(*words: str, at: Mapping[str, str] | None = None) -> set[str]:
+            return {*split(ask_git(root, *words, places=at))}
+
+        differ = ("diff", "--no-renames", "--relative", *style)
+        committed, staged = ask("ls-tree", "-r", *style, commit), ask("ls-files", "-z", at=index)
+        same = committed - ask(*differ, commit, at=self.snapshots.aside()) | staged - ask(*differ, at=index)
+        ignored = {*split(ask_git(root, "check-ignore", "-z", "--stdin", feed=joined(paths)))}
+        found = [path for path in paths if path in same or path not in committed | staged | here]
+        swept = any(path not in ignored or path.startswith(".") for path in found)  # more than a build's own cleaning
+        return [path for path in found if swept or path not in ignored]
+
+
+@dataclass
+class Judge(Site):
+    """Runs the tests on states of the project, and keeps leaners from changing what decides.
+
+    `judged` holds verdicts by test command and tree; `products` are protected files that tests write by themselves.
+    """
+
+    judged: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    products: set[str] = field(default_factory=set)
+
+    @cached_property
+    def rights(self) -> dict[Path, int]:
+        """Note the rights of the protected files and of their folders, as the run finds them."""
+        holds = fence(self.config, Task(runner=self.config.runner))
+        files = [PurePosixPath(path) for path in self.snapshots.entries(self.snapshots.take()) if holds(path)]
+        places = {self.config.root / place for file in files for place in (file, *file.parents)}
+        return {place: rights_of(place) for place in places if rights_of(place) >= 0}
+
+    def put_rights_back(self) -> bool:
+        """Give protected files and their folders the rights that they had; tell whether one had other ones."""
+        stirred = [place for place, mode in self.rights.items() if rights_of(place) not in (mode, -1)]
+        for place in stirred:
+            place.chmod(self.rights[place])
+        return bool(stirred)
+
+    def runners_parts(self, task: Task, before: str, after: str, paths: Iterable[str]) -> dict[str, str]:
+        """Write those shared files among PATHS anew in which the runner's part has changed between two trees."""
+        rows, words = table("_guard.txt"), words_of(task.runner)
+        shared = [path for path in paths if "form" in rows.get(PurePosixPath(path).name, ())]
+        was, now = (self.snapshots.read(tree, shared) for tree in (before, after))
+        parts = {path: mended(path, was.get(path, ""), now.get(path, ""), words) for path in shared}
+        return {path: text for path, text in parts.items() if text != now.get(path, "")}
+
+    def put_protected_back(self, task: Task, before: str, after: str) -> tuple[str, list[str], str]:
+        """Undo what happened to protected files between two trees; return the tree, their paths, and what resists."""
+        holds, taken, bad = fence(self.config, task), dict[str, None](), list[str]()
+        after = self.snapshots.take() if self.put_rights_back() else after
+        for _ in range(3):
+            changed = self.snapshots.changed(before, after)
+            parts = self.runners_parts(task, before, after, (path for path in changed if not holds(path)))
+            ways = {str(parent) for path in changed if holds(path) for parent in PurePosixPath(path).parents}
+            bad = [path for path in changed if holds(path) or path in parts or path in ways]
+            if not bad:
+                break
+            self.reporter.write(f"protected-{len(taken)}.diff", self.snapshots.diff(before, after, bad))
+            self.snapshots.restore(after, before, bad)
+            for path, text in parts.items():
+                if text.strip():
+                    (self.config.root / path).write_bytes(text.encode("utf-8", "surrogateescape"))
+            taken |= dict.fromkeys(bad)
+            after = self.snapshots.take()
+        if taken:
+            self.reporter.emit("protected", paths=list(taken))
+        return after, list(taken), ", ".join(bad)
+
+    def doubts(self, course: Course) -> Iterator[str]:
+        """Give what makes the green of a task doubtful beside its tests."""
+        rows, holds = table("_guard.txt"), fence(self.config, replace(course.task, files=()))
+        listed = {path for path in course.touched if holds(path)}
+        yield from (f"{path} judges this task, which lists and changed it" for path in sorted(listed))
+        text = rx(rows["shared"]["text"][0])
+        sources = sorted(path for path in course.touched - listed if not text.search(path))
+        was, now = (self.snapshots.read(tree, sources) for tree in (course.start, course.attempts[-1].tree))
+        for path in sources:
+            ending = rows.get(PurePosixPath(path).suffix, {}).get("test", ["(?!)"])
+            tests, words = (
+                [
+                    {found[0].strip() for found in rx("|".join(patterns)).finditer(tree.get(path, ""))}
+                    for tree in (was, now)
+                ]
+                for patterns in (ending, rows["shared"]["runner"])
+            )
+            if lost := len(tests[0] - tests[1]):
+                yield f"{path}: tests inside it were changed or removed ({lost})"
+            if fresh := sorted(words[1] - words[0]):
+                yield f"{path} reaches for the test runner ({', '.join(fresh)}): read it before you believe it"
+
+    def run_once(self, runner: Runner, tree: str) -> Verdict:
+        """Run the tests, and record it."""
+        self.reporter.emit("testing", command=shlex.join(test_argv(runner, self.config.root)))
+        verdict = run_tests(self.config, runner, self.reporter)
+        output = self.reporter.path("tests.txt").name
+        self.reporter.emit("tested", tree=tree, output=output, **verdict_facts(verdict))
+        return verdict
+
+    def moved(self, task: Task, tree: str) -> list[str]:
+        """List the protected files that differ from TREE; not what tests write among themselves."""
+        changed = set(self.snapshots.changed(tree, self.snapshots.take())) - self.products
+        known, holds = self.snapshots.entries(tree) if changed else {}, fence(self.config, task)
+        code = rx(table("_guard.txt")["shared"]["code"][0])
+        self.products |= {path for path in changed if not self.calls or (path not in known and not code.search(path))}
+        return sorted(path for path in changed - self.products if holds(path))
+
+    def test(self, task: Task, tree: str) -> Verdict:
+        """Run the tests once; once more on the right ones where protected files changed meanwhile.
+
+        What changes them again is the code that they run, and vetoes a green; what does not is the user, and is kept.
+        Before the first call of a run it is the tests themselves, which is noted.
+        """
+        verdict = self.run_once(task.runner, tree)
+        if moved := self.moved(task, tree):
+            seen = self.snapshots.take()
+            self.snapshots.restore(seen, tree, moved)
+            verdict, again = self.run_once(task.runner, tree), self.moved(task, tree)
+            if again:
+                self.snapshots.restore(self.snapshots.take(), tree, again)
+                verdict = verdict.vetoed(f"the tests are changed by what they run: {', '.join(again)}")
+            else:
+                self.snapshots.restore(tree, seen, moved)
+                self.warn(f"changed while the tests ran, and not used for the verdict: {', '.join(moved)}")
+        return verdict
+
+    def judge(self, task: Task, tree: str, again: bool = False) -> Verdict:
+        """Run the tests on TREE, which is what lies on disk; a tree judged already is run AGAIN only on demand.
+
+        A green one runs `[guard] confirm` times more before it is believed.
+        """
+        key, more = (repr(task.runner), tree), self.config.guard.confirm
+        if not again and key in self.judged:
+            self.reporter.emit("tested", tree=tree, output="", **verdict_facts(self.judged[key]))
+            return self.judged[key]
+        verdict = self.test(task, tree)
+        while verdict.green and more:
+            verdict, more = self.test(task, tree), more - 1
+            if not verdict.green:
+                verdict = replace(verdict, why="the tests were green, then red on the same files: they are flaky")
+        self.judged[key] = verdict
+        return verdict
+
+
+# -------------------------------------------------------------------------------------------------------- the loop
+
+CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
+UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
+
+
+class TaskStopped(Exception):
+    """A task cannot go on, though nothing is broken: a limit was reached, or the leaner does nothing."""
+
+
+def is_silent(call: Call) -> bool:
+    """Tell whether a call that claims success said nothing and changed nothing."""
+    return call.code == 0 and not call.answer and call.before == call.after
+
+
+def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
+    """Say why a leaner did not succeed: lean-loop's own reason, else its last words."""
+    if done.cut:
+        limit = ("timeout", leaner.timeout) if done.cut == "time limit" else ("idle", leaner.idle)
+        return f"it {done.end}; [lean] {limit[0]} = {limit[1]:g}"
+    words = " ".join((errors or answer)[-2000:].rsplit("\n", 3)[-3:])[-600:]
+    return (words or f"it {done.end}") if done.code else ""
+
+
+def drop_progress(errors: str) -> str:
+    """Take a leaner's progress lines out of what it wrote to standard error."""
+    return re.sub(r"^progress: .*\n?", "", errors, flags=re.MULTILINE)
+
+
+def one_sentence(text: str) -> str:
+    """Keep the first paragraph of a diagnosis, at most 400 characters of it."""
+    return re.split(r"\n\s*\n", text.strip())[0].replace("\n", " ")[:400] if text.strip() else ""
+
+
+def uncommitted(snapshots: Snapshots, paths: Sequence[str]) -> str:
+    """Show what is not committed in PATHS; empty without a repository or a commit."""
+    wanted = [path for path in paths if not PurePosixPath(path).name.startswith(".env")]
+    style = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative")
+    asked = ("diff", "HEAD", *style, "--", *wanted)
+    diff = ask_git(snapshots.root, *asked, places=snapshots.aside()) if wanted else ""
+    return diff.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+@dataclass
+class Session(Judge):
+    """One run over one leanfile: asks leaners, judges what they do, and goes on until the tests pass.
+
+    `mended` says what was put back of the user's repository after a killed run; `spent` holds what the runs that this
+    one resumes have used of the limits; `traced` what tests ran, by the verdict that they explain.
+    """
+
+    mended: str = ""
+    begun: float = field(default_factory=time.monotonic)
+    spent: Document = field(default_factory=dict)
+    here: Path = field(default_factory=Path.cwd)
+    traced: dict[int, tuple[Ran, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def project(self) -> Project:
+        return Project(self.config.root, self.config.defaults)
+
+    @property
+    def usage(self) -> Usage:
+        """What all calls so far cost."""
+        return sum((call.usage for call in self.calls), Usage(**self.spent.get("usage", {})))
+
+    def begin(self, called: str, past: Past | None = None, tasks: Sequence[str] = ()) -> None:
+        """Record what this run begins with, that of the run PAST which it resumes too."""
+        self.spent = past.spent if past else {}
+        self.begun -= self.spent.get("seconds", 0)
+        facts: Document = {
+            "leanfile": called,
+            "file": str(self.config.path.resolve()),
+            "root": str(self.config.root),
+            "leaner": self.config.lean.name,
+            "tasks": tasks,
+            "pricing": self.config.pricing,
+        }
+        facts |= {"green": past.green if past else (), "spent": self.spent}
+        self.reporter.emit("run", id=self.reporter.folder.name, tree=self.snapshots.take(), **facts)
+
+    def leaner(self, failed: int) -> Leaner:
+        """Choose who is asked after FAILED failed judgements of a task."""
+        due = [item for item in self.config.escalate if failed >= item.after]
+        return due[-1] if due else self.config.lean
+
+    def check_limits(self) -> None:
+        """Stop where a limit of the whole run is reached."""
+        spent = {
+            "minutes": (time.monotonic() - self.begun) / 60,
+            "tokens": self.usage.input_tokens + self.usage.output_tokens,
+            "calls": len(self.calls) + self.spent.get("calls", 0),
+        }
+        for name, used in spent.items():
+            limit = getattr(self.config.limits, name)
+            if limit and used >= limit:
+                raise TaskStopped(f"the limit of {limit:g} {name} is reached ([limits] {name})")
+
+    def ask(self, task: Task, leaner: Leaner, prompt: str, mode: str) -> Call:
+        """Call LEANER once with PROMPT; trouble of the server is waited for and is no attempt."""
+        program, deadline = find_program(leaner), time.monotonic() + self.config.health.max_wait
+        while True:
+            self.check_limits()
+            wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
+            call = self.call(task, leaner, program, prompt, mode)
+            if call.code != SERVER_TROUBLE:
+                return self.settled(call, mode)
+            if time.monotonic() > deadline:
+                raise NotReady(f"{program.name}: {call.reason}. Try again when the server is well.")
+            self.reporter.emit("trouble", leaner=program.name, reason=call.reason, usage=call.usage)
+            time.sleep(2)
+
+    def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str) -> Call:
+        """Run the leaner's program between two snapshots."""
+        prompt = self.reporter.mask(prompt).replace("\0", "")
+        told, used = self.reporter.write("prompt.md", prompt), self.reporter.path("usage.json")
+        self.snapshots.repository.keep()
+        before = self.snapshots.take()
+        said = {"tokens": tokens(prompt), "prompt": told.name, "tree": before}
+        self.reporter.emit("asking", leaner=program.name, mode=mode, **said)
+        short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {told} and do what it says."
+        done = self.start(leaner, program, short, self.variables(task, leaner, mode, told, used), before)
+        answer, errors = (self.reporter.mask(text).strip() for text in (done.output, drop_progress(done.errors)))
+        self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
+        usage = read_usage(used, program, prompt, answer)
+        before, after = self.states_around(before, task, program, used)
+        used.unlink(missing_ok=True)  # its figures stand in the events
+        reason = why_ended(done, errors, answer, leaner)
+        self.calls.append(Call(program.name, answer, done.code, reason, usage, done.seconds, before, after))
+        return self.calls[-1]
+
+    def variables(self, task: Task, leaner: Leaner, mode: str, told: Path, used: Path) -> dict[str, str]:
+        """Make a leaner's environment."""
+        return {
+            **clean_environment(),
+            **leaner_variables(leaner),
+            "LEAN_MODE": mode,
+            "LEAN_FILES": "\n".join(task.files),
+            "LEAN_PROTECT": "\n".join(protection(self.config, task)),
+            "LEAN_PROMPT_FILE": str(told),
+            "LEAN_USAGE_FILE": str(used),
+            "LEAN_PROGRESS": "1",
+        }
+
+    def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
+        """Run a leaner; when that is interrupted, put the tree back to BEFORE."""
+        argv, record = [*program.argv(), "-p", prompt], self.reporter
+        limits = {"timeout": leaner.timeout, "idle": None if program.own_idle else leaner.idle}
+        try:
+            return run(argv, self.config.root, env=env, **limits, apart=True, alive=record.alive, tell=record.heard)
+        except OSError as error:
+            raise startable(argv[-3], "[lean] binary", error) from None
+        except Interrupted:
+            self.undo_call(before)
+            raise
+
+    def undo_call(self, before: str) -> None:
+        """Put all back to BEFORE a call that was interrupted, unless a second signal skips that."""
+        try:
+            self.snapshots.repository.put_back(self.reporter.path("repository"))
+            now = self.snapshots.take()
+            self.put_back(now, before, self.snapshots.changed(now, before), "the state before the call")
+        except Interrupted as second:
+            second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
+            raise
+
+    def states_around(self, before: str, task: Task, program: Program, used: Path) -> tuple[str, str]:
+        """Give the trees around a call that has ended, without what is not its edit."""
+        with contextlib.suppress(OSError):
+            self.config.root.mkdir(parents=True)  # an agent took it away; what was in it is put back below
+            os.chdir(self.here)
+        if not program.tells_edits:
+            return before, self.tidy_repository(before, task, program.name)
+        after = self.snapshots.take()  # no agent: what happens to the repository meanwhile is the user's, too
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            told = set(json.loads(read_text(used))["files"])
+            users = set(self.snapshots.changed(before, after)) - told
+            before = self.snapshots.mixed(before, after, users)  # as if it had been there before
+        return before, after
+
+    def settled(self, call: Call, mode: str) -> Call:
+        """Put back what an answer-only call changed; stop where the leaner is wrongly set up."""
+        if (mode == "ask" or call.code == USAGE) and call.after != call.before:
+            self.snapshots.restore(call.after, call.before)
+        facts = {name: getattr(call, name) for name in CALL_FACTS}
+        self.reporter.emit("answered", mode=mode, **facts, answer=self.reporter.path("answer.txt").name)
+        if call.code == USAGE:
+            raise NotReady(f"{call.leaner}: {call.reason}")
+        return call
+
+    def context(self, task: Task, leaner: Leaner) -> int:
+        """Tokens of the model's context: as set, as the server tells, else 8,192."""
+        told = task.context_tokens or leaner.context_tokens
+        return told or server_context(leaner.base_url, leaner.key, leaner.model) or 8192
+
+    def budget(self, task: Task, leaner: Leaner) -> int:
+        """Tokens that a prompt may have: what the context leaves beside the answer, at most 8,000."""
+        return min(self.context(task, leaner) * 6 // 10, 8000)
+
+    def trace(self, task: Task, verdict: Verdict) -> tuple[Ran, ...]:
+        """Give what the failing test's file runs, traced once for a red verdict; nothing where it is not worth it."""
+        key, how = id(verdict), self.config.defaults.trace  # verdicts live in `judged` as long as the session
+        if key not in self.traced:
+            file = self.project.test_file(verdict.failure)
+            slow = how == "auto" and verdict.seconds_of(file) > QUICK
+            wanted = how != "off" and file and not slow and not self.project.is_told(verdict.failure)
+            folder = self.reporter.path("trace")
+            self.traced[key] = trace_tests(self.config, task.runner, file, folder) if wanted else ()
+        return self.traced[key]
+
+    def first(self, course: Course, leaner: Leaner) -> str:
+        """Write the prompt of a fresh start; it tells of the attempts before."""
+        task, red = course.task, course.red
+        named = [frame.path for frame in red.failure.frames] if red else []
+        diff = uncommitted(self.snapshots, sorted(set(named) - set(task.files)))
+        budget, own_files = self.budget(task, leaner), find_program(leaner).own_files
+        ran = self.trace(task, red) if red else ()
+        return first_prompt(self.project, task, red, diff, budget, own_files, course.attempts, ran)
+
+    def fix(self, course: Course, leaner: Leaner, base: str) -> tuple[str, str]:
+        """Ask for a diagnosis; write the prompt of a fix of the last attempt, or of the one that reached BASE."""
+        task, attempts = course.task, sorted(course.attempts, key=lambda attempt: attempt.tree == base)
+        last, budget, own_files = attempts[-1], self.budget(task, leaner), find_program(leaner).own_files
+        ran = self.trace(task, last.verdict)
+        diagnosis = last.diagnosis  # holds as long as nothing was changed since
+        if self.config.defaults.summarize_errors and (last.changed or not diagnosis):
+            request = diagnosis_prompt(self.project, task, last.verdict, self.config.prompts.summary, budget, ran)
+            diagnosis = one_sentence(self.ask(task, leaner, request, "ask").answer)
+        touched = sorted({path for attempt in attempts for path in attempt.changed})
+        diff = self.snapshots.diff(course.start, last.tree, touched, context=1) if touched else ""
+        return fix_prompt(self.project, task, attempts, diagnosis, diff, budget, own_files, ran), diagnosis
+
+    def go_back(self, course: Course, tree: str) -> None:
+        """Put the tree of a task to an earlier state of it; only what leaners changed is touched."""
+        last = course.attempts[-1].tree
+        if paths := course.touched & set(self.snapshots.changed(last, tree)):
+            self.put_back(
+                last, tree, paths, "the state before the task" if tree == course.start else "the best attempt"
+            )
+
+    def choose_base(self, course: Course) -> str:
+        """Choose and bring back the state that the next attempt begins afresh from; "" goes on from the last."""
+        number, again = len(course.attempts), self.config.defaults.restart_after
+        takeover = number > 0 and self.leaner(number) != self.leaner(number - 1)
+        base = next_base(course.start, worth_of(course.red, course.red), course.attempts, again, takeover)
+        if base and course.attempts:
+            self.go_back(course, base)
+        return base
+
+    def tell_attempt(self, attempt: Attempt, before: str, number: int) -> None:
+        """Record an attempt and its diff."""
+        diff = self.reporter.write("diff.txt", self.snapshots.diff(before, attempt.tree)).name
+        facts = {"leaner": attempt.leaner, "tree": attempt.tree, "diagnosis": attempt.diagnosis, "note": attempt.note}
+        tests = {"failing": len(attempt.verdict.failing), "green": attempt.verdict.green}
+        changed = self.snapshots.counted(before, attempt.tree)
+        self.reporter.emit("attempt", number=number, **facts, **tests, changed=changed, diff=diff)
+
+    def attempt(self, course: Course) -> None:
+        """Make the next attempt of a task: on from the last one or afresh, ask for an edit, judge it."""
+        task, number = course.task, len(course.attempts)
+        leaner, base = self.leaner(number), self.choose_base(course)
+        assert self.rights is not None  # noted before anybody can change them
+        if base == course.start:
+            prompt, diagnosis = self.first(course, leaner), ""
+        else:
+            prompt, diagnosis = self.fix(course, leaner, base)
+        call = self.ask(task, leaner, prompt, "edit")
+        if is_silent(call) and is_silent(call := self.ask(task, leaner, prompt, "edit")):
+            raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
+        tree, bad, resists = self.put_protected_back(task, call.before, call.after)
+        changed = self.snapshots.changed(call.before, tree)
+        idle = not (base or changed or course.attempts[-1].changed)
+        verdict = NOT_TESTED if task.skip_tests else self.judge(task, tree, again=idle)
+        veto = f"protected files could not be put back: {resists}" if resists else ""
+        if verdict.green and (veto := veto or compare(course.red, verdict).veto):
+            self.warn(veto)
+            verdict = verdict.vetoed(veto)
+        notes = [f"The last answer changed protected files, which was undone: {', '.join(bad)}."] if bad else []
+        notes += [f"The last answer could not be used: {call.reason}"] if call.code else []
+        who = f"{call.leaner} {leaner.model}".strip() if self.config.escalate else call.leaner
+        worth = worth_of(verdict, course.red)
+        course.attempts.append(Attempt(who, tree, changed, verdict, diagnosis, " ".join(notes), worth, bool(base)))
+        self.tell_attempt(course.attempts[-1], call.before, number + 1)
+        if idle and verdict.green and not task.skip_tests:
+            raise TaskStopped("flaky, not fixed: the tests turned green although nothing changed")
+
+    def leave_best(self, course: Course) -> None:
+        """Leave the tree of a red task as `on_fail` says."""
+        states = [(worth_of(course.red, course.red), course.start)] if course.red else []
+        states += [(attempt.worth, attempt.tree) for attempt in course.attempts]
+        for number, attempt in enumerate(course.attempts, 1):
+            self.reporter.write(f"attempt-{number}.diff", self.snapshots.diff(course.start, attempt.tree))
+        if course.attempts:
+            best = min(reversed(states), key=lambda state: state[0])[1]
+            wanted = {"best": best, "keep": course.attempts[-1].tree, "restore": course.start}
+            self.go_back(course, wanted[self.config.guard.on_fail])
+
+
 def run_after(session: Session, task: Task) -> str:
     """Run a green task's after-commands; return what failed, if one did."""
+    root, limit = session.config.root, session.config.defaults.after_command_timeout
     for command in task.after:
         session.reporter.emit("after", command=command)
-        argv = shell_argv(command.replace("{python}", python_of(session.config.root)))
-        done = run(
-            argv, session.config.root, env=clean_environment(), timeout=session.config.defaults.after_command_timeout
-        )
+        argv = shell_argv(command.replace("{python}", python_of(root)))
+        done = run(argv, root, env=clean_environment(), timeout=limit)
         output = session.reporter.mask(done.output)
         session.reporter.write("after.txt", output)
         if done.code or done.cut:
-            last = " ".join(output.split("\n")[-4:]).strip()
-            how = "ran into its time limit" if done.cut else f"ended with {done.code}"
-            return f"the after-command '{command}' {how}: {last}"
+            return f"the after-command '{command}' {done.end}: {' '.join(output.splitlines()[-3:]).strip()}"
     return ""
 
 
-UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
+def run_task(session: Session, task: Task) -> Result:
+    """Bring the tests of TASK to green: ask once, then let what they report be fixed until they pass."""
+    start = session.snapshots.take()
+    proves = session.config.guard.baseline and not task.skip_tests
+    course = Course(task, start, session.judge(task, start) if proves else None)
+    if course.red and course.red.green and session.config.direct:
+        return Result(task, "green", (), course.red, "the tests were green already")
+    reason = ""
+    try:
+        session.attempt(course)
+        while not course.is_over:
+            session.attempt(course)
+        last, count = course.attempts[-1], len(course.attempts)
+        reason = "" if last.verdict.green else f"still red after {count} attempts. {last.verdict.why} {last.note}"
+    except TaskStopped as stopped:
+        reason = str(stopped)
+    if reason:
+        session.leave_best(course)
+    else:
+        reason = run_after(session, task)
+    state = "red" if reason else "untested" if task.skip_tests else "green"
+    change = compare(course.red, course.attempts[-1].verdict) if course.attempts else Change()
+    doubts = (*change.warnings, *session.doubts(course)) if state == "green" else ()
+    change = replace(change, warnings=doubts)
+    return Result(task, state, tuple(course.attempts), course.red, reason.strip(" ."), change)
 
 
 def uncommitted_paths(session: Session) -> set[str]:
@@ -3770,73 +3799,40 @@ def uncommitted_paths(session: Session) -> set[str]:
 
 
 def commit_task(session: Session, name: str, paths: set[str], dirty: set[str]) -> None:
-    """Commit the PATHS that a task changed, without hooks and signing; not what was DIRTY with the user's own edits."""
-    root, places = session.config.root, session.snapshots.repository.places
+    """Commit the PATHS that a task changed; not what was DIRTY with the user's own edits."""
+    places = session.snapshots.repository.places
     paths &= uncommitted_paths(session)
     if not places or any((places[0] / mark).exists() for mark in UNDER_WAY):
         session.warn(f"nothing is committed: there is {'a merge or rebase under way' if places else 'no repository'}")
         return
     if paths & dirty:
         session.warn(f"not committed, for earlier edits that are not: {', '.join(sorted(paths & dirty))}")
-    if not paths - dirty:
-        return
-    head, feed = ask_git(root, "rev-parse", "-q", "--verify", "HEAD"), joined(sorted(paths - dirty))
-    index, update = (
-        {"GIT_INDEX_FILE": str(session.snapshots.folder / "staged")},
-        ("update-index", "-z", "--add", "--remove", "--stdin"),
-    )
-    who = {
-        key: ask_git(root, "config", key) or other
-        for key, other in (("user.name", "lean-loop"), ("user.email", "lean-loop@localhost"))
-    }
-    try:
-        git(["read-tree", head or "--empty"], root, index)
-        git(update, root, index, feed)
-        tree, identity = (
-            git(["write-tree"], root, index).strip(),
-            [word for key, value in who.items() for word in ("-c", f"{key}={value}")],
-        )
-        made = git([*identity, "commit-tree", tree, *(("-p", head) if head else ()), "-m", name], root).strip()
-        git([*identity, "update-ref", "-m", f"lean-loop: {name}", "HEAD", made, head or "0" * len(made)], root)
-        git(update, root, feed=feed)
-        session.reporter.emit("committed", commit=made, paths=sorted(paths - dirty))
-    except GitError as error:
-        session.warn(f"not committed: {error}")
-
-
-def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool = False) -> int:
-    """Run the tasks of one leanfile in their order; stop at the first that is not green."""
-    tasks = choose(config, names)
-    for leaner in (config.lean, *config.escalate):
-        check_leaner(leaner)
-    with recorded(config, shows) as (session, pasts):
-        past = resumable(config, pasts) if resume else None
-        session.begin(str(config.path), past, tasks=[task.name for task in tasks])
-        results: list[Result] = []
-        code, error, broken = RED, "", ""
+    if own := sorted(paths - dirty):
         try:
-            whole = whole_suite(session, tasks)
-            for number, task in enumerate(tasks, 1):
-                if past and digest(task) in past.green:
-                    session.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
-                    continue
-                results.append(run_numbered(session, task, number, len(tasks), past))
-                if not results[-1].ok:
-                    break
-            if all(result.ok for result in results):
-                broken = broken_since(session, results, whole)
-                code = RED if broken else GREEN
-        except (LeanError, Interrupted) as stopped:
-            code, error = stopped.code, str(stopped)
-        finally:
-            session.reporter.outcome(code, error, broken)
-    return code
+            made = make_commit(session.config.root, name, own, session.snapshots.folder / "staged")
+            session.reporter.emit("committed", commit=made, paths=own)
+        except GitError as error:
+            session.warn(f"not committed: {error}")
 
 
-def resumable(config: Config, pasts: Sequence[Past]) -> Past | None:
-    """Find the last run of a leanfile."""
-    own = [past for past in pasts if past.first["file"] == str(config.path.resolve()) and past.first["tasks"]]
-    return own[-1] if own else None
+def make_commit(root: Path, name: str, paths: Sequence[str], index: Path) -> str:
+    """Commit PATHS alone, by way of a temporary INDEX: no hooks, no signing, and a name where the user has none."""
+    head, aside = ask_git(root, "rev-parse", "-q", "--verify", "HEAD"), {"GIT_INDEX_FILE": str(index)}
+    update, feed = ("update-index", "-z", "--add", "--remove", "--stdin"), joined(paths)
+    usual = {"user.name": "lean-loop", "user.email": "lean-loop@localhost"}
+    who = [word for key, other in usual.items() for word in ("-c", f"{key}={ask_git(root, 'config', key) or other}")]
+    git(["read-tree", head or "--empty"], root, aside)
+    git(update, root, aside, feed)
+    tree = git(["write-tree"], root, aside).strip()
+    made = git([*who, "commit-tree", tree, *(("-p", head) if head else ()), "-m", name], root).strip()
+    git([*who, "update-ref", "-m", f"lean-loop: {name}", "HEAD", made, head or "0" * len(made)], root)
+    git(update, root, feed=feed)
+    return made
+
+
+def digest(task: Task) -> str:
+    """Mark a task as it was resolved, so that a changed one is known."""
+    return hashlib.sha256(repr(task).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def run_numbered(session: Session, task: Task, number: int, total: int, past: Past | None) -> Result:
@@ -3860,11 +3856,6 @@ def run_numbered(session: Session, task: Task, number: int, total: int, past: Pa
     session.tell_uncovered()
     session.reporter.emit("result", **facts, **ended, tree=tree, changed=session.snapshots.counted(start, tree))
     return result
-
-
-def digest(task: Task) -> str:
-    """Mark a task as it was resolved, so that a changed one is known."""
-    return hashlib.sha256(repr(task).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def choose(config: Config, names: Sequence[str]) -> tuple[Task, ...]:
@@ -3894,6 +3885,12 @@ def broken_since(session: Session, results: Sequence[Result], before: Verdict | 
     return ", ".join(sorted(broken)) or ("" if after.green or not before.green else after.why or "the suite")
 
 
+def resumable(config: Config, pasts: Sequence[Past]) -> Past | None:
+    """Find the last run of a leanfile."""
+    own = [past for past in pasts if past.first["file"] == str(config.path.resolve()) and past.first["tasks"]]
+    return own[-1] if own else None
+
+
 @contextlib.contextmanager
 def locked(folder: Path, config: Config) -> Iterator[None]:
     """Hold the project for one run at a time; the system lets go of the lock when its holder dies."""
@@ -3916,6 +3913,35 @@ def locked(folder: Path, config: Config) -> Iterator[None]:
         lock.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}, {config.path}")
         lock.flush()
         yield
+
+
+def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool = False) -> int:
+    """Run the tasks of one leanfile in their order; stop at the first that is not green."""
+    tasks = choose(config, names)
+    for leaner in (config.lean, *config.escalate):
+        check_leaner(leaner)
+    with recorded(config, shows) as (session, pasts):
+        past = resumable(config, pasts) if resume else None
+        session.begin(str(config.path), past, tasks=[task.name for task in tasks])
+        results: list[Result] = []
+        code, error, broken = RED, "", ""
+        try:
+            whole = whole_suite(session, tasks)
+            for number, task in enumerate(tasks, 1):
+                if past and digest(task) in past.green:
+                    session.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
+                    continue
+                results.append(run_numbered(session, task, number, len(tasks), past))
+                if not results[-1].ok:
+                    break
+            if all(result.ok for result in results):
+                broken = broken_since(session, results, whole)
+                code = RED if broken else GREEN
+        except (LeanError, Interrupted) as stopped:
+            code, error = stopped.code, str(stopped)
+        finally:
+            session.reporter.outcome(code, error, broken)
+    return code
 
 
 # ---------------------------------------------------------------------------------------------------- earlier runs
@@ -4084,7 +4110,7 @@ def recorded(config: Config, shows: Shows) -> Iterator[tuple[Session, list[Past]
         mended = mend_repository(folder, pasts, reporter.path("repository"))
         snapshots = open_snapshots(config.root, folder, config.guard.max_file)
         try:
-            yield Session(config, snapshots, reporter, mended), pasts
+            yield Session(config, snapshots, reporter, mended=mended), pasts
         finally:
             reporter.display.close()
         forget(snapshots, config.guard.keep_runs)
@@ -4446,8 +4472,7 @@ class Reporter:
         env = {**clean_environment(), **{f"LEANLOOP_{name.upper()}": str(value) for name, value in facts.items()}}
         done = run(shell_argv(self.config.notify.command), self.config.root, env=env, timeout=NOTIFY_SECONDS)
         if done.code or done.cut:
-            how = f"took longer than {NOTIFY_SECONDS} s" if done.cut else f"ended with {done.code}"
-            self.emit("warning", text=f"[notify] command {how}: {' '.join(done.output.split())[-200:]}")
+            self.emit("warning", text=f"[notify] command {done.end}: {' '.join(done.output.split())[-200:]}")
 
 
 def plain(value: Any) -> Any:

@@ -491,7 +491,7 @@ def test_a_notify_command_that_never_ends_is_ended(calc: Bench, leaner: Leaner) 
     settings(calc, '[notify]\ncommand = "sleep 1000"\n')
     ran = calc.lean_loop(timeout=50)
     assert ran.code == 0
-    assert "took longer than 30 s" in ran.err
+    assert "was ended after 30 s (time limit)" in ran.err
 
 
 # ---------------------------------------------------------------------------------------------------- a real emulator
