@@ -479,7 +479,7 @@ def test_a_notify_command_that_fails_is_a_warning_only(calc: Bench, leaner: Lean
     settings(calc, '[notify]\ncommand = "echo no bell; exit 3"\n')
     ran = calc.lean_loop()
     assert ran.code == 0
-    assert "warning: [notify] command ended with 3: no bell" in ran.err
+    assert "warning: [notify] command ended with exit code 3: no bell" in ran.err
     (run,) = calc.runs()
     kinds = [json.loads(line)["event"] for line in (run / "events.jsonl").read_text().splitlines()]
     assert kinds[-2:] == ["warning", "outcome"]
