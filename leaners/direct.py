@@ -132,24 +132,36 @@ Edit = Code | Change | Delete
 
 @dataclass(frozen=True)
 class Call:
-    """What is asked, of which server, about which files; times in seconds, a context of 0 tokens is not known."""
+    """What is asked, of which server, about which files; each setting travels as LEAN_<NAME>, 0 tokens: not known."""
 
     prompt: str
-    base_url: str
+    base_url: str = "http://127.0.0.1:8080/v1"
     files: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
-    ask: bool = False
+    mode: str = "edit"
     api_key: str = ""
     model: str = ""
     timeout: float = 600.0
     idle: float = 120.0
-    context: int = 0
+    context_tokens: int = 0
     edit_format: str = "auto"
-    retries: int = 1
-    body: Mapping[str, Any] = field(default_factory=dict)
+    edit_retries: int = 1
+    temperature: float | None = None
+    max_output_tokens: int = 0
+    stop: list[Any] = field(default_factory=list)
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     progress: bool = False
     usage_file: str = ""
-    record: str = ""
+
+    def body(self) -> dict[str, Any]:
+        """Return what the request says of the answer."""
+        set_by = {
+            "temperature": self.temperature,
+            "max_tokens": self.max_output_tokens or None,
+            "stop": self.stop or None,
+        }
+        return {**{key: value for key, value in set_by.items() if value is not None}, **self.extra_body}
 
 
 # --- reading an answer: text -> edits, pure ---------------------------------------------------------------------------
@@ -1351,6 +1363,20 @@ CONTEXT_KEYS = (
 )
 BROKEN = (OSError, http.client.HTTPException)
 HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
+NO_API = "{url} is no OpenAI-compatible API ({status}): {said}. Does base_url end in /v1?"
+FAULTS: tuple[tuple[str, type[Stop], str], ...] = (  # the first row that fits "STATUS what is said" tells what is wrong
+    (
+        "40[13]",
+        Misconfigured,
+        "The server refuses the key ({status}): {said}. Set api_key or api_key_env in [lean].",
+    ),
+    ("[2-4].. <html>", Misconfigured, NO_API),
+    ("(?i)404 .*model", Misconfigured, "The server has no model {model!r}: {said}. Set model in [lean]."),
+    ("200|404|405", Misconfigured, NO_API),
+    ("429|503", ServerTrouble, "The server is busy ({status}): {said}.{wait}"),
+    ("408|5", ServerTrouble, "The server failed ({status}): {said}."),
+    ("", Misconfigured, "The server refuses the request ({status}): {said}."),
+)
 
 
 @dataclass(frozen=True)
@@ -1381,9 +1407,10 @@ class Server:
 
     def open(self, path: str, body: Any = None, patience: float = 10.0, root: bool = False) -> http.client.HTTPResponse:
         """Send one request and return the response; `root`: the path is not below base_url but at the server's root."""
-        parts = urllib.parse.urlsplit(self.call.base_url)
+        where = self.call.base_url
+        parts = urllib.parse.urlsplit(where)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Misconfigured(f"base_url {self.call.base_url!r} is no http(s) URL. Set base_url in [lean].")
+            raise Misconfigured(f"base_url {where!r} is no http(s) URL. Set base_url in [lean].")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         headers = HEADERS | ({"Authorization": f"Bearer {self.call.api_key}"} if self.call.api_key else {})
         url, patience = ("" if root else parts.path.rstrip("/")) + path, min(patience, self.left())
@@ -1392,11 +1419,9 @@ class Server:
             connection.request("GET" if body is None else "POST", url, body and json.dumps(body).encode(), headers)
             return connection.getresponse()
         except TimeoutError as error:
-            raise ServerTrouble(f"{self.call.base_url} gave no answer within {patience:.0f} s.") from error
+            raise ServerTrouble(f"{where} gave no answer within {patience:.0f} s.") from error
         except BROKEN as error:
-            raise ServerTrouble(
-                f"No server answers at {self.call.base_url}: {error or type(error).__name__}."
-            ) from error
+            raise ServerTrouble(f"No server answers at {where}: {error or type(error).__name__}.") from error
         except ValueError as error:
             raise Misconfigured(f"base_url or api_key is not valid: {error}.") from error
 
@@ -1420,26 +1445,23 @@ class Server:
 
     def context(self) -> int:
         """Return the context size in tokens, as set or as the server tells it; 0 if it does not."""
-        if self.call.context:
-            return self.call.context
         base = urllib.parse.urlsplit(self.call.base_url).path.rstrip("/")
-        for path in ("/props", f"{base}/models", "/api/v0/models", "/api/ps"):  # llama.cpp, vLLM, LM Studio, Ollama
+        sources = ("/props", f"{base}/models", "/api/v0/models", "/api/ps")  # llama.cpp, vLLM, LM Studio, Ollama
+        for path in () if self.call.context_tokens else sources:
             found = self.look_up(path)
             rows = rows_of(found) or [found]
-            for row in rows:
-                if len(rows) == 1 or name_of(row) == self.model:
-                    places = (row, fields(row, "default_generation_settings"), fields(row, "meta"))
-                    sizes = [number(place, key) for key in CONTEXT_KEYS for place in places]
-                    if any(sizes):
-                        return next(filter(None, sizes))
-        return 0
+            told = json.dumps([row for row in rows if len(rows) == 1 or name_of(row) == self.model])
+            for key in CONTEXT_KEYS:
+                if size := re.search(rf'"{key}": ([1-9]\d*)', told):
+                    return int(size[1])
+        return self.call.context_tokens
 
     def check_size(self, text: str) -> None:
         """Refuse a prompt that will not fit, with both numbers; llama.cpp counts it where it may be close."""
         tokens = estimate(text)
-        size = self.context() if tokens > FEW_TOKENS or self.call.context else 0
+        size = self.context() if tokens > FEW_TOKENS else self.call.context_tokens
         if size and tokens > size / 2:
-            tokens = len(fields(self.look_up("/tokenize", {"content": text}), "tokens") or ()) or tokens
+            tokens = len(get(self.look_up("/tokenize", {"content": text}), "tokens") or ()) or tokens
         if size and tokens >= size:
             raise too_long(tokens, size)
 
@@ -1447,23 +1469,21 @@ class Server:
         """Send one request and return the text of the answer."""
         self.model = self.model or self.choose_model()
         self.check_size(system + prompt)
-        messages = [{"role": "system", "content": system}] if system else []
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": [*messages, {"role": "user", "content": prompt}],
-            "stream": True,
-        }
-        answer = Answer(self.call)
+        said = (("system", system), ("user", prompt))
+        messages = [{"role": role, "content": content} for role, content in said if content]
+        body = {"model": self.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+        # A slow machine needs time to read a long prompt before its first word: a second for twenty tokens.
+        patience, answer = self.call.idle + estimate(system + prompt) / 20, Answer(self.call)
         try:
-            # A slow machine needs time to read a long prompt before its first word: a second for twenty tokens.
-            patience = self.call.idle + estimate(system + prompt) / 20
-            body |= {"stream_options": {"include_usage": True}, **self.call.body}
-            with self.send("/chat/completions", body, patience) as response:
+            with self.send("/chat/completions", body | self.call.body(), patience) as response:
                 self.receive(response, answer)
         finally:
             if answer.events:
                 self.used.append(answer.used(estimate(system + prompt)))
-        return answer.result()
+        text = answer.result()
+        if folder := self.call.options.get("record"):
+            record(Path(folder), self.call, text)
+        return text
 
     def send(self, path: str, body: dict[str, Any] | None = None, patience: float = 10.0) -> http.client.HTTPResponse:
         """Send a request; wait and try again where the server is busy, or asks for a plainer request."""
@@ -1486,21 +1506,18 @@ class Server:
     def receive(self, response: http.client.HTTPResponse, answer: Answer) -> None:
         """Read an answer, streamed or whole; ServerTrouble where it stalls or breaks off."""
         try:
-            line = self.next_line(response)
-            if line.lstrip()[:1] in (b"{", b"[", b"<"):  # an answer as a whole, or no answer
-                self.take(answer, line + response.read())
-            while line:
+            while not answer.ended and (line := self.next_line(response)):
                 name, _, data = line.partition(b":")
-                if name in (b"data", b"error") and data.strip() == b"[DONE]":
+                if line.lstrip()[:1] in (b"{", b"[", b"<"):  # an answer as a whole, or no answer
+                    self.take(answer, line + response.read())
+                elif data.strip() == b"[DONE]":
                     answer.ended = True
                 elif name in (b"data", b"error"):
                     self.take(answer, data)
-                line = b"" if answer.ended else self.next_line(response)
         except TimeoutError as error:
             self.left()
-            raise ServerTrouble(
-                f"The server fell silent for {self.call.idle:g} s in the middle of its answer."
-            ) from error
+            words = f"The server fell silent for {self.call.idle:g} s in the middle of its answer."
+            raise ServerTrouble(words) from error
         except BROKEN as error:
             raise ServerTrouble(f"The connection broke in the middle of the answer: {error or 'closed'}.") from error
         if not (answer.ended or answer.finish):
@@ -1516,33 +1533,22 @@ class Server:
     def take(self, answer: Answer, raw: bytes) -> None:
         """Add a JSON object from the server to the answer; raise the error that it may hold instead."""
         found = parsed(raw)
-        if not isinstance(fields(found, "choices"), list):
-            error = fields(found, "error") or fields(found, "message")
+        if not isinstance(get(found, "choices"), list):
+            error = get(found, "error") or get(found, "message")
             status = number(error, "code") or number(found, "code")
             raise self.failure(status if 400 <= status < 600 else 500 if error else 200, raw)
         answer.take(found)
 
     def failure(self, status: int, raw: bytes, asked: str = "") -> Stop:
         """Return what a status and its body mean."""
-        said, where = error_text(raw), self.call.base_url
-        html = raw.lstrip()[:9].lower().startswith((b"<!doctype", b"<html"))
-        if CONTEXT_ERROR.search(raw.decode("utf-8", "replace")) and not html:
+        html = "<html> " if raw.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")) else ""
+        if not html and CONTEXT_ERROR.search(raw.decode("utf-8", "replace")):
             return context_error(raw)
-        if status in (401, 403):
-            return Misconfigured(
-                f"The server refuses the key ({status}): {said}. Set api_key or api_key_env in [lean]."
-            )
-        if status == 404 and "model" in said.lower() and not html:
-            return Misconfigured(f"The server has no model {self.model!r}: {said}. Set model in [lean].")
-        if status in (200, 404, 405) or (html and status < 500):
-            return Misconfigured(f"{where} is no OpenAI-compatible API ({status}): {said}. Does base_url end in /v1?")
-        if status in (429, 503):
-            return ServerTrouble(
-                f"The server is busy ({status}): {said}." + (f" It asks to wait {asked} s." if asked else "")
-            )
-        if status >= 500 or status == 408:
-            return ServerTrouble(f"The server failed ({status}): {said}.")
-        return Misconfigured(f"The server refuses the request ({status}): {said}.")
+        told = {"status": status, "said": error_text(raw), "url": self.call.base_url, "model": self.model}
+        wait = f" It asks to wait {asked} s." if asked else ""
+        fits = (row for row in FAULTS if re.match(row[0], f"{status} {html}{told['said']}"))
+        _, kind, words = next(fits)
+        return kind(words.format(**told, wait=wait))
 
 
 @dataclass
@@ -1568,13 +1574,13 @@ class Answer:
         self.usage = found.get("usage") or self.usage
         self.timings = found.get("timings") or self.timings
         for choice in found["choices"][:1]:
-            part = fields(choice, "delta") or fields(choice, "message") or {"content": fields(choice, "text")}
-            self.text += flat(fields(part, "content"))
-            self.thought += flat(fields(part, "reasoning_content") or fields(part, "reasoning"))
-            self.refusal += flat(fields(part, "refusal"))
-            self.tools = self.tools or bool(fields(part, "tool_calls"))
-            self.finish = flat(fields(choice, "finish_reason")) or self.finish
-            self.ended = self.ended or bool(fields(choice, "message"))
+            part = get(choice, "delta") or get(choice, "message") or {"content": get(choice, "text")}
+            self.text += flat(get(part, "content"))
+            self.thought += flat(get(part, "reasoning_content") or get(part, "reasoning"))
+            self.refusal += flat(get(part, "refusal"))
+            self.tools = self.tools or bool(get(part, "tool_calls"))
+            self.finish = flat(get(choice, "finish_reason")) or self.finish
+            self.ended = self.ended or bool(get(choice, "message"))
         self.ended = self.ended or bool(self.finish and self.usage)
         self.show_progress()
 
@@ -1601,31 +1607,29 @@ class Answer:
         """Return the answer's text; Unusable where it is a refusal, a tool call, cut off or nothing at all."""
         text = self.text if self.text.strip() or self.finish == "length" else self.thought
         said, count = spoken(text).strip(), number(self.usage, "completion_tokens")
-        tokens = f" after {count} tokens" if count else ""
         if self.finish == "length":
             what = "The answer was" if said else "The model was still thinking when it was"
             hint = "name fewer or smaller files" if said else "turn thinking off with extra_body"
             limits = "raise max_output_tokens or the server's context"
-            raise Unusable(f"{what} cut off{tokens} (finish_reason length): {limits}, or {hint}.")
+            when = f" after {count} tokens" if count else ""
+            raise Unusable(f"{what} cut off{when} (finish_reason length): {limits}, or {hint}.")
         if self.refusal or self.finish == "content_filter":
             raise Unusable(f"The model refused: {first_line(self.refusal) or 'its answer was filtered'}")
-        if self.tools and not said:
-            raise Unusable(
+        if not said:
+            tool = (
                 "The model answered with a tool call, although no tools were offered. Another chat template may help."
             )
-        if not said:
-            raise Unusable("The model's answer is empty.")
+            raise Unusable(tool if self.tools else "The model's answer is empty.")
         return text
 
 
 def without_refused(body: dict[str, Any], raw: bytes) -> dict[str, Any] | None:
     """Return the request without what the server says it does not know; None if that is not the matter."""
-    said, (first, *rest) = raw.lower(), body["messages"]
-    if b"stream_options" in said and "stream_options" in body:
-        return {key: value for key, value in body.items() if key != "stream_options"}
-    if b"max_completion_tokens" in said and "max_tokens" in body:
-        kept = {key: value for key, value in body.items() if key != "max_tokens"}
-        return {**kept, "max_completion_tokens": body["max_tokens"]}
+    said, plain, (first, *rest) = raw.lower(), dict(body), body["messages"]
+    if b"stream_options" in said and plain.pop("stream_options", None):
+        return plain
+    if b"max_completion_tokens" in said and (most := plain.pop("max_tokens", None)):
+        return {**plain, "max_completion_tokens": most}
     if b"system" in said and b"role" in said and rest:
         return {**body, "messages": [{"role": "user", "content": f"{first['content']}\n\n{rest[0]['content']}"}]}
     return None
@@ -1634,7 +1638,7 @@ def without_refused(body: dict[str, Any], raw: bytes) -> dict[str, Any] | None:
 def flat(content: Any) -> str:
     """Return the text of a message's content, also where it comes in parts."""
     if isinstance(content, list):
-        return "".join(flat(fields(part, "text")) for part in content)
+        return "".join(flat(get(part, "text")) for part in content)
     return content if isinstance(content, str) else ""
 
 
@@ -1645,23 +1649,23 @@ def parsed(raw: bytes) -> Any:
     return None
 
 
-def fields(place: Any, key: str) -> Any:
+def get(place: Any, key: str) -> Any:
     return place.get(key) if isinstance(place, dict) else None
 
 
 def rows_of(listing: Any) -> list[Any]:
     """Return the models of a listing: OpenAI's and LM Studio's, Ollama's, or a bare list."""
-    rows = fields(listing, "data") or fields(listing, "models") or listing
+    rows = get(listing, "data") or get(listing, "models") or listing
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def name_of(row: Any) -> str:
-    return str(fields(row, "id") or fields(row, "name") or fields(row, "model"))
+    return str(get(row, "id") or get(row, "name") or get(row, "model"))
 
 
 def number(place: Any, key: str) -> int:
     """Read a number from a JSON object; 0 where there is none."""
-    value = fields(place, key)
+    value = get(place, key)
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
 
 
@@ -1686,7 +1690,7 @@ def error_text(raw: bytes) -> str:
         text = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]*>", " ", raw.decode("utf-8", "replace"))
         return first_line(text).rstrip(".") or "no reason given"
     for key in ("error", "detail", "message", "msg"):
-        while fields(found, key):
+        while get(found, key):
             found = found[key]
     return first_line(found if isinstance(found, str) else json.dumps(found)).rstrip(".")
 
@@ -1697,14 +1701,13 @@ def first_line(text: str, limit: int = 300) -> str:
 
 def context_error(raw: bytes) -> Misconfigured:
     """Turn a server's word on its context into ours, with both numbers where it tells them."""
-    said, error = error_text(raw), fields(parsed(raw), "error")
-    if number(error, "n_prompt_tokens"):
-        return too_long(number(error, "n_prompt_tokens"), number(error, "n_ctx"))
-    limit = re.search(r"context\D{0,60}?(\d[\d,]{2,})", said)
-    figures = [int(figure.replace(",", "")) for figure in re.findall(r"\d[\d,]{2,}", said)]
-    size = int(limit[1].replace(",", "")) if limit else 0
-    over = [figure for figure in figures if figure > size > 0]
-    return too_long(over[0], size) if over else Misconfigured(f"The prompt does not fit the server's context: {said}.")
+    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", raw.decode("utf-8", "replace"))
+    limit = re.search(r'"n_ctx"\D+(\d+)', text) or re.search(r"context\D{0,60}?(\d{3,})", text)
+    size = int(limit[1]) if limit else 0
+    over = [figure for figure in map(int, re.findall(r"\d{3,9}", text)) if figure > size > 0]
+    if not over:
+        return Misconfigured(f"The prompt does not fit the server's context: {error_text(raw)}.")
+    return too_long(over[0], size)
 
 
 def too_long(tokens: int, size: int) -> Misconfigured:
@@ -1719,29 +1722,30 @@ def run(call: Call, root: Path) -> str:
     """Do one call and return the words that tell what was done."""
     server, project, plan = Server(call), Project(root, call), Plan()
     try:
-        if call.ask:
-            return spoken(ask(server, "", call.prompt)).strip()
+        if call.mode == "ask":
+            return spoken(server.ask("", call.prompt)).strip()
         plan = make_plan(server, project)
-        before = {path: project.text(path) or "" for path in plan}
+        told = [tell(path, project.text(path) or "", text) for path, text in plan.items()]
         write_all(project, plan)
-        return "\n".join(tell(path, before[path], text) for path, text in plan.items())
+        return "\n".join(told)
     finally:
-        write_usage(server.used, plan, call.usage_file)
+        if call.usage_file:
+            write_usage(server.used, plan, Path(call.usage_file))
 
 
 def make_plan(server: Server, project: Project) -> Plan:
-    """Ask for edits until each has its place: once, once more to read, and at most `retries` times to repair."""
+    """Ask for edits until each has its place: once, once more to read, and at most `edit_retries` times to repair."""
     call, plan = project.call, Plan()
     prompt = "\n\n".join(filter(None, (call.prompt, FORMS[answer_form(project)])))
-    edits, reads = understood(ask(server, SYSTEM, prompt), project)
+    edits, reads = understood(server.ask(SYSTEM, prompt), project)
     if reads and not edits:
         prompt += "\n\n" + requested(reads, project, (server.context() or DEFAULT_CONTEXT) - estimate(SYSTEM + prompt))
-        edits, reads = understood(ask(server, SYSTEM, prompt), project)
+        edits, reads = understood(server.ask(SYSTEM, prompt), project)
         if not edits:
             raise Unusable("The model asked to read more a second time instead of editing.")
     misfits = place_all(edits, project, plan)
-    for _ in range(call.retries if misfits else 0):
-        edits, _ = understood(ask(server, SYSTEM, repair_prompt(misfits)), project)
+    for _ in range(call.edit_retries if misfits else 0):
+        edits, _ = understood(server.ask(SYSTEM, repair_prompt(misfits)), project)
         if not (misfits := place_all(edits, project, plan)):
             break
     for edit, misfit in misfits:
@@ -1749,14 +1753,6 @@ def make_plan(server: Server, project: Project) -> Plan:
     if not plan:
         raise Unusable("The answer changes nothing: every file would stay as it is.")
     return plan
-
-
-def ask(server: Server, system: str, prompt: str) -> str:
-    """Ask the server, and keep the answer where that is wished."""
-    text, call = server.ask(system, prompt), server.call
-    if call.record:
-        record(Path(call.record), call, text)
-    return text
 
 
 def understood(text: str, project: Project) -> tuple[list[Edit], list[Read]]:
@@ -1789,9 +1785,8 @@ def requested(reads: Sequence[Read], project: Project, tokens: int) -> str:
         first, last = max(1, read.first), min(len(lines), read.last or len(lines))
         parts.append(f"{path} (lines {first}-{last} of {len(lines)})\n" + fenced("\n".join(lines[first - 1 : last])))
     if estimate("\n".join(parts)) > tokens - ROOM_TO_ANSWER:
-        raise Unusable(
-            "The model asked to read " + ", ".join(read.path for read in reads) + ": too much for the context."
-        )
+        paths = ", ".join(read.path for read in reads)
+        raise Unusable(f"The model asked to read {paths}: too much for the context.")
     return "\n".join(["# Requested", *parts])
 
 
@@ -1806,9 +1801,8 @@ def repair_prompt(misfits: Misfits) -> str:
     parts: list[str] = []
     for edit, misfit in misfits[:4]:
         parts.append(f"This edit was not applied, {misfit}:\n{fenced(quoted(edit)[:8000])}")
-        parts += (
-            [f"The nearest lines of {edit.path or 'the file'}:\n{fenced(misfit.near[:8000])}"] if misfit.near else []
-        )
+        if misfit.near:
+            parts.append(f"The nearest lines of {edit.path or 'the file'}:\n{fenced(misfit.near[:8000])}")
     return "\n\n".join([*parts, "Send only this again, so that it fits."])
 
 
@@ -1827,25 +1821,23 @@ def tell(path: str, old: str, new: str | None) -> str:
     return f"wrote {path} (+{diff.count('+')} -{diff.count('-')})"
 
 
-def write_usage(used: Sequence[Used], files: Iterable[str], path: str) -> None:
+def write_usage(used: Sequence[Used], files: Iterable[str], path: Path) -> None:
     """Write what all requests of the call took together, and the files that were written."""
-    figures: dict[str, object] = {
+    figures = {
         "files": list(files),
         "requests": len(used),
         "input_tokens": sum(one.sent for one in used),
         "output_tokens": sum(one.got for one in used),
         "cached_tokens": sum(one.cached for one in used),
+        **({"estimated": True} if any(one.estimated for one in used) else {}),
     }
-    if any(one.estimated for one in used):
-        figures["estimated"] = True
     with suppress(OSError):
-        if path:
-            Path(path).write_text(json.dumps(figures), encoding="utf-8")
+        path.write_text(json.dumps(figures), encoding="utf-8")
 
 
 def record(folder: Path, call: Call, text: str) -> None:
     """Keep an answer in the form that playground/serve.py plays."""
-    task = None if call.ask else re.search(r"^# Task: .+$", call.prompt, re.MULTILINE)
+    task = None if call.mode == "ask" else re.search(r"^# Task: .+$", call.prompt, re.MULTILINE)
     when = task[0] if task else " ".join(first_line(call.prompt).split(" ")[:6])
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{len(list(folder.glob('*.md'))) + 1:02d}.md"
@@ -1855,33 +1847,38 @@ def record(folder: Path, call: Call, text: str) -> None:
 # --- the command line -------------------------------------------------------------------------------------------------
 
 
-def read_call(options: argparse.Namespace, env: Mapping[str, str], root: Path) -> Call:
+READERS: dict[type, tuple[Callable[[str], Any], str]] = {  # by the kind of the default: how to read, what it has to be
+    str: (str, "a text"),
+    bool: ("1".__eq__, "1"),
+    int: (int, "a whole number"),
+    float: (float, "a number"),
+    type(None): (float, "a number"),
+    tuple: (lambda text: tuple(filter(None, text.split("\n"))), "lines"),
+    list: (json.loads, "a JSON list"),
+    dict: (json.loads, "a JSON object"),
+}
+CHOICES = {"mode": ("edit", "ask"), "edit_format": ("auto", "whole", "search")}
+
+
+def read_call(given: argparse.Namespace, env: Mapping[str, str], root: Path) -> Call:
     """Read what is asked and how, from the options and the LEAN_* variables."""
-    body = {
-        "temperature": decimal(env, "LEAN_TEMPERATURE", None),
-        "max_tokens": whole(env, "LEAN_MAX_OUTPUT_TOKENS") or None,
-        "stop": from_json(env, "LEAN_STOP", list) or None,
-        **from_json(env, "LEAN_EXTRA_BODY", dict),
-    }
-    call = Call(
-        prompt=read_prompt(options.prompt, env.get("LEAN_PROMPT_FILE")),
-        base_url=env.get("LEAN_BASE_URL") or "http://127.0.0.1:8080/v1",
-        files=tuple(options.files or filter(None, env.get("LEAN_FILES", "").split("\n"))),
-        protect=tuple(filter(None, env.get("LEAN_PROTECT", "").split("\n"))),
-        ask=options.ask or one_of(env, "LEAN_MODE", ("edit", "ask")) == "ask",
-        api_key=env.get("LEAN_API_KEY", ""),
-        model=env.get("LEAN_MODEL", ""),
-        timeout=decimal(env, "LEAN_TIMEOUT", 600.0) or 600.0,
-        idle=decimal(env, "LEAN_IDLE", 120.0) or 120.0,
-        context=whole(env, "LEAN_CONTEXT_TOKENS"),
-        edit_format=one_of(env, "LEAN_EDIT_FORMAT", ("auto", "whole", "search")),
-        retries=whole(env, "LEAN_EDIT_RETRIES", 1),
-        body={key: value for key, value in body.items() if value is not None},
-        progress=env.get("LEAN_PROGRESS") == "1",
-        usage_file=env.get("LEAN_USAGE_FILE", ""),
-        record=options.record or str(from_json(env, "LEAN_OPTIONS", dict).get("record") or ""),
-    )
-    return replace(call, prompt=with_files(call, root)) if options.files else call
+    call = Call(read_prompt(given.prompt, env.get("LEAN_PROMPT_FILE")))
+    told = {name: env.get(f"LEAN_{name.upper()}") for name in vars(call) if name != "prompt"}
+    call = replace(call, **{name: setting(name, text, getattr(call, name)) for name, text in told.items() if text})
+    chosen = {"mode": given.ask and "ask", "options": given.record and {"record": given.record}, "files": given.files}
+    call = replace(call, **{name: value for name, value in chosen.items() if value})
+    return replace(call, prompt=with_files(call, root)) if given.files else call
+
+
+def setting(name: str, text: str, default: Any) -> Any:
+    """Read a setting's text as its default is; Misconfigured where it is of another kind."""
+    read, kind = READERS[type(default)]
+    kind = " or ".join(CHOICES.get(name, (kind,)))
+    with suppress(ValueError):
+        value = read(text)
+        if value in CHOICES.get(name, (value,)) and (default is None or type(value) is type(default)):
+            return value
+    raise Misconfigured(f"LEAN_{name.upper()} is {text!r}: it has to be {kind}.")
 
 
 def read_prompt(given: str | None, file: str | None) -> str:
@@ -1902,33 +1899,6 @@ def with_files(call: Call, root: Path) -> str:
         text = project.text(path)
         parts.append(f"{path} (does not exist yet)" if text is None else f"{path}\n{fenced(text.rstrip(chr(10)))}")
     return "\n\n".join(parts)
-
-
-def decimal(env: Mapping[str, str], key: str, default: float | None) -> Any:
-    try:
-        return float(env[key]) if env.get(key) else default
-    except ValueError:
-        raise Misconfigured(f"{key} is no number: {env[key]!r}.") from None
-
-
-def whole(env: Mapping[str, str], key: str, default: int = 0) -> int:
-    return int(decimal(env, key, default))
-
-
-def one_of(env: Mapping[str, str], key: str, values: tuple[str, ...]) -> str:
-    value = env.get(key) or values[0]
-    if value not in values:
-        raise Misconfigured(f"{key} is {value!r}: it can be {', '.join(values)}.")
-    return value
-
-
-def from_json(env: Mapping[str, str], key: str, kind: Callable[[], Any]) -> Any:
-    """Read a JSON list or object; an empty one where the variable is not set."""
-    with suppress(ValueError):
-        value = json.loads(env[key]) if env.get(key) else kind()
-        if type(value) is kind:
-            return value
-    raise Misconfigured(f"{key} has to be a JSON {'list' if kind is list else 'object'}: {env[key]!r}.")
 
 
 def parser() -> argparse.ArgumentParser:
