@@ -28,6 +28,7 @@ import signal
 import sys
 import time
 import urllib.parse
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -500,7 +501,7 @@ class Definition:
     top: int
     start: int
     end: int
-    depth: int
+    owner: str  # the name of the class or the like that it stands in
     kind: str  # "box" for what has members, "function", "value"
 
 
@@ -509,12 +510,8 @@ def definitions(text: str, path: str) -> tuple[Definition, ...]:
     """List the functions, classes, methods and constants of a text, methods after their class."""
     lines = text.split("\n")
     if path.endswith(PYTHON) and (tree := python_tree(text)):
-        return tuple(python_definitions(tree.body, lines, "", 0))
+        return tuple(python_definitions(tree.body, lines, ""))
     return tuple(other_definitions(lines))
-
-
-def top_level(text: str, path: str) -> list[Definition]:
-    return [item for item in definitions(text, path) if item.depth == 0]
 
 
 def python_tree(text: str) -> ast.Module | None:
@@ -524,35 +521,33 @@ def python_tree(text: str) -> ast.Module | None:
     return None
 
 
-def python_definitions(body: Iterable[ast.stmt], lines: list[str], inside: str, depth: int) -> Iterator[Definition]:
+def python_definitions(body: Iterable[ast.stmt], lines: list[str], owner: str) -> Iterator[Definition]:
+    inside = f"{owner}." if owner else ""
     for node in body:
         at, end = node.lineno - 1, node.end_lineno or node.lineno
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            marks = min([at, *(mark.lineno - 1 for mark in node.decorator_list)])
+            name, marks = inside + node.name, min([at, *(mark.lineno - 1 for mark in node.decorator_list)])
             kind = "box" if isinstance(node, ast.ClassDef) else "function"
-            yield Definition(inside + node.name, lead(lines, marks), at, end, depth, kind)
-            if isinstance(node, ast.ClassDef):
-                yield from python_definitions(node.body, lines, f"{inside}{node.name}.", depth + 1)
+            yield Definition(name, lead(lines, marks), at, end, owner, kind)
+            yield from python_definitions(node.body if kind == "box" else (), lines, name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             if isinstance(target, ast.Name):
-                yield Definition(inside + target.id, lead(lines, at), at, end, depth, "value")
+                yield Definition(inside + target.id, lead(lines, at), at, end, owner, "value")
 
 
 def other_definitions(lines: list[str]) -> Iterator[Definition]:
     """Find definitions by their header and indentation; those inside functions are left out."""
-    boxes: list[tuple[int, str]] = []
-    skip_to = 0
+    boxes, skip_to = [(len(lines), "")], 0
     for at, line in enumerate(lines):
         found = HEADER.match(line) if at >= skip_to and len(line) < LONG_LINE else None
-        name = definition_name(found) if found else ""
-        if not found or not name:
+        if not found or not (name := definition_name(found)):
             continue
         boxes = [box for box in boxes if at < box[0]]
-        end, full = extent(lines, at), f"{boxes[-1][1]}.{name}" if boxes else name
-        word = found["kind"] or found["impl"] or ""
+        end, owner = extent(lines, at), boxes[-1][1]
+        full, word = f"{owner}.{name}" if owner else name, found["kind"] or found["impl"] or ""
         kind = "box" if BOX.match(word) else "value" if word in VALUES else "function"
-        yield Definition(full, lead(lines, at), at, end, len(boxes), kind)
+        yield Definition(full, lead(lines, at), at, end, owner, kind)
         if kind == "box":
             boxes.append((end, full))
         else:
@@ -626,19 +621,19 @@ def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
 
     `shown`: the model saw the whole file. Raise Misfit where it is neither, is cut off, or would drop most of the file.
     """
-    new = fill(clean(edit.text, old, path), old, path)
+    new = "\n".join(fill(clean(edit.text, old, path).split("\n"), old, path))
     if not edit.closed and cut_off(new, old, path):
         raise Misfit("the block is cut off")
-    names = {(item.name, item.kind) for item in top_level(old, path)}
-    missing = names - {(item.name, item.kind) for item in top_level(new, path)}
-    loss, loose = loss_of(old, new, path, len(missing)), loose_lines(old, path)
-    headed = not loose or bool(loose & loose_lines(new, path))
-    if missing or loss or not headed or not shown:
-        repeats = bool(loose) or any(body in old for body in bodies(new, path))
-        if (loss or not shown or not headed or not repeats) and (merged := merge(old, new, path, shown)) is not None:
+    names, sent = (
+        {(item.name, item.kind) for item in definitions(text, path) if not item.owner} for text in (old, new)
+    )
+    missing, loose = names - sent, loose_lines(old, path)
+    loss, headed = loss_of(old, new, len(names), len(missing)), not loose or bool(loose & loose_lines(new, path))
+    repeats = bool(loose) or any(body in old for body in bodies(new, path))
+    if loss or not shown or not headed or (missing and not repeats):
+        merged = merge(old, new, path, shown, more=bool(names and (loss or not shown)))
+        if merged is not None:
             return merged
-    if (loss or not shown) and names and (longer := added(old, new, path)) is not None:
-        return longer
     if loss:
         raise Misfit(loss)
     covers = shown or (bool(names) and not missing and headed)
@@ -680,30 +675,28 @@ def unnumbered(lines: Sequence[str], old: str) -> list[str]:
     return best if len(numbers) > 1 or any(line.rstrip() in real for line in best) else list(lines)
 
 
-def is_elision(lines: Sequence[str], at: int, real: set[str], path: str) -> bool:
-    """Tell whether a line stands for lines that were left out; Python's own `...` as a body does not."""
-    line = lines[at].strip()
-    if len(line) > LONG_LINE or line in real or not ELISION.match(line):
-        return False
-    before = next((lines[i].strip() for i in range(at - 1, -1, -1) if lines[i].strip()), ":")
-    return line != "..." or not path.endswith(PYTHON) or not before.endswith((":", '"""', "'''"))
-
-
 def gaps_in(lines: Sequence[str], old: str, path: str) -> list[int]:
-    real = {line.strip() for line in old.split("\n")}
-    return [at for at in range(len(lines)) if is_elision(lines, at, real, path)]
+    """List the lines that stand for lines that were left out; Python's own `...` as a body does not."""
+    real, gaps, before = {line.strip() for line in old.split("\n")}, list[int](), ":"
+    for at, line in enumerate(map(str.strip, lines)):
+        body = line == "..." and path.endswith(PYTHON) and before.endswith((":", '"""', "'''"))
+        if len(line) < LONG_LINE and line not in real and not body and ELISION.match(line):
+            gaps.append(at)
+        before = line or before
+    return gaps
 
 
-def fill(new: str, old: str, path: str) -> str:
-    """Put the lines back that an answer left out, where the lines around them tell which; Misfit where they do not."""
-    lines = new.split("\n")
-    return "\n".join(filled(lines, old, path, left_out(lines, old, path)))
+def fill(lines: Sequence[str], old: str, path: str, contents: Sequence[Sequence[str]] | None = None) -> list[str]:
+    """Put back what an answer left out; the lines around each gap tell what, and Misfit where they do not."""
+    first, *parts = parts_of(lines, old, path)
+    contents = left_out(lines, old, path) if contents is None else contents
+    return [*first, *(line for content, part in zip(contents, parts, strict=True) for line in (*content, *part))]
 
 
 def left_out(lines: Sequence[str], old: str, path: str) -> list[list[str]]:
     """Return for each gap the old lines that it stands for."""
-    scope, found, floor = scope_of(lines, old, path), list[list[str]](), 0
-    parts = parts_of(lines, old, path)
+    parts, found, floor = parts_of(lines, old, path), list[list[str]](), 0
+    scope = scope_of(lines, old, path) if len(parts) > 1 else []
     for before, after in pairwise(parts):
         start = anchor(scope, before[::-1], floor, -1) + 1 if before else floor
         floor = anchor(scope, after, start, 1) if after else len(scope)
@@ -720,12 +713,6 @@ def parts_of(lines: Sequence[str], old: str, path: str) -> list[list[str]]:
             while side and not side[end].strip():
                 del side[end]
     return parts
-
-
-def filled(lines: Sequence[str], old: str, path: str, contents: Sequence[Sequence[str]]) -> list[str]:
-    """Put what was left out in the place of each gap."""
-    first, *parts = parts_of(lines, old, path)
-    return [*first, *(line for content, part in zip(contents, parts, strict=True) for line in (*content, *part))]
 
 
 def scope_of(lines: Sequence[str], old: str, path: str) -> list[str]:
@@ -745,15 +732,14 @@ def anchor(olds: Sequence[str], lines: Sequence[str], floor: int, step: int) -> 
     if not places:
         close = difflib.get_close_matches(near, [olds[at] for at in rows], 3, 0.8)
         places = [at for at in rows if olds[at] in close]
-    alike = [sum(line_at(olds, at + n * step) == line.strip() for n, line in enumerate(lines[:9])) for at in places]
-    best = [at for at, count in zip(places, alike, strict=True) if count == max(alike)]
+    alike: dict[int, int] = {}
+    for at in places:
+        beside = zip(range(at, at + 9 * step, step), lines, strict=False)
+        alike[at] = sum(olds[n].strip() == line.strip() for n, line in beside if 0 <= n < len(olds))
+    best = [at for at in places if alike[at] == max(alike.values())]
     if len(best) != 1:
         raise Misfit("it leaves lines out, and it is not clear which")
     return best[0]
-
-
-def line_at(lines: Sequence[str], at: int) -> str:
-    return lines[at].strip() if 0 <= at < len(lines) else ""
 
 
 def cut_off(new: str, old: str, path: str) -> bool:
@@ -775,9 +761,9 @@ def kept_share(old: str, new: str) -> float:
     return sum(line.strip() in news for line in old.split("\n") if line.strip()) / max(1, weight(old))
 
 
-def loss_of(old: str, new: str, path: str, missing: int) -> str:
+def loss_of(old: str, new: str, names: int, missing: int) -> str:
     """Say why a text cannot be the whole file, because it drops most of it; empty if it can."""
-    before, after, names = weight(old), weight(new), len(top_level(old, path))
+    before, after = weight(old), weight(new)
     if before and not after:
         return "the block is empty"
     if before >= 4 and after * 2 < before:
@@ -796,49 +782,39 @@ def loose_lines(text: str, path: str) -> set[str]:
 
 def bodies(text: str, path: str) -> list[str]:
     lines = text.split("\n")
-    return ["\n".join(lines[item.start : item.end]) for item in top_level(text, path)]
+    return ["\n".join(lines[item.start : item.end]) for item in definitions(text, path) if not item.owner]
 
 
-def merge(old: str, new: str, path: str, shown: bool = True) -> str | None:
+def merge(old: str, new: str, path: str, shown: bool = True, more: bool = False) -> str | None:
     """Put the definitions of `new` in the place of those of `old` with the same names; None if it holds other things.
 
-    A definition that is new goes beside its neighbour, an import to the imports. Misfit where a name fits twice.
+    A definition that is new goes beside its neighbour; alone, and if `more` is allowed, to the end before a main guard.
+    An import goes to the imports. Misfit where a name fits twice.
     """
     lines, fresh = old.split("\n"), new.split("\n")
     pairs = pair_up(members(new, old, path, shown), definitions(old, path), fresh, lines)
     spare = loose_lines(new, path) - loose_lines(old, path)
     base = next((target for _, target in pairs if target), None)
-    if not base or not all(map(IMPORT.match, spare)):
+    if not pairs or not (base or more) or not all(map(IMPORT.match, spare)):
         return None
-    gap = [""] * (2 if path.endswith(PYTHON) and not base.depth else 1)
-    pieces: dict[Definition, list[str]] = {}
-    ahead, last = list[str](), None
+    gap, want = [""] * (2 if path.endswith(PYTHON) and not (base and base.owner) else 1), ""
+    cuts: dict[tuple[int, int], list[str]] = {}
+    at = next((at for at, line in enumerate(lines) if line.startswith("if __name__ ==")), len(lines))
+    while at and not lines[at - 1].strip():
+        at -= 1
+    if base:
+        at, want = base.top, margin(lines[base.start])
     for item, target in pairs:
         if target:
-            pieces[target], last = [*ahead, *redefined(lines, target, fresh, item, path)], target
-            ahead = []
-        elif last:
-            pieces[last] += [*gap, *shifted(fresh, item.top, item, margin(lines[base.start]))]
+            cuts[target.top, target.end], at = redefined(lines, target, fresh, item, path), target.end
         else:
-            ahead += [*shifted(fresh, item.top, item, margin(lines[base.start])), *gap]
-    for target in sorted(pieces, key=lambda item: item.start, reverse=True):
-        lines[target.top : target.end] = pieces[target]
-    return "\n".join(with_imports(lines, [line for line in fresh if line.strip() in spare], path))
-
-
-def added(old: str, new: str, path: str) -> str | None:
-    """Put definitions that are all new at the end of a text, before a main guard; None if there is more to it."""
-    fresh, lines, items = new.split("\n"), old.rstrip("\n").split("\n"), top_level(new, path)
-    taken = {item.name for item in top_level(old, path)}
-    if not items or any(item.name in taken for item in items) or not all(map(IMPORT.match, loose_lines(new, path))):
-        return None
-    at = next((at for at, line in enumerate(lines) if line.startswith("if __name__ ==")), len(lines))
-    gap = [""] * (2 if path.endswith(PYTHON) else 1)
-    pieces = [line for item in items for line in [*fresh[item.top : item.end], *gap]]
-    before = "\n".join(lines[:at]).rstrip("\n").split("\n")
-    whole = [*before, *gap, *pieces[: None if at < len(lines) else -len(gap)], *lines[at:]]
-    spare = loose_lines(new, path) - loose_lines(old, path)
-    return with_ending("\n".join(with_imports(whole, [line for line in fresh if line.strip() in spare], path)), old)
+            piece, place = shifted(fresh, item.top, item, want), cuts.setdefault((at, at), [])
+            place += [*piece, *gap] if base and at == base.top else [*gap, *piece]
+    merged, done = list[str](), 0
+    for (start, end), piece in sorted(cuts.items()):
+        merged += lines[done:start] + piece
+        done = end
+    return "\n".join(with_imports([*merged, *lines[done:]], [line for line in fresh if line.strip() in spare], path))
 
 
 def members(new: str, old: str, path: str, shown: bool) -> list[Definition]:
@@ -846,25 +822,20 @@ def members(new: str, old: str, path: str, shown: bool) -> list[Definition]:
 
     Few: less than half, or not all where the model did not see the whole class.
     """
-    news, olds = by_name(definitions(new, path), owner_of), by_name(definitions(old, path), owner_of)
+    news, olds = (by(definitions(text, path), lambda item: item.owner) for text in (new, old))
     found: list[Definition] = []
     for item in news.get("", ()):
         inner, known = news.get(item.name, []), {other.name for other in olds.get(item.name, ())}
         count = sum(other.name in known for other in inner)
-        few = 0 < count < len(known) / 2 if shown else 0 < count < len(known)
-        found += inner if few else [item]
+        found += inner if 0 < count < len(known) / (2 if shown else 1) else [item]
     return found
 
 
-def by_name(items: Iterable[Definition], key: Callable[[Definition], Any]) -> dict[Any, list[Definition]]:
+def by(items: Iterable[Definition], key: Callable[[Definition], Any]) -> dict[Any, list[Definition]]:
     groups: dict[Any, list[Definition]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return groups
-
-
-def owner_of(item: Definition) -> str:
-    return item.name.rpartition(".")[0] if item.depth else ""
 
 
 def pair_up(
@@ -874,9 +845,9 @@ def pair_up(
 
     Of several the one with the same header is meant, or one each where the answer has as many.
     """
-    full = by_name(olds, lambda old: (old.name, old.kind))
-    short = by_name(olds, lambda old: (old.name.rpartition(".")[2], old.kind))
-    twins, pairs = by_name(news, lambda new: (new.name, new.kind)), list[tuple[Definition, Definition | None]]()
+    full = by(olds, lambda old: (old.name, old.kind))
+    short = by(olds, lambda old: (old.name.rpartition(".")[2], old.kind))
+    twins, pairs = by(news, lambda new: (new.name, new.kind)), list[tuple[Definition, Definition | None]]()
     for item in news:
         key = (item.name, item.kind)
         alike, header = twins[key], fresh[item.start].strip()
@@ -892,13 +863,13 @@ def pair_up(
 def redefined(olds: list[str], old: Definition, news: list[str], new: Definition, path: str) -> list[str]:
     """Return a definition's new lines; comments and decorators that the answer left out stay."""
     want = margin(olds[old.start])
-    ahead = shifted(news, new.top, replace(new, end=new.start), want)
-    if not ahead or (any(map(MARK.match, olds[old.top : old.start])) and not any(map(MARK.match, ahead))):
-        ahead = olds[old.top : old.start]
-    body, text = "\n".join(shifted(news, new.start, new, want)), "\n".join(olds[old.start : old.end])
+    ahead, there = shifted(news, new.top, replace(new, end=new.start), want), olds[old.top : old.start]
+    if not ahead or (any(map(MARK.match, there)) and not any(map(MARK.match, ahead))):
+        ahead = there
+    text = "\n".join(olds[old.start : old.end])
     if not path.endswith(PYTHON) and (text.count("{") != text.count("}") or text.count("`") % 2):
         raise Misfit(f"the end of {old.name} in the file is not clear")
-    return [*ahead, *fill(body, text, path).split("\n")]
+    return [*ahead, *fill(shifted(news, new.start, new, want), text, path)]
 
 
 def shifted(lines: Sequence[str], top: int, item: Definition, want: str) -> list[str]:
@@ -943,7 +914,10 @@ def swap_lines(text: str, wanted: list[str], given: list[str], path: str, hint: 
     lines = text.split("\n")
     if not any(map(str.strip, wanted)):
         raise Misfit("an empty SEARCH part in a file that has lines")
-    wanted, given = unelided(wanted, given, text, path)
+    contents = left_out(wanted, text, path)
+    alike = bool(contents) and len(contents) == len(gaps_in(given, text, path))
+    wanted = fill(wanted, text, path, contents)
+    given = fill(given, "\n".join(wanted), path, contents if alike else None)
     for key, blanks in LADDER:
         spots = matches(lines, wanted, key, blanks)
         spots = [spot for spot in spots if spot.start == hint - 1] or spots
@@ -951,23 +925,12 @@ def swap_lines(text: str, wanted: list[str], given: list[str], path: str, hint: 
             near = "\n[...]\n".join("\n".join(lines[max(0, spot.start - 3) : spot.stop + 3]) for spot in spots[:4])
             raise Misfit(f"its SEARCH part stands at {len(spots)} places", near)
         for spot in spots:
-            fresh = given if key is same else carried(lines[spot.start : spot.stop], wanted, given, key)
+            fresh = given if key is str else carried(lines[spot.start : spot.stop], wanted, given, key)
             new = "\n".join([*lines[: spot.start], *fresh, *lines[spot.stop :]])
-            if key is not same and path.endswith(PYTHON) and python_tree(text) and not python_tree(new):
+            if key is not str and path.endswith(PYTHON) and python_tree(text) and not python_tree(new):
                 raise Misfit("its indentation does not fit the file")
             return new
     return swap_otherwise(text, wanted, given, path)
-
-
-def unelided(wanted: list[str], given: list[str], text: str, path: str) -> tuple[list[str], list[str]]:
-    """Put back what both parts leave out: the same lines where both have as many gaps."""
-    if not gaps_in(wanted, text, path) and not gaps_in(given, text, path):
-        return wanted, given
-    contents = left_out(wanted, text, path)
-    whole = filled(wanted, text, path, contents)
-    if contents and len(gaps_in(given, text, path)) == len(contents):
-        return whole, filled(given, text, path, contents)
-    return whole, fill("\n".join(given), "\n".join(whole), path).split("\n") if given else []
 
 
 def swap_otherwise(text: str, wanted: list[str], given: list[str], path: str) -> str:
@@ -984,10 +947,6 @@ def swap_otherwise(text: str, wanted: list[str], given: list[str], path: str) ->
     raise Misfit("its SEARCH part does not stand in the file", nearest(text.split("\n"), wanted))
 
 
-def same(line: str) -> str:
-    return line
-
-
 def straight(line: str) -> str:
     return line.rstrip().translate(QUOTES)
 
@@ -997,13 +956,13 @@ def bare(line: str) -> str:
 
 
 Key = Callable[[str], str]
-LADDER: tuple[tuple[Key, bool], ...] = ((same, True), (str.rstrip, True), (straight, True), (bare, True), (bare, False))
+LADDER: tuple[tuple[Key, bool], ...] = ((str, True), (str.rstrip, True), (straight, True), (bare, True), (bare, False))
 
 
 def matches(lines: Sequence[str], wanted: Sequence[str], key: Key, blanks: bool) -> list[range]:
     """List the line ranges where the wanted lines stand; without `blanks`, blank lines do not count."""
     needle = [key(line) for line in wanted]
-    if key is not same:
+    if key is not str:
         filled = [at for at, line in enumerate(needle) if line]
         needle = [line for line in needle[filled[0] : filled[-1] + 1] if blanks or line]
     rows = [(at, key(line)) for at, line in enumerate(lines) if blanks or line.strip()]
@@ -1085,25 +1044,25 @@ def nearest(lines: Sequence[str], wanted: Sequence[str]) -> str:
 # --- files: names, bytes <-> text, and writing all or nothing ---------------------------------------------------------
 
 BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-SET_UP_FAULTS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC)
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A file as it lies on disk: its bytes after the byte order mark, and how they are text."""
+    """A file as it lies on disk: its bytes, its byte order mark, and its text after that."""
 
     raw: bytes
     bom: bytes
     encoding: str
+    content: str
 
     @property
     def text(self) -> str:
         """The text with plain newlines."""
-        return self.raw.decode(self.encoding).replace("\r\n", "\n")
+        return self.content.replace("\r\n", "\n")
 
     def encode(self, text: str) -> bytes:
         """Write a new text the way the file is written: line endings, encoding, byte order mark."""
-        return self.bom + endings_like(self.raw.decode(self.encoding), text).encode(self.encoding)
+        return self.bom + endings_like(self.content, text).encode(self.encoding)
 
 
 def decode(raw: bytes, path: str) -> Stored:
@@ -1111,11 +1070,9 @@ def decode(raw: bytes, path: str) -> Stored:
     bom, encoding = next(((mark, name) for mark, name in BOMS if raw.startswith(mark)), (b"", "utf-8"))
     if b"\0" in raw and encoding == "utf-8":
         raise Unusable(f"{path} is a binary file: it is not edited.")
-    try:
-        raw[len(bom) :].decode(encoding)
-    except UnicodeDecodeError:
-        bom, encoding = b"", "latin-1"
-    return Stored(raw[len(bom) :], bom, encoding)
+    with suppress(UnicodeDecodeError):
+        return Stored(raw, bom, encoding, raw[len(bom) :].decode(encoding))
+    return Stored(raw, b"", "latin-1", raw.decode("latin-1"))
 
 
 def endings_like(old: str, new: str) -> str:
@@ -1136,16 +1093,11 @@ class Project:
 
     def __init__(self, root: Path, call: Call) -> None:
         self.root, self.call = root.resolve(), call
-        self.listed = tuple(filter(self.is_text, map(tidy, call.files)))
-        self.prompt = call.prompt.replace("\r\n", "\n")
-
-    def is_text(self, path: str) -> bool:
-        """Tell whether a listed file can be read as text, or is still to be written."""
-        try:
-            self.read(path)
-        except Unusable:
-            return False
-        return True
+        self.prompt, self.listed = call.prompt.replace("\r\n", "\n"), list[str]()
+        for path in map(tidy, call.files):
+            with suppress(Unusable):
+                self.read(path)
+                self.listed.append(path)
 
     def known(self, name: str) -> bool:
         """Tell whether a name means a listed or an existing file."""
@@ -1163,7 +1115,7 @@ class Project:
         if len(tails) > 1:
             raise Unusable(f"{name} is not clear: it could be {' or '.join(tails)}.")
         place = self.place(name)
-        if tails and not exists(place):
+        if tails and not os.access(place, os.F_OK):
             return tails[0]
         return Path(os.path.normpath(place)).relative_to(self.root).as_posix()
 
@@ -1205,14 +1157,8 @@ class Project:
         if protected(path, self.call.protect):
             raise Unusable(f"{path} is protected: it may be read, not changed.")
         place = self.place(path)
-        if exists(place) and not os.access(place, os.W_OK):
+        if os.access(place, os.F_OK) and not os.access(place, os.W_OK):
             raise Unusable(f"{path} is read-only: it is not edited.")
-
-
-def exists(place: Path) -> bool:
-    with suppress(OSError, ValueError):
-        return place.exists()
-    return False
 
 
 def protected(path: str, patterns: Iterable[str]) -> bool:
@@ -1249,7 +1195,8 @@ def write_all(project: Project, plan: Plan) -> None:
                 staged[path].replace(target) if path in staged else target.unlink()
             undo.pop_all()
     except OSError as error:
-        kind = Misconfigured if error.errno in SET_UP_FAULTS else Unusable
+        settled = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC)
+        kind = Misconfigured if settled else Unusable
         raise kind(f"Cannot write {error.filename}: {error.strerror}. No file was changed.") from error
 
 
@@ -1274,7 +1221,7 @@ def stage(project: Project, path: str, stored: Stored | None, text: str, undo: E
 
 def restore(target: Path, stored: Stored | None) -> None:
     """Put a file back as it was before the call."""
-    target.write_bytes(stored.bom + stored.raw) if stored else target.unlink(missing_ok=True)
+    target.write_bytes(stored.raw) if stored else target.unlink(missing_ok=True)
 
 
 # --- from edits to a plan ---------------------------------------------------------------------------------------------
@@ -1302,14 +1249,15 @@ def place_all(edits: Iterable[Edit], project: Project, plan: Plan) -> Misfits:
 
 def placed(edit: Edit, old: str | None, path: str, project: Project) -> str | None:
     """Return a file's text after an edit, None if it is deleted."""
-    if isinstance(edit, Code):
-        if old is None or not old.strip():
-            return created(edit, path)
-        return old if not edit.sure and is_quote(edit.text, old) else rewrite(old, edit, path, project.shows(path))
-    if isinstance(edit, Change) and edit.readings and not (old or "").strip() and not edit.readings[0][0].strip():
+    empty = not (old or "").strip()
+    if isinstance(edit, Code) and empty:
+        return created(edit, path)
+    if isinstance(edit, Change) and empty and edit.readings and not edit.readings[0][0].strip():
         return with_ending(edit.readings[0][1], "")
     if old is None:
         raise Misfit("there is no such file")
+    if isinstance(edit, Code):
+        return old if not edit.sure and is_quote(edit.text, old) else rewrite(old, edit, path, project.shows(path))
     return swap(old, edit, path) if isinstance(edit, Change) else None
 
 
@@ -1379,22 +1327,12 @@ FAULTS: tuple[tuple[str, type[Stop], str], ...] = (  # the first row that fits "
 )
 
 
-@dataclass(frozen=True)
-class Used:
-    """The tokens that one request took; `estimated` where the server did not say."""
-
-    sent: int
-    got: int
-    cached: int = 0
-    estimated: bool = False
-
-
 @dataclass
 class Server:
-    """One OpenAI-compatible server; `used` collects what each answer took."""
+    """One OpenAI-compatible server; `used` sums up what its answers took."""
 
     call: Call
-    used: list[Used] = field(default_factory=list)
+    used: Counter[str] = field(default_factory=Counter)
     model: str = ""
     begun: float = field(default_factory=time.monotonic)
 
@@ -1479,7 +1417,7 @@ class Server:
                 self.receive(response, answer)
         finally:
             if answer.events:
-                self.used.append(answer.used(estimate(system + prompt)))
+                self.used += answer.used(estimate(system + prompt))
         text = answer.result()
         if folder := self.call.options.get("record"):
             record(Path(folder), self.call, text)
@@ -1594,14 +1532,16 @@ class Answer:
         line = f"progress: {count} {rate:.1f}\n" if self.call.progress else f"\r\033[K{count} tokens, {rate:.1f}/s\r"
         print(line, end="", file=sys.stderr, flush=True)
 
-    def used(self, guess: int) -> Used:
-        """Return what the server said of tokens, or estimates."""
+    def used(self, guess: int) -> Counter[str]:
+        """Return what the server said of tokens, or estimates, and how many of its answers were estimated."""
         details = self.usage.get("prompt_tokens_details")
         cached = number(details, "cached_tokens") or number(self.timings, "cache_n")
         timed = number(self.timings, "prompt_n")
         sent = number(self.usage, "prompt_tokens") or (timed and timed + cached)
         got = number(self.usage, "completion_tokens") or number(self.timings, "predicted_n")
-        return Used(sent or guess, got or estimate(self.text + self.thought), cached, not sent)
+        got = got or estimate(self.text + self.thought)
+        figures = {"requests": 1, "input_tokens": sent or guess, "output_tokens": got, "cached_tokens": cached}
+        return Counter({**figures, "estimated": int(not sent)})
 
     def result(self) -> str:
         """Return the answer's text; Unusable where it is a refusal, a tool call, cut off or nothing at all."""
@@ -1821,18 +1761,12 @@ def tell(path: str, old: str, new: str | None) -> str:
     return f"wrote {path} (+{diff.count('+')} -{diff.count('-')})"
 
 
-def write_usage(used: Sequence[Used], files: Iterable[str], path: Path) -> None:
+def write_usage(used: Counter[str], files: Iterable[str], path: Path) -> None:
     """Write what all requests of the call took together, and the files that were written."""
-    figures = {
-        "files": list(files),
-        "requests": len(used),
-        "input_tokens": sum(one.sent for one in used),
-        "output_tokens": sum(one.got for one in used),
-        "cached_tokens": sum(one.cached for one in used),
-        **({"estimated": True} if any(one.estimated for one in used) else {}),
-    }
+    names = ("requests", "input_tokens", "output_tokens", "cached_tokens")
+    figures = {"files": list(files), **{name: used[name] for name in names}}
     with suppress(OSError):
-        path.write_text(json.dumps(figures), encoding="utf-8")
+        path.write_text(json.dumps(figures | ({"estimated": True} if used["estimated"] else {})), encoding="utf-8")
 
 
 def record(folder: Path, call: Call, text: str) -> None:
