@@ -1088,9 +1088,21 @@ def startable(path: str, what: str, error: OSError) -> LeanError:
 DEPENDENCIES = ("node_modules", ".venv", "venv", "target", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
                 ".pytest_cache", ".gradle", "site-packages", ".git")  # fmt: skip
 PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
-OWN_REPOSITORY = "a repository of its own"
 UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
 Stamp = tuple[int, ...] | None
+Counts = list[tuple[str, int, int]]
+
+
+@dataclass(frozen=True)
+class Side:
+    """What a tree holds at a path: mode and object, as git writes them; zeros where it has none."""
+
+    mode: str
+    name: str
+
+    @property
+    def exists(self) -> bool:
+        return self.mode != "000000"
 
 
 @dataclass
@@ -1110,7 +1122,7 @@ class Snapshots:
     last: str = ""
     uncovered: dict[str, str] = field(default_factory=dict)
     passed_over: set[str] = field(default_factory=set)
-    differences: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+    known: dict[tuple[str, str], dict[str, tuple[Side, Side]]] = field(default_factory=dict)
 
     @property
     def store(self) -> Path:
@@ -1120,14 +1132,13 @@ class Snapshots:
     def index(self) -> Path:
         return self.folder / "index"
 
-    def start(self, *args: str) -> subprocess.Popen[bytes]:
-        """Start git on the private repository."""
-        places = {"GIT_DIR": str(self.store), "GIT_WORK_TREE": str(self.top), "GIT_INDEX_FILE": str(self.index)}
-        return start_git(("-c", "core.splitIndex=true", *args), self.top, places)  # a change then writes little
+    def places(self, index: str = "index") -> dict[str, str]:
+        """Name the private repository to git."""
+        return {"GIT_DIR": str(self.store), "GIT_WORK_TREE": str(self.top), "GIT_INDEX_FILE": str(self.folder / index)}
 
     def git(self, *args: str, feed: bytes = b"") -> str:
         """Run git on the private repository; return what it printed."""
-        return end_git(self.start(*args), feed)
+        return git(("-c", "core.splitIndex=true", *args), self.top, self.places(), feed)  # a change then writes little
 
     def aside(self, name: str = "staged", index: Path | None = None) -> dict[str, str]:
         """Copy the user's INDEX, by default the present one, for a git that writes to the one that it is given."""
@@ -1148,14 +1159,13 @@ class Snapshots:
 
     def record(self) -> str:
         """Bring the index up to date with what has changed on disk, and write its tree."""
-        scope = self.prefix or "."
+        if not self.last:
+            self.git("update-index", "-q", "--refresh", "--unmerged")  # else git reads what was only touched every time
         ours = f"--exclude-from={self.store / 'info' / 'exclude'}"
-        both = (
-            self.start("diff-files", "--name-only", "-z", "--ignore-submodules=all", "--", scope),
-            self.start("ls-files", "--others", "-z", ours, "--", scope),
-        )
-        stirred, others = (split(end_git(process)) for process in both)
-        if paths := [path for path in stirred if self.covers(path)] + self.worth_keeping(others):
+        rows = split(self.git("ls-files", "-z", "-t", "--modified", "--others", ours, "--", self.prefix or "."))
+        paths = [row[2:] for row in rows if row[0] != "?" and self.covers(row[2:])]
+        paths += self.worth_keeping([row[2:] for row in rows if row[0] == "?"])
+        if paths:
             self.git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", feed=joined(paths))
         if paths or not self.last:
             self.last = self.git("write-tree").strip()
@@ -1182,7 +1192,7 @@ class Snapshots:
             if path.endswith(UNFINISHED):
                 (self.top / path).unlink(missing_ok=True)
             elif path.endswith("/"):
-                self.uncovered[self.relative(path)] = OWN_REPOSITORY
+                self.uncovered[self.relative(path)] = "a repository of its own"
             elif self.covers(path):
                 weight = 0 if path in plain else (stamp(self.top / path) or (0, 0, 0))[2]
                 if weight < 1_000_000 and weight <= room:
@@ -1190,85 +1200,100 @@ class Snapshots:
         self.passed_over.update(set(fresh) - set(found))
         return found
 
+    def differences(self, old: str, new: str) -> dict[str, tuple[Side, Side]]:
+        """Find the paths that differ between two trees, with the sides of both."""
+        if old != new and (old, new) not in self.known:
+            raw = split(self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new))
+            facts = (row[1:].split() for row in raw[::2])
+            rows = ((Side(was, one), Side(now, other)) for was, now, one, other, _ in facts)
+            self.known[old, new] = dict(zip(map(self.relative, raw[1::2]), rows, strict=True))
+        return self.known[old, new] if old != new else {}
+
     def changed(self, old: str, new: str) -> tuple[str, ...]:
         """List the paths that differ between two trees."""
-        if old != new and (old, new) not in self.differences:
-            out = self.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)
-            self.differences[old, new] = tuple(self.relative(path) for path in split(out))
-        return self.differences[old, new] if old != new else ()
+        return tuple(self.differences(old, new))
 
-    def counted(self, old: str, new: str) -> list[tuple[str, int, int]]:
-        """Count the lines that each changed file gained and lost between two trees; 0 where it is binary."""
-        out = self.git("diff-tree", "-r", "-z", "--numstat", "--no-renames", old, new) if old != new else ""
-        rows = [line.split("\t", 2) for line in out.split("\0") if line]
-        return [
-            (self.relative(path), int(up.replace("-", "0")), int(down.replace("-", "0"))) for up, down, path in rows
-        ]
-
-    def diff(self, old: str, new: str, paths: Sequence[str] | None = None, context: int = 3) -> str:
-        """Show what changed between two trees, as a unified diff; PATHS narrows it."""
-        if old == new or paths == ():
+    def diff(self, old: str, new: str, *options: str, only: Sequence[str] | None = None) -> str:
+        """Show what changed between two trees, as a unified diff; ONLY narrows it."""
+        if old == new or (only is not None and not only):
             return ""
-        listed = [self.absolute(path) for path in paths] if paths is not None else []
-        style = (f"-U{context}", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
+        style = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
         relative = (f"--relative={self.prefix}",) if self.prefix else ()
-        out = self.git("diff-tree", "-r", "-p", "--no-renames", *style, *relative, old, new, "--", *listed)
+        listed = map(self.absolute, only or ())
+        out = self.git("diff-tree", "-r", "-p", "--no-renames", *style, *relative, *options, old, new, "--", *listed)
         return out.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
-    def restore(self, seen: str, tree: str, paths: Iterable[str] | None = None) -> tuple[str, ...]:
+    def counted_diff(self, old: str, new: str) -> tuple[Counts, str]:
+        """Show what changed between two trees, and count the lines that files gained and lost; 0 in a binary one."""
+        paths = self.changed(old, new)
+        *rows, diff = self.diff(old, new, "--numstat").split("\n", len(paths))
+        counts = (row.replace("-", "0").split("\t") for row in rows)  # in the order of the paths
+        return [(path, int(up), int(down)) for path, (up, down, *_) in zip(paths, counts, strict=True)], diff.lstrip(
+            "\n"
+        )
+
+    def restore(self, seen: str, tree: str, only: Iterable[str] | None = None) -> tuple[str, ...]:
         """Bring the paths that differ between SEEN and TREE back to TREE.
 
         A path that does not hold what SEEN has is the user's own later edit: it is left alone, and returned.
         """
-        wanted = set(self.changed(seen, tree))
-        wanted = wanted if paths is None else wanted & set(paths)
+        wanted = {*self.changed(seen, tree)} & {*(self.changed(seen, tree) if only is None else only)}
+        if not wanted:
+            return ()
         stamps = {path: stamp(self.root / path) for path in wanted}
         now = self.take()
-        edited = wanted & set(self.changed(seen, now))
-        left = self.bring(tree, {path: stamps[path] for path in sorted(wanted - edited)})
-        return tuple(sorted((edited & set(self.changed(now, tree))) | left))
-
-    def bring(self, tree: str, stamps: Mapping[str, Stamp]) -> set[str]:
-        """Put paths as they are in TREE, each in one step; return those that changed since their stamp, or resist."""
-        held, left = self.entries(tree), set[str]()
-        with self.start("cat-file", "--batch") as reader, contextlib.ExitStack() as end:
-            end.callback(reader.kill)
-            for path in sorted(stamps, key=lambda path: path in held):  # what goes may stand in the way of what comes
-                file = self.root / path
-                try:
-                    if stamp(file) != stamps[path] or os.path.realpath(file.parent) != str(file.parent):
-                        left.add(path)
-                    elif path in held:
-                        put(file, held[path][0], blob(reader, held[path][1]))
-                    else:
-                        remove(file, self.root)
-                except OSError:
+        edited = wanted & {*self.changed(seen, now)}
+        left = edited & {*self.changed(now, tree)}
+        sides = {path: self.differences(seen, tree)[path][1] for path in sorted(wanted - edited)}
+        with self.reader() as read:
+            for path in sorted(sides, key=lambda path: sides[path].exists):  # what goes may stand in the way
+                if not self.bring(path, sides[path], stamps[path], read):
                     left.add(path)
-        return left
+        return tuple(sorted(left))
 
-    def entries(self, tree: str) -> dict[str, tuple[str, str]]:
-        """List the mode and the object of each path of a tree."""
-        rows = (row.split("\t", 1) for row in split(self.git("ls-tree", "-r", "-z", "--full-tree", tree)))
-        return {self.relative(path): (facts.split()[0], facts.split()[2]) for facts, path in rows}
+    def bring(self, path: str, side: Side, seen: Stamp, read: Callable[[str], bytes]) -> bool:
+        """Put a path as SIDE has it, in one step; tell whether that could be, and nobody changed it since its stamp."""
+        file = self.root / path
+        try:
+            content = read(side.name)
+            if stamp(file) != seen or os.path.realpath(file.parent) != str(file.parent):
+                return False
+            if side.exists:
+                put(file, side.mode, content)
+            else:
+                remove(file, self.root)
+        except OSError:
+            return False
+        return True
 
-    def read(self, tree: str, paths: Iterable[str]) -> dict[str, str]:
-        """Read files of a tree; those that it lacks are left out."""
-        found: dict[str, str] = {}
-        for path in paths:
-            with contextlib.suppress(GitError):
-                found[path] = self.git("cat-file", "blob", f"{tree}:{self.absolute(path)}")
-        return found
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[Callable[[str], bytes]]:
+        """Give what reads objects, one after the other, from one running git."""
+        with start_git(["cat-file", "--batch"], self.top, self.places()) as process, contextlib.ExitStack() as end:
+            end.callback(process.kill)
+            yield partial(read_object, process)
 
-    def mixed(self, tree: str, other: str, paths: set[str]) -> str:
+    def texts(self, old: str, new: str, paths: Sequence[str]) -> dict[str, list[str]]:
+        """Read those of PATHS that differ between two trees, as both have them; "" where one lacks it."""
+        sides = {path: both for path, both in self.differences(old, new).items() if path in paths}
+        if not sides:
+            return {}
+        with self.reader() as read:
+            return {path: [as_text(read(side.name)) for side in both] for path, both in sides.items()}
+
+    def paths(self, tree: str) -> list[str]:
+        """List the paths of a tree."""
+        return [*map(self.relative, split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree)))]
+
+    def mixed(self, tree: str, other: str, paths: Set[str]) -> str:
         """Make a tree that is TREE, but holds PATHS as OTHER does."""
-        if not paths:
+        sides = {path: sides[1] for path, sides in self.differences(tree, other).items() if path in paths}
+        if not sides:
             return tree
-        held, places = self.entries(other), {"GIT_DIR": str(self.store), "GIT_INDEX_FILE": str(self.folder / "mixed")}
-        facts = {path: held.get(path, ("0", "0" * len(tree))) for path in paths}
-        rows = joined(f"{mode} {name}\t{self.absolute(path)}" for path, (mode, name) in facts.items())
-        git(["read-tree", tree], self.top, places)
-        git(["update-index", "-z", "--index-info"], self.top, places, rows)
-        return git(["write-tree"], self.top, places).strip()
+        rows = joined(f"{side.mode} {side.name}\t{self.absolute(path)}" for path, side in sides.items())
+        git(["read-tree", tree], self.top, self.places("mixed"))
+        git(["update-index", "-z", "--index-info"], self.top, self.places("mixed"), rows)
+        return git(["write-tree"], self.top, self.places("mixed")).strip()
 
     def absolute(self, path: str) -> str:
         return f"{self.prefix}/{path}" if self.prefix else path
@@ -1280,6 +1305,10 @@ class Snapshots:
 def split(listing: str) -> list[str]:
     """Read paths that end in NUL."""
     return [path for path in listing.split("\0") if path]
+
+
+def as_text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def joined(paths: Iterable[str]) -> bytes:
@@ -1304,9 +1333,11 @@ def rights_of(path: Path) -> int:
     return -1
 
 
-def blob(reader: subprocess.Popen[bytes], name: str) -> bytes:
-    """Read an object from a running `git cat-file --batch`."""
+def read_object(reader: subprocess.Popen[bytes], name: str) -> bytes:
+    """Read an object from a running `git cat-file --batch`; the one of all zeros is empty."""
     asked, answers = cast(IO[bytes], reader.stdin), cast(IO[bytes], reader.stdout)
+    if not name.strip("0"):
+        return b""
     asked.write(f"{name}\n".encode())
     asked.flush()
     facts = answers.readline().split()
@@ -1372,8 +1403,9 @@ def start_git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None =
         raise NotReady("git was not found on PATH: lean-loop keeps its snapshots with it. Install git.") from None
 
 
-def end_git(process: subprocess.Popen[bytes], feed: bytes = b"") -> str:
-    """Hand FEED to a git that was started; return what it printed, undecodable bytes as surrogates."""
+def git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None = None, feed: bytes = b"") -> str:
+    """Run git to its end, with FEED to read; return what it printed, undecodable bytes as surrogates."""
+    process = start_git(args, cwd, places)
     try:
         out, errors = process.communicate(feed)
     except BaseException:
@@ -1384,12 +1416,7 @@ def end_git(process: subprocess.Popen[bytes], feed: bytes = b"") -> str:
     if process.returncode:
         said = errors.decode("utf-8", "replace").strip()[-500:]
         raise GitError(f"git ended with {process.returncode}: {said}. Look at the repository.")
-    return out.decode("utf-8", "surrogateescape")
-
-
-def git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None = None, feed: bytes = b"") -> str:
-    """Run git to its end."""
-    return end_git(start_git(args, cwd, places), feed)
+    return as_text(out)
 
 
 def ask_git(root: Path, *args: str, places: Mapping[str, str] | None = None, feed: bytes = b"") -> str:
@@ -1599,8 +1626,6 @@ def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
         repository.keep()
     prefix = root.relative_to(top).as_posix()
     snapshots = Snapshots(root, top, "" if prefix == "." else prefix, folder, max_file, repository)
-    modules = re.findall(r"^[ \t]*path[ \t]*=[ \t]*(.+?)[ \t]*$", read_text(top / ".gitmodules"), re.MULTILINE)
-    snapshots.uncovered |= {f"{snapshots.relative(path)}/": OWN_REPOSITORY for path in modules}
     info = snapshots.store / "info"
     own = [f"/{folder.relative_to(top).as_posix()}/"] if folder.is_relative_to(top) else []
     if not info.is_dir():
@@ -1618,9 +1643,10 @@ def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
 
 
 def holds_plain_bytes(root: Path) -> bool:
-    """Tell whether the project's own index holds files as they lie on disk: no conversion of endings, no filters."""
+    """Tell whether the project's own index holds files as they lie on disk: no conversion, no filters, no modules."""
     converts = ask_git(root, "config", "--get", "core.autocrlf") in ("true", "input")
-    return not converts and not ask_git(root, "ls-files", "--full-name", "--", ":(top)*.gitattributes")
+    rows = () if converts else split(ask_git(root, "ls-files", "-z", "--stage", "--", ":(top)"))
+    return not converts and not any(row.startswith("160000 ") or row.endswith(".gitattributes") for row in rows)
 
 
 # ------------------------------------------------------------------------------------------------ reading failures
@@ -3285,7 +3311,9 @@ class Site:
         repository, root, found = self.snapshots.repository, self.config.root, self.reporter.path("repository")
         after = self.snapshots.take()
         stirred = {*self.snapshots.changed(before, after)} - {*task.files}
-        suspects = sorted(stirred - {*self.snapshots.changed(self.start_of_task, before)}) if repository.places else []
+        if stirred:
+            stirred -= {*self.snapshots.changed(self.start_of_task, before)}
+        suspects = sorted(stirred) if repository.places else []
         thrown, head = [], ask_git(root, "rev-parse", "--verify", "HEAD") if suspects else ""
         kept = {"GIT_DIR": str(repository.kept(repository.places[-1]))} if head else None
         known = head and ask_git(root, "cat-file", "-t", head, places=kept)  # else it was made in this call
@@ -3335,7 +3363,7 @@ class Judge(Site):
     def rights(self) -> dict[Path, int]:
         """Note the rights of the protected files and of their folders, as the run finds them."""
         holds = fence(self.config, Task(runner=self.config.runner))
-        files = [PurePosixPath(path) for path in self.snapshots.entries(self.snapshots.take()) if holds(path)]
+        files = [PurePosixPath(path) for path in self.snapshots.paths(self.snapshots.last) if holds(path)]
         places = {self.config.root / place for file in files for place in (file, *file.parents)}
         return {place: rights_of(place) for place in places if rights_of(place) >= 0}
 
@@ -3350,9 +3378,9 @@ class Judge(Site):
         """Write those shared files among PATHS anew in which the runner's part has changed between two trees."""
         rows, words = table("_guard.txt"), words_of(task.runner)
         shared = [path for path in paths if "form" in rows.get(PurePosixPath(path).name, ())]
-        was, now = (self.snapshots.read(tree, shared) for tree in (before, after))
-        parts = {path: mended(path, was.get(path, ""), now.get(path, ""), words) for path in shared}
-        return {path: text for path, text in parts.items() if text != now.get(path, "")}
+        texts = self.snapshots.texts(before, after, shared)
+        parts = {path: mended(path, was, now, words) for path, (was, now) in texts.items()}
+        return {path: text for path, text in parts.items() if text != texts[path][1]}
 
     def put_protected_back(self, task: Task, before: str, after: str) -> tuple[str, list[str], str]:
         """Undo what happened to protected files between two trees; return the tree, their paths, and what resists."""
@@ -3365,7 +3393,7 @@ class Judge(Site):
             bad = [path for path in changed if holds(path) or path in parts or path in ways]
             if not bad:
                 break
-            self.reporter.write(f"protected-{len(taken)}.diff", self.snapshots.diff(before, after, bad))
+            self.reporter.write(f"protected-{len(taken)}.diff", self.snapshots.diff(before, after, only=bad))
             self.snapshots.restore(after, before, bad)
             for path, text in parts.items():
                 if text.strip():
@@ -3383,14 +3411,10 @@ class Judge(Site):
         yield from (f"{path} judges this task, which lists and changed it" for path in sorted(listed))
         text = rx(rows["shared"]["text"][0])
         sources = sorted(path for path in course.touched - listed if not text.search(path))
-        was, now = (self.snapshots.read(tree, sources) for tree in (course.start, course.attempts[-1].tree))
-        for path in sources:
+        for path, both in self.snapshots.texts(course.start, course.attempts[-1].tree, sources).items():
             ending = rows.get(PurePosixPath(path).suffix, {}).get("test", ["(?!)"])
             tests, words = (
-                [
-                    {found[0].strip() for found in rx("|".join(patterns)).finditer(tree.get(path, ""))}
-                    for tree in (was, now)
-                ]
+                [{found[0].strip() for found in rx("|".join(patterns)).finditer(content)} for content in both]
                 for patterns in (ending, rows["shared"]["runner"])
             )
             if lost := len(tests[0] - tests[1]):
@@ -3408,10 +3432,11 @@ class Judge(Site):
 
     def moved(self, task: Task, tree: str) -> list[str]:
         """List the protected files that differ from TREE; not what tests write among themselves."""
-        changed = set(self.snapshots.changed(tree, self.snapshots.take())) - self.products
-        known, holds = self.snapshots.entries(tree) if changed else {}, fence(self.config, task)
+        sides = self.snapshots.differences(tree, self.snapshots.take())
+        changed, holds = {*sides} - self.products, fence(self.config, task)
         code = rx(table("_guard.txt")["shared"]["code"][0])
-        self.products |= {path for path in changed if not self.calls or (path not in known and not code.search(path))}
+        fresh = {path for path in changed if not sides[path][0].exists and not code.search(path)}
+        self.products |= fresh if self.calls else changed
         return sorted(path for path in changed - self.products if holds(path))
 
     def test(self, task: Task, tree: str) -> Verdict:
@@ -3679,8 +3704,7 @@ class Session(Judge):
         if self.config.defaults.summarize_errors and (last.changed or not diagnosis):
             request = diagnosis_prompt(self.project, task, last.verdict, self.config.prompts.summary, budget, ran)
             diagnosis = one_sentence(self.ask(task, leaner, request, "ask").answer)
-        touched = sorted({path for attempt in attempts for path in attempt.changed})
-        diff = self.snapshots.diff(course.start, last.tree, touched, context=1) if touched else ""
+        diff = self.snapshots.diff(course.start, last.tree, "-U1", only=sorted(course.touched))
         return fix_prompt(self.project, task, attempts, diagnosis, diff, budget, own_files, ran), diagnosis
 
     def go_back(self, course: Course, tree: str) -> None:
@@ -3702,10 +3726,10 @@ class Session(Judge):
 
     def tell_attempt(self, attempt: Attempt, before: str, number: int) -> None:
         """Record an attempt and its diff."""
-        diff = self.reporter.write("diff.txt", self.snapshots.diff(before, attempt.tree)).name
+        changed, text = self.snapshots.counted_diff(before, attempt.tree)
+        diff = self.reporter.write("diff.txt", text).name
         facts = {"leaner": attempt.leaner, "tree": attempt.tree, "diagnosis": attempt.diagnosis, "note": attempt.note}
         tests = {"failing": len(attempt.verdict.failing), "green": attempt.verdict.green}
-        changed = self.snapshots.counted(before, attempt.tree)
         self.reporter.emit("attempt", number=number, **facts, **tests, changed=changed, diff=diff)
 
     def attempt(self, course: Course) -> None:
@@ -3854,7 +3878,7 @@ def run_numbered(session: Session, task: Task, number: int, total: int, past: Pa
         commit_task(session, task.name, {path for made in result.attempts for path in made.changed} | earlier, dirty)
     tree = session.snapshots.take()
     session.tell_uncovered()
-    session.reporter.emit("result", **facts, **ended, tree=tree, changed=session.snapshots.counted(start, tree))
+    session.reporter.emit("result", **facts, **ended, tree=tree, changed=session.snapshots.counted_diff(start, tree)[0])
     return result
 
 
@@ -4154,7 +4178,7 @@ def bring_back(options: argparse.Namespace, shows: Shows) -> int:
 
 def below(paths: Sequence[str], session: Session, now: str, tree: str) -> list[str]:
     """List what differs between two trees in files and folders that are given from the current folder."""
-    found, root, held = list[str](), session.config.root, session.snapshots.entries(tree)
+    found, root, held = list[str](), session.config.root, session.snapshots.paths(tree)
     for given in paths:
         path = Path(given).parent.resolve() / Path(given).name
         name = f"{path.relative_to(root).as_posix()}/".removeprefix("./") if path.is_relative_to(root) else "?"

@@ -498,11 +498,11 @@ def test_an_edit_of_the_users_during_a_call_of_direct_survives_whatever_happens(
 
 
 def test_a_file_that_changes_while_it_would_be_restored_is_left_alone(calc: Bench, leaner: Leaner) -> None:
-    """A git that is slow to list what a tree holds gives the user time for an edit in the midst of a restore."""
+    """A git that is slow to read what a tree holds gives the user time for an edit in the midst of a restore."""
     real, slow = shutil.which("git"), calc.home / "bin/git"
     slow.parent.mkdir()
     edit = f"echo mine > {calc.project}/calc.py; echo more > {calc.project}/more.txt"
-    slow.write_text(f'#!/bin/sh\ncase "$*" in *ls-tree*) {edit};; esac\nexec "{real}" "$@"\n')
+    slow.write_text(f'#!/bin/sh\ncase "$*" in *cat-file*--batch*) {edit};; esac\nexec "{real}" "$@"\n')
     slow.chmod(0o755)
     settings(calc, '[defaults]\nmax_iters_per_task = 0\n[guard]\non_fail = "restore"\n')
     leaner(WRONG + "echo new > new.txt; echo done")
