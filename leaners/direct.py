@@ -168,9 +168,11 @@ class Call:
 # --- reading an answer: text -> edits, pure ---------------------------------------------------------------------------
 
 FENCE = re.compile(r"^(?P<indent>[ \t]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<ticks>`{3,}|~{3,})(?P<info>[^`]*)$")
-HEAD = re.compile(r"^\s*<{5,9}(?: ?(?:SEARCH|ORIGINAL|HEAD|OLD|FIND)\b[ :>]*(?P<path>.*?))?\s*$")
+HEAD = re.compile(
+    r"^\s*(?:<{5,9}|-{5,9}(?= ?SEARCH))(?i: ?(?:SEARCH|ORIGINAL|HEAD|OLD|FIND)\b[ :>]*(?P<path>.*?))?\s*$"
+)
 DIVIDER = re.compile(r"^\s*={5,9}\s*$")
-TAIL = re.compile(r"^\s*>{5,9}(?: .*)?$")
+TAIL = re.compile(r"^\s*(?:>{5,9}(?: .*)?|\+{5,9} ?REPLACE\s*)$")
 TOOL_HINT = re.compile(r"^(?::(?:start|end)_line[:=>]?\s*\d+|-{7})\s*$")
 DIFF = re.compile(r"^(?:diff --git |--- (?:[ab]/|/dev/null|\S+$)|\*\*\* (?:Begin Patch|(?:Update|Add|Delete) File:))")
 HUNK = re.compile(r"^@@(?: -(?P<line>\d+)(?:,\d+)? \+\d+(?:,\d+)? @@.*|.*)$")
@@ -179,16 +181,21 @@ DIFF_NOISE = re.compile(r"^(?:diff --git |index [0-9a-f]+\.\.|(?:new|deleted) fi
 NAME = r"[\w.@+\-()\[\]/\\]*[\w\])]"
 PATH = rf"(?:(?:{NAME}[/\\])?{NAME}?\.[A-Za-z]\w*|\b(?:Make|Docker|Gem|Rake|Proc|Just)file\b)"
 WORDS = (
-    r"(?:(?:updated?|modif(?:y|ied)|new|changed?|fixed|complete|full|edit(?:ed)?|create[ds]?|file(?:name)?|path|code|for|in"
+    r"(?:(?:updated?|modif(?:y|ied)|new|changed?|fixed|complete|full|edit(?:ed)?|create[ds]?|file(?:name|path)?|path|code|for|in"
     r"|the|to)\b[\s:*`]+)*"
 )
 ALONE = re.compile(
-    rf"^[\s>#*\-=`\"'(\[<!/:.\d]*?{WORDS}[\"'*`(\[]*(?P<path>(?:[A-Za-z]:[/\\]|\./|/|~/)?{PATH})[\"'*`)\]]*"
-    r"(?:\([^()]*\))?[\s:*`=\-/>#]*$",
+    rf"^[\s>#*\-=`\"'(\[<!/:.;%\d]*?{WORDS}[\"'*`(\[]*(?P<path>(?:[A-Za-z]:[/\\]|\./|/|~/)?{PATH})[\"'*`)\]]*"
+    r"\s*(?:\([^()]*\))?[\s:*`=\-/>#]*$",
     re.IGNORECASE,
 )
-COMMENT_PATH = re.compile(
-    rf"^\s*(?:#|//|--|;+|%|/\*+|<!--)\s*(?:file(?:name)?|path)?:?\s*(?P<path>(?:\./)?{PATH})\s*(?:\([^()]*\))?\s*(?:\*/|-->)?\s*$",
+NOTE = re.compile(r"^\s*(?:#|//|--(?!-)|;|%|/\*|<!--)")
+TAG = re.compile(
+    r"^\s*<(?P<tag>\w+)\s(?:[^>]*\s)?(?:path|file(?:_?(?:name|path))?|name|title)=[\"']?(?P<path>[^\"'<>]+)[\"']?[^>]*>\s*$"
+)
+ALTERNATIVE = re.compile(
+    r"^\W*(?:or\b|alternative|another (?:option|way|version|approach|solution)|you (?:could|can|may) also\b"
+    r"|if you prefer|(?:option|variant|version|approach|solution) *(?:[2-9B-D]\b|two|three))",
     re.IGNORECASE,
 )
 MENTION = re.compile(rf"(?<![\w:/.\\-])(?:\./)?{PATH}")
@@ -246,10 +253,24 @@ def parse(answer: str, known: Known) -> tuple[list[Edit], list[Read]]:
         if old is not None and labelled(block, AFTER):
             edits[-1:] = [Change(path, (("\n".join(old), "\n".join(lines)),))]
         elif lines or block.info:
-            edits += block_edits(replace(block, lines=lines), name, path, sure)
+            found = block_edits(replace(block, lines=lines), name, path, sure)
+            told = [line for line in block.above if line.strip()][-3:]
+            past = set(map(subject, edits)) if any(map(ALTERNATIVE.match, told)) else ()
+            edits += [edit for edit in found if subject(edit) not in past]
         old = lines if labelled(block, BEFORE) else None
         path = name or path
     return edits, reads
+
+
+def subject(edit: Edit) -> str:
+    """Return what tells two versions of one edit: the lines that it looks for, or its first line."""
+    if isinstance(edit, Change):
+        return edit.readings[0][0].strip() if edit.readings else ""
+    return first_line(edit.text) if isinstance(edit, Code) else edit.path
+
+
+def first_line(text: str, limit: int = LONG_LINE) -> str:
+    return next((" ".join(line.split())[:limit] for line in text.split("\n") if line.strip()), "")
 
 
 def spoken(answer: str) -> str:
@@ -261,56 +282,67 @@ def spoken(answer: str) -> str:
 
 
 def split_blocks(text: str) -> Iterator[Block]:
-    """Cut an answer into fenced blocks, bare SEARCH/REPLACE blocks and bare diffs, each with the prose above it."""
+    """Cut an answer into fenced blocks, tagged files, SEARCH/REPLACE blocks and diffs, each with its prose."""
     lines, above, at = text.split("\n"), list[str](), 0
     last_tail = max((i for i, line in enumerate(lines) if TAIL.match(line)), default=0)
     while at < len(lines):
-        rest = range(at + 1, len(lines))
-        if fence := FENCE.match(lines[at]):
+        line, rest, block = lines[at], range(at + 1, len(lines)), None
+        if fence := FENCE.match(line):
             end, closed = fence_end(lines, at, fence, last_tail)
-            yield Block(tuple(above), fence["info"].strip(), outdented(lines[at + 1 : end], fence["indent"]), closed)
-            at, above = end + closed, []
-        elif HEAD.match(lines[at]) and lines[at].strip(" <") != "":
+            block = Block(tuple(above), fence["info"].strip(), outdented(lines[at + 1 : end], fence["indent"]), closed)
+            end += closed
+        elif len(line) < LONG_LINE and (tag := TAG.match(line)) and re.fullmatch(PATH, tag["path"]):
+            end = next((i for i in rest if lines[i].strip() == f"</{tag['tag']}>"), len(lines))
+            above.append(tag["path"])
+            if not any(FENCE.match(lines[i]) or HEAD.match(lines[i]) for i in range(at + 1, min(at + 4, end))):
+                block = Block(tuple(above), "", tuple(lines[at + 1 : end]), end < len(lines))
+        elif HEAD.match(line) and line.strip(" <"):
             end = next((i + 1 for i in rest if TAIL.match(lines[i])), len(lines))
-            yield Block(tuple(above), "", tuple(lines[at:end]))
-            at, above = end, []
-        elif DIFF.match(lines[at]) and any(HUNK.match(line) or PATCH_FILE.match(line) for line in lines[at : at + 5]):
+            block = Block(tuple(above), "", tuple(lines[at:end]))
+        elif DIFF.match(line) and any(HUNK.match(line) or PATCH_FILE.match(line) for line in lines[at : at + 5]):
             end = next((i for i in rest if FENCE.match(lines[i])), len(lines))
-            yield Block(tuple(above), "diff", tuple(lines[at:end]))
-            at, above = end, []
+            block = Block(tuple(above), "diff", tuple(lines[at:end]))
         else:
-            above.append(lines[at])
-            at += 1
+            above.append(line)
+        if block and is_wrapped(block.lines):
+            yield from split_blocks("\n".join(block.lines))
+        elif block:
+            yield block
+        at, above = (end, []) if block else (at + 1, above)
     yield Block(tuple(above), "", ())
+
+
+def is_wrapped(lines: Sequence[str]) -> bool:
+    """Tell whether all of a block's lines are one tagged file."""
+    filled = [line.strip() for line in lines if line.strip()] or [""]
+    tag = TAG.match(filled[0]) if len(filled[0]) < LONG_LINE else None
+    return tag is not None and bool(re.fullmatch(PATH, tag["path"])) and filled[-1] == f"</{tag['tag']}>"
 
 
 def fence_end(lines: Sequence[str], at: int, fence: re.Match[str], last_tail: int) -> tuple[int, bool]:
     """Find the line that ends a fenced block, and whether it is a fence; no SEARCH block is cut, fences may nest."""
-    depth, searching = 0, False
+    depth, searching, deep = 0, False, len(fence["indent"].expandtabs(4))
+    prose = re.match(r"(?:md|markdown)\b", fence["info"].strip().lower()) or re.search(r"\.md\W*$", lines[at - 1][-99:])
     for i in range(at + 1, len(lines)):
         searching = i < last_tail if HEAD.match(lines[i]) else searching and not TAIL.match(lines[i])
         inner = FENCE.match(lines[i])
-        if (
-            searching
-            or not inner
-            or not inner["ticks"].startswith(fence["ticks"])
-            or deeper(inner["indent"], fence["indent"])
-        ):
+        if searching or not inner or not inner["ticks"].startswith(fence["ticks"]):
             continue
+        if len(inner["indent"].expandtabs(4)) > deep:
+            continue
+        after = lines[i + 1].strip() if i + 1 < len(lines) else ""
         if inner["info"].strip():
             before = next(n for n in range(i - 1, at - 1, -1) if lines[n].strip())
             if before > at and is_alone(lines[before]):
                 return before, False
             depth += 1
-        elif depth == 0:
-            return i, True
-        else:
+        elif depth:
             depth -= 1
+        elif prose and after and not is_alone(after) and not after.startswith("</"):
+            depth = 1  # in Markdown a bare fence with a line right after it begins a block
+        else:
+            return i, True
     return len(lines), False
-
-
-def deeper(margin: str, other: str) -> bool:
-    return len(margin.expandtabs(4)) > len(other.expandtabs(4))
 
 
 def outdented(lines: Sequence[str], margin: str) -> tuple[str, ...]:
@@ -349,8 +381,8 @@ def path_of(block: Block, known: Known) -> tuple[str, bool, tuple[str, ...]]:
         named[1] if named else words[-1] if words else next((path for line in said if (path := alone(line, known))), "")
     )
     first = block.lines[0] if block.lines else ""
-    inside = COMMENT_PATH.match(first) if len(first) < LONG_LINE else None
-    within = inside["path"] if inside else alone(first, known) if any(map(HEAD.match, block.lines[1:4])) else ""
+    searched = any(map(HEAD.match, block.lines[1:4]))
+    within = is_alone(first) if NOTE.match(first) else alone(first, known) if searched else ""
     if above or within:
         same_name = within and PurePosixPath(tidy(within)).name == PurePosixPath(tidy(above or within)).name
         return tidy(above or within), True, block.lines[1:] if same_name else block.lines
@@ -385,6 +417,8 @@ def block_edits(block: Block, name: str, last: str, sure: bool) -> list[Edit]:
     if any(map(HEAD.match, block.lines)):
         return list(changes(block, name or last))
     if looks_like_diff(block):
+        if not block.closed and cut_hunk(block.lines):
+            raise Unusable(f"The answer is cut off within a diff of {name or last or 'a file'}.")
         return list(diff_edits(block.lines, name or last))
     text = "\n".join(block.lines)
     language = re.split(r"[\s:{=]", block.info.strip("{. "), maxsplit=1)[0].lower()
@@ -402,11 +436,24 @@ def looks_like_diff(block: Block) -> bool:
     )
 
 
+def cut_hunk(lines: Sequence[str]) -> bool:
+    """Tell whether the last hunk of a diff has fewer lines than its header says, or ends with lines to remove."""
+    start = max((at for at, line in enumerate(lines) if HUNK.match(line)), default=0)
+    hunk = [line for line in lines[start + 1 :] if line.strip()]
+    sizes = re.match(r"@@ -\d+,(\d+) \+\d+,(\d+) @@", lines[start])
+    lacks = sizes and any(
+        int(size) > sum(line[:1] != other for line in lines[start + 1 :])
+        for size, other in zip(sizes.groups(), "+-", strict=True)
+    )
+    return bool(lacks) or not hunk or hunk[-1].startswith("-")
+
+
 def changes(block: Block, path: str) -> Iterator[Change]:
     """Yield the SEARCH/REPLACE pairs of a block; a path line between them holds for those that follow."""
     body: list[str] | None = None
     for line in block.lines:
         if head := HEAD.match(line):
+            yield from unfinished(body, path)
             body, path = [], tidy(head["path"] or "") if re.fullmatch(PATH, tidy(head["path"] or "")) else path
         elif body is not None and TAIL.match(line):
             yield Change(path, readings(body))
@@ -415,9 +462,14 @@ def changes(block: Block, path: str) -> Iterator[Change]:
             body.append(line)
         elif lone := is_alone(line):
             path = tidy(lone)
+    yield from unfinished(body, path, block.closed)
+
+
+def unfinished(body: list[str] | None, path: str, closed: bool = True) -> Iterator[Change]:
+    """Yield the change of a block that lacks its last marker; Unusable where it is cut off."""
+    if body is not None and not (closed and any(map(DIVIDER.match, body))):
+        raise Unusable(f"The answer is cut off within a SEARCH/REPLACE block of {path or 'a file'}.")
     if body is not None:
-        if not block.closed or not any(map(DIVIDER.match, body)):
-            raise Unusable(f"The answer is cut off within a SEARCH/REPLACE block of {path or 'a file'}.")
         yield Change(path, readings(body))
 
 
@@ -602,16 +654,31 @@ def margin(line: str) -> str:
 
 QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "\u00a0": " ", "–": "-", "—": "-"})
 NUMBERED = re.compile(r"^\s*(\d+)(?:\s*[|:│→]|\t|(?= )|$)")
+SIGN, OPEN, DOTS, SHUT = (
+    r"(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)",
+    r"\s*[\[(<=-]*\s*",
+    r"(?:\.\.\.|…)",
+    r"\s*[\])>=-]*\s*(?:\*+/\}?|-->)?",
+)
 LEFT_OUT = (
     r"(?:existing|unchanged|rest of|remain|same as|as before|omitted|no changes?|keep|other|previous|code|methods?"
     r"|functions?|imports?)"
 )
+PARTS = r"(?:code|file|function|method|class|module|import|constant|line|implementation|definition)(?:e?s)?"
+LEFT = r"(?:existing|unchanged|remaining|previous|original|other)"
+ALIKE = r"(?:the same|unchanged|untouched|as (?:it|they|is|before)\b.{0,20})"
+NOTES = (  # a comment of one of these forms stands for lines that were left out
+    rf"{DOTS}.*",
+    rf"(?:the )?(?:rest|remainder) of (?:the |this )?{PARTS}\b.{{0,40}}",
+    rf"(?:the |your )?{LEFT} {PARTS}\b.{{0,40}}",
+    rf"(?:(?:the )?rest|everything else|[\w.]+ {PARTS}|{PARTS}|\w+_\w+) (?:(?:stays?|remains?|is|are|kept) )*{ALIKE}",
+    rf"(?:{PARTS} )?(?:unchanged|same as (?:before|above|the original)|as before|not shown|snip(?:ped)?|skipped)",
+    rf"(?:{PARTS} )?(?:omitted|truncated).{{0,20}}",
+    r"no (?:other |further )?changes?(?: (?:below|above|here|from here|to the rest).{0,20})?",
+)
 ELISION = re.compile(
-    rf"^\s*(?:#|//|--|/\*|\{{/\*|<!--|;|%|\*)?\s*[\[(<]?\s*"
-    rf"(?:(?:\.\.\.|…)\s*(?:\(?.*\b{LEFT_OUT}.*)?|.*\b{LEFT_OUT}.*(?:\.\.\.|…))"
-    r"\s*[\])>]?\s*(?:\*/\}?|-->)?\s*$"
-    r"|^\s*(?:#|//|--|/\*|<!--)\s*\(?(?:(?:the )?(?:rest|remainder) of (?:the |this )?(?:code|file|function"
-    r"|method|class|module)|(?:existing|unchanged|remaining) (?:code|methods?|functions?|imports?|lines?))\b.{0,40}$",
+    rf"\s*(?:{SIGN}?{OPEN}{DOTS}(?:.*\b{LEFT_OUT}.*)?|{SIGN}?.*\b{LEFT_OUT}.*{DOTS}|{SIGN}{OPEN}(?:{'|'.join(NOTES)}))"
+    rf"{SHUT}\s*$",
     re.IGNORECASE,
 )
 
@@ -743,7 +810,11 @@ def anchor(olds: Sequence[str], lines: Sequence[str], floor: int, step: int) -> 
 
 
 def cut_off(new: str, old: str, path: str) -> bool:
-    """Tell whether a block without its closing fence ends too early."""
+    """Tell whether a block without its closing fence ends too early: within a line of the old text, or open."""
+    *_, last = new.rstrip().split("\n")
+    olds = old.split("\n")
+    if last not in olds and any(line.startswith(last) for line in olds):
+        return True
     if path.endswith(PYTHON):
         return python_tree(new) is None
     pairs = (("{", "}"), ("(", ")"), ("[", "]"))
@@ -1232,10 +1303,16 @@ Misfits = list[tuple[Edit, Misfit]]
 def place_all(edits: Iterable[Edit], project: Project, plan: Plan) -> Misfits:
     """Add each edit to the plan, in order; return those that have no place. A block that names no file may be prose."""
     misfits: Misfits = []
+    made: set[tuple[str, str]] = set()
     for edit in dict.fromkeys(edits):
         try:
             path = project.resolve(edit.path) if edit.path else owner(edit, project, plan)
-            plan[path] = placed(edit, plan[path] if path in plan else project.text(path), path, project)
+            text = plan[path] if path in plan else project.text(path)
+            if (path, subject(edit)) in made and isinstance(edit, Change):
+                raise Misfit("another edit of the answer changes the same lines")
+            if not (path in plan and is_made(edit, text or "", project.text(path) or "", path)):
+                plan[path] = placed(edit, text, path, project)
+            made.add((path, subject(edit)))
         except Misfit as misfit:
             misfits.append((edit, misfit))
     for path in [path for path, text in plan.items() if text == project.text(path)]:
@@ -1245,6 +1322,12 @@ def place_all(edits: Iterable[Edit], project: Project, plan: Plan) -> Misfits:
         if MASK in (text or "") and MASK not in (project.text(path) or ""):
             raise Unusable(f"The answer for {path} holds {MASK} in the place of a secret: it is not written.")
     return [(edit, misfit) for edit, misfit in misfits if edit.path or isinstance(edit, Change) or not plan]
+
+
+def is_made(edit: Edit, text: str, old: str, path: str) -> bool:
+    """Tell whether the answer's edits before have made this change: it fits the old text, and its new lines stand."""
+    news = [new for _, new in edit.readings if new.strip()] if isinstance(edit, Change) else []
+    return any(new in text for new in news) and fits_in(edit, old, path) and not fits_in(edit, text, path)
 
 
 def placed(edit: Edit, old: str | None, path: str, project: Project) -> str | None:
@@ -1633,10 +1716,6 @@ def error_text(raw: bytes) -> str:
         while get(found, key):
             found = found[key]
     return first_line(found if isinstance(found, str) else json.dumps(found)).rstrip(".")
-
-
-def first_line(text: str, limit: int = 300) -> str:
-    return next((" ".join(line.split())[:limit] for line in text.split("\n") if line.strip()), "")
 
 
 def context_error(raw: bytes) -> Misconfigured:
