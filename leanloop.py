@@ -1989,27 +1989,27 @@ def language_definitions(path: str, source: str) -> tuple[Definition, ...]:
     code, starts = hide(source, language), [0, *(match.end() for match in re.finditer("\n", source))]
     closing = brackets(code)
 
-    def spans(pattern: str, bodied: bool) -> Iterator[tuple[int, int, str, str]]:
+    def spans(pattern: str, bodied: bool) -> Iterator[tuple[int, int, re.Match[str]]]:
         for match in rx(pattern).finditer(code):
             begin = match.start() + len(match[0]) - len(match[0].lstrip())
             finish = ending(code, begin, closing, bodied, language.end)
             if finish > begin:
-                group = match.lastgroup or "name"
-                yield begin, finish, source[slice(*match.span(group))].strip("\"'`# "), KIND_OF.get(group, "function")
+                yield begin, finish, match
 
     def line_of(offset: int) -> int:
         return bisect_right(starts, offset)
 
-    def line_text(offset: int) -> str:
-        return source[starts[line_of(offset) - 1] :].split("\n", 1)[0].strip()
-
-    owners = list(spans(language.owner, True))
-    found = list[Definition]()
-    for begin, finish, name, kind in sorted({*spans(language.body, True), *spans(language.value, False)}):
-        around = [span for span in owners if span[0] < begin and finish <= span[1] and span[2] != name]
-        owner, first = line_text(around[-1][0]) if around else "", line_of(begin)
-        found.append(Definition(path, name, first, line_of(finish - 1), owner, kind, head=first))
-    return tuple(found)
+    owners = [(begin, finish, match["name"]) for begin, finish, match in spans(language.owner, True)]
+    found = set[Definition]()
+    for begin, finish, match in chain(spans(language.body, True), spans(language.value, False)):
+        group, first = match.lastgroup or "name", line_of(begin)
+        name = source[slice(*match.span(group))].strip("\"'`# ")
+        lines = [line_of(span[0]) for span in owners if span[0] < begin and finish <= span[1] and span[2] != name]
+        receiver = match.groupdict().get("of")
+        owner = source.split("\n")[lines[-1] - 1].strip() if lines else f"type {receiver}" if receiver else ""
+        kind = KIND_OF.get(group, "function")
+        found.add(Definition(path, name, first, line_of(finish - 1), owner, kind, head=first))
+    return tuple(sorted(found, key=lambda item: (item.first, item.last, item.name, item.kind)))
 
 
 def hide(source: str, language: Language) -> str:
@@ -2079,7 +2079,10 @@ def stems(text: str) -> set[str]:
 
 
 CONSTRUCTORS = ("constructor", "new", "initialize", "__construct", "__init__")
+SPEAKERS = ("fmt", "toString", "ToString", "to_s", "__str__", "__repr__", "__toString", "String", "Error")
+SPEAKING = re.compile(r"(?i)\b(?:format|f?printf?(?:ln)?|to_?s(?:tring)?|str|repr)\b|[$f#]\W?\{")
 HOOK = re.compile(r"(?:before|setup)(?:Each|All)?|set_up|setUp")
+WORD = re.compile(r"\w+|[^\w\s]{2,}")
 
 
 def stands_for(name: str, test: str) -> bool:
@@ -2088,30 +2091,39 @@ def stands_for(name: str, test: str) -> bool:
 
 
 class Trails:
-    """Follows names from definition to definition of a PROJECT; FILES and what is named like WORDS are likelier."""
+    """Follows names from definition to definition of a PROJECT; FILES and what is named like TOLD are likelier."""
 
-    def __init__(self, project: Project, files: Sequence[str], words: Set[str]) -> None:
-        self.project, self.files, self.words = project, files, words
+    def __init__(self, project: Project, files: Sequence[str], told: str) -> None:
+        self.project, self.files, self.told, self.words = project, files, set(WORD.findall(told)), stems(told)
+        self.paths = [path for path in listed(project.root) if language_of(path)]
         self.known: dict[Language, dict[str, list[Definition]]] = {}
+        self.rare = Counter[str]()
 
     def located(self, test: str) -> list[Definition]:
         """Find the definition of a failing test by its name, in test files first."""
-        paths = [path for path in listed(self.project.root) if language_of(path)]
-        paths.sort(key=lambda path: not is_test(path, self.project.defaults))
+        paths = sorted(self.paths, key=lambda path: not is_test(path, self.project.defaults))
         alike = ([item for item in self.project.definitions(path) if stands_for(item.name, test)] for path in paths)
         return next(filter(None, alike), [])[-1:]
 
     def index(self, language: Language, most: int = 400) -> dict[str, list[Definition]]:
-        """Map names to definitions in LANGUAGE; a type that has methods means its constructor."""
+        """Map names to what they mean in LANGUAGE: a type's constructor, a table for its entry, never a test."""
         found: dict[str, list[Definition]] = {}
-        for path in [path for path in listed(self.project.root) if language_of(path) is language][:most]:
+        for path in [path for path in self.paths if language_of(path) is language][:most]:
             items = self.project.definitions(path)
             for item in items:
-                below = [other for other in items if item.first < other.first <= item.last]
-                inner = [other for other in below if item.name in re.findall(r"\w+", other.owner)]
+                within = [other for other in items if item.first < other.first <= item.last]
+                inner = [other for other in within if item.name in re.findall(r"\w+", other.owner)]
                 made = [other for other in inner if other.name in (item.name, *CONSTRUCTORS)]
-                found.setdefault(item.name, []).extend(made if inner else [item])
+                tables = [other for other in items if other.first < item.first <= other.last and other.kind == "value"]
+                meant = made if inner else tables[-1:] or [item]
+                found.setdefault(item.name, []).extend(meant if item.kind != "test" else ())
+                self.rare.update(self.shared(item) if not inner and not is_test(path, self.project.defaults) else ())
         return found
+
+    def shared(self, item: Definition) -> set[str]:
+        """Take from a definition the words, and the signs, that are told of the failure too."""
+        rows = self.project.text(item.path).split("\n")[item.first - 1 : item.last]
+        return self.told & set(WORD.findall("\n".join(rows)))
 
     def meant(self, items: Iterable[Definition], of: str, body: Definition, hints: Set[str]) -> list[Definition]:
         """Choose among definitions of one name those that BODY means: by what is before the dot, and by its imports."""
@@ -2138,20 +2150,31 @@ class Trails:
         source, seen, found = self.project.text(body.path), set[str](), list[tuple[float, Definition]]()
         rows, code = source.split("\n"), hide(source, language)
         hints = set(re.findall(r"\w+", " ".join(rx(language.imports).findall(source))))
-        for name, of, called, number in mentions(code, body.first, body.last, line):
+        read = source if is_test(body.path, self.project.defaults) else code  # what a test says in quotes may be a name
+        named = list(mentions(read, body.first, body.last, line))
+        if any(SPEAKING.search(row) for row in rows[body.first - 1 : body.last]):
+            named += [(name, "", False, body.first) for name in SPEAKERS]
+        for name, of, called, number in named:
             items = self.meant(self.known[language].get(name, ()), of, body, hints) if name not in seen else []
             seen.add(name)
             alike = 0.7 * bool(self.words & stems(name)) + 0.6 * bool(self.words & stems(rows[number - 1]))
             for item in items:
                 made = name in CONSTRUCTORS or item.name != name
-                cost = 0.5 + 0.7 * (not called) + 1.6 * made + 0.03 * len(seen) + 1.5 * (len(items) > 1) - alike
+                cost = (
+                    0.5
+                    + (0.85 + bool(of and item.owner)) * (not called)
+                    + 1.6 * made
+                    + 0.03 * len(seen)
+                    + 1.5 * (len(items) > 1)
+                    - alike
+                )
                 found.append((max(cost + {"class": 2.5, "value": 0.2}.get(item.kind, 0), 0.1), item))
         return found
 
     def follow(self, begins: Iterable[tuple[Definition, int]], most: int = 80) -> dict[Definition, float]:
         """Give what can be reached from definitions (each with the line in question) with its cost, the least first."""
-        begun = dict(begins)
-        paths = {body.path for body in begun if is_test(body.path, self.project.defaults)}
+        begun, defaults = dict(begins), self.project.defaults
+        paths = {body.path for body in begun if is_test(body.path, defaults)}
         hooks = [item for path in paths for item in self.project.definitions(path) if HOOK.fullmatch(item.name)]
         numbers = count()
         heap = [(0.0, next(numbers), item) for item in (*begun, *hooks)]
@@ -2163,7 +2186,10 @@ class Trails:
             costs[body] = cost
             for step, item in self.steps(body, begun.get(body, body.last)):
                 heappush(heap, (cost + step, next(numbers), item))
-        return costs
+        for item in costs:
+            costs[item] += 2.5 * (costs[item] > 0 and is_test(item.path, defaults))
+            costs[item] -= any(self.rare[word] in (1, 2) for word in self.shared(item))
+        return dict(sorted(costs.items(), key=lambda cost: cost[1]))
 
 
 # --------------------------------------------------------------------------------------------- context and prompts
@@ -2318,6 +2344,8 @@ def ranked(scores: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
 
 TOLD = ("NameError", "UnboundLocalError", "SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError")
 LONG_LINES = 60
+ENOUGH = 450  # tokens: up to here it does not matter how likely a definition is
+LIKELY = 1.9
 FEW_LINES = 5  # of code: a shorter function keeps its docstring
 ATTRIBUTES = 6
 ATTRIBUTE = re.compile(r"\s+(?:self\.)?(\w+)\s*(?::[^=]+)?=[^=]")
@@ -2431,16 +2459,17 @@ class Project:
         """List what a failure leads to by names: the frames' definitions, the failing test, then what they mention."""
         frames = list(reversed(failure.frames))
         frames.sort(key=lambda frame: not self.is_source(frame.path))
-        trails = Trails(self, files, stems(" ".join([*failure.tests[:1], failure.summary])))
-        failing = trails.located(failure.tests[0]) if failure.tests else []
+        trails = Trails(self, files, " ".join([*failure.tests[:1], failure.summary]))
         begins = [(self.around(frame), frame.line) for frame in frames]
+        failing = trails.located(failure.tests[0]) if failure.tests else []
         begins += [(item, item.last) for item in failing if item not in dict(begins)]
-        costs = trails.follow(begins)
-        most = 1.2 if begins and self.is_source(begins[0][0].path) else 3.5
-        for item in costs:
-            costs[item] += 1.5 * (costs[item] > 0 and is_test(item.path, self.defaults))
-        order = sorted((item for item in costs if costs[item] <= most), key=lambda item: costs[item])
-        return together([*(body for body, _ in begins), *order])
+        costs, chosen, spent = trails.follow(begins), [body for body, _ in begins], 0
+        sources = (cost for item, cost in costs.items() if item not in chosen and self.is_source(item.path))
+        most = 0.6 if begins and self.is_source(begins[0][0].path) else LIKELY + max(next(sources, 0), 0)
+        for item, cost in costs.items():
+            spent += tokens(self.lines(item.path, self.rows(item)))
+            chosen += [item] if spent <= ENOUGH or cost <= most else []
+        return together(chosen)
 
     def is_source(self, path: str) -> bool:
         """Tell whether PATH lies below `source_prefix`, or is no test where there is none."""
@@ -2481,13 +2510,13 @@ class Project:
         found = [row for row in free if (sets := ATTRIBUTE.match(source[row - 1])) and sets[1] in used][:ATTRIBUTES]
         return [*heads, *([begin.first] if any(begin.first < row <= begin.last for row in found) else []), *found]
 
-    def lines(self, path: str, rows: Iterable[int]) -> str:
-        """Join lines of a file; where others stand between them a comment says how many."""
+    def lines(self, path: str, rows: Iterable[int], begins: Set[int] = frozenset()) -> str:
+        """Join lines of a file; where others stand between them, but not before BEGINS, a comment says how many."""
         source, shown, before = self.text(path).splitlines(), list[str](), 0
         mark = "#" if PurePosixPath(path).suffix in HASHES else "//"
         for row in sorted(set(rows)):
             text, between = source[row - 1], source[before : row - 1] if before else []
-            if any(map(str.strip, between)):
+            if row not in begins and any(map(str.strip, between)):
                 shown.append(f"{text[: len(text) - len(text.lstrip())]}{mark} ... {len(between)} lines omitted")
             elif between:
                 shown.append("")
@@ -2498,10 +2527,10 @@ class Project:
     def show(self, *items: Definition) -> str:
         """Show definitions of one file under its path and lines, methods below the line of their class."""
         path, source = items[0].path, self.text(items[0].path).splitlines()
-        spans = sorted((item.first, min(item.last, len(source))) for item in items)
-        parts = ", ".join(f"{first}-{last}" for first, last in spans)
+        first, last = min(item.first for item in items), min(max(item.last for item in items), len(source))
         rows = [row for item in items for row in (*self.attributes(item), *self.rows(item))]
-        return fenced(f"{path} (lines {parts} of {len(source)})", self.lines(path, rows), path)
+        shown = self.lines(path, rows, {item.first for item in items})
+        return fenced(f"{path} (lines {first}-{last} of {len(source)})", shown, path)
 
     def pack(self, definitions: Sequence[Definition], budget: int, without: Sequence[str] = ()) -> str:
         """Show DEFINITIONS within BUDGET tokens, the first at greater length; say what did not fit.

@@ -84,8 +84,8 @@ def prompt(bench: Bench, args: str = PYTEST, more: str = "", tasks: str = "") ->
 @pytest.mark.parametrize("args", [PYTEST, UNITTEST])
 def test_the_function_that_only_the_failing_test_ran_comes_first(post: Bench, args: str) -> None:
     code = prompt(post, args).split("# Code\n")[1]
-    assert code.startswith("post/rules.py (lines 6-8")
-    assert "def by_zone(parcel):" in code
+    assert code.startswith("post/rules.py (lines 6-")
+    assert code.splitlines()[2] == "def by_zone(parcel):"
 
 
 def test_without_the_tracer_names_alone_lead_on(post: Bench) -> None:
