@@ -1831,7 +1831,7 @@ def cleaned(block: str, reader: Reader, places: Places) -> str:
         return "".join(line for line in frame[0].splitlines(keepends=True) if line.startswith("E "))
 
     text = rx(reader.noise).sub("", rx(reader.frame).sub(own, block))
-    text = rx(r"^[-_]{3,} (.+?) [-_]{3,}$").sub(r"\1", rx(r"\b0x[0-9a-f]{6,}").sub("0x", text))
+    text = rx(r"^[-_]{3,} (.+?) [-_]{3,}$").sub(r"\1", rx(r"\b0x[0-9a-fA-F]{6,}").sub("0x", text))
     return textwrap.dedent(rx(r"\n\s*\n").sub("\n", text)).strip("\n")
 
 
@@ -2223,7 +2223,7 @@ class Definition:
     doc: tuple[int, int] = (0, 0)
     marks: tuple[int, ...] = field(default=(), compare=False)
     weight: float = field(default=0, compare=False)
-    most: int = field(default=500, compare=False)
+    most: int = field(default=400, compare=False)
 
 
 @dataclass(frozen=True)
@@ -2477,7 +2477,7 @@ class Project:
         return any(under(path, item) for item in prefixes) if prefixes else not is_test(path, self.defaults)
 
     def rows(self, item: Definition) -> list[int]:
-        """Choose a definition's lines: all but a docstring; of a long one the signature and what is near its marks."""
+        """Choose a definition's lines: all but a docstring; of a long one the signature, its marks, and what is near."""
         last = min(item.last, len(self.text(item.path).splitlines()))
         body = [row for row in range(item.first, last + 1) if not item.doc[0] <= row <= item.doc[1]]
         if len(body) < FEW_LINES:
@@ -2487,9 +2487,9 @@ class Project:
         chosen = set(range(item.first, max(item.first, item.head) + 1))
         if tokens(self.lines(item.path, chosen)) > item.most // 2:
             chosen = {item.first, max(item.first, item.head)}
-        for place, mark in enumerate(item.marks or range(item.first, last)):
-            near = 2 if place else 3
-            more = chosen | set(range(mark - near, mark + near + 1)) & set(body)
+        marks = item.marks or range(item.first, last)
+        for mark, near in [(marks[0], 3), *((mark, 0) for mark in marks[1:]), *((mark, 2) for mark in marks[1:])]:
+            more = without_gaps(chosen | {*range(mark - near, mark + near + 1)} & {*body}, body)
             if len(more) > len(chosen) and tokens(self.lines(item.path, more)) <= item.most:
                 chosen = more
         return sorted(chosen)
@@ -2535,13 +2535,13 @@ class Project:
     def pack(self, definitions: Sequence[Definition], budget: int, without: Sequence[str] = ()) -> str:
         """Show DEFINITIONS within BUDGET tokens, the first at greater length; say what did not fit.
 
-        What lies in a file of WITHOUT is passed over. Where one or two stand out, half of the budget is enough.
+        What lies in a file of WITHOUT is passed over. Where a few stand out, half of the budget is enough.
         """
         wanted = [item for item in definitions if item.path not in without]
         room, text, left = budget // 2 if is_clear(wanted) else budget, "", list[Definition]()
         chosen: dict[str, list[Definition]] = {}
         for place, item in enumerate(wanted[:40]):
-            shorter = replace(item, most=min(item.most // (2 if place else 1), room * 4 // 5))
+            shorter = replace(item, most=min(item.most // min(1 + place, 3), room * 4 // 5))
             trial = {**chosen, item.path: [*chosen.get(item.path, ()), shorter]}
             shown = "\n".join(self.show(*items) for items in trial.values())
             if tokens(shown) <= room:
@@ -2581,6 +2581,13 @@ class Project:
         return fenced(path, text, path) if tokens(text) <= budget else ""
 
 
+def without_gaps(rows: Set[int], body: Iterable[int], most: int = 2) -> set[int]:
+    """Fill gaps of at MOST two lines of BODY between ROWS: to say that they are left out would take as much."""
+    order = sorted(rows)
+    gaps = (range(one + 1, other) for one, other in zip(order, order[1:], strict=False) if other - one - 1 <= most)
+    return {*rows, *({*chain.from_iterable(gaps)} & {*body})}
+
+
 def homes(definitions: Sequence[Definition]) -> Mapping[int, Definition]:
     """Give for each line the outermost function around it that is not too long, else the innermost."""
     found: dict[int, Definition] = {}
@@ -2600,9 +2607,9 @@ def together(found: Iterable[Definition]) -> list[Definition]:
 
 
 def is_clear(definitions: Sequence[Definition]) -> bool:
-    """Tell whether one or two of the suspects stand out."""
+    """Tell whether one to three of the suspects stand out."""
     weights = [item.weight for item in definitions]
-    return 0 < sum(weight >= max(weights) > 0 for weight in weights) <= 2
+    return 0 < sum(weight >= max(weights) > 0 for weight in weights) <= 3
 
 
 def fenced(title: str, text: str, path: str) -> str:

@@ -7,6 +7,8 @@ of each prompt: the failing test's name, its final error, its assertion's source
 five lines of the faulty function (all of a shorter one), within its first 1,000, 2,000 and 4,000 cl100k tokens. Beside
 it stand two baselines: the last 40 lines of output, and the whole output followed by every file that it names.
 
+--held-out takes other projects, on which nothing was ever tuned: what it finds is what to expect elsewhere.
+
 Source distributions, their environment and the faults that were found are kept outside the checkout; what one round has
 measured is kept with --keep FOLDER, and a later one with the same folder goes on where it ended.
 """
@@ -104,6 +106,13 @@ PROJECTS = (
     Real("pyrsistent", "0.20.0", "pyrsistent"),
     Real("webcolors", "24.11.1", "src/webcolors"),
     Real("semver", "3.0.4", "src/semver", ("tests", "-o", "addopts=")),
+)
+HELD_OUT = (
+    Real("boltons", "26.2.0", "boltons"),
+    Real("cachetools", "8.0.1", "src/cachetools"),
+    Real("sqlparse", "0.6.1", "sqlparse"),
+    Real("tabulate", "0.10.0", "tabulate", ("test",)),
+    Real("toolz", "1.2.0", "toolz"),
 )
 
 
@@ -426,7 +435,7 @@ def named_files(output: str, root: Path) -> Iterator[str]:
 
 def squeezed(text: str) -> str:
     """Drop what runners add to or take from an error's text: spaces, addresses, and the word AssertionError."""
-    return re.sub(r"AssertionError:|\s+|\bE\b|(?<=0x)[0-9a-f]+|\d{9,}", "", text)
+    return re.sub(r"AssertionError:|\s+|\bE\b|(?<=0x)[0-9a-fA-F]+|\d{9,}", "", text)
 
 
 def carried(text: str, fault: Fault, source: str) -> dict[str, bool]:
@@ -515,7 +524,8 @@ def tell(sent: Sequence[Sent], worst: int) -> Iterator[str]:
 
 def run_all(options: argparse.Namespace) -> list[Sent]:
     """Find the faults, then measure each in every style."""
-    chosen = [real for real in PROJECTS if not options.projects or real.name in options.projects.split(",")]
+    projects = HELD_OUT if options.held_out else PROJECTS
+    chosen = [real for real in projects if not options.projects or real.name in options.projects.split(",")]
     environment()
     with ThreadPoolExecutor(options.j) as pool, Keeping(options.keep) as keep:
         found = list(pool.map(lambda real: faults_of(real, options.per, options.seed), chosen))
@@ -551,6 +561,7 @@ class Keeping:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--projects", default="", help="names, with commas between (default: all)")
+    made.add_argument("--held-out", action="store_true", help="measure the projects that no weight was chosen on")
     made.add_argument("--per", type=int, default=5, help="faults in each project (default: 5)")
     made.add_argument("--limit", type=int, default=0, help="faults in all, some of every project (default: no limit)")
     made.add_argument("--seed", type=int, default=1)
