@@ -49,7 +49,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase, translate
 from functools import cache, cached_property, lru_cache, partial, reduce
 from heapq import heappop, heappush
-from itertools import chain, count, islice
+from itertools import chain, count, islice, pairwise
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import IO, Any, TypeVar, cast
@@ -2477,7 +2477,7 @@ class Project:
         return any(under(path, item) for item in prefixes) if prefixes else not is_test(path, self.defaults)
 
     def rows(self, item: Definition) -> list[int]:
-        """Choose a definition's lines: all but a docstring; of a long one the signature, its marks, and what is near."""
+        """Choose a definition's lines: all but a docstring; of a long one the signature, its marks, what is near."""
         last = min(item.last, len(self.text(item.path).splitlines()))
         body = [row for row in range(item.first, last + 1) if not item.doc[0] <= row <= item.doc[1]]
         if len(body) < FEW_LINES:
@@ -2584,7 +2584,7 @@ class Project:
 def without_gaps(rows: Set[int], body: Iterable[int], most: int = 2) -> set[int]:
     """Fill gaps of at MOST two lines of BODY between ROWS: to say that they are left out would take as much."""
     order = sorted(rows)
-    gaps = (range(one + 1, other) for one, other in zip(order, order[1:], strict=False) if other - one - 1 <= most)
+    gaps = (range(one + 1, other) for one, other in pairwise(order) if other - one - 1 <= most)
     return {*rows, *({*chain.from_iterable(gaps)} & {*body})}
 
 
