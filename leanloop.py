@@ -1666,7 +1666,7 @@ def table(name: str) -> dict[str, dict[str, list[str]]]:
     for line in read_text(share() / "leaners" / name).splitlines():
         if line and line[0] not in " #":
             row = found[line] = dict[str, list[str]]()
-            shared = found["shared"]
+            shared = found.get("shared", {})
         elif line.strip() and line[0] != "#":
             key, pattern = line.split(maxsplit=1)
             row.setdefault(key, []).extend(whole(pattern))
@@ -4685,6 +4685,17 @@ def tell_end(told: Event) -> str:
 BARS = "▁▂▃▄▅▆▇█"
 
 
+def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
+    """Lay rows of cells out in columns, numbers to the right: a line a row."""
+    widths = [max(map(wide, column)) for column in zip(*rows, strict=True)]
+
+    def padded(cell: str, width: int) -> str:
+        blank = " " * (width - wide(cell))
+        return blank + cell if re.fullmatch(r"\d[\d,.]*", cell) else cell + blank
+
+    return [gap.join(map(padded, row, widths)).rstrip() for row in rows]
+
+
 def grid(told: Event, gap: str = "  ") -> list[str]:
     """Lay the tasks out in columns, the most important first; with a chart of failing tests after several tries."""
     rows = [("", "task", "failing", "tries", "changed", "in", "out", "s", "leaner")]
@@ -4696,9 +4707,7 @@ def grid(told: Event, gap: str = "  ") -> list[str]:
         names = (task["state"], cut(task["name"], 24), f"{failing} {chart}".rstrip(), str(len(task["failing"])))
         costs = (sent, f"{used['output_tokens']:,}", f"{task['seconds']:.1f}", ", ".join(task["leaners"]))
         rows.append((*names, tell_changed(task["changed"], 1).replace(" -", " −"), *costs))
-    widths = [max(map(wide, column)) for column in zip(*rows, strict=True)]
-    padded = ([cell + " " * (width - wide(cell)) for cell, width in zip(row, widths, strict=True)] for row in rows)
-    return [gap.join(row).rstrip() for row in padded]
+    return columns(rows, gap)
 
 
 def on_screen(told: Event, stream: IO[str]) -> str:
@@ -4748,15 +4757,23 @@ def tell_story(chapter: Sequence[Event], folder: Path) -> Iterator[str]:
         names = []
 
 
-def list_runs(options: argparse.Namespace, shows: Shows) -> None:
+def list_runs(options: argparse.Namespace, shows: Shows) -> str:
     """List the project's runs, newest first: name, result, when, how long, and what it cost."""
-    for run in reversed(run_folders(project_folder(config_here(options).root))):
-        if not (events := read_events(run)):
-            continue
-        told, begun = conclude(events), time.strftime("%Y-%m-%d %H:%M", time.localtime(events[0]["time"]))
-        result = f"{told['state']:<7} {told['green']:>3}/{told['total']:<3}"
-        facts = f"{told['seconds']:.0f} s, {tell_usage(told['usage'])}, {told['leanfile']}"
-        shows.say(f"{run.name}  {result}  {begun}  {facts}", shows.out)
+    rows = list[Sequence[str]]()
+    for past in reversed(read_past(project_folder(config_here(options).root))):
+        told, begun = conclude(past.events), time.strftime("%Y-%m-%d %H:%M", time.localtime(past.first["time"]))
+        spent = (f"{told['seconds']:.0f}", f"s, {tell_usage(told['usage'])}", told["leanfile"])
+        rows.append((told["run"], told["state"], f"{told['green']}/{told['total']}", begun, *spent))
+    return "\n".join(columns(rows))
+
+
+def show_report(options: argparse.Namespace, shows: Shows) -> str:
+    """Tell the story of a run."""
+    folder = project_folder(config_here(options).root)
+    worked = [past.folder for past in read_past(folder) if past.of("task")] if options.report == "last" else []
+    run = worked[-1] if worked else find_run(folder, options.report)
+    events = read_events(run)
+    return report(conclude(events), events, run).rstrip()
 
 
 def make_run_folder(folder: Path) -> Path:
@@ -4802,27 +4819,27 @@ def unrecorded(config: Config, shows: Shows) -> Iterator[Session]:
         reporter = Reporter(Path(place), config, replace(shows, quiet=True, json=False))
         session = Session(config, open_snapshots(config.root, folder, config.guard.max_file), reporter)
         session.start_of_task = session.snapshots.take()
-        try:
-            yield session
-        finally:
-            reporter.display.close()
+        yield session
 
 
-def dry_run(options: argparse.Namespace, shows: Shows) -> None:
+def dry_run(options: argparse.Namespace, shows: Shows) -> int:
     """Print each task's first prompt as it would be sent, and what takes how many tokens of it."""
     for config in load_all(options):
         with unrecorded(config, shows) as session:
             for task in choose(config, options.task):
-                tree, leaner = session.start_of_task, session.leaner(0)
-                red = session.judge(task, tree) if config.guard.baseline and not task.skip_tests else None
-                prompt = session.reporter.mask(session.first(Course(task, tree, red), leaner))
-                overhead, context = find_program(leaner).overhead // 4, session.context(task, leaner)
-                sizes = {**titled(prompt), f"{leaner.name}'s own share": overhead}
-                sizes[f"all, of a context of {context:,}"] = sum(sizes.values())
-                table = "\n".join(f"{size:>7,}  {title}" for title, size in sizes.items())
-                shows.say(
-                    f"=== {task.name}: the first prompt\n{prompt}\n=== {task.name}: tokens, about\n{table}\n", shows.out
-                )
+                shows.say(tell_prompt(session, task), shows.out)
+    return GREEN
+
+
+def tell_prompt(session: Session, task: Task) -> str:
+    """Write the first prompt of a task, and what takes how many tokens of it."""
+    leaner, tree = session.leaner(0), session.start_of_task
+    red = session.judge(task, tree) if session.config.guard.baseline and not task.skip_tests else None
+    prompt = session.reporter.mask(session.first(Course(task, tree, red), leaner))
+    sizes = {**titled(prompt), f"{leaner.name}'s own share": find_program(leaner).overhead // 4}
+    sizes[f"all, of a context of {session.context(task, leaner):,}"] = sum(sizes.values())
+    rows = columns([("", f"{size:,}", title) for title, size in sizes.items()])
+    return "\n".join([f"=== {task.name}: the first prompt\n{prompt}\n=== {task.name}: tokens, about", *rows, ""])
 
 
 def titled(prompt: str) -> dict[str, int]:
@@ -4838,56 +4855,49 @@ def titled(prompt: str) -> dict[str, int]:
     return sizes
 
 
-def ask_about(options: argparse.Namespace, shows: Shows) -> None:
-    """Ask the leaner one question about some files; print its answer. What it changes is put back."""
+def ask_about(options: argparse.Namespace, shows: Shows) -> str:
+    """Ask the leaner one question about some files; give its answer. What it changes is put back."""
     question, *names = options.ask
     config = config_at_hand(options)
-    leaner, project = config.lean, Project(config.root, config.defaults)
-    check_leaner(leaner)
-    paths = [inside(str(Path(name).absolute()), config.root, "--ask") for name in names]
-    texts = [
-        fenced(path, project.text(path), path) for path in paths if project.text(path) or missing(config.root / path)
-    ]
-    prompt = "\n".join([*texts, question])
+    check_leaner(config.lean)
+    files = tuple(inside(str(Path(name).absolute()), config.root, "--ask") for name in names)
+    prompt = "\n".join([*(fenced(path, text_for(config.root / path), path) for path in files), question])
     with unrecorded(config, shows) as session:
-        task = Task(name="question", files=tuple(paths))
-        room = session.context(task, leaner) * 8 // 10
+        task = Task(name="question", files=files)
+        room = session.context(task, config.lean) * 8 // 10
         if tokens(prompt) > room:
             raise LeanError(
                 f"--ask: the files have about {tokens(prompt):,} tokens, of the context {room:,} are free for them."
                 " Name fewer files, or give the server a larger context ([lean] context_tokens)."
             )
-        call = session.ask(task, leaner, prompt, "ask")
-        if call.code or not call.answer:
-            raise NotReady(f"{call.leaner}: {call.reason or 'it said nothing'}. Try lean-loop --smoke")
-        shows.say(call.answer, shows.out)
+        call = session.ask(task, config.lean, prompt, "ask")
+    if call.code or not call.answer:
+        raise NotReady(f"{call.leaner}: {call.reason or 'it said nothing'}. Try lean-loop --smoke")
+    return call.answer
 
 
-def missing(path: Path) -> bool:
-    """Refuse a file that cannot be shown; an empty one can."""
-    if not path.is_file() or path.stat().st_size:
+def text_for(path: Path) -> str:
+    """Read a file that a question is about; one that is missing, or no text, is refused."""
+    text = read_text(path)
+    if not path.is_file() or (path.stat().st_size and not text):
         raise LeanError(f"--ask: {path} is not there, or is no text. Name text files.")
-    return True
+    return text
 
 
 def config_at_hand(options: argparse.Namespace) -> Config:
     """Load the leanfile; where there is none, the static configuration alone, for the folder here."""
-    path = Path((options.config or ["leanfile.toml"])[0])
-    if options.config or path.is_file():
-        return load(path, static_config(options.global_config))
-    document = read_config(static_config(options.global_config))
+    path, static = options.config[0], static_config(options.global_config)
+    if path.is_file() or path.name != "leanfile.toml":
+        return load(path, static)
+    document = read_config(static)
     tables: Document = {name: build(cls, document.get(name, {}), f"[{name}]") for name, cls in TABLES.items()}
-    tables["lean"] = resolve_leaner(document, {}, Leaner)
+    tables["lean"] = active_leaner(options)
     return Config(path=path, root=Path.cwd(), escalate=(), tasks=(), direct=False, **tables)
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What a check found: `level` is ok, warning or error."""
-
-    level: str
-    subject: str
-    text: str
+# What a check found: what it is about, what is so, and what to do about it; where there is something to do, it is a
+# warning. A LeanError ends a check as an error.
+Check = Iterator[tuple[str, str, str]]
 
 
 def check_all(options: argparse.Namespace, shows: Shows) -> int:
@@ -4895,113 +4905,113 @@ def check_all(options: argparse.Namespace, shows: Shows) -> int:
     levels = set[str]()
     for config in load_all(options):
         with unrecorded(config, shows) as session:
-            for finding in chain(
-                findings(session, choose(config, options.task)), smoke(session, shows) if options.smoke else ()
-            ):
-                levels.add(finding.level)
-                shows.say(session.reporter.mask(f"{finding.level:<8}{finding.subject}: {finding.text}"), shows.out)
+            checks = look_at_project(session, choose(config, options.task))
+            for subject, check in chain(checks, smoke(session, shows) if options.smoke else ()):
+                for level, text in settle(subject, check):
+                    levels.add(level)
+                    shows.say(session.reporter.mask(f"{level:<8}{text}"), shows.out)
     return NOT_READY if "error" in levels else GREEN
 
 
-def findings(session: Session, tasks: Sequence[Task]) -> Iterator[Finding]:
-    """Look at configuration, leaners, servers, contexts, tests, git and protection, in this order."""
-    config = session.config
-    yield Finding("ok", "configuration", f"{config.path}, {len(tasks)} tasks, project {config.root}")
-    for leaner in (config.lean, *config.escalate):
-        yield from look_at_leaner(session, leaner, tasks)
-    yield found("tests", lambda: look_at_tests(session))
-    yield look_at_git(config.root)
-    listed = [*git_files(config.root)]
-    held = list(filter(fence(config, Task(runner=config.runner)), listed))
-    told = f"{len(held)} of {len(listed)} files: {', '.join(held[:5])}{', …' if len(held) > 5 else ''}"
-    yield Finding("ok" if held else "warning", "protected", told if held else "no file; set [defaults] test_prefix")
-    for task in tasks:
-        for path in task.test_files:
-            if not (config.root / path.split("::")[0]).exists():
-                yield Finding(
-                    "warning", task.name, f"its test file {path} is not there. Write it first, or correct the name"
-                )
-
-
-def found(subject: str, look: Callable[[], str]) -> Finding:
-    """Make a finding of what LOOK returns: a text that begins with "!" is a warning, a LeanError an error."""
+def settle(subject: str, check: Check) -> Iterator[tuple[str, str]]:
+    """Carry a check out; give the level of each of its findings, and the line that tells it."""
     try:
-        text = look()
+        for about, text, advice in check:
+            yield ("warning", f"{about}: {text}. {advice}") if advice else ("ok", f"{about}: {text}")
     except LeanError as error:
-        return Finding("error", subject, str(error))
-    return Finding("warning" if text.startswith("!") else "ok", subject, text.removeprefix("!"))
+        yield "error", f"{subject}: {error}"
 
 
-def look_at_leaner(session: Session, leaner: Leaner, tasks: Sequence[Task]) -> Iterator[Finding]:
-    """Look at a leaner: its program, its server, its model, and whether the tasks' files fit the context."""
-    config = replace(session.config, health=replace(session.config.health, max_wait=0))
+def look_at_project(session: Session, tasks: Sequence[Task]) -> Iterator[tuple[str, Check]]:
+    """List the checks of a project, each with its subject, in their order."""
+    config = session.config
+    where = f"{config.path}, {len(tasks)} tasks, project {config.root}"
+    yield "configuration", iter([("configuration", where, "")])
+    for leaner in (config.lean, *config.escalate):
+        yield "leaner", look_at_leaner(leaner)
+        yield "server", look_at_server(config, leaner)
+    yield "tests", look_at_tests(session)
+    yield "git", look_at_git(config.root)
+    yield "protected", look_at_protection(config)
+    yield "tasks", look_at_tasks(session, tasks)
 
-    def ready() -> str:
-        check_leaner(leaner)
-        return f"{leaner.name}, {readiness(find_program(leaner))}"
 
-    def answers() -> str:
-        wait_for_server(config, leaner, lambda url, left: None)
-        return leaner.base_url or "the leaner's own service"
+def look_at_leaner(leaner: Leaner) -> Check:
+    check_leaner(leaner)
+    yield "leaner", f"{leaner.name}, {readiness(find_program(leaner))}", ""
 
-    yield found("leaner", ready)
-    reached = found("server", answers)
-    yield reached
-    if reached.level == "ok" and leaner.base_url:
-        yield found("model", lambda: look_at_model(leaner))
+
+def look_at_server(config: Config, leaner: Leaner) -> Check:
+    """Look at a leaner's server, its models and its context; no further where it does not answer."""
+    wait_for_server(replace(config, health=replace(config.health, max_wait=0)), leaner, lambda url, left: None)
+    yield "server", leaner.base_url or "the leaner's own service", ""
+    if leaner.base_url:
+        yield "model", *look_at_model(leaner)
         context = leaner.context_tokens or server_context(leaner.base_url, leaner.key, leaner.model)
-        unknown = "!the server does not tell it; 8,192 is assumed. Set [lean] context_tokens"
-        yield found("context", lambda: f"{context:,} tokens" if context else unknown)
-    for task in tasks:
-        size, room = (
-            sum(tokens(session.project.text(path)) for path in task.files),
-            session.context(task, leaner) * 6 // 10,
-        )
-        if size > room:
-            yield Finding(
-                "warning",
-                task.name,
-                f"its files have about {size:,} tokens, a prompt may have {room:,}: large"
-                " ones are shown in part. Split the task, or give the server a larger context",
-            )
+        unknown = ("the server does not tell it; 8,192 is assumed", "Set [lean] context_tokens")
+        yield "context", *((f"{context:,} tokens", "") if context else unknown)
 
 
-def look_at_model(leaner: Leaner) -> str:
-    """Tell which model is used, and whether the server has it."""
-    try:
+def look_at_model(leaner: Leaner) -> tuple[str, str]:
+    """Tell which model is used, and what to do where the server does not have it."""
+    known = list[str]()
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         rows = json.loads(fetch(f"{leaner.base_url.rstrip('/')}/models", leaner.key))["data"]
         known = [str(row["id"]) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError):
-        return leaner.model or "!the server lists none. Set [lean] model where it needs a name"
-    if leaner.model:
-        return leaner.model if leaner.model in known else f"!{leaner.model} is not listed there: {', '.join(known[:9])}"
-    one = f"{known[0]}, the only one listed" if len(known) == 1 else ""
-    return one or f"![lean] model is not set, and the server lists {len(known)}: {', '.join(known[:9])}. Choose one"
+    if leaner.model in known or (leaner.model and not known):
+        return leaner.model, ""
+    if leaner.model or len(known) > 1:
+        what = f"{leaner.model} is not listed there" if leaner.model else "[lean] model is not set; the server lists"
+        return f"{what}: {', '.join(known[:9])}", "Choose one"
+    return (f"{known[0]}, the only one listed", "") if known else ("the server lists none", "Set [lean] model")
 
 
-def look_at_tests(session: Session) -> str:
+def look_at_tests(session: Session) -> Check:
     """Run the plain test command once; tell how many are red."""
     runner = aim(session.config.runner, ())
     verdict = session.judge(Task(runner=runner), session.start_of_task)
-    line = shlex.join(test_argv(runner, session.config.root))
-    passed = f", {verdict.passed} passed" if verdict.passed is not None else ""
-    red = f"{len(verdict.failing) or 'some'} red{passed}, {verdict.seconds:.1f} s: {line}"
-    return f"!all green{passed}: tests that are red before prove a task: {line}" if verdict.green else red
+    red = "all green" if verdict.green else f"{len(verdict.failing) or 'some'} red"
+    passed = "" if verdict.passed is None else f", {verdict.passed} passed"
+    told = f"{red}{passed}, {verdict.seconds:.1f} s: {shlex.join(test_argv(runner, session.config.root))}"
+    yield "tests", told, "Tests that are red before prove a task" if verdict.green else ""
 
 
-def look_at_git(root: Path) -> Finding:
+def look_at_git(root: Path) -> Check:
     """Tell about the project's repository and what is not committed."""
-    if not ask_git(root, "rev-parse", "--git-dir"):
-        return Finding("warning", "git", "no repository. It works without one, but git init shows you what was changed")
-    count = len(ask_git(root, "status", "--porcelain").splitlines())
-    return Finding("ok", "git", f"{count} uncommitted changes (kept as they are)" if count else "nothing uncommitted")
+    if ask_git(root, "rev-parse", "--git-dir"):
+        count = len(ask_git(root, "status", "--porcelain").splitlines())
+        yield "git", f"{count} uncommitted changes (kept as they are)" if count else "nothing uncommitted", ""
+    else:
+        yield "git", "no repository", "It works without one, but git init shows you what was changed"
+
+
+def look_at_protection(config: Config) -> Check:
+    """Tell which files are protected."""
+    listed = git_files(config.root)
+    held = list(filter(fence(config, Task(runner=config.runner)), listed))
+    told = f"{len(held)} of {len(listed)} files: {', '.join(held[:5])}{', …' if len(held) > 5 else ''}"
+    yield "protected", *((told, "") if held else ("no file", "Set [defaults] test_prefix"))
+
+
+def look_at_tasks(session: Session, tasks: Sequence[Task]) -> Check:
+    """Name the test files of tasks that are missing, and the tasks whose files do not fit into a prompt."""
+    leaners = (session.config.lean, *session.config.escalate)
+    for task in tasks:
+        for path in task.test_files:
+            if not (session.config.root / path.split("::")[0]).exists():
+                yield task.name, f"its test file {path} is not there", "Write it first, or correct the name"
+        size = sum(tokens(session.project.text(path)) for path in task.files)
+        room = min(session.context(task, leaner) for leaner in leaners) * 6 // 10
+        if size > room:
+            large = f"its files have about {size:,} tokens, a prompt may have {room:,}: large ones are shown in part"
+            yield task.name, large, "Split the task, or give the server a larger context"
 
 
 CANARY = "quokka-7341"
 TOOL_TEXT = re.compile(r"<function=|<tool_call>|<\|python_tag\|>|\{\s*\"(?:name|tool|function)\"\s*:")
 
 
-def smoke(session: Session, shows: Shows) -> Iterator[Finding]:
+def smoke(session: Session, shows: Shows) -> Iterator[tuple[str, Check]]:
     """Let the leaner do one real edit in a temporary project, and answer to a long prompt; name what goes wrong."""
     with tempfile.TemporaryDirectory(prefix="lean-loop-smoke-") as place:
         root = Path(place).resolve()
@@ -5009,23 +5019,21 @@ def smoke(session: Session, shows: Shows) -> Iterator[Finding]:
         config = replace(session.config, root=root, path=root / "leanfile.toml", tasks=())
         try:
             with unrecorded(config, shows) as small:
-                yield found("smoke, edit", lambda: smoke_edit(small, session.config.root))
-                yield found("smoke, long prompt", lambda: smoke_canary(small))
+                yield "smoke, edit", smoke_edit(small, session.config.root)
+                yield "smoke, long prompt", smoke_canary(small)
         finally:
             shutil.rmtree(project_folder(root), ignore_errors=True)
 
 
-def smoke_edit(session: Session, elsewhere: Path) -> str:
+def smoke_edit(session: Session, elsewhere: Path) -> Check:
     """Ask for one line, and look at what lies there then; a leaner in a wrong folder may have written ELSEWHERE."""
     root, leaner, name = session.config.root, session.config.lean, "greeting_smoke.txt"
     task = Task(name="smoke", prompt=read_text(root / "prompt.md"), files=(name,))
-    call = session.ask(
-        task, leaner, first_prompt(session.project, task, None, "", session.budget(task, leaner)), "edit"
-    )
-    if read_text(root / name).split() == ["hello,", "world"]:
-        return f"done in {call.seconds:.1f} s, {call.usage.input_tokens:,} tokens in"
+    prompt = first_prompt(session.project, task, None, "", session.budget(task, leaner))
+    call = session.ask(task, leaner, prompt, "edit")
     strays = [folder / name for folder in (elsewhere, Path.cwd(), home() or root) if folder != root]
     faults: dict[str, object] = {
+        "": read_text(root / name).split() == ["hello,", "world"],
         f"it wrote {strays[0]}: it must edit in the folder that it is started in": any(map(Path.exists, strays)),
         f"it hangs: {call.reason}. If it asks for a permission: [lean] approval_mode": "was ended" in call.reason,
         "it prints tool calls as text. Serve the model with its own template for tools (llama-server --jinja), or use"
@@ -5034,34 +5042,32 @@ def smoke_edit(session: Session, elsewhere: Path) -> str:
         "its answer is empty. Look at the server's log, and at [lean] model": not call.answer,
         f"it did not change the file as it was asked to. It said: {call.answer[:200]}": True,
     }
-    raise NotReady(next(text for text, holds in faults.items() if holds))
+    if fault := next(text for text, holds in faults.items() if holds):
+        raise NotReady(fault)
+    yield "smoke, edit", f"done in {call.seconds:.1f} s, {call.usage.input_tokens:,} tokens in", ""
 
 
-def smoke_canary(session: Session) -> str:
+def smoke_canary(session: Session) -> Check:
     """Ask for a word at the beginning of a prompt as long as the loop's may be."""
     task, leaner = Task(name="smoke"), session.config.lean
     filler = "This line says nothing of interest, and is here to be long.\n"
-    count = max(0, session.budget(task, leaner) - 100) // tokens(filler)
-    prompt = (
-        f"The word is {CANARY}.\n\n{filler * count}\nAnswer with the word that the first line tells, and nothing else."
-    )
+    middle = filler * (max(0, session.budget(task, leaner) - 100) // tokens(filler))
+    prompt = f"The word is {CANARY}.\n\n{middle}\nAnswer with the word that the first line tells, and nothing else."
     call = session.ask(task, leaner, prompt, "ask")
-    if CANARY in call.answer:
-        return f"the beginning of {tokens(prompt):,} tokens was read"
-    raise NotReady(
-        f"of {tokens(prompt):,} tokens the beginning did not come back: the server cuts prompts, or the model does not"
-        f" follow. Give the server a larger context, or set [lean] context_tokens to what it has. It said:"
-        f" {call.answer[:200] or call.reason or 'nothing'}"
-    )
+    if CANARY not in call.answer:
+        raise NotReady(
+            f"of {tokens(prompt):,} tokens the beginning did not come back: the server cuts prompts, or the model does"
+            f" not follow. Give the server a larger context, or set [lean] context_tokens to what it has. It said:"
+            f" {call.answer[:200] or call.reason or 'nothing'}"
+        )
+    yield "smoke, long prompt", f"the beginning of {tokens(prompt):,} tokens was read", ""
 
 
 def schema() -> Document:
     """Make the JSON Schema (draft 7) of a leanfile from the dataclasses that check it."""
     pieces = re.split(r"^(?:# )?\[+(\w+)\]+", read_text(share() / "config.toml"), flags=re.MULTILINE)
-    told = {
-        name: dict(re.findall(r"^(?:# )?(\w+) = .*?  # (.+)$", text, re.MULTILINE))
-        for name, text in zip(pieces[1::2], pieces[2::2], strict=True)
-    }
+    comments = (dict(re.findall(r"^(?:# )?(\w+) = .*?  # (.+)$", text, re.MULTILINE)) for text in pieces[2::2])
+    told = dict(zip(pieces[1::2], comments, strict=True))
     parts = {name: table_schema(cls, told.get(name, {})) for name, cls in TABLES.items()}
     keys = {key: value for key, value in parts["lean"]["properties"].items() if key != "binary"}
     parts["leaners"] = {"type": "object", "additionalProperties": {**parts["lean"], "properties": keys}}
@@ -5095,181 +5101,51 @@ def keep_schema() -> Path:
 # ------------------------------------------------------------------------------------------------ the command line
 
 
-def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    made = argparse.ArgumentParser(
-        "lean-loop", description="Drive an agent through bite-sized tasks until the project's tests pass."
-    )
-    add = made.add_argument
-    add(
-        "-c",
-        "--config",
-        action="append",
-        metavar="FILE",
-        help="the leanfile (leanfile.toml); may repeat: the first red one stops",
-    )
-    add("-g", "--global-config", metavar="FILE", help="the static configuration to use")
-    add("--resume", action="store_true", help="go on after the tasks that were green in the leanfile's last run")
-    add(
-        "--restore",
-        nargs="+",
-        metavar=("RUN[/STATE]", "PATH"),
-        help="bring back a state of a run, or some files of it: RUN is its name, a beginning of it, or last; STATE is"
-        " 0 (before the run), N.M (attempt M of task N), N.0 (before task N), N (as it ended); none: as the run ended",
-    )
-    add("--undo", nargs="?", const="last", metavar="RUN", help="bring back the state before a run, by default the last")
-    add("--task", action="append", default=[], metavar="NAME", help="run this task only; may repeat")
-    add(
-        "--init",
-        nargs="?",
-        const="-",
-        metavar="FILE",
-        help="write a sample leanfile for this project (to standard output without FILE)",
-    )
-    add(
-        "--guide",
-        action="store_true",
-        help="print what a cloud model needs to know to write leanfiles for this project",
-    )
-    add("--schema", action="store_true", help="print the JSON Schema of leanfiles, for editors")
-    add("--check", action="store_true", help="say of everything that a run needs whether it is ready")
-    add("--smoke", action="store_true", help="--check, and let the leaner do one small edit in a temporary project")
-    add("--dry-run", action="store_true", help="print each task's first prompt and its tokens; no leaner is called")
-    add("--ask", nargs="+", metavar=("QUESTION", "FILE"), help="ask the leaner about some files; nothing is changed")
-    add("--list-leaners", action="store_true", help="list the leaners, mark the active one, and say which are ready")
-    add("--set-leaner", metavar="NAME", help="make NAME the active leaner in the static configuration")
-    add(
-        "--demo",
-        nargs="?",
-        const="demo",
-        metavar="NAME",
-        help="watch a playground run on recorded answers, without a model",
-    )
-    add("--quiet", action="store_true", help="show the outcome and errors only")
-    add("--verbose", action="store_true", help="show what the leaner and the tests print, as they do")
-    add("--json", action="store_true", help="print every event as a JSON object a line, the outcome last")
-    add(
-        "--report", nargs="?", const="last", metavar="RUN", help="print the story of a run, of the last one without RUN"
-    )
-    add("--runs", action="store_true", help="list the runs of this project, the newest first")
-    add("--version", action="store_true", help="tell the version and where the files lie")
-    return made
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the command line asks; return the exit code. Every error of the user's is shown here, in one place."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace", encoding="utf-8")  # type: ignore[union-attr]
-    shows = Shows(sys.stdout, sys.stderr)
-    listen_to_signals()
-    adopt_orphans()
-    try:
-        options = parser().parse_args(argv)
-        shows = replace(shows, quiet=options.quiet, verbose=options.verbose and not options.quiet, json=options.json)
-        return obey(options, shows)
-    except (LeanError, Interrupted) as stopped:
-        shows.fail(stopped)
-        return stopped.code
-    except OSError as error:  # the project's or lean-loop's own folder was taken away, or the disk is full
-        shows.fail(LeanError(f"{error.filename}: {error.strerror}. Look at that place and at its rights."))
-        return NOT_READY
-    finally:
-        forget_closed_streams()
-
-
-def forget_closed_streams() -> None:
-    """Let Python's own last flush go nowhere where the reader of a stream has gone."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def listen_to_signals() -> None:
-    """Turn the signals that ask for the end into Interrupted."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number)
-
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), stop)
-
-
-def obey(options: argparse.Namespace, shows: Shows) -> int:
-    """Do the one thing that OPTIONS ask for; run the leanfiles where they ask for nothing else."""
-    asked = (verb for name, verb in VERBS.items() if getattr(options, name) not in (None, False))
-    return next(asked, run_all)(options, shows) or GREEN
-
-
-def tell_version(options: argparse.Namespace, shows: Shows) -> None:
-    shows.say(f"lean-loop {__version__} ({share()})", shows.out)
-
-
-def write_guide(options: argparse.Namespace, shows: Shows) -> None:
-    shows.say(filled("guide.md", Path()), shows.out)
-
-
-def write_schema(options: argparse.Namespace, shows: Shows) -> None:
-    shows.say(keep_schema().read_text(encoding="utf-8"), shows.out)
-
-
-def show_report(options: argparse.Namespace, shows: Shows) -> None:
-    """Print the story of a run."""
-    folder = project_folder(config_here(options).root)
-    worked = (run for run in reversed(run_folders(folder)) if any(e["event"] == "task" for e in read_events(run)))
-    run = next(worked, None) if options.report == "last" else None
-    run = run or find_run(folder, options.report)
-    events = read_events(run)
-    shows.say(report(conclude(events), events, run), shows.out, "")
+def load_all(options: argparse.Namespace) -> list[Config]:
+    """Load the leanfiles that are named, else leanfile.toml."""
+    return [load(path, static_config(options.global_config)) for path in options.config]
 
 
 def run_all(options: argparse.Namespace, shows: Shows) -> int:
     """Run the leanfiles one after the other; the first red one stops."""
-    for path in options.config or ["leanfile.toml"]:
-        tidy_up(Path(path), shows)
+    for path in options.config:
+        tidy_up(path, shows)
     codes = (run_config(config, options.task, shows, options.resume) for config in load_all(options))
     return next(filter(None, codes), GREEN)
-
-
-def load_all(options: argparse.Namespace) -> list[Config]:
-    """Load the leanfiles that are named, else leanfile.toml."""
-    static = static_config(options.global_config)
-    return [load(Path(path), static) for path in options.config or ["leanfile.toml"]]
 
 
 def demo(options: argparse.Namespace, shows: Shows) -> int:
     """Copy a playground to a temporary folder and run it on its recorded answers."""
     import runpy
 
-    name = options.demo
-    source, places = share() / "playground" / name, share() / "playground"
-    known = [path.name for path in sorted(places.iterdir()) if (path / "leanfile.toml").is_file()]
+    name, places = options.demo, share() / "playground"
+    known = [path.parent.name for path in sorted(places.glob("*/leanfile.toml"))]
     if name not in known:
         raise LeanError(f"--demo: there is no playground '{name}'. There is: {', '.join(known)}.")
     work = Path(tempfile.mkdtemp(prefix="lean-loop-")) / name
-    shutil.copytree(source, work, ignore=shutil.ignore_patterns("answers", "__pycache__", ".pytest_cache", "*.db"))
+    unwanted = shutil.ignore_patterns("answers", "__pycache__", ".pytest_cache", "*.db")
+    shutil.copytree(places / name, work, ignore=unwanted)
     player = runpy.run_path(str(places / "serve.py"))
-    with player["ChatServer"](player["Recording"].read(source / "answers")) as server:
+    with player["ChatServer"](player["Recording"].read(places / name / "answers")) as server:
         over = {"binary": "direct", "base_url": server.base_url, "model": server.model, "context_tokens": 8192}
         config = load(work / "leanfile.toml", share() / "config.toml", over)
         shows.say(f"The answers of this demo are recorded: no model is at work. All else is real, in {work}", shows.err)
         code = run_config(config, options.task, shows)
-    own = f"cp -r {shlex.quote(str(source))} . && cd {name} && lean-loop"
+    own = f"cp -r {shlex.quote(str(places / name))} . && cd {name} && lean-loop"
     shows.say(f"The same with a model of your own: {own}   (set [lean] base_url first)", shows.err)
     return code
 
 
-def list_leaners(options: argparse.Namespace, shows: Shows) -> None:
+def list_leaners(options: argparse.Namespace, shows: Shows) -> str:
     """List the leaners: * marks the active one, and each says whether its program is there."""
     active, programs = active_leaner(options), leaner_programs()
     try:
         programs[active.name] = find_program(active)
     except LeanError as error:
         shows.say(f"lean-loop: {error}", shows.err)
-    for name, program in sorted(programs.items()):
-        shows.say(f"{'*' if name == active.name else ' '} {name:<12}{readiness(program)}", shows.out)
+    marks = {active.name: "*"}
+    rows = [(marks.get(name, " "), name, readiness(program)) for name, program in sorted(programs.items())]
+    return "\n".join(columns(rows, " "))
 
 
 def readiness(program: Program) -> str:
@@ -5287,31 +5163,26 @@ def readiness(program: Program) -> str:
 
 def active_leaner(options: argparse.Namespace) -> Leaner:
     """Tell which leaner would be used here: the leanfile's, where there is one, else the static configuration's."""
-    document = read_config(static_config(options.global_config))
-    for path in map(Path, options.config or ["leanfile.toml"]):
-        if path.is_file():
-            document = merge(document, read_config(path))
-    return resolve_leaner(document, {}, Leaner)
+    there = (read_config(path) for path in options.config if path.is_file())
+    return resolve_leaner(reduce(merge, there, read_config(static_config(options.global_config))), {}, Leaner)
 
 
-def set_leaner(options: argparse.Namespace, shows: Shows) -> None:
+def set_leaner(options: argparse.Namespace, shows: Shows) -> str:
     """Write `[lean] binary` into the static configuration, and leave every other line as it was."""
-    name = options.set_leaner
-    programs, stem = leaner_programs(), name.removesuffix(".sh").removesuffix(".py")
-    if stem not in programs:
-        raise LeanError(f"--set-leaner: there is no leaner '{name}'{nearest(stem, programs)}")
+    programs, name = leaner_programs(), re.sub(r"\.(?:sh|py)$", "", options.set_leaner)
+    if name not in programs:
+        raise LeanError(f"--set-leaner: there is no leaner '{options.set_leaner}'{nearest(name, programs)}")
     active = static_config(options.global_config)
-    path, old = writable_config(active), active.read_bytes()
+    path, text = writable_config(active), with_binary(active, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(with_binary(old, stem, active))
+        path.write_bytes(text.encode())
     except OSError as error:
         raise NotReady(f"{path}: it cannot be written: {error.strerror}. Name another with -g.") from None
-    shows.say(f'{path}: [lean] binary = "{stem}"', shows.out)
-    for leanfile in map(Path, options.config or ["leanfile.toml"]):
-        over = leanfile.is_file() and read_toml(leanfile).get("lean", {}).get("binary")
-        if over:
+    for leanfile in filter(Path.is_file, options.config):
+        if over := read_toml(leanfile).get("lean", {}).get("binary"):
             shows.say(f"{leanfile}: [lean] binary = {shown(over)} there still decides for this project.", shows.err)
+    return f'{path}: [lean] binary = "{name}"'
 
 
 def writable_config(active: Path) -> Path:
@@ -5319,70 +5190,45 @@ def writable_config(active: Path) -> Path:
     packaged = is_packaged() and active == share() / "config.toml"
     if not packaged and os.access(active, os.W_OK):
         return active
-    own = user_config()
-    if not own:
-        raise NotReady(
-            f"{active} cannot be written to, and there is no home folder for another. Set HOME, or name one with -g."
-        )
-    return own
+    if own := user_config():
+        return own
+    raise NotReady(f"{active} cannot be written to, and there is no home folder. Set HOME, or name one with -g.")
 
 
-def with_binary(raw: bytes, name: str, path: Path) -> bytes:
-    """Set `binary` in the [lean] table of the file RAW, adding key or table where it is missing; keep all else."""
-    mark = raw[:3] if raw.startswith(b"\xef\xbb\xbf") else b""
-    text, line = raw.removeprefix(mark).decode("utf-8"), f'binary = "{name}"'
-    end = "\r\n" if "\r\n" in text else "\n"
-    wanted = merge(tomllib.loads(text), {"lean": {"binary": name}})
-    header = re.search(r"^[ \t]*\[[ \t]*lean[ \t]*\][^\n]*(?:\n|\Z)", text, re.MULTILINE)
-    if not header:
-        changed = f"{text.rstrip()}{end * 2 if text.strip() else ''}[lean]{end}{line}{end}"
-    else:
-        table = re.compile(r"^([ \t]*)binary[ \t]*=[ \t]*(?:\"[^\"\n]*\"|'[^'\n]*')", re.MULTILINE)
-        stop = re.compile(r"^[ \t]*\[", re.MULTILINE).search(text, header.end())
-        found = table.search(text, header.end(), stop.start() if stop else len(text))
-        begin, after, head = (found.start(), found.end(), found[1]) if found else (header.end(), header.end(), "")
-        before = text[:begin] if text[:begin].endswith("\n") else f"{text[:begin]}{end}"
-        changed = f"{before}{head}{line}{'' if found else end}{text[after:]}"
-    with contextlib.suppress(tomllib.TOMLDecodeError):
-        if tomllib.loads(changed) == wanted:
-            return mark + changed.encode()
+def with_binary(path: Path, name: str) -> str:
+    """Set `binary` in the [lean] table of a file's text, adding key or table where it is missing; keep all else."""
+    wanted, text = merge(read_toml(path), {"lean": {"binary": name}}), path.read_bytes().decode()
+    end, line = "\r\n" if "\r\n" in text else "\n", f'binary = "{name}"'
+    header, value = r"^\ufeff?[ \t]*\[[ \t]*lean[ \t]*\][^\r\n]*", r"(?:\"[^\"\n]*\"|'[^'\n]*')"
+    ways = {  # each: what is found, of which the group stays, and what comes behind that
+        rf"({header}\r?\n(?:(?![ \t]*\[).*\n)*?[ \t]*)binary[ \t]*=[ \t]*{value}": line,
+        rf"({header})": f"{end}{line}",
+        r"(\A|\S)\s*\Z": f"{end * 2 if text.strip() else ''}[lean]{end}{line}{end}",
+    }
+    for pattern, new in ways.items():
+        found = re.search(pattern, text, re.MULTILINE)
+        changed = f"{text[: found.end(1)]}{new}{text[found.end() :]}" if found else text
+        with contextlib.suppress(tomllib.TOMLDecodeError):
+            if tomllib.loads(changed.removeprefix("\ufeff")) == wanted:
+                return changed
     raise LeanError(f"{path}: [lean] binary stands there in an unusual way. Write {line} there yourself.")
 
 
-# A row for each kind of project: a file that marks it, words that must stand in it, the test command, and its name.
-KNOWN_RUNNERS = (
-    ("pyproject.toml", r"pytest", "{python}", ("-m", "pytest", "-q"), "pytest"),
-    ("pytest.ini", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
-    ("conftest.py", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
-    ("tests/conftest.py", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
-    ("package.json", r'"vitest"', "npx", ("vitest", "run"), "vitest"),
-    ("package.json", r'"jest"', "npx", ("jest",), "jest"),
-    ("package.json", r"node --test", "node", ("--test",), "node --test"),
-    ("go.mod", r"", "go", ("test", "./..."), "go test"),
-    ("Cargo.toml", r"", "cargo", ("test",), "cargo test"),
-    ("setup.cfg", r"pytest", "{python}", ("-m", "pytest", "-q"), "pytest"),
-    ("Makefile", r"(?m)^test:", "make", ("test",), "make test"),
-    ("package.json", r'"test"', "npm", ("test",), "npm test"),
-    ("pyproject.toml", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
-    ("setup.py", r"", "{python}", ("-m", "pytest", "-q"), "pytest"),
-)
-
-
-def write_sample(options: argparse.Namespace, shows: Shows) -> None:
+def write_sample(options: argparse.Namespace, shows: Shows) -> str:
     """Write the sample leanfile, with the test command that this folder's project seems to have."""
     target, text = options.init, filled("leanfile.toml", Path())
     if target == "-":
-        shows.say(text, shows.out)
-        return
+        return text
     try:
         with Path(target).open("x", encoding="utf-8") as file:
             file.write(f"{text}\n")
-    except FileExistsError:
-        raise LeanError(f"--init: {target} is there already. Name another file, or remove it first.") from None
     except OSError as error:
-        raise LeanError(f"--init: {target} cannot be written: {error.strerror}. Name another file.") from None
+        there = isinstance(error, FileExistsError)
+        why = "is there already" if there else f"cannot be written: {error.strerror}"
+        raise LeanError(f"--init: {target} {why}. Name another file.") from None
     found = detect_runner(Path())[2]
     shows.say(f"{target} is written ({found}). Fill in its tasks, then run: lean-loop -c {target}", shows.err)
+    return ""
 
 
 def filled(name: str, root: Path) -> str:
@@ -5409,32 +5255,123 @@ def layout(root: Path, most: int = 8) -> str:
 
 def detect_runner(root: Path) -> tuple[str, list[str], str]:
     """Find the test command of the project in ROOT: command, arguments, and what it was known by."""
-    for file, words, command, args, name in KNOWN_RUNNERS:
-        path = root / file
-        if path.is_file() and re.search(words, read_text(path)):
-            return command, list(args), f"{name}: {file} is here"
-    if list(root.glob("test_*.py")) or list(root.glob("tests/test_*.py")):
-        return "{python}", ["-m", "pytest", "-q"], "pytest: test_*.py is here"
+    for name, row in table("_runners.txt").items():
+        for mark in row["file"]:
+            pattern, _, words = mark.partition(" ")
+            if any(path.is_file() and re.search(words, read_text(path)) for path in root.glob(pattern)):
+                command, *args = row["run"][0].split()
+                return command, args, f"{name}: {pattern} is here"
     return "{python}", ["-m", "unittest"], "no test runner was recognized: put your own test command here"
 
 
-VERBS: dict[str, Callable[[argparse.Namespace, Shows], int | None]] = {
-    "version": tell_version,
-    "init": write_sample,
-    "guide": write_guide,
-    "schema": write_schema,
-    "list_leaners": list_leaners,
-    "set_leaner": set_leaner,
-    "restore": bring_back,
-    "undo": bring_back,
-    "report": show_report,
-    "runs": list_runs,
-    "demo": demo,
-    "check": check_all,
-    "smoke": check_all,
-    "dry_run": dry_run,
-    "ask": ask_about,
-}
+# What an option asks for in the place of a run: it returns an exit code, or a text to print.
+Verb = Callable[[argparse.Namespace, Shows], int | str]
+Option = tuple[list[str], str, Verb | None, Document]
+
+
+def option(names: str, told: str, verb: Verb | None = None, **how: Any) -> Option:
+    """Make a row of OPTIONS; HOW is what argparse is to know, nothing for a flag."""
+    return names.split(), told, verb, how or {"action": "store_true"}
+
+
+# fmt: off
+OPTIONS = (
+    option("-c --config", "the leanfile (leanfile.toml); may repeat: the first red one stops",
+           action="append", type=Path, metavar="FILE"),
+    option("-g --global-config", "the static configuration to use", metavar="FILE"),
+    option("--resume", "go on after the tasks that were green in the leanfile's last run"),
+    option("--restore", "bring back a state of a run, or some files of it: RUN is its name, a beginning of it, or last;"
+           " STATE is 0 (before the run), N.M (attempt M of task N), N.0 (before task N), N (as it ended); none: as the"
+           " run ended", bring_back, nargs="+", metavar=("RUN[/STATE]", "PATH")),
+    option("--undo", "bring back the state before a run, by default the last",
+           bring_back, nargs="?", const="last", metavar="RUN"),
+    option("--task", "run this task only; may repeat", action="append", default=[], metavar="NAME"),
+    option("--init", "write a sample leanfile for this project (to standard output without FILE)",
+           write_sample, nargs="?", const="-", metavar="FILE"),
+    option("--guide", "print what a cloud model needs to know to write leanfiles for this project",
+           lambda options, shows: filled("guide.md", Path())),
+    option("--schema", "print the JSON Schema of leanfiles, for editors",
+           lambda options, shows: keep_schema().read_text(encoding="utf-8")),
+    option("--check", "say of everything that a run needs whether it is ready", check_all),
+    option("--smoke", "--check, and let the leaner do one small edit in a temporary project", check_all),
+    option("--dry-run", "print each task's first prompt and its tokens; no leaner is called", dry_run),
+    option("--ask", "ask the leaner about some files; nothing is changed",
+           ask_about, nargs="+", metavar=("QUESTION", "FILE")),
+    option("--list-leaners", "list the leaners, mark the active one, and say which are ready", list_leaners),
+    option("--set-leaner", "make NAME the active leaner in the static configuration", set_leaner, metavar="NAME"),
+    option("--demo", "watch a playground run on recorded answers, without a model",
+           demo, nargs="?", const="demo", metavar="NAME"),
+    option("--quiet", "show the outcome and errors only"),
+    option("--verbose", "show what the leaner and the tests print, as they do"),
+    option("--json", "print every event as a JSON object a line, the outcome last"),
+    option("--report", "print the story of a run, of the last one without RUN",
+           show_report, nargs="?", const="last", metavar="RUN"),
+    option("--runs", "list the runs of this project, the newest first", list_runs),
+    option("--version", "tell the version and where the files lie",
+           lambda options, shows: f"lean-loop {__version__} ({share()})"),
+)
+# fmt: on
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    told = "Drive an agent through bite-sized tasks until the project's tests pass."
+    made = argparse.ArgumentParser("lean-loop", description=told)
+    for names, help, _, how in OPTIONS:
+        made.add_argument(*names, help=help, **how)
+    return made
+
+
+def obey(options: argparse.Namespace, shows: Shows) -> int:
+    """Do the one thing that OPTIONS ask for; run the leanfiles where they ask for nothing else."""
+    options.config = options.config or [Path("leanfile.toml")]
+    given = {name for name, value in vars(options).items() if value not in (None, False)}
+    verbs = (verb for names, _, verb, _ in OPTIONS if verb and names[-1][2:].replace("-", "_") in given)
+    ended = next(verbs, run_all)(options, shows)
+    if isinstance(ended, str):
+        shows.say(ended, shows.out, "\n" if ended else "")
+    return ended if isinstance(ended, int) else GREEN
+
+
+def listen_to_signals() -> None:
+    """Turn the signals that ask for the end into Interrupted."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
+
+
+def forget_closed_streams() -> None:
+    """Let Python's own last flush go nowhere where the reader of a stream has gone."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line asks; return the exit code. Every error of the user's is shown here, in one place."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace", encoding="utf-8")  # type: ignore[union-attr]
+    shows = Shows(sys.stdout, sys.stderr)
+    listen_to_signals()
+    adopt_orphans()
+    try:
+        options = parser().parse_args(argv)
+        shows = replace(shows, quiet=options.quiet, verbose=options.verbose and not options.quiet, json=options.json)
+        return obey(options, shows)
+    except (LeanError, Interrupted) as stopped:
+        shows.fail(stopped)
+        return stopped.code
+    except OSError as error:  # the project's or lean-loop's own folder was taken away, or the disk is full
+        shows.fail(LeanError(f"{error.filename}: {error.strerror}. Look at that place and at its rights."))
+        return NOT_READY
+    finally:
+        forget_closed_streams()
 
 
 if __name__ == "__main__":
