@@ -2242,11 +2242,16 @@ class Ran:
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a prompt. The highest rank is left out first where the budget is too small; rank 0 never is."""
+    """A piece of a prompt. The highest rank is left out first where the budget is too small; rank 0 never is.
+
+    One that `shrinks` loses lines from its middle instead, and keeps its begin, its end and where MARK stands.
+    """
 
     title: str
     body: str
     rank: int = 0
+    shrinks: bool = False
+    mark: str = ""
 
     def __str__(self) -> str:
         return f"# {self.title}\n{self.body.rstrip()}\n" if self.title else f"{self.body.rstrip()}\n"
@@ -2255,11 +2260,20 @@ class Part:
 def fit(parts: Sequence[Part], budget: int) -> str:
     """Join PARTS within BUDGET tokens; say which ones were left out, and how large they are."""
     kept, gone = [part for part in parts if part.body.strip()], list[Part]()
-    while sum(tokens(str(part)) for part in kept) > budget and any(part.rank for part in kept):
-        gone.append(max(kept, key=lambda part: part.rank))
-        kept.remove(gone[-1])
+    while (over := sum(tokens(str(part)) for part in kept if part.body) - budget) > 0 and any(
+        part.rank for part in kept
+    ):
+        last = max(kept, key=lambda part: part.rank)
+        kept[kept.index(last)] = replace(last, body=shrunk(last, over) if last.shrinks else "", rank=0)
+        gone += [] if last.shrinks else [last]
     note = "".join(f"(left out: {part.title}, about {tokens(part.body)} tokens)\n" for part in gone)
-    return "\n".join(str(part) for part in kept) + (f"\n{note}" if note else "")
+    return "\n".join(str(part) for part in kept if part.body) + (f"\n{note}" if note else "")
+
+
+def shrunk(part: Part, over: int) -> str:
+    """Take lines out of a part's middle until it has lost OVER tokens, or has few left."""
+    lines, most = part.body.splitlines(), tokens(part.body)
+    return shorten(part.body, max(8, len(lines) * (most - over) // most), mark=part.mark)
 
 
 def is_test(path: str, defaults: Defaults) -> bool:
@@ -2683,7 +2697,11 @@ def evidence(
     code = project.pack([item for item in concerned if item not in tests], budget, without)
     body = project.pack(tests, TEST_BODY, without)
     report = replace(failure, excerpt=without_runs(failure.excerpt, f"{code}{body}"))
-    return [Part("Code", code, 2), Part("The test", body, 3), Part("Failing tests", tell_failure(report), 1)]
+    return [
+        Part("Code", code, 2),
+        Part("The test", body, 3),
+        Part("Failing tests", tell_failure(report), 1, True, failure.summary),
+    ]
 
 
 def without_runs(text: str, shown: str, least: int = 3) -> str:

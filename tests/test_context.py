@@ -88,6 +88,19 @@ def test_the_function_that_only_the_failing_test_ran_comes_first(post: Bench, ar
     assert code.splitlines()[2] == "def by_zone(parcel):"
 
 
+def test_a_small_context_keeps_the_failing_test_and_its_error(post: Bench) -> None:
+    many = "".join(
+        f"    assert sum([{n}, 0]) == {n}  # a line that says nothing of what is wrong here\n" for n in range(60)
+    )
+    post.write("test_cost.py", f"def test_deep():\n{many}    assert {{'far': 1}}['near'] == 1\n")
+    told = prompt(post, more="error_tail_lines = 70\n[lean]\ncontext_tokens = 700")
+    assert leanloop.tokens(told) <= 700 * 6 // 10
+    assert "test_cost.py::test_deep" in told
+    assert "KeyError: 'near'" in told
+    assert "lines left out" in told
+    assert "(left out: " in told
+
+
 def test_without_the_tracer_names_alone_lead_on(post: Bench) -> None:
     assert "def by_zone(parcel):" not in prompt(post, more='trace = "off"')
 
