@@ -44,7 +44,7 @@ import time
 import tomllib
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase, translate
 from functools import cache, cached_property, lru_cache, partial, reduce
@@ -1427,7 +1427,7 @@ def ask_git(root: Path, *args: str, places: Mapping[str, str] | None = None, fee
         return ""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Repository:
     """The user's own repository, watched across the calls of leaners; `link` is the `.git` of the work tree.
 
@@ -1438,86 +1438,84 @@ class Repository:
     link: Path
     places: tuple[Path, ...]
     copy: Path
-    seen: dict[Path, Stamp] = field(default_factory=dict)
-    stores: dict[Path, int] = field(default_factory=dict)  # the folders with objects, and when they last changed
-
-    def look(self, below: str = "") -> dict[Path, Stamp]:
-        """List its files but objects, with their stamps; BELOW a folder it is a copy of it."""
-        paths = [Path(f"{below}{self.link}")]
-        for place in self.places:
-            for folder, inner, names in os.walk(f"{below}{place}"):
-                inner[:] = [name for name in inner if name not in ("objects", "lfs", "worktrees")]
-                paths += [Path(folder, name) for name in names]
-        return {path: stamp(path) for path in paths if path.is_symlink() or path.is_file()}
-
-    def folders(self, below: str = "") -> list[Path]:
-        """List the folders with objects, those of submodules too."""
-        heads = [path for path in self.look(below) if path.name == "HEAD" and (path.parent / "objects").is_dir()]
-        roots = [path.parent / "objects" for path in heads]
-        return [folder for root in roots for folder in (root, *root.iterdir()) if folder.is_dir()]
 
     def kept(self, path: Path) -> Path:
         return self.copy / path.relative_to(path.anchor)
 
-    def copied(self) -> dict[Path, Stamp]:
-        """List the files whose copy there is."""
-        return {Path("/", path.relative_to(self.copy)): () for path in self.look(str(self.copy))}
+    def read(self, copied: bool = False) -> dict[Path, tuple[int, int]]:
+        """Tell size and time of its files, or of their copies; the size of a folder with objects is -1."""
+        found = dict[Path, tuple[int, int]]()
+        for place in (self.link, *self.places):
+            base = self.kept(place) if copied else place
+            paths = [base] if base.is_symlink() or base.is_file() else []
+            for folder, inner, names in os.walk(base):
+                if "objects" in inner and "HEAD" in names:
+                    paths += [
+                        path for path in (Path(folder, "objects"), *Path(folder, "objects").iterdir()) if path.is_dir()
+                    ]
+                inner[:] = [name for name in inner if name not in ("objects", "lfs", "worktrees")]
+                paths += [Path(folder, name) for name in names]
+            for path in paths:
+                with contextlib.suppress(OSError):
+                    seen = path.lstat()
+                    size = -1 if stat.S_ISDIR(seen.st_mode) else seen.st_size
+                    found[place / path.relative_to(base)] = (size, seen.st_mtime_ns)
+        return {path: facts for path, facts in found.items() if facts != NO_STORE}
 
     def keep(self) -> None:
         """Bring the copy up to date."""
-        now = {path: seen for path, seen in self.look().items() if path.suffix != ".lock"}
-        old = self.seen or self.copied()
-        if now == old:
-            return
+        now, old = self.read(), self.read(copied=True)
         for path in old.keys() - now.keys():
-            self.kept(path).unlink(missing_ok=True)
-        for path in (path for path in now if now[path] != old.get(path)):
-            copy_file(path, self.kept(path))
-        self.stores = {folder: last_change(folder) for folder in self.folders()}
-        for folder, told in self.stores.items():
-            if folder.name == "pack":
-                drop_old_packs(folder, self.kept(folder))
-            link_files(folder, self.kept(folder), told)
-        (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
-        self.seen = now
+            if old[path][0] < 0:
+                os.utime(self.kept(path), ns=(0, 0))  # its objects stay, for the snapshots that borrow them
+            else:
+                self.kept(path).unlink()
+        for path in sorted(now, reverse=True):  # a folder after those in it, which set its time
+            if now[path] != old.get(path) and path.suffix != ".lock":
+                if path.name == "pack":
+                    drop_old_packs(path, self.kept(path))
+                copy_file(path, self.kept(path))
+        if now != old:
+            (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
 
     def put_back(self, found: Path, died: float = float("inf")) -> str:
         """Undo what happened to it since `keep` and before DIED; keep in FOUND what is replaced. Tell what it was."""
-        if self.link not in self.seen and (self.link.is_symlink() or self.link.is_file()):
+        old, said = self.read(copied=True), set[str]()
+        if self.link not in old and (self.link.is_symlink() or self.link.is_file()):
             self.link.unlink()
-        now, said = self.look(), set[str]()
         if not self.places and self.link.is_dir():
             shutil.move(self.link, found)
             return "made one"
-        if any(path.suffix == ".lock" for path in now.keys() - self.seen.keys()) and is_at_work(
-            "git", self.link.parent
-        ):
+        now = self.read()
+        locks = [path for path in now if path.suffix == ".lock" and path not in old]
+        if locks and is_at_work("git", self.link.parent):
             return "left a lock, so that nothing of it was touched"
-        for path in sorted(path for path in {*now, *self.seen} if now.get(path) != self.seen.get(path)):
-            kept, both = self.kept(path), path in now and path in self.seen
-            if self.is_of_others(path, now) or not is_older(path, died) or (both and same_bytes(path, kept)):
-                continue
-            said.add(self.called(path))
-            if path in now:
-                copy_file(path, found / kept.relative_to(self.copy))
-                path.unlink()
-            if path in self.seen:
-                copy_file(kept, path)
+        for path in sorted({*now, *old}, key=lambda path: (path in old, path)):  # what goes may stand in the way
+            kept = self.kept(path)
+            if now.get(path, old.get(path, NO_STORE))[0] < 0:
+                if path in old and now.get(path) != old[path]:
+                    copy_file(kept, path)
+            elif not (same(path, kept) or self.is_of_others(path, now)) and is_older(path, died):
+                said.add(self.called(path))
+                if path in now:
+                    copy_file(path, found / path.relative_to(path.anchor))
+                    remove(path, self.place_of(path))
+                if path in old:
+                    copy_file(kept, path)
         for place in self.places[-1:]:
             (place / "refs").mkdir(parents=True, exist_ok=True)
-        for folder, told in self.stores.items():
-            if last_change(folder) != told:
-                link_files(self.kept(folder), folder)
-        self.seen = self.look()
         return ", ".join(sorted(said - {""}))
 
-    def is_of_others(self, path: Path, now: Mapping[Path, Stamp]) -> bool:
+    def is_of_others(self, path: Path, now: Container[Path]) -> bool:
         """Tell whether another work tree of the same repository may have changed PATH; none removes a branch."""
         shared = self.places[-1]
         if path not in now or not (shared / "worktrees").is_dir() or not path.is_relative_to(shared):
             return False
         name, head = path.relative_to(shared).as_posix(), read_text(self.kept(self.places[0] / "HEAD"))
         return name.startswith(("refs/", "logs/", "packed-refs")) and not head.strip().endswith(f" {name}")
+
+    def place_of(self, path: Path) -> Path:
+        return next((place for place in self.places if path.is_relative_to(place)), path.parent)
 
     def called(self, path: Path) -> str:
         """Say what a file of a repository holds that people know; nothing where it does not matter."""
@@ -1526,11 +1524,11 @@ class Repository:
             return (
                 "what is staged" if len({ask_git(path.parent, "ls-files", "-s", places=at) for at in both}) > 1 else ""
             )
-        place = next((place for place in self.places if path.is_relative_to(place)), path.parent)
-        name = f"{path.relative_to(place).as_posix()}/"
+        name = f"{path.relative_to(self.place_of(path)).as_posix()}/"
         return next((called for begin, called in PARTS_OF_GIT.items() if name.startswith(begin)), "")
 
 
+NO_STORE = (-1, 0)  # a folder of objects in the copy alone
 PARTS_OF_GIT = {
     "HEAD/": "HEAD", ".git/": "HEAD", "refs/stash/": "the stash", "refs/": "branches or tags",
     "packed-refs/": "branches or tags", "config": "settings", "hooks/": "hooks", "info/": "what is ignored",
@@ -1538,40 +1536,37 @@ PARTS_OF_GIT = {
 }  # fmt: skip
 
 
-def same_bytes(one: Path, other: Path) -> bool:
+def same(one: Path, other: Path) -> bool:
+    """Tell whether two files or links hold the same."""
     with contextlib.suppress(OSError):
+        if one.is_symlink() or other.is_symlink():
+            return one.readlink() == other.readlink()
         return one.read_bytes() == other.read_bytes()
     return False
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file in one step, its time included; the folders for it are made."""
+    """Copy a file in one step; of a folder with objects make a hard link to each file. The time is copied, too."""
+    if source.is_dir() and not source.is_symlink():
+        link_files(source, target)
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
         shutil.copy2(source, f"{target}{UNFINISHED}", follow_symlinks=False)
         Path(f"{target}{UNFINISHED}").replace(target)
 
 
-def last_change(folder: Path) -> int:
-    """Tell when something was last added to or taken from a folder; 0 where there is none."""
-    with contextlib.suppress(OSError):
-        return folder.stat().st_mtime_ns
-    return 0
-
-
-def link_files(source: Path, target: Path, told: int = 0) -> None:
-    """Make a hard link in TARGET to each file in SOURCE, a copy on another disk, unless its time is TOLD; set that."""
+def link_files(source: Path, target: Path) -> None:
+    """Make a hard link in TARGET to each file in SOURCE, a copy on another disk; give it that folder's time."""
     target.mkdir(parents=True, exist_ok=True)
-    if last_change(target) == told:
-        return
     with contextlib.suppress(FileNotFoundError):  # git's own upkeep may remove the folder meanwhile
+        told = source.stat().st_mtime_ns
         for path in source.iterdir():
             if path.is_file() and not (target / path.name).exists():
                 try:
                     (target / path.name).hardlink_to(path)
                 except OSError:
                     copy_file(path, target / path.name)
-    if told:
         os.utime(target, ns=(told, told))
 
 
@@ -1593,16 +1588,9 @@ def is_at_work(program: str, folder: Path) -> bool:
 
 def mend_repository(folder: Path, pasts: Sequence[Past], found: Path) -> str:
     """Put the user's repository back after a call that was killed; tell what it was that had changed."""
-    places = read_text(folder / "git/places").splitlines()
-    for past in unsettled(pasts) if places else ():
-        if past.unfinished[0]:
-            link, *others = map(Path, places)
-            repository = Repository(link, tuple(others), folder / "git")
-            repository.seen = repository.copied()
-            kept = repository.folders(str(repository.copy))
-            repository.stores = {Path("/", path.relative_to(repository.copy)): -1 for path in kept}
-            return repository.put_back(found, past.died)
-    return ""
+    link, *places = map(Path, read_text(folder / "git/places").splitlines() or [""])
+    cut = next((past for past in unsettled(pasts) if past.unfinished[0]), None)
+    return Repository(link, tuple(places), folder / "git").put_back(found, cut.died) if cut and places else ""
 
 
 def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:

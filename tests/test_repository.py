@@ -61,6 +61,7 @@ DEEDS = {
     "switch": ("git checkout -q -f feature", "HEAD"),
     "detach": ("git checkout -q --detach", "HEAD"),
     "delete a branch": ("git branch -q -D feature; git tag -d v1 >/dev/null", "branches"),
+    "move a branch below itself": ("git branch -q -m feature feature/x", "branches"),
     "merge": ("git stash -q; git merge -q feature", "branches"),
     "stop in a merge": ("git merge -q --no-ff --no-commit feature >&2; git rm -q --cached calc.py", "staged"),
     "pack": (f"{COMMIT}; git gc -q --prune=now", "branches"),
