@@ -736,8 +736,7 @@ def check_names(config: Config) -> Config:
 def share() -> Path:
     """Find the folder with leaners, examples, playground and config.toml: beside this file, or where a wheel put it."""
     here = Path(__file__).resolve().parent
-    folders = [here, *(parent / "share" / "lean-loop" for parent in here.parents), here / "share" / "lean-loop"]
-    for folder in folders:
+    for folder in (here, *(parent / "share" / "lean-loop" for parent in (*here.parents, here))):
         if (folder / "leaners").is_dir() and (folder / "config.toml").is_file():
             return folder
     raise NotReady(f"{here}: the folder 'leaners' and config.toml are not here. Install lean-loop again.")
@@ -750,19 +749,22 @@ def is_packaged() -> bool:
 
 def home() -> Path | None:
     """Find the user's home, if there is one."""
-    try:
+    with contextlib.suppress(RuntimeError):
         return Path.home() if os.environ.get("HOME", "set") else None
-    except RuntimeError:
-        return None
+    return None
+
+
+def own_folder(variable: str, usual: str) -> Path | None:
+    """Name lean-loop's own folder of a kind: where an environment VARIABLE says, else in the USUAL place at home."""
+    base, at_home = Path(os.environ.get(variable, "")), home()
+    base = base if base.is_absolute() or not at_home else at_home / usual
+    return base / "lean-loop" if base.is_absolute() else None
 
 
 def user_config() -> Path | None:
     """Name the user's own static configuration file, which need not exist."""
-    base = os.environ.get("APPDATA" if WINDOWS else "XDG_CONFIG_HOME")
-    at_home = home()
-    if base:
-        return Path(base) / "lean-loop" / "config.toml"
-    return at_home / ".config" / "lean-loop" / "config.toml" if at_home else None
+    folder = own_folder("APPDATA" if WINDOWS else "XDG_CONFIG_HOME", ".config")
+    return folder / "config.toml" if folder else None
 
 
 def static_config(named: str | None) -> Path:
@@ -772,44 +774,27 @@ def static_config(named: str | None) -> Path:
             if not Path(path).is_file():
                 raise LeanError(f"{origin}: there is no file {path}. Correct the path, or leave it out.")
             return Path(path)
-    own = user_config()
-    beside = share() / "config.toml"
-    return own if own and own.is_file() and not (os.access(beside, os.W_OK) and not is_packaged()) else beside
+    own, beside = user_config(), share() / "config.toml"
+    return own if own and own.is_file() and (is_packaged() or not os.access(beside, os.W_OK)) else beside
 
 
 def state_folder() -> Path:
-    """Name lean-loop's own folder, made private; a temporary one where there is no home."""
-    base = os.environ.get("LOCALAPPDATA" if WINDOWS else "XDG_STATE_HOME")
-    at_home = home()
-    if base and Path(base).is_absolute():
-        return Path(base) / "lean-loop"
-    return (
-        at_home / ".local" / "state" / "lean-loop"
-        if at_home
-        else Path(tempfile.gettempdir()) / f"lean-loop-{user_id()}"
-    )
-
-
-def user_id() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-
-
-def project_path(root: Path) -> Path:
-    """Name the folder in which lean-loop keeps what it knows of the project at ROOT."""
-    mark = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
-    return state_folder() / f"{re.sub(r'[^A-Za-z0-9._-]', '_', root.name) or 'root'}-{mark}"
+    """Name the folder for what lean-loop keeps of all projects; a temporary one where there is no home."""
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    usual = own_folder("LOCALAPPDATA" if WINDOWS else "XDG_STATE_HOME", ".local/state")
+    return usual or Path(tempfile.gettempdir()) / f"lean-loop-{user}"
 
 
 def project_folder(root: Path) -> Path:
-    """Make that folder, private."""
-    folder = project_path(root)
+    """Make the folder for what lean-loop keeps of the project at ROOT, private."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", root.name) or "root"
+    folder = state_folder() / f"{name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state_folder().chmod(0o700)
     except OSError as error:
-        raise NotReady(
-            f"{folder}: the state folder cannot be made: {error.strerror}. Set XDG_STATE_HOME to one that can be."
-        ) from None
+        why = f"the state folder cannot be made: {error.strerror}"
+        raise NotReady(f"{folder}: {why}. Set XDG_STATE_HOME to one that can be.") from None
     return folder
 
 
