@@ -1076,31 +1076,25 @@ PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
 UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
 Stamp = tuple[int, ...] | None
 Counts = list[tuple[str, int, int]]
+GONE = "000000"  # the mode of what a tree does not hold
 
 
 @dataclass(frozen=True)
 class Side:
-    """What a tree holds at a path: mode and object, as git writes them; zeros where it has none."""
+    """What a tree holds at a path: mode and object, as git writes them."""
 
     mode: str
     name: str
 
-    @property
-    def exists(self) -> bool:
-        return self.mode != "000000"
-
 
 @dataclass
 class Snapshots:
-    """A private repository in the state folder that holds states of the project as trees.
+    """A private repository in the state folder that holds states of the project at `root` as trees.
 
-    `top` is the work tree, `prefix` the project's folder in it ("" where they are one). Paths are relative to the root,
-    but in `uncovered`: what no snapshot holds, and why. A file over `max_file` bytes keeps its earlier state.
+    `uncovered` tells what no snapshot holds, and why. A file over `max_file` bytes keeps its earlier state.
     """
 
     root: Path
-    top: Path
-    prefix: str
     folder: Path
     max_file: int
     repository: Repository
@@ -1113,17 +1107,13 @@ class Snapshots:
     def store(self) -> Path:
         return self.folder / "snapshots.git"
 
-    @property
-    def index(self) -> Path:
-        return self.folder / "index"
-
     def places(self, index: str = "index") -> dict[str, str]:
         """Name the private repository to git."""
-        return {"GIT_DIR": str(self.store), "GIT_WORK_TREE": str(self.top), "GIT_INDEX_FILE": str(self.folder / index)}
+        return {"GIT_DIR": str(self.store), "GIT_WORK_TREE": str(self.root), "GIT_INDEX_FILE": str(self.folder / index)}
 
     def git(self, *args: str, feed: bytes = b"") -> str:
         """Run git on the private repository; return what it printed."""
-        return git(("-c", "core.splitIndex=true", *args), self.top, self.places(), feed)  # a change then writes little
+        return git(("-c", "core.splitIndex=true", *args), self.root, self.places(), feed)  # a change then writes little
 
     def aside(self, name: str = "staged", index: Path | None = None) -> dict[str, str]:
         """Copy the user's INDEX, by default the present one, for a git that writes to the one that it is given."""
@@ -1137,8 +1127,8 @@ class Snapshots:
         try:
             return self.record()
         except GitError:  # a borrowed index may be of a kind that only its owner can read
-            for path in (self.index, self.index.with_suffix(".lock")):
-                path.unlink(missing_ok=True)
+            for name in ("index", "index.lock"):
+                (self.folder / name).unlink(missing_ok=True)
             self.last = ""
             return self.record()
 
@@ -1147,7 +1137,7 @@ class Snapshots:
         if not self.last:
             self.git("update-index", "-q", "--refresh", "--unmerged")  # else git reads what was only touched every time
         ours = f"--exclude-from={self.store / 'info' / 'exclude'}"
-        rows = split(self.git("ls-files", "-z", "-t", "--modified", "--others", ours, "--", self.prefix or "."))
+        rows = split(self.git("ls-files", "-z", "-t", "--modified", "--others", ours))
         paths = [row[2:] for row in rows if row[0] != "?" and self.covers(row[2:])]
         paths += self.worth_keeping([row[2:] for row in rows if row[0] == "?"])
         if paths:
@@ -1157,29 +1147,30 @@ class Snapshots:
         return self.last
 
     def covers(self, path: str) -> bool:
-        """Tell whether PATH, relative to the top, can be recorded; note why not."""
-        seen = stamp(self.top / path)
+        """Tell whether PATH can be recorded; note why not."""
+        seen = stamp(self.root / path)
         if not seen or not stat.S_ISREG(seen[0]):
             return not seen or stat.S_ISLNK(seen[0])
-        readable = os.access(self.top / path, os.R_OK)
+        readable = os.access(self.root / path, os.R_OK)
         if seen[2] > self.max_file or not readable:
             large = f"larger than [guard] max_file, {seen[2] / 1e6:.0f} MB"
-            self.uncovered[self.relative(path)] = large if readable else "not readable"
+            self.uncovered[path] = large if readable else "not readable"
         return readable and seen[2] <= self.max_file
 
     def worth_keeping(self, others: Sequence[str]) -> list[str]:
         """Choose from what is not recorded yet: no repositories; ignored files under 1 MB each, 20 MB together."""
         fresh = [path for path in others if path not in self.passed_over]
-        listed = ("ls-files", "--others", "-z", "--exclude-per-directory=.gitignore", "--", self.prefix or ".")
-        plain = set(split(self.git(*listed)) if fresh else ())
+        whole = {**self.places("none"), "GIT_WORK_TREE": str(self.repository.link.parent)}
+        listed = ("ls-files", "--others", "-z", "--exclude-per-directory=.gitignore")
+        plain = set(split(git(listed, self.root, whole)) if fresh else ())
         room, found = 20_000_000, list[str]()
         for path in fresh:
             if path.endswith(UNFINISHED):
-                (self.top / path).unlink(missing_ok=True)
+                (self.root / path).unlink(missing_ok=True)
             elif path.endswith("/"):
-                self.uncovered[self.relative(path)] = "a repository of its own"
+                self.uncovered[path] = "a repository of its own"
             elif self.covers(path):
-                weight = 0 if path in plain else (stamp(self.top / path) or (0, 0, 0))[2]
+                weight = 0 if path in plain else (stamp(self.root / path) or (0, 0, 0))[2]
                 if weight < 1_000_000 and weight <= room:
                     found, room = [*found, path], room - weight
         self.passed_over.update(set(fresh) - set(found))
@@ -1191,7 +1182,7 @@ class Snapshots:
             raw = split(self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new))
             facts = (row[1:].split() for row in raw[::2])
             rows = ((Side(was, one), Side(now, other)) for was, now, one, other, _ in facts)
-            self.known[old, new] = dict(zip(map(self.relative, raw[1::2]), rows, strict=True))
+            self.known[old, new] = dict(zip(raw[1::2], rows, strict=True))
         return self.known[old, new] if old != new else {}
 
     def changed(self, old: str, new: str) -> tuple[str, ...]:
@@ -1203,9 +1194,7 @@ class Snapshots:
         if old == new or (only is not None and not only):
             return ""
         style = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
-        relative = (f"--relative={self.prefix}",) if self.prefix else ()
-        listed = map(self.absolute, only or ())
-        out = self.git("diff-tree", "-r", "-p", "--no-renames", *style, *relative, *options, old, new, "--", *listed)
+        out = self.git("diff-tree", "-r", "-p", "--no-renames", *style, *options, old, new, "--", *(only or ()))
         return out.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
     def counted_diff(self, old: str, new: str) -> tuple[Counts, str]:
@@ -1217,74 +1206,60 @@ class Snapshots:
             "\n"
         )
 
+    def objects(self, names: Iterable[str]) -> Iterator[bytes | None]:
+        """Read objects, one after the other, with one git; give nothing for what does not exist."""
+        with start_git(["cat-file", "--batch"], self.root, self.places()) as process, contextlib.ExitStack() as end:
+            end.callback(process.kill)
+            asked, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+            for name in names:
+                asked.write(f"{name}\n".encode())
+                asked.flush()
+                facts = answers.readline().split()
+                yield answers.read(int(facts[2]) + 1)[:-1] if len(facts) == 3 else None
+
     def restore(self, seen: str, tree: str, only: Iterable[str] | None = None) -> tuple[str, ...]:
-        """Bring the paths that differ between SEEN and TREE back to TREE.
+        """Bring the paths that differ between SEEN and TREE back to TREE, each in one step.
 
         A path that does not hold what SEEN has is the user's own later edit: it is left alone, and returned.
         """
-        wanted = {*self.changed(seen, tree)} & {*(self.changed(seen, tree) if only is None else only)}
+        sides = {path: both[1] for path, both in self.differences(seen, tree).items()}
+        wanted = {*sides} & {*(sides if only is None else only)}
         if not wanted:
             return ()
         stamps = {path: stamp(self.root / path) for path in wanted}
         now = self.take()
         edited = wanted & {*self.changed(seen, now)}
         left = edited & {*self.changed(now, tree)}
-        sides = {path: self.differences(seen, tree)[path][1] for path in sorted(wanted - edited)}
-        with self.reader() as read:
-            for path in sorted(sides, key=lambda path: sides[path].exists):  # what goes may stand in the way
-                if not self.bring(path, sides[path], stamps[path], read):
-                    left.add(path)
+        paths = sorted(
+            wanted - edited, key=lambda path: (sides[path].mode != GONE, path)
+        )  # what goes may be in the way
+        for path, content in zip(paths, self.objects(sides[path].name for path in paths), strict=True):
+            if stamp(self.root / path) != stamps[path] or not put(
+                self.root / path, sides[path].mode, content, self.root
+            ):
+                left.add(path)
         return tuple(sorted(left))
-
-    def bring(self, path: str, side: Side, seen: Stamp, read: Callable[[str], bytes]) -> bool:
-        """Put a path as SIDE has it, in one step; tell whether that could be, and nobody changed it since its stamp."""
-        file = self.root / path
-        try:
-            content = read(side.name)
-            if stamp(file) != seen or os.path.realpath(file.parent) != str(file.parent):
-                return False
-            if side.exists:
-                put(file, side.mode, content)
-            else:
-                remove(file, self.root)
-        except OSError:
-            return False
-        return True
-
-    @contextlib.contextmanager
-    def reader(self) -> Iterator[Callable[[str], bytes]]:
-        """Give what reads objects, one after the other, from one running git."""
-        with start_git(["cat-file", "--batch"], self.top, self.places()) as process, contextlib.ExitStack() as end:
-            end.callback(process.kill)
-            yield partial(read_object, process)
 
     def texts(self, old: str, new: str, paths: Sequence[str]) -> dict[str, list[str]]:
         """Read those of PATHS that differ between two trees, as both have them; "" where one lacks it."""
         sides = {path: both for path, both in self.differences(old, new).items() if path in paths}
-        if not sides:
-            return {}
-        with self.reader() as read:
-            return {path: [as_text(read(side.name)) for side in both] for path, both in sides.items()}
+        names = (side.name for both in sides.values() for side in both)
+        texts = iter([as_text(content or b"") for content in self.objects(names)] if sides else ())
+        return {path: [next(texts), next(texts)] for path in sides}
 
     def paths(self, tree: str) -> list[str]:
         """List the paths of a tree."""
-        return [*map(self.relative, split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree)))]
+        return split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
 
     def mixed(self, tree: str, other: str, paths: Set[str]) -> str:
         """Make a tree that is TREE, but holds PATHS as OTHER does."""
         sides = {path: sides[1] for path, sides in self.differences(tree, other).items() if path in paths}
         if not sides:
             return tree
-        rows = joined(f"{side.mode} {side.name}\t{self.absolute(path)}" for path, side in sides.items())
-        git(["read-tree", tree], self.top, self.places("mixed"))
-        git(["update-index", "-z", "--index-info"], self.top, self.places("mixed"), rows)
-        return git(["write-tree"], self.top, self.places("mixed")).strip()
-
-    def absolute(self, path: str) -> str:
-        return f"{self.prefix}/{path}" if self.prefix else path
-
-    def relative(self, path: str) -> str:
-        return path.removeprefix(f"{self.prefix}/") if self.prefix else path
+        rows = joined(f"{side.mode} {side.name}\t{path}" for path, side in sides.items())
+        git(["read-tree", tree], self.root, self.places("mixed"))
+        git(["update-index", "-z", "--index-info"], self.root, self.places("mixed"), rows)
+        return git(["write-tree"], self.root, self.places("mixed")).strip()
 
 
 def split(listing: str) -> list[str]:
@@ -1318,34 +1293,33 @@ def rights_of(path: Path) -> int:
     return -1
 
 
-def read_object(reader: subprocess.Popen[bytes], name: str) -> bytes:
-    """Read an object from a running `git cat-file --batch`; the one of all zeros is empty."""
-    asked, answers = cast(IO[bytes], reader.stdin), cast(IO[bytes], reader.stdout)
-    if not name.strip("0"):
-        return b""
-    asked.write(f"{name}\n".encode())
-    asked.flush()
-    facts = answers.readline().split()
-    if len(facts) != 3:
-        raise OSError(f"git does not have {name}")
-    return answers.read(int(facts[2]) + 1)[:-1]
+def put(path: Path, mode: str, content: bytes | None, root: Path) -> bool:
+    """Put a file as a tree has it in the place of what lies at PATH, in one step; keep its other rights.
 
-
-def put(path: Path, mode: str, content: bytes) -> None:
-    """Put a file (MODE as git writes it) in the place of what lies at PATH, in one step; keep its other rights."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    One that the tree lacks is removed. Tell whether that could be done.
+    """
     fresh = path.with_name(f".{os.getpid()}{UNFINISHED}")
-    fresh.unlink(missing_ok=True)
-    if path.is_dir() and not path.is_symlink():
-        path.rmdir()
-    if mode == "120000":
-        fresh.symlink_to(os.fsdecode(content))
-    else:
-        fresh.write_bytes(content)
-        plain = path.is_file() and not path.is_symlink()
-        rights = stat.S_IMODE((path if plain else fresh).stat().st_mode) & ~0o111
-        fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
-    fresh.replace(path)
+    try:
+        if os.path.realpath(path.parent) != str(path.parent) or (content is None and mode != GONE):
+            return False
+        if content is None:
+            remove(path, root)
+            return True
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        if mode == "120000":
+            fresh.symlink_to(os.fsdecode(content))
+        else:
+            fresh.write_bytes(content)
+            plain = path.is_file() and not path.is_symlink()
+            rights = stat.S_IMODE((path if plain else fresh).stat().st_mode) & ~0o111
+            fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
+        fresh.replace(path)
+    except OSError:
+        return False
+    return True
 
 
 def remove(path: Path, root: Path) -> None:
@@ -1584,41 +1558,40 @@ def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
     It borrows the objects of that copy, if there is one, and starts from a copy of the user's index.
     """
     asked = (
-        "--show-toplevel",
         "--absolute-git-dir",
         "--path-format=absolute",
         "--git-common-dir",
+        "--show-toplevel",
         "--show-object-format",
     )
     told = ask_git(root, "rev-parse", *asked).splitlines()
-    top, kind = Path(told[0] if told else root).resolve(), told[3] if told else "sha1"
-    repository = Repository(top / ".git", tuple(dict.fromkeys(map(Path, told[1:3]))), folder / "git")
-    if not told:
+    places, (top, kind) = tuple(dict.fromkeys(map(Path, told[:2]))), told[2:] or (root, "sha1")
+    repository = Repository(Path(top).resolve() / ".git", places, folder / "git")
+    if not places:
         (folder / "git/places").unlink(missing_ok=True)
     elif not (folder / "git/places").exists():
         repository.keep()
-    prefix = root.relative_to(top).as_posix()
-    snapshots = Snapshots(root, top, "" if prefix == "." else prefix, folder, max_file, repository)
-    info = snapshots.store / "info"
-    own = [f"/{folder.relative_to(top).as_posix()}/"] if folder.is_relative_to(top) else []
+    snapshots = Snapshots(root, folder, max_file, repository)
+    store, info = snapshots.store, snapshots.store / "info"
     if not info.is_dir():
-        git(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(snapshots.store)], root)
+        git(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(store)], root)
         info.mkdir()
     (folder / "index.lock").unlink(missing_ok=True)  # left by a run that was killed; the project's lock is ours
     (info / "attributes").write_text(PLAIN_BYTES)
-    (info / "exclude").write_text("".join(f"{name}\n" for name in (*(f"{name}/" for name in DEPENDENCIES), *own)))
-    borrowed = [f"{repository.kept(place / 'objects')}\n" for place in repository.places[-1:]]
-    (snapshots.store / "objects/info/alternates").write_text("".join(borrowed))
-    if told and not snapshots.index.exists() and holds_plain_bytes(root):
+    own = [f"/{folder.relative_to(root).as_posix()}"] if folder.is_relative_to(root) else []
+    (info / "exclude").write_text("".join(f"{name}/\n" for name in (*DEPENDENCIES, *own)))
+    borrowed = [f"{repository.kept(place / 'objects')}\n" for place in places[-1:]]
+    (store / "objects/info/alternates").write_text("".join(borrowed))
+    if places and not (folder / "index").exists() and root == repository.link.parent and holds_plain_bytes(root):
         with contextlib.suppress(OSError):
-            shutil.copyfile(Path(told[1]) / "index", snapshots.index)
+            shutil.copyfile(places[0] / "index", folder / "index")
     return snapshots
 
 
 def holds_plain_bytes(root: Path) -> bool:
     """Tell whether the project's own index holds files as they lie on disk: no conversion, no filters, no modules."""
     converts = ask_git(root, "config", "--get", "core.autocrlf") in ("true", "input")
-    rows = () if converts else split(ask_git(root, "ls-files", "-z", "--stage", "--", ":(top)"))
+    rows = () if converts else split(ask_git(root, "ls-files", "-z", "--stage"))
     return not converts and not any(row.startswith("160000 ") or row.endswith(".gitattributes") for row in rows)
 
 
@@ -3462,7 +3435,7 @@ class Judge(Site):
         sides = self.snapshots.differences(tree, self.snapshots.take())
         changed, holds = {*sides} - self.products, fence(self.config, task)
         code = rx(table("_guard.txt")["shared"]["code"][0])
-        fresh = {path for path in changed if not sides[path][0].exists and not code.search(path)}
+        fresh = {path for path in changed if sides[path][0].mode == GONE and not code.search(path)}
         self.products |= fresh if self.calls else changed
         return sorted(path for path in changed - self.products if holds(path))
 
@@ -3843,10 +3816,9 @@ def run_task(session: Session, task: Task) -> Result:
 
 def uncommitted_paths(session: Session) -> set[str]:
     """List what the user's repository has not committed, files that it does not know included."""
-    style = ("--porcelain", "-z", "-uall", "--no-renames", "--ignore-submodules=all")
-    return {
-        session.snapshots.relative(row[3:]) for row in split(ask_git(session.config.root, "status", *style, "--", "."))
-    }
+    root, style = session.config.root, ("--porcelain", "-z", "-uall", "--no-renames", "--ignore-submodules=all")
+    above = f"{root.relative_to(session.snapshots.repository.link.parent).as_posix()}/"
+    return {row[3:].removeprefix(above) for row in split(ask_git(root, "status", *style, "--", "."))}
 
 
 def commit_task(session: Session, name: str, paths: set[str], dirty: set[str]) -> None:
