@@ -191,7 +191,7 @@ ALONE = re.compile(
 )
 NOTE = re.compile(r"^\s*(?:#|//|--(?!-)|;|%|/\*|<!--)")
 TAG = re.compile(
-    r"^\s*<(?P<tag>\w+)\s(?:[^>]*\s)?(?:path|file(?:_?(?:name|path))?|name|title)=[\"']?(?P<path>[^\"'<>]+)[\"']?[^>]*>\s*$"
+    rf"^\s*<(?P<tag>\w+)\s(?:[^>]*\s)?(?:path|file(?:_?(?:name|path))?|name|title)=[\"']?(?P<path>{PATH})[\"']?(?:\s[^>]*)?>\s*$"
 )
 ALTERNATIVE = re.compile(
     r"^\W*(?:or\b|alternative|another (?:option|way|version|approach|solution)|you (?:could|can|may) also\b"
@@ -233,10 +233,23 @@ NOT_CODE = frozenset(
 class Block:
     """A fenced block, or lines that stand like one: what is said above it and what it holds."""
 
-    above: tuple[str, ...]
-    info: str
-    lines: tuple[str, ...]
+    above: Sequence[str]
+    info: str = ""
+    lines: Sequence[str] = ()
     closed: bool = True
+
+    def said(self, pattern: re.Pattern[str], last: int = 1) -> bool:
+        """Tell whether one of the last lines above is of such a form."""
+        return any(pattern.match(line) for line in [line for line in self.above if line.strip()][-last:])
+
+    def notes(self) -> Iterator[Delete | Read]:
+        """Yield the deletions and wishes to read that stand above the block, or that are all it holds."""
+        own = self.lines if all(DELETE.match(line) or READ.match(line) for line in self.lines if line.strip()) else ()
+        for line in (*self.above, *own):
+            if found := READ.match(line):
+                yield Read(tidy(found["path"]), int(found["first"] or 0), int(found["last"] or 0))
+            elif (found := DELETE.match(line)) and re.fullmatch(rf"\S+|{PATH}", found["path"]):
+                yield Delete(tidy(found["path"]))
 
 
 Known = Callable[[str], bool]
@@ -248,16 +261,16 @@ def parse(answer: str, known: Known) -> tuple[list[Edit], list[Read]]:
     reads: list[Read] = []
     path, old = "", None
     for block in split_blocks(spoken(answer)):
-        note_lines(block, edits, reads)
+        for note in block.notes():
+            reads.append(note) if isinstance(note, Read) else edits.append(note)
         name, sure, lines = path_of(block, known)
-        if old is not None and labelled(block, AFTER):
+        if old is not None and block.said(AFTER):
             edits[-1:] = [Change(path, (("\n".join(old), "\n".join(lines)),))]
-        elif lines or block.info:
+        else:
+            past = set(map(subject, edits)) if block.said(ALTERNATIVE, 3) else ()
             found = block_edits(replace(block, lines=lines), name, path, sure)
-            told = [line for line in block.above if line.strip()][-3:]
-            past = set(map(subject, edits)) if any(map(ALTERNATIVE.match, told)) else ()
             edits += [edit for edit in found if subject(edit) not in past]
-        old = lines if labelled(block, BEFORE) else None
+        old = lines if lines and block.said(BEFORE) else None
         path = name or path
     return edits, reads
 
@@ -289,34 +302,28 @@ def split_blocks(text: str) -> Iterator[Block]:
         line, rest, block = lines[at], range(at + 1, len(lines)), None
         if fence := FENCE.match(line):
             end, closed = fence_end(lines, at, fence, last_tail)
-            block = Block(tuple(above), fence["info"].strip(), outdented(lines[at + 1 : end], fence["indent"]), closed)
+            body = "\n".join(lines[at + 1 : end])
+            block = Block(above, fence["info"].strip(), (dedent(body) if fence["indent"] else body).split("\n"), closed)
             end += closed
-        elif len(line) < LONG_LINE and (tag := TAG.match(line)) and re.fullmatch(PATH, tag["path"]):
+        elif len(line) < LONG_LINE and (tag := TAG.match(line)):
             end = next((i for i in rest if lines[i].strip() == f"</{tag['tag']}>"), len(lines))
             above.append(tag["path"])
-            if not any(FENCE.match(lines[i]) or HEAD.match(lines[i]) for i in range(at + 1, min(at + 4, end))):
-                block = Block(tuple(above), "", tuple(lines[at + 1 : end]), end < len(lines))
+            if not any(FENCE.match(line) or HEAD.match(line) for line in lines[at + 1 : at + 4]):
+                block = Block(above, "", lines[at + 1 : end], end < len(lines))
         elif HEAD.match(line) and line.strip(" <"):
             end = next((i + 1 for i in rest if TAIL.match(lines[i])), len(lines))
-            block = Block(tuple(above), "", tuple(lines[at:end]))
+            block = Block(above, "", lines[at:end])
         elif DIFF.match(line) and any(HUNK.match(line) or PATCH_FILE.match(line) for line in lines[at : at + 5]):
             end = next((i for i in rest if FENCE.match(lines[i])), len(lines))
-            block = Block(tuple(above), "diff", tuple(lines[at:end]))
+            block = Block(above, "diff", lines[at:end])
         else:
             above.append(line)
-        if block and is_wrapped(block.lines):
+        if block and len(block.lines[0]) < LONG_LINE and TAG.match(block.lines[0]) and not block.said(ALONE):
             yield from split_blocks("\n".join(block.lines))
         elif block:
             yield block
         at, above = (end, []) if block else (at + 1, above)
-    yield Block(tuple(above), "", ())
-
-
-def is_wrapped(lines: Sequence[str]) -> bool:
-    """Tell whether all of a block's lines are one tagged file."""
-    filled = [line.strip() for line in lines if line.strip()] or [""]
-    tag = TAG.match(filled[0]) if len(filled[0]) < LONG_LINE else None
-    return tag is not None and bool(re.fullmatch(PATH, tag["path"])) and filled[-1] == f"</{tag['tag']}>"
+    yield Block(above)
 
 
 def fence_end(lines: Sequence[str], at: int, fence: re.Match[str], last_tail: int) -> tuple[int, bool]:
@@ -345,47 +352,18 @@ def fence_end(lines: Sequence[str], at: int, fence: re.Match[str], last_tail: in
     return len(lines), False
 
 
-def outdented(lines: Sequence[str], margin: str) -> tuple[str, ...]:
-    """Take the fence's own indentation off the lines of its block, if all of them have it."""
-    blank = " " * len(margin)
-    if margin and all(line.startswith(blank) or not line.strip() for line in lines):
-        return tuple(line[len(margin) :] for line in lines)
-    return tuple(lines)
-
-
-def note_lines(block: Block, edits: list[Edit], reads: list[Read]) -> None:
-    """Add the deletions and wishes to read that stand above a block, or that are all it holds."""
-    for line in [*block.above, *(block.lines if only_notes(block) else ())]:
-        if found := READ.match(line):
-            reads.append(Read(tidy(found["path"]), int(found["first"] or 0), int(found["last"] or 0)))
-        elif (found := DELETE.match(line)) and re.fullmatch(rf"\S+|{PATH}", found["path"]):
-            edits.append(Delete(tidy(found["path"])))
-
-
-def only_notes(block: Block) -> bool:
-    inside = [line for line in block.lines if line.strip()]
-    return bool(inside) and all(DELETE.match(line) or READ.match(line) for line in inside)
-
-
-def labelled(block: Block, label: re.Pattern[str]) -> bool:
-    """Tell whether the last line above a block is such a label ("Before:", "Replace with:")."""
-    return bool(block.lines) and bool(label.match(next((line for line in reversed(block.above) if line.strip()), "")))
-
-
-def path_of(block: Block, known: Known) -> tuple[str, bool, tuple[str, ...]]:
+def path_of(block: Block, known: Known) -> tuple[str, bool, Sequence[str]]:
     """Find the path of a block, whether it is sure, and the block's lines without it."""
     said = [line for line in block.above if line.strip()][-3:][::-1]
     words = [word for word in re.split(r"[\s:{}=,\"'`]+", block.info) if re.fullmatch(PATH, word)]
-    named = NAMED.search(block.info)
-    above = (
-        named[1] if named else words[-1] if words else next((path for line in said if (path := alone(line, known))), "")
-    )
+    named = NAMED.findall(block.info)[:1] or words[-1:] or [path for line in said if (path := alone(line, known))]
     first = block.lines[0] if block.lines else ""
     searched = any(map(HEAD.match, block.lines[1:4]))
     within = is_alone(first) if NOTE.match(first) else alone(first, known) if searched else ""
-    if above or within:
-        same_name = within and PurePosixPath(tidy(within)).name == PurePosixPath(tidy(above or within)).name
-        return tidy(above or within), True, block.lines[1:] if same_name else block.lines
+    if named or within:
+        path = tidy(named[0] if named else within)
+        same_name = within and PurePosixPath(tidy(within)).name == PurePosixPath(path).name
+        return path, True, block.lines[1:] if same_name else block.lines
     mentioned = {tidy(name) for line in said[:1] if len(line) < LONG_LINE for name in MENTION.findall(line)}
     likely = {name for name in mentioned if known(name)} or {name for name in mentioned if "/" in name}
     return likely.pop() if len(likely) == 1 else "", False, block.lines
@@ -412,40 +390,29 @@ def tidy(path: str) -> str:
     return path
 
 
-def block_edits(block: Block, name: str, last: str, sure: bool) -> list[Edit]:
+def block_edits(block: Block, name: str, last: str, sure: bool) -> Iterable[Edit]:
     """Turn one block into edits by the form of what it holds."""
-    if any(map(HEAD.match, block.lines)):
-        return list(changes(block, name or last))
-    if looks_like_diff(block):
-        if not block.closed and cut_hunk(block.lines):
+    text, info, lines = "\n".join(block.lines), block.info.lower(), block.lines
+    if any(map(HEAD.match, lines)):
+        return changes(block, name or last)
+    hunks = info.startswith(("diff", "patch")) or any(line.startswith("@@ ") for line in lines)
+    if any(map(PATCH_FILE.match, lines)) or (hunks and any(line[:1] in ("+", "-") for line in lines)):
+        if not block.closed and cut_hunk(lines):
             raise Unusable(f"The answer is cut off within a diff of {name or last or 'a file'}.")
-        return list(diff_edits(block.lines, name or last))
-    text = "\n".join(block.lines)
-    language = re.split(r"[\s:{=]", block.info.strip("{. "), maxsplit=1)[0].lower()
-    if only_notes(block) or (not sure and (language in NOT_CODE or TOOL_CALL.search(text))):
-        return []
-    return [Code(name, text, sure, block.closed)]
-
-
-def looks_like_diff(block: Block) -> bool:
-    """Tell a unified diff (or a patch of the "*** Update File" kind) from code."""
-    marked = any(line[:1] in ("+", "-") for line in block.lines)
-    hunks = any(line.startswith("@@ ") for line in block.lines)
-    return any(map(PATCH_FILE.match, block.lines)) or (
-        marked and (hunks or block.info.lower().startswith(("diff", "patch")))
-    )
+        return diff_edits(lines, name or last)
+    language = re.split(r"[\s:{=]", info.strip("{. "), maxsplit=1)[0]
+    only_said = not sure and (language in NOT_CODE or TOOL_CALL.search(text))
+    holds_notes = text.strip() and all(DELETE.match(line) or READ.match(line) for line in lines if line.strip())
+    return [] if only_said or holds_notes or not (text or block.info) else [Code(name, text, sure, block.closed)]
 
 
 def cut_hunk(lines: Sequence[str]) -> bool:
     """Tell whether the last hunk of a diff has fewer lines than its header says, or ends with lines to remove."""
     start = max((at for at, line in enumerate(lines) if HUNK.match(line)), default=0)
-    hunk = [line for line in lines[start + 1 :] if line.strip()]
-    sizes = re.match(r"@@ -\d+,(\d+) \+\d+,(\d+) @@", lines[start])
-    lacks = sizes and any(
-        int(size) > sum(line[:1] != other for line in lines[start + 1 :])
-        for size, other in zip(sizes.groups(), "+-", strict=True)
-    )
-    return bool(lacks) or not hunk or hunk[-1].startswith("-")
+    hunk, sizes = lines[start + 1 :], re.match(r"@@ -\d+,(\d+) \+\d+,(\d+) @@", lines[start])
+    counts = (sum(line[:1] != other for line in hunk) for other in "+-")
+    lacks = sizes and any(int(size) > count for size, count in zip(sizes.groups(), counts, strict=True))
+    return bool(lacks) or "\n".join(["-", *hunk]).rstrip().rpartition("\n")[2].startswith("-")
 
 
 def changes(block: Block, path: str) -> Iterator[Change]:
