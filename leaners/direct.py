@@ -318,7 +318,8 @@ def split_blocks(text: str) -> Iterator[Block]:
             block = Block(above, "diff", lines[at:end])
         else:
             above.append(line)
-        if block and len(block.lines[0]) < LONG_LINE and TAG.match(block.lines[0]) and not block.said(ALONE):
+        first = next(iter(block.lines), "") if block else ""
+        if block and len(first) < LONG_LINE and TAG.match(first) and not block.said(ALONE):
             yield from split_blocks("\n".join(block.lines))
         elif block:
             yield block
@@ -655,25 +656,30 @@ def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
 
     `shown`: the model saw the whole file. Raise Misfit where it is neither, is cut off, or would drop most of the file.
     """
-    new = "\n".join(fill(clean(edit.text, old, path).split("\n"), old, path))
+    lines = fill(clean(edit.text, old, path).split("\n"), old, path)
+    new = "\n".join(lines)
     if not edit.closed and cut_off(new, old, path):
         raise Misfit("the block is cut off")
-    names, sent = (
-        {(item.name, item.kind) for item in definitions(text, path) if not item.owner} for text in (old, new)
-    )
-    missing, loose = names - sent, loose_lines(old, path)
+    tops, others = ([item for item in definitions(text, path) if not item.owner] for text in (new, old))
+    names = {(item.name, item.kind) for item in others}
+    missing, loose = names - {(item.name, item.kind) for item in tops}, loose_lines(old, path)
     loss, headed = loss_of(old, new, len(names), len(missing)), not loose or bool(loose & loose_lines(new, path))
-    repeats = bool(loose) or any(body in old for body in bodies(new, path))
+    repeats = bool(loose) or any("\n".join(lines[item.start : item.end]) in old for item in tops)
     if loss or not shown or not headed or (missing and not repeats):
         merged = merge(old, new, path, shown, more=bool(names and (loss or not shown)))
         if merged is not None:
             return merged
     if loss:
         raise Misfit(loss)
-    covers = shown or (bool(names) and not missing and headed)
-    if old.strip() and kept_share(old, new) < (0.9 if not covers else 0.5 if missing and not edit.sure else 0.0):
+    olds, news = filled(old.split("\n")), {line.strip() for line in lines}
+    share = 0.9 if not shown and (not names or missing or not headed) else 0.5 if missing and not edit.sure else 0.0
+    if sum(line.strip() in news for line in olds) < share * len(olds):
         raise Misfit("the block is neither the whole file nor one of its definitions")
     return with_ending(new, old)
+
+
+def filled(lines: Iterable[str]) -> list[str]:
+    return [line for line in lines if line.strip()]
 
 
 def clean(text: str, old: str, path: str) -> str:
@@ -697,15 +703,13 @@ def dedent(text: str) -> str:
 
 def unnumbered(lines: Sequence[str], old: str) -> list[str]:
     """Take off line numbers that were copied with the lines: every line has one, and they count up."""
-    filled = [line for line in lines if line.strip()]
-    found = [match for line in filled if (match := NUMBERED.match(line))]
-    numbers = [int(match[1]) for match in found]
+    numbers = [int(found[1]) if (found := NUMBERED.match(line)) else 0 for line in filled(lines)]
     real = {line.rstrip() for line in old.split("\n")}
-    if not numbers or len(found) < len(filled) or numbers != sorted(set(numbers)) or filled[0].rstrip() in real:
+    if not all(numbers) or numbers != sorted(set(numbers)) or any(line.rstrip() in real for line in filled(lines)[:1]):
         return list(lines)
     bare = [NUMBERED.sub("", line, count=1) for line in lines]
     outer = [line.removeprefix(" ") for line in bare]
-    best = max((bare, outer), key=lambda some: sum(line.rstrip() in real for line in some if line.strip()))
+    best = max((bare, outer), key=lambda some: sum(line.rstrip() in real for line in filled(some)))
     return best if len(numbers) > 1 or any(line.rstrip() in real for line in best) else list(lines)
 
 
@@ -788,20 +792,9 @@ def cut_off(new: str, old: str, path: str) -> bool:
     return any(new.count(a) - new.count(b) > max(0, old.count(a) - old.count(b)) for a, b in pairs)
 
 
-def weight(text: str) -> int:
-    """Count the lines that are not blank."""
-    return sum(1 for line in text.split("\n") if line.strip())
-
-
-def kept_share(old: str, new: str) -> float:
-    """Tell which share of the old lines is among the new ones."""
-    news = {line.strip() for line in new.split("\n")}
-    return sum(line.strip() in news for line in old.split("\n") if line.strip()) / max(1, weight(old))
-
-
 def loss_of(old: str, new: str, names: int, missing: int) -> str:
     """Say why a text cannot be the whole file, because it drops most of it; empty if it can."""
-    before, after = weight(old), weight(new)
+    before, after = len(filled(old.split("\n"))), len(filled(new.split("\n")))
     if before and not after:
         return "the block is empty"
     if before >= 4 and after * 2 < before:
@@ -816,11 +809,6 @@ def loose_lines(text: str, path: str) -> set[str]:
     taken = {at for item in definitions(text, path) for at in range(item.top, item.end)}
     lines = enumerate(text.split("\n"))
     return {line.strip() for at, line in lines if at not in taken and line.strip() and not COMMENT.match(line)}
-
-
-def bodies(text: str, path: str) -> list[str]:
-    lines = text.split("\n")
-    return ["\n".join(lines[item.start : item.end]) for item in definitions(text, path) if not item.owner]
 
 
 def merge(old: str, new: str, path: str, shown: bool = True, more: bool = False) -> str | None:
@@ -994,7 +982,13 @@ def bare(line: str) -> str:
 
 
 Key = Callable[[str], str]
-LADDER: tuple[tuple[Key, bool], ...] = ((str, True), (str.rstrip, True), (straight, True), (bare, True), (bare, False))
+LADDER: tuple[tuple[Key, bool], ...] = (  # how lines are compared, and whether blank ones count
+    (str, True),
+    (str.rstrip, True),
+    (straight, True),
+    (bare, True),
+    (bare, False),
+)
 
 
 def matches(lines: Sequence[str], wanted: Sequence[str], key: Key, blanks: bool) -> list[range]:
@@ -1009,47 +1003,33 @@ def matches(lines: Sequence[str], wanted: Sequence[str], key: Key, blanks: bool)
     return [range(rows[at][0], rows[at + count - 1][0] + 1) for at in starts]
 
 
-def carried(real: Sequence[str], wanted: Sequence[str], given: Sequence[str], key: Key) -> list[str]:
+def carried(real: list[str], wanted: Sequence[str], given: Sequence[str], key: Key) -> list[str]:
     """Write the new lines as the real ones are written: unchanged ones as they are, others with their indentation."""
-    olds, told, news = ([line for line in lines if line.strip()] for lines in (real, wanted, given))
+    olds, told, news = (filled(lines) for lines in (real, wanted, given))
     if any(line != line.translate(QUOTES) for line in told) and all(line == line.translate(QUOTES) for line in olds):
         news = [line.translate(QUOTES) for line in news]
-    fresh = indented(told, olds, news) if key is bare else list(news)
+    fresh = indented(told, olds, news) if key is bare else news
     if all(line == line.rstrip() for line in olds):
         fresh = [line.rstrip() for line in fresh]
-    origin: dict[int, int] = {}
-    pairing = difflib.SequenceMatcher(None, [key(line) for line in told], [key(line) for line in news], False)
-    for block in pairing.get_matching_blocks():
-        fresh[block.b : block.b + block.size] = olds[block.a : block.a + block.size]
-        origin |= {block.b + step: block.a + step for step in range(block.size)}
-    lines = with_blanks(fresh, origin, real, given)
+    there, rows = ([at for at, line in enumerate(lines) if line.strip()] for lines in (real, given))
+    pieces, lines, done = dict(zip(rows, fresh, strict=True)), list[str](), 0
+    same = key if key is not bare else straight
+    pairing = difflib.SequenceMatcher(None, [same(line) for line in told], [same(line) for line in news], False)
+    for a, b, size in pairing.get_matching_blocks():
+        lines += [pieces.get(at, "") for at in range(done, rows[b] if size else len(given))]
+        if size:
+            lines += real[there[a] : there[a + size - 1] + 1]
+            done = rows[b + size - 1] + 1
     for end, other in ((0, wanted[0]), (-1, wanted[-1])):
         while lines and not lines[end] and not other.strip():
             del lines[end]
     return lines
 
 
-def with_blanks(fresh: list[str], origin: dict[int, int], real: Sequence[str], given: Sequence[str]) -> list[str]:
-    """Put blank lines between new lines: the real ones between unchanged neighbours, else those that were given."""
-    rows = [at for at, line in enumerate(real) if line.strip()]
-    lines, blanks, at = list[str](), list[str](), -1
-    for line in given:
-        if not line.strip():
-            blanks.append("")
-            continue
-        at += 1
-        old = origin.get(at, 0)
-        if old and origin.get(at - 1) == old - 1:
-            blanks = list(real[rows[old - 1] + 1 : rows[old]])
-        lines += [*blanks, fresh[at]]
-        blanks = []
-    return lines + blanks
-
-
 def indented(told: Sequence[str], olds: Sequence[str], news: Sequence[str]) -> list[str]:
     """Indent new lines the way the model's lines relate to the real ones."""
-    table: dict[str, str] = {}
-    if all(table.setdefault(margin(a), margin(b)) == margin(b) for a, b in zip(told, olds, strict=True)):
+    table = dict(zip(map(margin, told), map(margin, olds), strict=True))
+    if all(table[margin(a)] == margin(b) for a, b in zip(told, olds, strict=True)):
         return [translated(margin(line), table) + line.lstrip(" \t") for line in news]
     if len(news) != len(told):
         raise Misfit("the indentation of its SEARCH part is not the file's", "\n".join(olds))
@@ -1058,14 +1038,15 @@ def indented(told: Sequence[str], olds: Sequence[str], news: Sequence[str]) -> l
 
 def translated(have: str, table: Mapping[str, str]) -> str:
     """Translate an indentation by the longest known one that it begins with, the rest in the file's own units."""
-    told = max((told for told in table if have.startswith(told)), key=len, default=None)
-    if told is None:
-        told = min(table, key=len)
-        return table[told][: max(0, len(table[told]) - (len(told) - len(have)))]
-    rest, unit = have[len(told) :], next((len(one) for one in sorted(table, key=len) if one), 4)
-    if rest and "\t" not in have and any("\t" in real for real in table.values()):
-        return table[told] + "\t" * max(1, len(rest) // unit)
-    return table[told] + rest.replace("\t", "    " if table[told] or "\t" not in "".join(table.values()) else "\t")
+    told = max((told for told in table if have.startswith(told)), key=len, default=min(table, key=len))
+    real, rest = table[told], have[len(told) :]
+    real = real[: max(0, len(real) - max(0, len(told) - len(have)))]
+    if all(one == other for one, other in table.items()):
+        return real + rest
+    if not any("\t" in other for other in table.values()):
+        return real + rest.replace("\t", "    ")
+    unit = min((len(one) for one in table if one), default=4)
+    return real + (rest if "\t" in have or not rest else "\t" * max(1, len(rest) // unit))
 
 
 def nearest(lines: Sequence[str], wanted: Sequence[str]) -> str:
