@@ -331,6 +331,37 @@ GO: Files = {
         }
         """,
 }
+TESTIFY: Files = {
+    "berth/berth_test.go": """
+        package berth
+
+        import (
+        	"testing"
+
+        	"github.com/stretchr/testify/assert"
+        	"github.com/stretchr/testify/require"
+        )
+
+        var all = []Berth{{"a", 10}, {"b", 30}}
+
+        func TestSmall(t *testing.T) {
+        	got, err := First(all, 5)
+        	require.NoError(t, err)
+        	assert.Equal(t, "a", got.Name)
+        }
+
+        func TestExact(t *testing.T) {
+        	got, err := First(all, 10)
+        	require.NoError(t, err)
+        	assert.Equal(t, "a", got.Name, "a ship as long as its berth")
+        }
+
+        func TestLast(t *testing.T) {
+        	_, err := First(all, 30)
+        	require.NoError(t, err)
+        }
+        """
+}
 GO_PANIC: Files = {
     "berth/panic_test.go": """
         package berth
@@ -501,6 +532,45 @@ C: Files = {
             test_fills();
             puts("ok test_fills");
             return 0;
+        }
+        """,
+}
+CMOCKA: Files = {
+    "tests/test_ring.c": """
+        #include <stdarg.h>
+        #include <stddef.h>
+        #include <setjmp.h>
+        #include <cmocka.h>
+        #include "ring.h"
+
+        static void check_pop(ring *r, int want)
+        {
+            int value = 0;
+            assert_true(ring_pop(r, &value));
+            assert_int_equal(value, want);
+        }
+
+        static void test_empty(void **state)
+        {
+            ring r;
+            int value;
+            ring_init(&r);
+            assert_false(ring_pop(&r, &value));
+        }
+
+        static void test_fills(void **state)
+        {
+            ring r;
+            ring_init(&r);
+            for (int i = 1; i <= RING_SIZE; i++)
+                assert_true(ring_push(&r, i * 10));
+            check_pop(&r, 10);
+        }
+
+        int main(void)
+        {
+            const struct CMUnitTest tests[] = {cmocka_unit_test(test_empty), cmocka_unit_test(test_fills)};
+            return cmocka_run_group_tests(tests, NULL, NULL);
         }
         """,
 }
@@ -817,6 +887,7 @@ CASES = [
         GO,
         {"berth/more.go": "package berth\n\nfunc More(b Berth) string {\n\treturn b.Length\n}\n"},
     ),
+    Case("go-testify", "GO111MODULE=off GOPATH=/usr/share/gocode go test ./...", GO, TESTIFY),
     Case("cargo", "cargo test --offline --lib", CARGO),
     Case("cargo-panic", "cargo test --offline --test shares", CARGO),
     Case(
@@ -830,6 +901,7 @@ CASES = [
         },
     ),
     Case("make-assert", "make -s test", C),
+    Case("cmocka", "gcc -Iinclude -o ring tests/test_ring.c src/ring.c -lcmocka && ./ring", C, CMOCKA),
     Case("make-gcc", "make test", C, {"src/ring.c": C["src/ring.c"].replace("r->count++", "r->cuont++")}),
     Case(
         "clang",
