@@ -1876,23 +1876,19 @@ def listed(root: Path, most: int = 20_000) -> list[str]:
 
 
 def shorten(text: str, most: int, width: int = 400, mark: str = "") -> str:
-    """Keep at most MOST lines of TEXT: its begin, its end and those around MARK; WIDTH characters of each."""
-    kept = [
-        line if len(line) <= width else f"{line[: width // 2]} [...] {line[-width // 2 :]}"
-        for line in text.splitlines()
-    ]
-    if len(kept) <= most:
-        return "\n".join(kept)
-    marked = next((at for at, line in enumerate(kept) if mark and mark[:60] in " ".join(line.split())), 0)
-    head = most // 3
-    middle = (
-        range(max(marked - head // 2, 0), marked + head // 2) if head < marked < len(kept) - (most - head) else range(0)
-    )
-    shown = sorted({*range(head), *middle, *range(len(kept) - most + head + len(middle), len(kept))})
-    return "\n".join(
-        (f"[... {at - before - 1} lines left out ...]\n" if at > before + 1 else "") + kept[at]
-        for before, at in zip([-1, *shown], shown, strict=False)
-    )
+    """Keep at most MOST lines of TEXT and a note: its begin, its end, those around MARK; WIDTH characters of each."""
+    half = width // 2
+    rows = [row if len(row) <= width else f"{row[:half]} [...] {row[-half:]}" for row in text.splitlines()]
+    if len(rows) <= most:
+        return "\n".join(rows)
+    head, begin, middle = most // 3, mark[:60], range(0)
+    marked = next((at for at, row in enumerate(rows) if begin and begin in " ".join(row.split())), 0)
+    if head < marked < len(rows) - most + head:
+        middle = range(marked - head // 2, marked + head // 2)
+    rest = most - head - len(middle) - bool(middle)  # a second gap has a note too
+    kept = sorted({*range(head), *middle, *range(len(rows) - rest, len(rows))})
+    gaps = {at: at - before - 1 for before, at in pairwise([-1, *kept])}
+    return "\n".join(f"[... {gaps[at]} lines left out ...]\n{rows[at]}" if gaps[at] else rows[at] for at in kept)
 
 
 # ------------------------------------------------------------------------------------------------------- languages
