@@ -684,7 +684,7 @@ def filled(lines: Iterable[str]) -> list[str]:
 
 def clean(text: str, old: str, path: str) -> str:
     """Take off what a block has too much: numbered lines, shared indentation, curly quotes, blank lines at its ends."""
-    text = "\n".join(unnumbered(text.split("\n"), old)).strip("\n").rstrip()
+    text = "\n".join(in_style(unnumbered(text.split("\n"), old), old)).strip("\n").rstrip()
     text = re.sub(r"\A(?:[ \t]*\n)+", "", text)
     if old.strip() and not width_of(old.lstrip("\n")):
         text = dedent(text)
@@ -699,6 +699,19 @@ def dedent(text: str) -> str:
     lines = text.split("\n")
     width = min((len(margin(line)) for line in lines if line.strip()), default=0)
     return "\n".join(line[width:] for line in lines)
+
+
+def in_style(lines: list[str], old: str) -> list[str]:
+    """Indent lines with tabs where the old text has no blanks for it, with blanks where it has no tabs."""
+    real, told = ([margin(line) for line in filled(some)] for some in (old.split("\n"), lines))
+    tabs, blanks = any("\t" in one for one in real), any(one.startswith("  ") for one in real)
+    if tabs == blanks or not any((" " if tabs else "\t") in one for one in told):
+        return lines
+    widths = pairwise(len(one) for one in (told if tabs else real))
+    steps = Counter(after - before for before, after in widths if after > before)
+    blank = " " * max(steps, key=lambda step: (steps[step], step), default=4)
+    old_unit, new_unit = (blank, "\t") if tabs else ("\t", blank)
+    return [margin(line).replace(old_unit, new_unit) + line.lstrip(" \t") for line in lines]
 
 
 def unnumbered(lines: Sequence[str], old: str) -> list[str]:
@@ -940,6 +953,8 @@ def swap_lines(text: str, wanted: list[str], given: list[str], path: str, hint: 
     lines = text.split("\n")
     if not any(map(str.strip, wanted)):
         raise Misfit("an empty SEARCH part in a file that has lines")
+    both = in_style([*wanted, *given], text)
+    wanted, given = both[: len(wanted)], both[len(wanted) :]
     contents = left_out(wanted, text, path)
     alike = bool(contents) and len(contents) == len(gaps_in(given, text, path))
     wanted = fill(wanted, text, path, contents)
@@ -1037,16 +1052,10 @@ def indented(told: Sequence[str], olds: Sequence[str], news: Sequence[str]) -> l
 
 
 def translated(have: str, table: Mapping[str, str]) -> str:
-    """Translate an indentation by the longest known one that it begins with, the rest in the file's own units."""
+    """Translate an indentation by the longest known one that it begins with."""
     told = max((told for told in table if have.startswith(told)), key=len, default=min(table, key=len))
-    real, rest = table[told], have[len(told) :]
-    real = real[: max(0, len(real) - max(0, len(told) - len(have)))]
-    if all(one == other for one, other in table.items()):
-        return real + rest
-    if not any("\t" in other for other in table.values()):
-        return real + rest.replace("\t", "    ")
-    unit = min((len(one) for one in table if one), default=4)
-    return real + (rest if "\t" in have or not rest else "\t" * max(1, len(rest) // unit))
+    lack = max(0, len(told) - len(have))
+    return table[told][: max(0, len(table[told]) - lack)] + have[len(told) :]
 
 
 def nearest(lines: Sequence[str], wanted: Sequence[str]) -> str:

@@ -88,10 +88,10 @@ SLIPS: tuple[Callable[[str], str], ...] = (
     lambda text: "\n".join(line + "  " for line in text.split("\n")),
     lambda text: "\n".join("    " + line for line in text.split("\n")),
     lambda text: text.replace("    ", "\t"),
-    lambda text: text.replace("    ", "  "),
     lambda text: text.replace('"', "\u201d").replace("'", "\u2019"),
     lambda text: "\n".join(line for line in text.split("\n") if line),
     lambda text: "\n" + text + "\n",
+    lambda text: text.replace("    ", "  "),
 )
 
 
@@ -109,8 +109,25 @@ def some_lines(text: str, chance: random.Random) -> tuple[str, Callable[[], str]
     return wanted, lambda: direct.swap(text, direct.Change("x.py", readings), "x.txt")
 
 
+def deeper_lines(text: str, chance: random.Random) -> tuple[str, Callable[[], str]]:
+    """Search for one line with one of the usual slips, and put it below a new one, a step deeper."""
+    lines = text.split("\n")
+    bare = [line.strip() for line in lines]
+    start = chance.choice([at for at, line in enumerate(bare) if len(line) > 8 and bare.count(line) == 1])
+    head = direct.margin(lines[start])
+    new = [head + "if PLANTED:", "    " + lines[start], head + "else:", "    " + head + "pass"]
+    slip = chance.choice(SLIPS[:-1])  # steps of two blanks in one line tell nothing of the file's own
+    readings = ((slip(lines[start]), slip("\n".join(new))),)
+    return "\n".join([*lines[:start], *new, *lines[start + 1 :]]), lambda: direct.swap(
+        text, direct.Change("x.py", readings), "x.txt"
+    )
+
+
+EDITS = {"definition": (one_definition, 0.75), "lines": (some_lines, 0.9), "deeper": (deeper_lines, 0.9)}
+
+
 @pytest.mark.heavy
-@pytest.mark.parametrize(("edit", "share"), [(one_definition, 0.75), (some_lines, 0.9)], ids=["definition", "lines"])
+@pytest.mark.parametrize(("edit", "share"), EDITS.values(), ids=EDITS)
 def test_edits_of_real_sources(edit: Callable[..., tuple[str, Callable[[], str]]], share: float) -> None:
     total = sum((tally(name, edit, 12) for name in MODULES), Counter[str]())
     assert total["wrong"] == 0, total
