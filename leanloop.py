@@ -2581,69 +2581,59 @@ DEFINITIONS = 1250
 TEST_BODY = 200
 
 
-def first_prompt(
-    project: Project,
-    task: Task,
-    red: Verdict | None,
-    diff: str,
-    budget: int,
-    own_files: bool = False,
-    attempts: Sequence[Attempt] = (),
-    ran: Sequence[Ran] = (),
-) -> str:
-    """Write the prompt of a task's first call, or of a fresh start after ATTEMPTS.
+@dataclass(frozen=True)
+class Errand:
+    """What every prompt of a task draws on: its files and tests, what they RAN, and the tokens that it may have.
 
     OWN_FILES says that the leaner shows the files to the model itself.
     """
-    share = max(SMALL_FILE, min(LARGE_FILE, budget // (2 * len(task.files) or 1)))
+
+    project: Project
+    task: Task
+    budget: int
+    own_files: bool = False
+    ran: Sequence[Ran] = ()
+
+    def evidence(self, failure: Failure, without: Sequence[str] = (), room: int = DEFINITIONS) -> list[Part]:
+        """Tell of a failure: the code concerned, the test's own, the report without what stands in those already."""
+        concerned = self.project.concerned(failure, self.task.files, self.ran)
+        tests = [item for item in concerned if self.ran and is_test(item.path, self.project.defaults)]
+        code = self.project.pack([item for item in concerned if item not in tests], room, without)
+        body = self.project.pack(tests, TEST_BODY, without)
+        report = replace(failure, excerpt=without_runs(failure.excerpt, f"{code}{body}"))
+        told = Part("Failing tests", tell_failure(report), 1, True, failure.summary)
+        return [Part("Code", code, 2), Part("The test", body, 3), told]
+
+    def words(self, *parts: Part) -> str:
+        """Write the prompt of an edit: what stays the same between the calls of a task comes first."""
+        task, own = self.task, ("Files", "Large files") if self.own_files else ()
+        head = [Part("", self.project.defaults.global_message), Part("", EDIT), Part(f"Task: {task.name}", task.prompt)]
+        return fit([*head, *(part for part in parts if part.title not in own)], self.budget)
+
+
+def first_prompt(errand: Errand, red: Verdict | None, diff: str, attempts: Sequence[Attempt] = ()) -> str:
+    """Write the prompt of a task's first call, or of a fresh start after ATTEMPTS."""
+    task, project = errand.task, errand.project
+    share = max(SMALL_FILE, min(LARGE_FILE, errand.budget // (2 * len(task.files) or 1)))
     whole = {path: project.whole(path, share) for path in task.files}
-    shown = [path for path, text in whole.items() if text]
-    words = set(re.findall(r"\w+", f"{task.name} {task.prompt}"))
-    failure, hidden = red.failure if red and not red.green else None, [path for path in task.files if path not in shown]
+    shown, hidden = ([path for path in task.files if bool(whole[path]) == wanted] for wanted in (True, False))
     room = DEFINITIONS - (share // 4 if hidden else 0)
-    told = evidence(project, failure, task.files, ran, shown, room) if failure else []
-    large = "\n".join(project.outline(path, words, share // 2, told[0].body if told else "") for path in hidden)
-    parts = [
-        Part("", project.defaults.global_message),
-        Part("", EDIT),
-        Part(f"Task: {task.name}", task.prompt),
-        Part("Files", "" if own_files else "\n".join(whole[path] for path in shown), 1),
-        Part("Large files", "" if own_files else large, 3),
+    told = errand.evidence(red.failure, shown, room) if red and not red.green else []
+    words, code = set(re.findall(r"\w+", f"{task.name} {task.prompt}")), told[0].body if told else ""
+    return errand.words(
+        Part("Files", "\n".join(whole[path] for path in shown), 1),
+        Part("Large files", "\n".join(project.outline(path, words, share // 2, code) for path in hidden), 3),
         *told,
         Part("Uncommitted changes", as_diff(diff), 4),
         Part("Tried before, and undone", tell_attempts(attempts), 3),
         Part("Note", attempts[-1].note if attempts else "", 1),
-    ]
-    return fit(parts, budget)
+    )
 
 
-def diagnosis_prompt(
-    project: Project, task: Task, verdict: Verdict, summary: str, budget: int, ran: Sequence[Ran] = ()
-) -> str:
+def diagnosis_prompt(errand: Errand, failure: Failure, question: str) -> str:
     """Write the request for a diagnosis: the failure and the definitions concerned, no whole files."""
-    told = evidence(project, verdict.failure, task.files, ran)
-    return fit([Part("", summary), *told, Part("", project.defaults.global_message)], budget)
-
-
-def evidence(
-    project: Project,
-    failure: Failure,
-    files: Sequence[str],
-    ran: Sequence[Ran],
-    without: Sequence[str] = (),
-    budget: int = DEFINITIONS,
-) -> list[Part]:
-    """Tell of a failure: the code concerned, the test's own, and the report without what stands in those already."""
-    concerned = project.concerned(failure, files, ran)
-    tests = [item for item in concerned if ran and is_test(item.path, project.defaults)]
-    code = project.pack([item for item in concerned if item not in tests], budget, without)
-    body = project.pack(tests, TEST_BODY, without)
-    report = replace(failure, excerpt=without_runs(failure.excerpt, f"{code}{body}"))
-    return [
-        Part("Code", code, 2),
-        Part("The test", body, 3),
-        Part("Failing tests", tell_failure(report), 1, True, failure.summary),
-    ]
+    last = Part("", errand.project.defaults.global_message)
+    return fit([Part("", question), *errand.evidence(failure), last], errand.budget)
 
 
 def without_runs(text: str, shown: str, least: int = 3) -> str:
@@ -2658,34 +2648,21 @@ def without_runs(text: str, shown: str, least: int = 3) -> str:
     return "\n".join(kept[:-1])
 
 
-def fix_prompt(
-    project: Project,
-    task: Task,
-    attempts: Sequence[Attempt],
-    diagnosis: str,
-    diff: str,
-    budget: int,
-    own_files: bool = False,
-    ran: Sequence[Ran] = (),
-) -> str:
+def fix_prompt(errand: Errand, attempts: Sequence[Attempt], diagnosis: str, diff: str) -> str:
     """Write the prompt of a fix: the task's words, the code that the failure concerns, and what was tried."""
     last = attempts[-1]
-    told = evidence(project, last.verdict.failure, task.files, ran)
+    told = errand.evidence(last.verdict.failure)
     code = told[0].body
-    unseen = [path for path in task.files if f"{path} (lines " not in code]
-    files = "\n".join(project.whole(path, SMALL_FILE if code else LARGE_FILE) for path in unseen)
-    parts = [
-        Part("", project.defaults.global_message),
-        Part("", EDIT),
-        Part(f"Task: {task.name}", task.prompt),
-        Part("Files", "" if own_files else files, 3),
+    unseen = [path for path in errand.task.files if f"{path} (lines " not in code]
+    files = "\n".join(errand.project.whole(path, SMALL_FILE if code else LARGE_FILE) for path in unseen)
+    return errand.words(
+        Part("Files", files, 3),
         *told,
         Part("Changed since the task began", as_diff(diff), 4),
         Part("Tried before", tell_attempts(attempts[:-1]), 3),
         Part("Diagnosis", diagnosis, 1),
         Part("Note", last.note, 1),
-    ]
-    return fit(parts, budget)
+    )
 
 
 def as_diff(text: str) -> str:
@@ -3682,26 +3659,28 @@ class Session(Judge):
             self.traced[key] = trace_tests(self.config, task.runner, file, folder) if wanted else ()
         return self.traced[key]
 
+    def errand(self, task: Task, leaner: Leaner, red: Verdict | None = None) -> Errand:
+        """Gather what a prompt of TASK for LEANER draws on, once its tests are RED."""
+        ran = self.trace(task, red) if red else ()
+        return Errand(self.project, task, self.budget(task, leaner), find_program(leaner).own_files, ran)
+
     def first(self, course: Course, leaner: Leaner) -> str:
         """Write the prompt of a fresh start; it tells of the attempts before."""
         task, red = course.task, course.red
-        named = [frame.path for frame in red.failure.frames] if red else []
-        diff = uncommitted(self.snapshots, sorted(set(named) - set(task.files)))
-        budget, own_files = self.budget(task, leaner), find_program(leaner).own_files
-        ran = self.trace(task, red) if red else ()
-        return first_prompt(self.project, task, red, diff, budget, own_files, course.attempts, ran)
+        named = {frame.path for frame in red.failure.frames} if red else set[str]()
+        diff = uncommitted(self.snapshots, sorted(named - set(task.files)))
+        return first_prompt(self.errand(task, leaner, red), red, diff, course.attempts)
 
     def fix(self, course: Course, leaner: Leaner, base: str) -> tuple[str, str]:
         """Ask for a diagnosis; write the prompt of a fix of the last attempt, or of the one that reached BASE."""
         task, attempts = course.task, sorted(course.attempts, key=lambda attempt: attempt.tree == base)
-        last, budget, own_files = attempts[-1], self.budget(task, leaner), find_program(leaner).own_files
-        ran = self.trace(task, last.verdict)
-        diagnosis = last.diagnosis  # holds as long as nothing was changed since
+        last = attempts[-1]
+        errand, diagnosis = self.errand(task, leaner, last.verdict), last.diagnosis  # holds while nothing changes
         if self.config.defaults.summarize_errors and (last.changed or not diagnosis):
-            request = diagnosis_prompt(self.project, task, last.verdict, self.config.prompts.summary, budget, ran)
+            request = diagnosis_prompt(errand, last.verdict.failure, self.config.prompts.summary)
             diagnosis = one_sentence(self.ask(task, leaner, request, "ask").answer)
         diff = self.snapshots.diff(course.start, last.tree, "-U1", only=sorted(course.touched))
-        return fix_prompt(self.project, task, attempts, diagnosis, diff, budget, own_files, ran), diagnosis
+        return fix_prompt(errand, attempts, diagnosis, diff), diagnosis
 
     def go_back(self, course: Course, tree: str) -> None:
         """Put the tree of a task to an earlier state of it; only what leaners changed is touched."""
@@ -4988,7 +4967,7 @@ def smoke_edit(session: Session, elsewhere: Path) -> Check:
     """Ask for one line, and look at what lies there then; a leaner in a wrong folder may have written ELSEWHERE."""
     root, leaner, name = session.config.root, session.config.lean, "greeting_smoke.txt"
     task = Task(name="smoke", prompt=read_text(root / "prompt.md"), files=(name,))
-    prompt = first_prompt(session.project, task, None, "", session.budget(task, leaner))
+    prompt = first_prompt(session.errand(task, leaner), None, "")
     call = session.ask(task, leaner, prompt, "edit")
     strays = [folder / name for folder in (elsewhere, Path.cwd(), home() or root) if folder != root]
     faults: dict[str, object] = {
