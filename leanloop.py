@@ -4110,7 +4110,7 @@ def recorded(config: Config, shows: Shows) -> Iterator[tuple[Session, list[Past]
         try:
             yield Session(config, snapshots, reporter, mended=mended), pasts
         finally:
-            reporter.display.close()
+            reporter.display.outcome()
         forget(snapshots, config.guard.keep_runs)
 
 
@@ -4130,12 +4130,11 @@ def bring_back(options: argparse.Namespace, shows: Shows) -> int:
     place, *paths = options.restore or [f"{options.undo}/0"]
     name, _, state = place.partition("/")
     config = config_here(options)
-    run_folder = find_run(project_folder(config.root), name)  # before one more is made
+    past = find_run(project_folder(config.root), name)  # before one more is made
     tidy_up(config.path, shows)
-    past = Past(run_folder, tuple(read_events(run_folder)))
     if state not in past.states:
         known = ", ".join(filter(None, past.states))
-        raise LeanError(f"{run_folder.name} has no state '{state}'. It has: {known} (N.M: attempt M of task N).")
+        raise LeanError(f"{past.folder.name} has no state '{state}'. It has: {known} (N.M: attempt M of task N).")
     with recorded(config, shows) as (session, _):
         session.begin(f"restore {place}")
         now, tree, seen = session.snapshots.take(), past.states[state], past.states[""]
@@ -4174,9 +4173,11 @@ def config_here(options: argparse.Namespace) -> Config:
         raise
 
 
-def bare_config(path: Path, root: Path) -> Config:
-    """Make the configuration of a project whose leanfile is not to be relied upon."""
-    tables: dict[str, Any] = {name: cls() for name, cls in TABLES.items()} | {"guard": Guard(keep_runs=0)}
+def bare_config(path: Path, root: Path, document: Document | None = None) -> Config:
+    """Make the configuration of a project whose leanfile is not to be relied upon, of a static DOCUMENT alone."""
+    static = document or {}
+    tables: Document = {name: build(cls, static.get(name, {}), f"[{name}]") for name, cls in TABLES.items()}
+    tables |= {"lean": resolve_leaner(static, {}, Leaner), "guard": replace(tables["guard"], keep_runs=0)}
     return Config(path=path, root=root, escalate=(), tasks=(), direct=False, **tables)
 
 
@@ -4257,11 +4258,10 @@ def wide(text: str) -> int:
 
 def cut(text: str, room: int) -> str:
     """Make TEXT one line of at most ROOM columns."""
-    line = "".join(sign if sign.isprintable() else " " for sign in text).rstrip()
-    whole, line = line, line[: 2 * room]
-    while wide(line) > room - (line != whole):
-        line = line[:-1]
-    return line if line == whole else f"{line}…"
+    line = "".join(sign if sign.isprintable() else " " for sign in text[: 2 * room + 2]).rstrip()
+    while wide(line) > max(room, 1):
+        line = f"{line[:-2]}…"
+    return line
 
 
 def inked(text: str, state: str, stream: IO[str]) -> str:
@@ -4277,13 +4277,14 @@ class Display:
 
     def __init__(self, shows: Shows) -> None:
         self.shows, self.live = shows, is_terminal(shows.err)
+        self.last = dict[str, Event]()  # of each kind, since the task began
         self.steps, self.painted = deque[str](), ""
-        self.place = self.tries = self.doing = self.rate = self.failing = ""
-        self.since, self.over = 0.0, threading.Event()
-        self.painter = threading.Thread(target=self.keep_painting, daemon=True)
+        self.doing, self.rate, self.since = "", "", 0.0
+        self.over, self.painter = threading.Event(), threading.Thread(target=self.keep_painting, daemon=True)
 
     def show(self, event: Event) -> None:
         """Show EVENT, if it is one to be shown."""
+        self.last = {**({} if event["event"] == "task" else self.last), event["event"]: event}
         if not self.shows.quiet:
             getattr(self, event["event"], lambda event: None)(event)
 
@@ -4293,7 +4294,6 @@ class Display:
             self.painter.start()
 
     def task(self, event: Event) -> None:
-        self.place, self.tries, self.failing = f"task {event['number']}/{event['total']}", "attempt 1", ""
         self.step(f"[{event['number']}/{event['total']}] {event['name']}")
 
     def skipped(self, event: Event) -> None:
@@ -4318,12 +4318,8 @@ class Display:
         self.begin("running tests")
 
     def tested(self, event: Event) -> None:
-        self.failing = f"{failing_in(event)} failing" if not event["green"] else "green"
         why = "" if event["green"] else f": {event['summary'] or 'see the record'}"
-        self.step(f"  tests: {self.failing}{why}; {event['seconds']:.1f} s")
-
-    def attempt(self, event: Event) -> None:
-        self.tries = f"attempt {event['number'] + 1}"
+        self.step(f"  tests: {tell_tests(event)}{why}; {event['seconds']:.1f} s")
 
     def protected(self, event: Event) -> None:
         self.step(f"  put back, because they are protected: {', '.join(event['paths'])}")
@@ -4345,8 +4341,12 @@ class Display:
         why = f" ({event['reason']})" if event["reason"] else ""
         self.step(f"[{event['number']}/{event['total']}] {event['name']}: {event['state']}{why}", event["state"])
 
-    def outcome(self, event: Event) -> None:
-        self.close()
+    def outcome(self, event: Event | None = None) -> None:
+        """Stop drawing, and clear the line that lived."""
+        self.over.set()
+        if self.painter.is_alive():
+            self.painter.join()
+        self.paint("")
 
     def begin(self, text: str) -> None:
         """Say what is going on from here."""
@@ -4370,8 +4370,14 @@ class Display:
 
     def living(self, room: int) -> str:
         """Say what is going on; what matters least goes first where there is no ROOM."""
-        seconds = f"{time.monotonic() - self.since:.0f} s" if self.doing else ""
-        pieces = [self.place, self.tries, self.doing, seconds, self.rate, self.failing]
+        last, pieces = self.last, ["", "", self.doing, "", self.rate, ""]
+        if task := last.get("task"):
+            number = last["attempt"]["number"] if "attempt" in last else 0
+            pieces[:2] = f"task {task['number']}/{task['total']}", f"attempt {number + 1}"
+        if self.doing:
+            pieces[3] = f"{time.monotonic() - self.since:.0f} s"
+        if "tested" in last:
+            pieces[5] = tell_tests(last["tested"])
         for least in (4, 1, 0):
             if wide(" · ".join(filter(None, pieces))) > room:
                 pieces[least] = ""
@@ -4388,13 +4394,6 @@ class Display:
         if steps or line != self.painted:
             self.shows.say(f"\r\x1b[K{steps}{line}", self.shows.err, "")
             self.painted = line
-
-    def close(self) -> None:
-        """Stop drawing, and clear the line that lived."""
-        self.over.set()
-        if self.painter.is_alive():
-            self.painter.join()
-        self.paint("")
 
 
 class Reporter:
@@ -4425,7 +4424,7 @@ class Reporter:
     def emit(self, kind: str, **data: Any) -> None:
         """Record an event, each of its texts masked, and show it."""
         self.step += kind in ("task", "answered", "tested")
-        text = json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=plain)
+        text = json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=vars)
         line = QUOTED.sub(lambda quoted: json.dumps(self.mask(json.loads(quoted[0]))), text)
         self.events.append(json.loads(line))
         with (self.folder / "events.jsonl").open("a", encoding="utf-8") as events:
@@ -4471,11 +4470,6 @@ class Reporter:
         done = run(shell_argv(self.config.notify.command), self.config.root, env=env, timeout=NOTIFY_SECONDS)
         if done.code or done.cut:
             self.emit("warning", text=f"[notify] command {done.end}: {' '.join(done.output.split())[-200:]}")
-
-
-def plain(value: Any) -> Any:
-    """Turn what JSON does not know into what it knows."""
-    return asdict(value) if hasattr(value, "__dataclass_fields__") else str(value)
 
 
 def conclude(events: Sequence[Event], end: Event | None = None) -> Event:
@@ -4541,6 +4535,10 @@ def is_done(task: Event) -> bool:
 
 def failing_in(event: Event) -> int:
     return 0 if event["green"] else max(1, event["failing"])
+
+
+def tell_tests(event: Event) -> str:
+    return "green" if event["green"] else f"{failing_in(event)} failing"
 
 
 def usage_of(events: Iterable[Event]) -> Usage:
@@ -4650,8 +4648,6 @@ def grid(told: Event, gap: str = "  ") -> list[str]:
 
 def on_screen(told: Event, stream: IO[str]) -> str:
     """Write the outcome for a person: a table, what to do next, and the sums, as large as the window at most."""
-    import textwrap
-
     columns, height = window(stream)
     room = max(columns - 1, 8)
     end = [line for text in (tell_end(told), "each attempt: lean-loop --report") for line in textwrap.wrap(text, room)]
@@ -4706,12 +4702,11 @@ def list_runs(options: argparse.Namespace, shows: Shows) -> str:
 
 
 def show_report(options: argparse.Namespace, shows: Shows) -> str:
-    """Tell the story of a run."""
+    """Tell the story of a run; the last is the last that worked on a task."""
     folder = project_folder(config_here(options).root)
-    worked = [past.folder for past in read_past(folder) if past.of("task")] if options.report == "last" else []
-    run = worked[-1] if worked else find_run(folder, options.report)
-    events = read_events(run)
-    return report(conclude(events), events, run).rstrip()
+    worked = [past for past in read_past(folder) if past.of("task")] if options.report == "last" else []
+    past = worked[-1] if worked else find_run(folder, options.report)
+    return report(conclude(past.events), past.events, past.folder).rstrip()
 
 
 def make_run_folder(folder: Path) -> Path:
@@ -4727,13 +4722,13 @@ def run_folders(folder: Path) -> list[Path]:
     return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
 
 
-def find_run(folder: Path, named: str) -> Path:
+def find_run(folder: Path, named: str) -> Past:
     """Find the run that NAMED means: a folder's name, the beginning of only one, or "last"."""
-    runs = run_folders(folder)
-    fitting = runs[-1:] if named == "last" else [run for run in runs if run.name.startswith(named)]
+    pasts = read_past(folder)
+    fitting = pasts[-1:] if named == "last" else [past for past in pasts if past.folder.name.startswith(named)]
     if len(fitting) == 1:
         return fitting[0]
-    latest = f"The latest is {runs[-1].name}; lean-loop --runs lists all" if runs else "Start one with: lean-loop"
+    latest = f"The latest is {pasts[-1].folder.name}; lean-loop --runs lists all" if pasts else "Start: lean-loop"
     raise LeanError(f"{len(fitting) or 'no'} runs of this project begin with '{named}'. {latest}.")
 
 
@@ -4827,10 +4822,7 @@ def config_at_hand(options: argparse.Namespace) -> Config:
     path, static = options.config[0], static_config(options.global_config)
     if path.is_file() or path.name != "leanfile.toml":
         return load(path, static)
-    document = read_config(static)
-    tables: Document = {name: build(cls, document.get(name, {}), f"[{name}]") for name, cls in TABLES.items()}
-    tables["lean"] = active_leaner(options)
-    return Config(path=path, root=Path.cwd(), escalate=(), tasks=(), direct=False, **tables)
+    return bare_config(path, Path.cwd(), read_config(static))
 
 
 # What a check found: what it is about, what is so, and what to do about it; where there is something to do, it is a
