@@ -46,7 +46,7 @@ from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
-from fnmatch import fnmatchcase, translate
+from fnmatch import translate
 from functools import cache, cached_property, lru_cache, partial, reduce
 from heapq import heappop, heappush
 from itertools import chain, count, islice, pairwise
@@ -1621,34 +1621,26 @@ def table(name: str) -> dict[str, dict[str, list[str]]]:
 
 @dataclass(frozen=True)
 class Reader:
-    """How one runner reports: a row of `leaners/_readers.txt`, which explains the fields."""
+    """How one runner reports: a row of `leaners/_readers.txt`, which explains the fields; others fit nothing."""
 
     name: str
     failing: Sequence[str]
     final: Sequence[str]
-    known: str
-    block: str
-    end: str
-    frame: str
-    noise: str
-    passed: str
-    subtract: str
+    known: str = "(?!)"
+    block: str = "(?!)"
+    end: str = "(?!)"
+    frame: str = "(?!)"
+    noise: str = "(?!)"
+    passed: str = "(?!)"
+    subtract: str = "(?!)"
 
 
 @cache
 def readers() -> list[Reader]:
-    """List the table's readers; a field that is not given matches nothing."""
-    joined = ("known", "block", "end", "frame", "noise", "passed", "subtract")
-    return [
-        Reader(
-            name,
-            row.get("failing", row.get("block", ())),
-            row.get("final", ()),
-            **{key: "|".join(row.get(key, ["(?!)"])) for key in joined},
-        )
-        for name, row in table("_readers.txt").items()
-        if name != "shared"
-    ]
+    """List the table's readers."""
+    _, *rows = table("_readers.txt").items()
+    joined = {name: {key: "|".join(row[key]) for key in row.keys() - {"failing", "final"}} for name, row in rows}
+    return [Reader(name, row.get("failing", row["block"]), row.get("final", ()), **joined[name]) for name, row in rows]
 
 
 NATIVE_FRAME = re.compile(r'File "(?P<path>[^"\n]+)", line (?P<line>\d{1,7})(?:, in (?P<function>.+))?')
@@ -1657,7 +1649,6 @@ PLACE = re.compile(
 )
 PATH_BACKWARDS = re.compile(r"[\w./\\@+~-]+(?::[A-Za-z](?!\w))?")
 BELOW_HEADING = re.compile(r"\s+(\d{1,7}):\d+\s+\S")
-LONG = r"^.{2000,}$"
 FOREIGN = re.compile(
     r"(?:^|/)(?:site-packages|dist-packages|node_modules|\.venv|venv|lib/python3[.\d]*|rustc|\.cargo|dist)/"
     r"|^(?:build|out|target|vendor|coverage|obj)/|^<|\bnode:|^java\.base/"
@@ -1678,15 +1669,13 @@ def reader_of(output: str, red: bool = False) -> Reader:
     return next(iter(found if red else [*found, *known]), plain)
 
 
-def named(pattern: str, text: str) -> list[str]:
-    """List what the first filled group of PATTERN holds at each match, each once and on one line."""
-    found = (next((group for group in match.groups() if group), match[0]) for match in rx(pattern).finditer(text))
-    return list(dict.fromkeys(" ".join(item.split()) for item in islice(found, 2000)))
-
-
-def first_named(patterns: Sequence[str], text: str) -> list[str]:
-    """List what the first of PATTERNS that is found names."""
-    return next((found for pattern in patterns if (found := named(pattern, text))), [])
+def named(patterns: Iterable[str], text: str) -> list[str]:
+    """List what the first of PATTERNS that is found names (the first filled group), each once and on one line."""
+    for pattern in patterns:
+        groups = (next(filter(None, match.groups()), match[0]) for match in rx(pattern).finditer(text))
+        if found := list(dict.fromkeys(" ".join(group.split()) for group in islice(groups, 2000))):
+            return found
+    return []
 
 
 def unwrapped(output: str) -> str:
@@ -1718,9 +1707,9 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     error is found, or no name though the runner has some, the end of the output is the excerpt and `reader` is empty.
     """
     text = rx(r"\n{3,}").sub("\n\n", unwrapped(output).replace(f"{root}{os.sep}", ""))
-    text = rx(LONG).sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
+    text = rx(r"^.{2000,}$").sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", shorten(text, 60_000, 1 << 30))
     reader, places = reader_of(text, red=True), Places(root)
-    tests = first_named(reader.failing, text)
+    tests = named(reader.failing, text)
     parents = {name[:at] for name in tests[:500] for at in range(len(name)) if name[at] == "/"}
     tests = [name for name in tests if name not in parents]
     told = [(name, block, final_error(block, reader.final)) for name, block in blocks(text, reader, tests)]
@@ -1763,7 +1752,7 @@ def fits_name(name: str, tests: Sequence[str]) -> bool:
 def final_error(text: str, patterns: Sequence[str]) -> str:
     """Find the error that the first of PATTERNS finds in TEXT, on one line; of Python's chains the last one."""
     for pattern in patterns:
-        if found := named(pattern, text):
+        if found := named([pattern], text):
             return shorten(found[-1 if "(?!E )" in pattern or "Traceback" in pattern else 0], 1, 600)
     return ""
 
@@ -1801,13 +1790,12 @@ class Places:
         found, heading = dict[Frame, None](), ""
         for line in islice(text.splitlines(), 20_000):
             for path, number, function in named_places(line, heading):
-                if (own := self.resolve(path, line, tests)) and int(number):
+                if int(number) and (own := self.resolve(path, line, tests)):
                     found[Frame(own, int(number), function)] = None
             heading = line if not line[:1].isspace() else heading
             if len(found) >= most:
                 break
-        ordered = list(found)
-        return ordered if any(frame.path.endswith((".py", ".pyi")) for frame in ordered) else ordered[::-1]
+        return list(found)[:: 1 if any(frame.path.endswith((".py", ".pyi")) for frame in found) else -1]
 
     def resolve(self, path: str, line: str, tests: Sequence[str]) -> str:
         """Turn a printed PATH into one relative to the root; empty where it is not one of the project's own."""
@@ -1816,23 +1804,22 @@ class Places:
             path = package[1].replace(".", "/") + path  # a Java frame
         key = (path, line if "/" not in path else "")
         if key not in self.known:
+            self.known[key] = ""
             with contextlib.suppress(OSError, ValueError):
-                self.known[key] = (
-                    "" if FOREIGN.search(path) else self.as_it_stands(path) or self.by_tail(path, line, tests)
-                )
-        return self.known.get(key, "")
+                self.known[key] = self.as_it_stands(path) or self.by_tail(path, line, tests)
+        return self.known[key]
 
     def as_it_stands(self, path: str) -> str:
         """Take PATH from the root on."""
-        whole = Path(os.path.normpath(self.root / path))
-        inside = whole.is_relative_to(self.root) and whole.is_file()
-        inside = inside and whole.resolve().is_relative_to(self.root.resolve())  # a link may lead elsewhere
-        own = whole.relative_to(self.root).as_posix() if inside else ""
-        return "" if FOREIGN.search(own) else own
+        whole, root = Path(os.path.normpath(self.root / path)), self.root.resolve()
+        inside = whole.is_relative_to(self.root) and whole.is_file() and whole.resolve().is_relative_to(root)
+        own = whole.relative_to(self.root).as_posix() if inside else ""  # a link may have led elsewhere
+        return "" if FOREIGN.search(path) or FOREIGN.search(own) else own
 
     def by_tail(self, path: str, line: str, tests: Sequence[str]) -> str:
         """Find the file that PATH ends like, seen from another folder or machine; the LINE's words and TESTS decide."""
-        if Path(path).is_file() or (self.root / path).exists() or ".." in path.split("/")[1:]:
+        outside = Path(path).is_file() or (self.root / path).exists() or ".." in path.split("/")[1:]
+        if outside or FOREIGN.search(path):
             return ""
         path = re.sub(r"^(?:[A-Za-z]:)?(?:\.{0,2}/)+", "", path)
         alike = [
@@ -1840,7 +1827,8 @@ class Places:
             for item in self.files.get(path.rpartition("/")[2], ())
             if f"/{item}".endswith(f"/{path}") or f"/{path}".endswith(f"/{item}")
         ]
-        words = {re.split(r"\W", name)[0] for name in tests[:50]} | {re.split(r"\W", name)[-1] for name in tests[:50]}
+        parts = [re.split(r"\W", name) for name in tests[:50]]
+        words = {word for split in parts for word in (split[0], split[-1])}
 
         def likeness(item: str) -> tuple[int, bool, int]:
             named = sum(part in line for part in PurePosixPath(item).parent.parts)
@@ -1900,10 +1888,11 @@ class Language:
 
     suffixes: str
     hidden: str
-    body: str
-    value: str
-    owner: str
     imports: str
+    body: str = "(?!)"
+    value: str = "(?!)"
+    owner: str = "(?!)"
+    field: str = "(?!)"
     end: str = ""
 
 
@@ -1916,7 +1905,7 @@ def languages() -> dict[str, Language]:
 
 
 def language_of(path: str) -> Language | None:
-    return languages().get(PurePosixPath(path).suffix)
+    return languages().get(path[path.rfind(".") :])
 
 
 KIND_OF = {"type": "class", "test": "test", "hook": "test", "table": "value", "macro": "value", "group": "value"}
@@ -2037,13 +2026,21 @@ class Trails:
 
     def __init__(self, project: Project, files: Sequence[str], told: str) -> None:
         self.project, self.files, self.told, self.words = project, files, set(WORD.findall(told)), stems(told)
-        self.paths = [path for path in listed(project.root) if language_of(path)]
+        self.text = cache(project.text)
+        self.test_file = cache(partial(is_test, defaults=project.defaults))
         self.known: dict[Language, dict[str, list[Definition]]] = {}
         self.rare = Counter[str]()
 
+    @cached_property
+    def paths(self) -> list[str]:
+        """The files to look into: those that the failure tells of first, then those of tests."""
+        paths = [path for path in listed(self.project.root) if language_of(path)]
+        paths.sort(key=lambda path: (self.told.isdisjoint(WORD.findall(path)), not self.test_file(path)))
+        return paths[:2000]
+
     def located(self, test: str) -> list[Definition]:
         """Find the definition of a failing test by its name, in test files first."""
-        paths = sorted(self.paths, key=lambda path: not is_test(path, self.project.defaults))
+        paths = sorted(self.paths, key=lambda path: not self.test_file(path))
         alike = ([item for item in self.project.definitions(path) if stands_for(item.name, test)] for path in paths)
         return next(filter(None, alike), [])[-1:]
 
@@ -2051,20 +2048,20 @@ class Trails:
         """Map names to what they mean in LANGUAGE: a type's constructor, a table for its entry, never a test."""
         found: dict[str, list[Definition]] = {}
         for path in [path for path in self.paths if language_of(path) is language][:most]:
-            items = self.project.definitions(path)
+            items = [item for item in self.project.definitions(path) if item.kind != "test"]
+            owners = {item: re.findall(r"\w+", item.owner) for item in items}
             for item in items:
-                within = [other for other in items if item.first < other.first <= item.last]
-                inner = [other for other in within if item.name in re.findall(r"\w+", other.owner)]
+                below = (other for other in items if item.first < other.first <= item.last)
+                inner = [other for other in below if item.name in owners[other]]
                 made = [other for other in inner if other.name in (item.name, *CONSTRUCTORS)]
                 tables = [other for other in items if other.first < item.first <= other.last and other.kind == "value"]
-                meant = made if inner else tables[-1:] or [item]
-                found.setdefault(item.name, []).extend(meant if item.kind != "test" else ())
-                self.rare.update(self.shared(item) if not inner and not is_test(path, self.project.defaults) else ())
+                found.setdefault(item.name, []).extend(made if inner else tables[-1:] or [item])
+                self.rare.update(self.shared(item) if not inner and not self.test_file(path) else ())
         return found
 
     def shared(self, item: Definition) -> set[str]:
         """Take from a definition the words, and the signs, that are told of the failure too."""
-        rows = self.project.text(item.path).split("\n")[item.first - 1 : item.last]
+        rows = self.text(item.path).split("\n")[item.first - 1 : item.last]
         return self.told & set(WORD.findall("\n".join(rows)))
 
     def meant(self, items: Iterable[Definition], of: str, body: Definition, hints: Set[str]) -> list[Definition]:
@@ -2089,10 +2086,10 @@ class Trails:
             return []
         if language not in self.known:
             self.known[language] = self.index(language)
-        source, seen, found = self.project.text(body.path), set[str](), list[tuple[float, Definition]]()
-        rows, code = source.split("\n"), hide(source, language)
-        hints = set(re.findall(r"\w+", " ".join(rx(language.imports).findall(source))))
-        read = source if is_test(body.path, self.project.defaults) else code  # what a test says in quotes may be a name
+        source, seen, found = self.text(body.path), set[str](), list[tuple[float, Definition]]()
+        rows = source.split("\n")
+        hints = {"conftest", *re.findall(r"\w+", " ".join(rx(language.imports).findall(source)))}
+        read = source if self.test_file(body.path) else hide(source, language)  # what a test quotes may be a name
         named = list(mentions(read, body.first, body.last, line))
         if any(SPEAKING.search(row) for row in rows[body.first - 1 : body.last]):
             named += [(name, "", False, body.first) for name in SPEAKERS]
@@ -2100,23 +2097,18 @@ class Trails:
             items = self.meant(self.known[language].get(name, ()), of, body, hints) if name not in seen else []
             seen.add(name)
             alike = 0.7 * bool(self.words & stems(name)) + 0.6 * bool(self.words & stems(rows[number - 1]))
+            place = 0.5 + 0.03 * len(seen) + 1.5 * (len(items) > 1) - alike
             for item in items:
-                made = name in CONSTRUCTORS or item.name != name
-                cost = (
-                    0.5
-                    + (0.85 + bool(of and item.owner)) * (not called)
-                    + 1.6 * made
-                    + 0.03 * len(seen)
-                    + 1.5 * (len(items) > 1)
-                    - alike
-                )
-                found.append((max(cost + {"class": 2.5, "value": 0.2}.get(item.kind, 0), 0.1), item))
+                made = 1.6 * (name in CONSTRUCTORS or item.name != name)
+                fixture = "fixture" in self.text(item.path).split("\n")[item.first - 1]
+                told = 0 if called or fixture else 0.85 + bool(of and item.owner)  # the latter may be an attribute
+                found.append((max(place + made + told + {"class": 2.5, "value": 0.2}.get(item.kind, 0), 0.1), item))
         return found
 
     def follow(self, begins: Iterable[tuple[Definition, int]], most: int = 80) -> dict[Definition, float]:
         """Give what can be reached from definitions (each with the line in question) with its cost, the least first."""
-        begun, defaults = dict(begins), self.project.defaults
-        paths = {body.path for body in begun if is_test(body.path, defaults)}
+        begun = dict(begins)
+        paths = {body.path for body in begun if self.test_file(body.path)}
         hooks = [item for path in paths for item in self.project.definitions(path) if HOOK.fullmatch(item.name)]
         numbers = count()
         heap = [(0.0, next(numbers), item) for item in (*begun, *hooks)]
@@ -2129,7 +2121,7 @@ class Trails:
             for step, item in self.steps(body, begun.get(body, body.last)):
                 heappush(heap, (cost + step, next(numbers), item))
         for item in costs:
-            costs[item] += 2.5 * (costs[item] > 0 and is_test(item.path, defaults))
+            costs[item] += 2.5 * (costs[item] > 0 and self.test_file(item.path))
             costs[item] -= any(self.rare[word] in (1, 2) for word in self.shared(item))
         return dict(sorted(costs.items(), key=lambda cost: cost[1]))
 
@@ -2138,6 +2130,7 @@ class Trails:
 
 PIECES = re.compile(r"[A-Za-z]{1,6}|\d{1,3}|[^\w\s]{1,2}|_|\n\s*|[^\x00-\x7f]")
 TEST_NAMES = ("test_*", "*_test.*", "*.test.*", "*.spec.*", "*_spec.*", "*Test.*", "*Tests.*")
+TEST_NAME = re.compile("|".join(map(translate, TEST_NAMES)))
 TEST_FOLDERS = ("test", "tests", "__tests__", "spec", "specs")
 
 
@@ -2222,10 +2215,8 @@ def is_test(path: str, defaults: Defaults) -> bool:
     """Tell whether PATH is a test file, by `test_prefix` or the usual names and folders."""
     if defaults.test_prefix:
         return any(under(path, prefix) for prefix in defaults.test_prefix)
-    pure = PurePosixPath(path)
-    return any(fnmatchcase(pure.name, name) for name in TEST_NAMES) or any(
-        part in TEST_FOLDERS for part in pure.parts[:-1]
-    )
+    *folders, name = path.split("/")
+    return bool(TEST_NAME.fullmatch(name)) or not set(TEST_FOLDERS).isdisjoint(folders)
 
 
 def under(path: str, prefix: str) -> bool:
@@ -2251,7 +2242,10 @@ def python_definitions(path: str, source: str) -> tuple[Definition, ...]:
 
     def visit(node: ast.AST, owner: str) -> None:
         for child in ast.iter_child_nodes(node):
-            below = owner
+            below, target = owner, next(ast.iter_child_nodes(child), None)
+            if isinstance(child, ast.Assign | ast.AnnAssign) and node is tree and isinstance(target, ast.Name):
+                last = child.end_lineno or 0
+                found.append(Definition(path, target.id, child.lineno, last, kind="value", head=child.lineno))
             if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 first = min([child.lineno, *(item.lineno for item in child.decorator_list)])
                 is_class, begin = isinstance(child, ast.ClassDef), child.body[0]
@@ -2263,7 +2257,8 @@ def python_definitions(path: str, source: str) -> tuple[Definition, ...]:
             visit(child, below)
 
     with contextlib.suppress(SyntaxError, ValueError, RecursionError):
-        visit(ast.parse(source), "")
+        tree = ast.parse(source)
+        visit(tree, "")
     return tuple(found)
 
 
@@ -2425,7 +2420,7 @@ class Project:
         for item, cost in costs.items():
             spent += tokens(self.lines(item.path, self.rows(item)))
             chosen += [item] if spent <= ENOUGH or cost <= most else []
-        return together(chosen)
+        return [replace(item, most=500) for item in together(chosen)]  # nothing tells which lines ran
 
     def is_source(self, path: str) -> bool:
         """Tell whether PATH lies below `source_prefix`, or is no test where there is none."""
@@ -2485,7 +2480,8 @@ class Project:
         path, source = items[0].path, self.text(items[0].path).splitlines()
         first, last = min(item.first for item in items), min(max(item.last for item in items), len(source))
         rows = [row for item in items for row in (*self.attributes(item), *self.rows(item))]
-        shown = self.lines(path, rows, {item.first for item in items})
+        cut = min((item.last for item in items if item.last not in rows), default=last)
+        shown = self.lines(path, rows, {item.first for item in items if item.first <= cut})
         return fenced(f"{path} (lines {first}-{last} of {len(source)})", shown, path)
 
     def pack(self, definitions: Sequence[Definition], budget: int, without: Sequence[str] = ()) -> str:
@@ -2497,7 +2493,7 @@ class Project:
         room, text, left = budget // 2 if is_clear(wanted) else budget, "", list[Definition]()
         chosen: dict[str, list[Definition]] = {}
         for place, item in enumerate(wanted[:40]):
-            shorter = replace(item, most=min(item.most // min(1 + place, 3), room * 4 // 5))
+            shorter = replace(item, most=min(item.most // min(1 + place, 3 if item.weight else 2), room * 4 // 5))
             trial = {**chosen, item.path: [*chosen.get(item.path, ()), shorter]}
             shown = "\n".join(self.show(*items) for items in trial.values())
             if tokens(shown) <= room:
