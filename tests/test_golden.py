@@ -70,6 +70,7 @@ FLOODS: dict[str, Callable[[str], str]] = {
     "indented": lambda text: "".join(f"    {line}\n" for line in text.splitlines()),
     "one line": lambda text: text.replace("\n", " "),
     "again and again": str,
+    "a sign a line": "\n".join,
 }
 
 

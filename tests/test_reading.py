@@ -321,6 +321,63 @@ def test_a_call_in_a_helper_of_the_test_is_followed_from_the_failing_test(tmp_pa
     assert {"test_price.py:test_price", "price.py:price"} <= set(concerned)
 
 
+FIXTURES: Files = {
+    "shop/__init__.py": "",
+    "shop/till.py": """
+        class Till:
+            def __init__(self, float_in):
+                self.held = float_in
+
+            def take(self, amount):
+                self.held -= amount
+
+
+        class Drawer:
+            def take(self, amount):
+                return amount
+        """,
+    "shop/filling.py": "def plenty():\n    return 100\n",
+    "shop/rules.py": "def small(amount):\n    return amount\n\n\ndef large(amount):\n    return amount\n",
+    "tests/conftest.py": """
+        import pytest
+        from shop.filling import plenty
+        from shop.till import Till
+
+
+        @pytest.fixture
+        def start():
+            return plenty()
+
+
+        @pytest.fixture
+        def till(start):
+            return Till(start)
+        """,
+    "tests/test_till.py": """
+        import pytest
+        from shop.rules import large, small
+
+        CASES = [("small", small, 101), ("large", large, 150)]
+
+
+        @pytest.mark.parametrize("name, rule, want", CASES)
+        def test_takes(till, name, rule, want):
+            till.take(rule(50))
+            assert till.held == want
+        """,
+    "pyproject.toml": '[tool.pytest.ini_options]\npythonpath = "."\n',
+}
+
+
+def test_fixtures_and_parameters_are_followed_by_name(tmp_path: Path) -> None:
+    failure = read(write(tmp_path, FIXTURES), *PYTEST, "-q")
+    concerned = named(tmp_path, failure)
+    assert concerned[0] == "tests/test_till.py:test_takes"
+    asked = ["tests/conftest.py:till", "tests/conftest.py:start", "shop/filling.py:plenty", "shop/till.py:__init__"]
+    asked += ["tests/test_till.py:CASES", "shop/rules.py:small", "shop/rules.py:large", "shop/till.py:take"]
+    assert set(asked) <= set(concerned)
+
+
 DOCTEST = """
 def half(number):
     \"\"\"Halve a number.
