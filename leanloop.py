@@ -57,6 +57,7 @@ from typing import IO, Any, TypeVar, cast
 __version__ = "0.1.0"
 
 GREEN, RED, USAGE, NOT_READY = 0, 1, 2, 3
+LEANFILE = Path("leanfile.toml")
 SERVER_TROUBLE = 75
 WINDOWS = os.name == "nt"
 
@@ -4160,7 +4161,7 @@ def below(paths: Sequence[str], session: Session, now: str, tree: str) -> list[s
 
 def config_here(options: argparse.Namespace) -> Config:
     """Load the leanfile; where it cannot be read, take the project that it was last used for, and defaults."""
-    path = Path((options.config or ["leanfile.toml"])[0])
+    path = options.config[0]
     try:
         return load(path, static_config(options.global_config))
     except LeanError:
@@ -4366,14 +4367,15 @@ class Display:
 
     def living(self, room: int) -> str:
         """Say what is going on; what matters least goes first where there is no ROOM."""
-        last, pieces = self.last, ["", "", self.doing, "", self.rate, ""]
-        if task := last.get("task"):
-            number = last["attempt"]["number"] if "attempt" in last else 0
-            pieces[:2] = f"task {task['number']}/{task['total']}", f"attempt {number + 1}"
-        if self.doing:
-            pieces[3] = f"{time.monotonic() - self.since:.0f} s"
-        if "tested" in last:
-            pieces[5] = tell_tests(last["tested"])
+        task, tried, tested = map(self.last.get, ("task", "attempt", "tested"))
+        pieces = [
+            f"task {task['number']}/{task['total']}" if task else "",
+            f"attempt {tried['number'] + 1 if tried else 1}" if task else "",
+            self.doing,
+            f"{time.monotonic() - self.since:.0f} s" if self.doing else "",
+            self.rate,
+            tell_tests(tested) if tested else "",
+        ]
         for least in (4, 1, 0):
             if wide(" · ".join(filter(None, pieces))) > room:
                 pieces[least] = ""
@@ -4588,7 +4590,7 @@ def in_words(told: Event) -> str:
 
 def tell_more(told: Event, run: str = "last") -> list[str]:
     """Say what is doubtful, and what somebody needs who takes over a red task; the latest attempt first."""
-    again = "lean-loop" if told["leanfile"] == "leanfile.toml" else f"lean-loop -c {shlex.quote(told['leanfile'])}"
+    again = "lean-loop" if told["leanfile"] == str(LEANFILE) else f"lean-loop -c {shlex.quote(told['leanfile'])}"
     doubtful = (f"{task['name']}: {' | '.join(task['warnings'])}" for task in told["tasks"] if task["warnings"])
     parts = [("warning", doubt, 30) for doubt in doubtful]
     for task in (task for task in told["tasks"] if not is_done(task)):
@@ -4816,7 +4818,7 @@ def text_for(path: Path) -> str:
 def config_at_hand(options: argparse.Namespace) -> Config:
     """Load the leanfile; where there is none, the static configuration alone, for the folder here."""
     path, static = options.config[0], static_config(options.global_config)
-    if path.is_file() or path.name != "leanfile.toml":
+    if path.is_file() or path != LEANFILE:
         return load(path, static)
     return bare_config(path, Path.cwd(), read_config(static))
 
@@ -5041,20 +5043,15 @@ def run_all(options: argparse.Namespace, shows: Shows) -> int:
 
 
 def demo(options: argparse.Namespace, shows: Shows) -> int:
-    """Copy a playground to a temporary folder and run it on its recorded answers."""
+    """Run a copy of a playground on its recorded answers."""
     import runpy
 
     name, places = options.demo, share() / "playground"
     known = [path.parent.name for path in sorted(places.glob("*/leanfile.toml"))]
     if name not in known:
         raise LeanError(f"--demo: there is no playground '{name}'. There is: {', '.join(known)}.")
-    work = Path(tempfile.mkdtemp(prefix="lean-loop-")) / name
-    unwanted = shutil.ignore_patterns("answers", "__pycache__", ".pytest_cache", "*.db")
-    shutil.copytree(places / name, work, ignore=unwanted)
-    player = runpy.run_path(str(places / "serve.py"))
-    with player["ChatServer"](player["Recording"].read(places / name / "answers")) as server:
-        over = {"binary": "direct", "base_url": server.base_url, "model": server.model, "context_tokens": 8192}
-        config = load(work / "leanfile.toml", share() / "config.toml", over)
+    with runpy.run_path(str(places / "serve.py"))["replayed"](places / name) as (work, settings):
+        config = load(work / LEANFILE, share() / "config.toml", settings)
         shows.say(f"The answers of this demo are recorded: no model is at work. All else is real, in {work}", shows.err)
         code = run_config(config, options.task, shows)
     own = f"cp -r {shlex.quote(str(places / name))} . && cd {name} && lean-loop"
@@ -5250,7 +5247,7 @@ def parser() -> argparse.ArgumentParser:
 
 def obey(options: argparse.Namespace, shows: Shows) -> int:
     """Do the one thing that OPTIONS ask for; run the leanfiles where they ask for nothing else."""
-    options.config = options.config or [Path("leanfile.toml")]
+    options.config = options.config or [LEANFILE]
     given = {name for name, value in vars(options).items() if value not in (None, False)}
     verbs = (verb for names, _, verb, _ in OPTIONS if verb and names[-1][2:].replace("-", "_") in given)
     ended = next(verbs, run_all)(options, shows)
@@ -5294,7 +5291,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         shows.fail(stopped)
         return stopped.code
     except OSError as error:  # the project's or lean-loop's own folder was taken away, or the disk is full
-        shows.fail(LeanError(f"{error.filename}: {error.strerror}. Look at that place and at its rights."))
+        shows.fail(NotReady(f"{error.filename}: {error.strerror}. Look at that place and at its rights."))
         return NOT_READY
     finally:
         forget_closed_streams()

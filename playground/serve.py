@@ -11,11 +11,13 @@ Run by itself, `serve.py FOLDER` prints its base URL and serves until it is ende
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -183,6 +185,16 @@ def parse(text: str) -> Answer:
 def said(body: Body) -> str:
     """Join the text of all messages of a request."""
     return "\n".join(str(message.get("content", "")) for message in body.get("messages", []))
+
+
+@contextmanager
+def replayed(playground: Path) -> Iterator[tuple[Path, Body]]:
+    """Copy PLAYGROUND to a temporary folder and serve its answers; give the copy and the `[lean]` settings for it."""
+    work = Path(tempfile.mkdtemp(prefix="lean-loop-")) / playground.name
+    unwanted = shutil.ignore_patterns("answers", "__pycache__", ".pytest_cache", "*.db")
+    shutil.copytree(playground, work, ignore=unwanted)
+    with ChatServer(Recording.read(playground / "answers")) as server:
+        yield work, {"binary": "direct", "base_url": server.base_url, "model": server.model, "context_tokens": 8192}
 
 
 def usage(body: Body, text: str) -> Body:
