@@ -3834,18 +3834,18 @@ def run_numbered(session: Session, task: Task, number: int, total: int, past: Pa
     """Run one of TOTAL tasks, and record how it began and ended; attempts of a run that is resumed count."""
     facts: dict[str, Any] = {"number": number, "total": total, "name": task.name}
     start = session.start_of_task = session.snapshots.take()
-    cut = past if past and digest(task) in past.attempts else None
+    cut = past.cut if past and past.cut and past.cut[0]["digest"] == digest(task) else []
     dirty = uncommitted_paths(session) if session.config.defaults.commit else set()
-    dirty = set(cut.of("task")[-1]["dirty"]) if cut else dirty
+    dirty = {*cut[0]["dirty"]} if cut else dirty
     session.reporter.emit("task", **facts, tree=start, digest=digest(task), dirty=sorted(dirty))
     session.tell_uncovered()
-    made = cut.attempts[digest(task)] if cut else 0
+    made = sum(event["event"] == "attempt" for event in cut)
     result = run_task(session, replace(task, max_iters=max(0, task.max_iters - made)))
     ended = {"state": result.state, "reason": result.reason, "attempts": len(result.attempts)}
     ended |= {"red_to_green": len(result.change.fixed), "fixed": result.change.fixed[:50], "kept": result.change.kept}
     ended |= {"broke": result.change.broke, "warnings": result.change.warnings}
     if session.config.defaults.commit and result.state == "green":
-        earlier = cut.touched(session.snapshots) if cut else set[str]()
+        earlier = past.touched(session.snapshots) if past and cut else set[str]()
         commit_task(session, task.name, {path for made in result.attempts for path in made.changed} | earlier, dirty)
     tree = session.snapshots.take()
     session.tell_uncovered()
@@ -3950,13 +3950,13 @@ class Past:
     """An earlier run (a restore counts as one too) as its events tell of it."""
 
     folder: Path
-    events: tuple[Document, ...]
+    events: tuple[Event, ...]
 
     @property
-    def first(self) -> Document:
-        return cast(Document, self.of("run")[0])
+    def first(self) -> Event:
+        return self.events[0]
 
-    def of(self, *kinds: str) -> list[Any]:
+    def of(self, *kinds: str) -> list[Event]:
         return [event for event in self.events if event["event"] in kinds]
 
     @property
@@ -3964,10 +3964,10 @@ class Past:
         """Name its trees: 0 before the run, N.0 before task N, N.M its attempt M, N as it ended, "" the last of all."""
         found, task = dict[str, str](), 0
         for event in self.of("run", "task", "attempt", "result", "asking", "restored"):
-            kind, number = event["event"], event.get("number", "")
-            task = number if kind in ("task", "result") else task
+            number = event.get("number", 0)
+            task = task if event["event"] == "attempt" else number or task
             names = {"run": "0", "task": f"{task}.0", "attempt": f"{task}.{number}", "result": f"{task}"}
-            found |= {names.get(kind, ""): event["tree"], "": event["tree"]}
+            found |= {names.get(event["event"], ""): event["tree"], "": event["tree"]}
         return found
 
     def touched(self, snapshots: Snapshots) -> set[str]:
@@ -4004,34 +4004,34 @@ class Past:
     @property
     def green(self) -> list[str]:
         """List the digests of the tasks that were green, those before it included where it was a resumed run."""
-        digests = {event["number"]: event["digest"] for event in self.of("task")}
-        own = [digests[event["number"]] for event in self.of("result") if event["state"] != "red"]
-        return [*self.first["green"], *own]
+        ended = (chapter for chapter in chapters(self.events) if chapter[-1]["event"] == "result")
+        return [*self.first["green"], *(begun["digest"] for begun, *_, end in ended if end["state"] != "red")]
 
     @property
-    def attempts(self) -> dict[str, int]:
-        """Count the attempts of the task that was not brought to an end, by its digest."""
-        last = self.of("task", "attempt", "result")
-        begun = max((place for place, event in enumerate(last) if event["event"] == "task"), default=len(last))
-        ended = any(event["event"] == "result" for event in last[begun:])
-        return {} if ended else {event["digest"]: len(last) - begun - 1 for event in last[begun : begun + 1]}
+    def cut(self) -> list[Event]:
+        """Give the events of the task that was not brought to an end."""
+        return [
+            event for chapter in chapters(self.events)[-1:] for event in chapter if chapter[-1]["event"] != "result"
+        ]
 
     @property
-    def spent(self) -> dict[str, Any]:
+    def spent(self) -> Event:
         """Add up calls, tokens and seconds, those of the runs that it resumed included."""
-        before, calls = self.first["spent"], self.of("answered", "trouble")
-        used = [Usage(**event["usage"]) for event in calls]
+        before = self.first["spent"]
         return {
-            "calls": before.get("calls", 0) + len(calls),
-            "usage": asdict(sum(used, Usage(**before.get("usage", {})))),
+            "calls": before.get("calls", 0) + len(self.of("answered", "trouble")),
+            "usage": asdict(Usage(**before.get("usage", {})) + usage_of(self.events)),
             "seconds": before.get("seconds", 0) + self.events[-1]["time"] - self.first["time"],
         }
 
 
+def past_of(run: Path) -> Past:
+    return Past(run, tuple(read_events(run)))
+
+
 def read_past(folder: Path) -> list[Past]:
     """Read the runs of a project, oldest first."""
-    found = (Past(run, tuple(read_events(run))) for run in run_folders(folder))
-    return [past for past in found if past.events]
+    return [past for past in map(past_of, run_folders(folder)) if past.events]
 
 
 def unsettled(pasts: Sequence[Past]) -> list[Past]:
@@ -4073,12 +4073,10 @@ def recover(session: Session, past: Past) -> None:
     ended = end_left_over(past) if past.was_killed else 0
     tree, paths = past.unfinished
     if tree:
-        now, name = session.snapshots.take(), past.folder.name
-        changed = {*session.snapshots.changed(tree, now)} & {
-            *(session.snapshots.changed(tree, now) if paths is None else paths)
-        }
+        now = session.snapshots.take()
+        changed = {path for path in session.snapshots.changed(tree, now) if paths is None or path in paths}
         own = {path for path in changed if is_older(session.config.root / path, past.died)}
-        session.put_back(now, tree, own, f"the last finished step of {name}", changed - own)
+        session.put_back(now, tree, own, f"the last finished step of {past.folder.name}", changed - own)
     if past.was_killed:
         also = ", and what it had left running was ended" if ended else ""
         session.warn(f"the run {past.folder.name} was killed{also}. To go on with it: lean-loop --resume")
@@ -4096,9 +4094,8 @@ def recorded(config: Config, shows: Shows) -> Iterator[tuple[Session, list[Past]
     """Hold the project and keep a record of what is done to it; give the earlier runs too, oldest first."""
     folder = project_folder(config.root)
     if folder.is_relative_to(tempfile.gettempdir()) and not home():
-        shows.say(
-            f"lean-loop: there is no home folder: the record lies in {folder}, where it may be cleaned up.", shows.err
-        )
+        lies = f"the record lies in {folder}, where it may be cleaned up"
+        shows.say(f"lean-loop: there is no home folder: {lies}.", shows.err)
     with locked(folder, config):
         pasts = read_past(folder)
         reporter = Reporter(make_run_folder(folder), config, shows)
@@ -4184,7 +4181,7 @@ def last_runs(path: Path) -> list[Past]:
     for run in (run for place in state_folder().glob("*") for run in run_folders(place)[-1:]):
         with (run / "events.jsonl").open(encoding="utf-8", errors="replace") as events:
             if f'"file": {wanted}' in events.readline():
-                found.append(Past(run, tuple(read_events(run))))
+                found.append(past_of(run))
     return found
 
 
