@@ -44,7 +44,7 @@ import time
 import tomllib
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import translate
 from functools import cache, cached_property, lru_cache, partial, reduce
@@ -1077,15 +1077,8 @@ PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
 UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
 Stamp = tuple[int, ...] | None
 Counts = list[tuple[str, int, int]]
-GONE = "000000"  # the mode of what a tree does not hold
-
-
-@dataclass(frozen=True)
-class Side:
-    """What a tree holds at a path: mode and object, as git writes them."""
-
-    mode: str
-    name: str
+Side = tuple[str, str]  # what a tree holds at a path: mode and object, as git writes them
+GONE = "000000"  # the mode of what it does not hold
 
 
 @dataclass
@@ -1182,8 +1175,8 @@ class Snapshots:
         if old != new and (old, new) not in self.known:
             raw = split(self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new))
             facts = (row[1:].split() for row in raw[::2])
-            rows = ((Side(was, one), Side(now, other)) for was, now, one, other, _ in facts)
-            self.known[old, new] = dict(zip(raw[1::2], rows, strict=True))
+            sides = (((was, one), (now, other)) for was, now, one, other, _ in facts)
+            self.known[old, new] = dict(zip(raw[1::2], sides, strict=True))
         return self.known[old, new] if old != new else {}
 
     def changed(self, old: str, new: str) -> tuple[str, ...]:
@@ -1202,21 +1195,22 @@ class Snapshots:
         """Show what changed between two trees, and count the lines that files gained and lost; 0 in a binary one."""
         paths = self.changed(old, new)
         *rows, diff = self.diff(old, new, "--numstat").split("\n", len(paths))
-        counts = (row.replace("-", "0").split("\t") for row in rows)  # in the order of the paths
-        return [(path, int(up), int(down)) for path, (up, down, *_) in zip(paths, counts, strict=True)], diff.lstrip(
-            "\n"
-        )
+        counts = [row.replace("-", "0").split("\t") for row in rows]  # in the order of the paths
+        told = [(path, int(up), int(down)) for path, (up, down, *_) in zip(paths, counts, strict=True)]
+        return told, diff.lstrip("\n")
 
-    def objects(self, names: Iterable[str]) -> Iterator[bytes | None]:
-        """Read objects, one after the other, with one git; give nothing for what does not exist."""
+    def objects(self, sides: Iterable[Side]) -> Iterator[bytes]:
+        """Read objects, one after the other, with one git; one that a tree does not hold is empty."""
         with start_git(["cat-file", "--batch"], self.root, self.places()) as process, contextlib.ExitStack() as end:
             end.callback(process.kill)
             asked, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
-            for name in names:
+            for mode, name in sides:
                 asked.write(f"{name}\n".encode())
                 asked.flush()
                 facts = answers.readline().split()
-                yield answers.read(int(facts[2]) + 1)[:-1] if len(facts) == 3 else None
+                if len(facts) != 3 and mode != GONE:
+                    raise GitError(f"{self.store}: the object {name} is not there. Look at the disk.")
+                yield answers.read(int(facts[2]) + 1)[:-1] if len(facts) == 3 else b""
 
     def restore(self, seen: str, tree: str, only: Iterable[str] | None = None) -> tuple[str, ...]:
         """Bring the paths that differ between SEEN and TREE back to TREE, each in one step.
@@ -1231,22 +1225,30 @@ class Snapshots:
         now = self.take()
         edited = wanted & {*self.changed(seen, now)}
         left = edited & {*self.changed(now, tree)}
-        paths = sorted(
-            wanted - edited, key=lambda path: (sides[path].mode != GONE, path)
-        )  # what goes may be in the way
-        for path, content in zip(paths, self.objects(sides[path].name for path in paths), strict=True):
-            if stamp(self.root / path) != stamps[path] or not put(
-                self.root / path, sides[path].mode, content, self.root
-            ):
+        paths = sorted(wanted - edited, key=lambda path: sides[path][0] != GONE)  # what goes may stand in the way
+        for path, content in zip(paths, self.objects(sides[path] for path in paths), strict=True):
+            if not self.bring(path, sides[path][0], content, stamps[path]):
                 left.add(path)
         return tuple(sorted(left))
 
-    def texts(self, old: str, new: str, paths: Sequence[str]) -> dict[str, list[str]]:
+    def bring(self, path: str, mode: str, content: bytes, seen: Stamp) -> bool:
+        """Put a path as a tree holds it, unless it was changed since it was SEEN; tell whether that was done."""
+        file = self.root / path
+        with contextlib.suppress(OSError):
+            if stamp(file) == seen and os.path.realpath(file.parent) == str(file.parent):
+                if mode == GONE:
+                    remove(file, self.root)
+                else:
+                    put(file, mode, content)
+                return True
+        return False
+
+    def texts(self, old: str, new: str, paths: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Read those of PATHS that differ between two trees, as both have them; "" where one lacks it."""
         sides = {path: both for path, both in self.differences(old, new).items() if path in paths}
-        names = (side.name for both in sides.values() for side in both)
-        texts = iter([as_text(content or b"") for content in self.objects(names)] if sides else ())
-        return {path: [next(texts), next(texts)] for path in sides}
+        wanted = [side for both in sides.values() for side in both]
+        texts = [as_text(content) for content in (self.objects(wanted) if wanted else ())]
+        return dict(zip(sides, zip(texts[::2], texts[1::2], strict=True), strict=True))
 
     def paths(self, tree: str) -> list[str]:
         """List the paths of a tree."""
@@ -1257,7 +1259,7 @@ class Snapshots:
         sides = {path: sides[1] for path, sides in self.differences(tree, other).items() if path in paths}
         if not sides:
             return tree
-        rows = joined(f"{side.mode} {side.name}\t{path}" for path, side in sides.items())
+        rows = joined(f"{mode} {name}\t{path}" for path, (mode, name) in sides.items())
         git(["read-tree", tree], self.root, self.places("mixed"))
         git(["update-index", "-z", "--index-info"], self.root, self.places("mixed"), rows)
         return git(["write-tree"], self.root, self.places("mixed")).strip()
@@ -1294,33 +1296,21 @@ def rights_of(path: Path) -> int:
     return -1
 
 
-def put(path: Path, mode: str, content: bytes | None, root: Path) -> bool:
-    """Put a file as a tree has it in the place of what lies at PATH, in one step; keep its other rights.
-
-    One that the tree lacks is removed. Tell whether that could be done.
-    """
+def put(path: Path, mode: str, content: bytes) -> None:
+    """Put a file (MODE as git writes it) in the place of what lies at PATH, in one step; keep its other rights."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{os.getpid()}{UNFINISHED}")
-    try:
-        if os.path.realpath(path.parent) != str(path.parent) or (content is None and mode != GONE):
-            return False
-        if content is None:
-            remove(path, root)
-            return True
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.unlink(missing_ok=True)
-        if path.is_dir() and not path.is_symlink():
-            path.rmdir()
-        if mode == "120000":
-            fresh.symlink_to(os.fsdecode(content))
-        else:
-            fresh.write_bytes(content)
-            plain = path.is_file() and not path.is_symlink()
-            rights = stat.S_IMODE((path if plain else fresh).stat().st_mode) & ~0o111
-            fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
-        fresh.replace(path)
-    except OSError:
-        return False
-    return True
+    fresh.unlink(missing_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    if mode == "120000":
+        fresh.symlink_to(os.fsdecode(content))
+    else:
+        fresh.write_bytes(content)
+        plain = path.is_file() and not path.is_symlink()
+        rights = stat.S_IMODE((path if plain else fresh).stat().st_mode) & ~0o111
+        fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
+    fresh.replace(path)
 
 
 def remove(path: Path, root: Path) -> None:
@@ -1335,11 +1325,7 @@ class GitError(NotReady):
     """A git command failed; the text is what it said."""
 
 
-SEALED = {
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_LITERAL_PATHSPECS": "1",
-}
+SEALED = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_LITERAL_PATHSPECS": "1"}
 INERT = ("core.quotePath=false", "safe.directory=*", "core.fsmonitor=false", f"core.hooksPath={os.devnull}")
 
 
@@ -1352,13 +1338,11 @@ def start_git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None =
     env = {name: value for name, value in os.environ.items() if not re.match(r"GIT_(?!AUTHOR_|COMMITTER_)", name)}
     env |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     env |= (SEALED if "GIT_DIR" in (places or ()) else {}) | dict(places or {})
-    argv = ["git", *(word for setting in INERT for word in ("-c", setting)), *args]
+    native = {as_native(name): as_native(value) for name, value in env.items()}
+    argv = [as_native(word) for word in ("git", *chain(*(("-c", setting) for setting in INERT)), *args)]
     pipe = subprocess.PIPE
     try:
-        native = {as_native(name): as_native(value) for name, value in env.items()}
-        return subprocess.Popen(
-            [*map(as_native, argv)], cwd=cwd, env=native, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
-        )
+        return subprocess.Popen(argv, cwd=cwd, env=native, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
     except FileNotFoundError:
         raise NotReady("git was not found on PATH: lean-loop keeps its snapshots with it. Install git.") from None
 
@@ -1408,18 +1392,16 @@ class Repository:
         for place in (self.link, *self.places):
             base = self.kept(place) if copied else place
             paths = [base] if base.is_symlink() or base.is_file() else []
-            for folder, inner, names in os.walk(base):
+            for folder, inner, names in os.walk(base) if place in self.places else ():
                 if "objects" in inner and "HEAD" in names:
-                    paths += [
-                        path for path in (Path(folder, "objects"), *Path(folder, "objects").iterdir()) if path.is_dir()
-                    ]
+                    stores = Path(folder, "objects")
+                    paths += [stores, *filter(Path.is_dir, stores.iterdir())]
                 inner[:] = [name for name in inner if name not in ("objects", "lfs", "worktrees")]
                 paths += [Path(folder, name) for name in names]
-            for path in paths:
-                with contextlib.suppress(OSError):
-                    seen = path.lstat()
-                    size = -1 if stat.S_ISDIR(seen.st_mode) else seen.st_size
-                    found[place / path.relative_to(base)] = (size, seen.st_mtime_ns)
+            for path in filter(os.path.lexists, paths):
+                seen = path.lstat()
+                size = -1 if stat.S_ISDIR(seen.st_mode) else seen.st_size
+                found[place / path.relative_to(base)] = (size, seen.st_mtime_ns)
         return {path: facts for path, facts in found.items() if facts != NO_STORE}
 
     def keep(self) -> None:
@@ -1455,21 +1437,21 @@ class Repository:
             if now.get(path, old.get(path, NO_STORE))[0] < 0:
                 if path in old and now.get(path) != old[path]:
                     copy_file(kept, path)
-            elif not (same(path, kept) or self.is_of_others(path, now)) and is_older(path, died):
+            elif not (same(path, kept) or self.is_of_others(path)) and is_older(path, died):
                 said.add(self.called(path))
                 if path in now:
-                    copy_file(path, found / path.relative_to(path.anchor))
+                    copy_file(path, found / kept.relative_to(self.copy))
                     remove(path, self.place_of(path))
                 if path in old:
                     copy_file(kept, path)
-        for place in self.places[-1:]:
-            (place / "refs").mkdir(parents=True, exist_ok=True)
+        if self.places:
+            (self.places[-1] / "refs").mkdir(exist_ok=True)  # git needs it, empty or not
         return ", ".join(sorted(said - {""}))
 
-    def is_of_others(self, path: Path, now: Container[Path]) -> bool:
+    def is_of_others(self, path: Path) -> bool:
         """Tell whether another work tree of the same repository may have changed PATH; none removes a branch."""
         shared = self.places[-1]
-        if path not in now or not (shared / "worktrees").is_dir() or not path.is_relative_to(shared):
+        if not (os.path.lexists(path) and (shared / "worktrees").is_dir() and path.is_relative_to(shared)):
             return False
         name, head = path.relative_to(shared).as_posix(), read_text(self.kept(self.places[0] / "HEAD"))
         return name.startswith(("refs/", "logs/", "packed-refs")) and not head.strip().endswith(f" {name}")
@@ -1481,9 +1463,8 @@ class Repository:
         """Say what a file of a repository holds that people know; nothing where it does not matter."""
         if path == self.places[0] / "index":
             both = ({"GIT_INDEX_FILE": str(file), "GIT_DIR": str(path.parent)} for file in (path, self.kept(path)))
-            return (
-                "what is staged" if len({ask_git(path.parent, "ls-files", "-s", places=at) for at in both}) > 1 else ""
-            )
+            staged = {ask_git(path.parent, "ls-files", "-s", places=at) for at in both}
+            return "what is staged" if len(staged) > 1 else ""
         name = f"{path.relative_to(self.place_of(path)).as_posix()}/"
         return next((called for begin, called in PARTS_OF_GIT.items() if name.startswith(begin)), "")
 
@@ -1558,14 +1539,8 @@ def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
 
     It borrows the objects of that copy, if there is one, and starts from a copy of the user's index.
     """
-    asked = (
-        "--absolute-git-dir",
-        "--path-format=absolute",
-        "--git-common-dir",
-        "--show-toplevel",
-        "--show-object-format",
-    )
-    told = ask_git(root, "rev-parse", *asked).splitlines()
+    asked = "--absolute-git-dir --path-format=absolute --git-common-dir --show-toplevel --show-object-format"
+    told = ask_git(root, "rev-parse", *asked.split()).splitlines()
     places, (top, kind) = tuple(dict.fromkeys(map(Path, told[:2]))), told[2:] or (root, "sha1")
     repository = Repository(Path(top).resolve() / ".git", places, folder / "git")
     if not places:
@@ -3405,7 +3380,7 @@ class Judge(Site):
         sides = self.snapshots.differences(tree, self.snapshots.take())
         changed, holds = {*sides} - self.products, fence(self.config, task)
         code = rx(table("_guard.txt")["shared"]["code"][0])
-        fresh = {path for path in changed if sides[path][0].mode == GONE and not code.search(path)}
+        fresh = {path for path in changed if sides[path][0][0] == GONE and not code.search(path)}
         self.products |= fresh if self.calls else changed
         return sorted(path for path in changed - self.products if holds(path))
 
