@@ -1250,6 +1250,14 @@ class Snapshots:
         texts = [as_text(content) for content in (self.objects(wanted) if wanted else ())]
         return dict(zip(sides, zip(texts[::2], texts[1::2], strict=True), strict=True))
 
+    def status(self, places: Mapping[str, str] | None = None) -> dict[str, list[str]]:
+        """Tell what the user's repository, or that of PLACES, has not committed: git's facts (porcelain v2) by path."""
+        style = ("--porcelain=v2", "-z", "-uall", "--no-renames", "--ignore-submodules=all", "--", ".")
+        above = f"{self.root.relative_to(self.repository.link.parent).as_posix()}/"
+        rows = split(ask_git(self.root, "status", *style, places=places))
+        facts = (row.split(" ", {"1": 8, "u": 10}.get(row[0], 1)) for row in rows)
+        return {path.removeprefix(above): told for *told, path in facts}
+
     def paths(self, tree: str) -> list[str]:
         """List the paths of a tree."""
         return split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
@@ -1418,6 +1426,9 @@ class Repository:
                     drop_old_packs(path, self.kept(path))
                 copy_file(path, self.kept(path))
         if now != old:
+            (self.kept(self.places[-1]) / "refs").mkdir(
+                parents=True, exist_ok=True
+            )  # without it git sees no repository
             (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
 
     def put_back(self, found: Path, died: float = float("inf")) -> str:
@@ -1445,7 +1456,7 @@ class Repository:
                 if path in old:
                     copy_file(kept, path)
         if self.places:
-            (self.places[-1] / "refs").mkdir(exist_ok=True)  # git needs it, empty or not
+            (self.places[-1] / "refs").mkdir(exist_ok=True)
         return ", ".join(sorted(said - {""}))
 
     def is_of_others(self, path: Path) -> bool:
@@ -3251,14 +3262,24 @@ class Site:
         self.reporter.emit("restored", to=to, left=alone, before=before, after=after, tree=after)
         return alone
 
+    def suspects(self, before: str, after: str, task: Task) -> list[str]:
+        """List the files of which a call may have thrown away what was not committed, and is older than the task."""
+        repository, sides = self.snapshots.repository, self.snapshots.differences(before, after)
+        found = {*sides} - {*task.files}
+        if not found:
+            return []
+        kept = {"GIT_DIR": str(repository.kept(repository.places[0])), "GIT_WORK_TREE": str(repository.link.parent)}
+        for path, facts in self.snapshots.status(kept).items():
+            fresh = path in found and facts[0] == "?" and sides[path][0][0] == GONE
+            if path in found and (fresh or facts[-2:] == [sides[path][0][1]] * 2):  # last commit and index had the same
+                found.remove(path)
+        return sorted(found - {*self.snapshots.changed(self.start_of_task, before)}) if found else []
+
     def tidy_repository(self, before: str, task: Task, leaner: str) -> str:
         """Put back what a call did to the repository, and the uncommitted work that it threw away; take a tree."""
         repository, root, found = self.snapshots.repository, self.config.root, self.reporter.path("repository")
         after = self.snapshots.take()
-        stirred = {*self.snapshots.changed(before, after)} - {*task.files}
-        if stirred:
-            stirred -= {*self.snapshots.changed(self.start_of_task, before)}
-        suspects = sorted(stirred) if repository.places else []
+        suspects = self.suspects(before, after, task) if repository.places else []
         thrown, head = [], ask_git(root, "rev-parse", "--verify", "HEAD") if suspects else ""
         kept = {"GIT_DIR": str(repository.kept(repository.places[-1]))} if head else None
         known = head and ask_git(root, "cat-file", "-t", head, places=kept)  # else it was made in this call
@@ -3761,17 +3782,10 @@ def run_task(session: Session, task: Task) -> Result:
     return Result(task, state, tuple(course.attempts), course.red, reason.strip(" ."), change)
 
 
-def uncommitted_paths(session: Session) -> set[str]:
-    """List what the user's repository has not committed, files that it does not know included."""
-    root, style = session.config.root, ("--porcelain", "-z", "-uall", "--no-renames", "--ignore-submodules=all")
-    above = f"{root.relative_to(session.snapshots.repository.link.parent).as_posix()}/"
-    return {row[3:].removeprefix(above) for row in split(ask_git(root, "status", *style, "--", "."))}
-
-
 def commit_task(session: Session, name: str, paths: set[str], dirty: set[str]) -> None:
     """Commit the PATHS that a task changed; not what was DIRTY with the user's own edits."""
     places = session.snapshots.repository.places
-    paths &= uncommitted_paths(session)
+    paths &= {*session.snapshots.status()}
     if not places or any((places[0] / mark).exists() for mark in UNDER_WAY):
         session.warn(f"nothing is committed: there is {'a merge or rebase under way' if places else 'no repository'}")
         return
@@ -3810,7 +3824,7 @@ def run_numbered(session: Session, task: Task, number: int, total: int, past: Pa
     facts: dict[str, Any] = {"number": number, "total": total, "name": task.name}
     start = session.start_of_task = session.snapshots.take()
     cut = past.cut if past and past.cut and past.cut[0]["digest"] == digest(task) else []
-    dirty = uncommitted_paths(session) if session.config.defaults.commit else set()
+    dirty = {*session.snapshots.status()} if session.config.defaults.commit else set()
     dirty = {*cut[0]["dirty"]} if cut else dirty
     session.reporter.emit("task", **facts, tree=start, digest=digest(task), dirty=sorted(dirty))
     session.tell_uncovered()

@@ -10,7 +10,6 @@ import pytest
 
 from conftest import RIGHT, WRONG, Bench, Leaner, Serve
 
-MOST = 10
 # Another wrong edit at each call, as often as $WRONG says, of a file that the task lists, and then the right one.
 AGENT = """
 [ $LEAN_MODE = ask ] && { echo why; exit; }
@@ -30,22 +29,26 @@ def gits(calc: Bench) -> Path:
     (place / "git").chmod(0o755)
     calc.env["PATH"] = f"{place}{os.pathsep}{calc.env['PATH']}"
     calc.write("leanfile.toml", f"[defaults]\nrestart_after = 0\n{calc.read('leanfile.toml')}")
+    calc.write("other.txt", "other")
     calc.commit()
     return log
 
 
-@pytest.mark.parametrize("who", ["direct", "an agent"])
-def test_an_iteration_starts_few_gits(calc: Bench, serve: Serve, leaner: Leaner, gits: Path, who: str) -> None:
+@pytest.mark.parametrize(("who", "most"), [("direct", 10), ("an agent", 10), ("an agent with files of its own", 12)])
+def test_an_iteration_starts_few_gits(
+    calc: Bench, serve: Serve, leaner: Leaner, gits: Path, who: str, most: int
+) -> None:
     counts = []
     for wrong in (1, 2, 3):  # the first run makes the private repository, too
         if who == "direct":
             serve(*(WRONG.replace("* right", f"* right + {number}") for number in range(wrong)), RIGHT)
         else:
-            leaner(AGENT)
-        calc.git("checkout", "-q", "calc.py")
+            own = "echo $number | tee other.txt > $number.txt; " if "own" in who else ""
+            leaner(AGENT.replace("echo done", f"{own}echo done"))
+        calc.git("checkout", "-q", "calc.py", "other.txt")
         (calc.home / "edits").unlink(missing_ok=True)
         gits.unlink()
         ran = calc.lean_loop(WRONG=str(wrong))
         assert ran.code == 0 and ran.err.count("tests: 1 failing") == wrong + 1, ran.text
         counts.append(len(gits.read_text().splitlines()))
-    assert 0 < counts[2] - counts[1] <= MOST, counts
+    assert 0 < counts[2] - counts[1] <= most, counts
