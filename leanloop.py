@@ -1459,6 +1459,13 @@ class Repository:
             (self.places[-1] / "refs").mkdir(exist_ok=True)
         return ", ".join(sorted(said - {""}))
 
+    def has_moved(self) -> bool:
+        """Tell whether HEAD may name another commit than in the copy."""
+        own, shared = self.places[0], self.places[-1]
+        branch = read_text(own / "HEAD").removeprefix("ref: ").strip()
+        said = (own / "HEAD", *(shared / name for name in (branch, "packed-refs", "reftable/tables.list")))
+        return not all(same(path, self.kept(path)) for path in said)
+
     def is_of_others(self, path: Path) -> bool:
         """Tell whether another work tree of the same repository may have changed PATH; none removes a branch."""
         shared = self.places[-1]
@@ -1489,12 +1496,12 @@ PARTS_OF_GIT = {
 
 
 def same(one: Path, other: Path) -> bool:
-    """Tell whether two files or links hold the same."""
-    with contextlib.suppress(OSError):
-        if one.is_symlink() or other.is_symlink():
-            return one.readlink() == other.readlink()
-        return one.read_bytes() == other.read_bytes()
-    return False
+    """Tell whether two files or links hold the same, or neither is there."""
+    contents = list[Path | bytes]()
+    for path in filter(os.path.lexists, (one, other)):
+        with contextlib.suppress(OSError):
+            contents.append(path.readlink() if path.is_symlink() else path.read_bytes())
+    return len(contents) != 1 and contents[:1] == contents[1:]
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -3266,10 +3273,8 @@ class Site:
         """List the files of which a call may have thrown away what was not committed, and is older than the task."""
         repository, sides = self.snapshots.repository, self.snapshots.differences(before, after)
         found = {*sides} - {*task.files}
-        if not found:
-            return []
         kept = {"GIT_DIR": str(repository.kept(repository.places[0])), "GIT_WORK_TREE": str(repository.link.parent)}
-        for path, facts in self.snapshots.status(kept).items():
+        for path, facts in self.snapshots.status(kept).items() if found and not repository.has_moved() else ():
             fresh = path in found and facts[0] == "?" and sides[path][0][0] == GONE
             if path in found and (fresh or facts[-2:] == [sides[path][0][1]] * 2):  # last commit and index had the same
                 found.remove(path)
