@@ -4020,7 +4020,12 @@ class Past:
 
 
 def past_of(run: Path) -> Past:
-    return Past(run, tuple(read_events(run)))
+    """Read the events of a run in their order; a line that was cut off at the end is left out."""
+    found = list[Event]()
+    for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return Past(run, tuple(found))
 
 
 def read_past(folder: Path) -> list[Past]:
@@ -4719,15 +4724,6 @@ def find_run(folder: Path, named: str) -> Past:
         return fitting[0]
     latest = f"The latest is {pasts[-1].folder.name}; lean-loop --runs lists all" if pasts else "Start: lean-loop"
     raise LeanError(f"{len(fitting) or 'no'} runs of this project begin with '{named}'. {latest}.")
-
-
-def read_events(run: Path) -> list[Event]:
-    """Read the events of a run in their order; a line that was cut off at the end is left out."""
-    found = list[Event]()
-    for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError):
-            found.append(json.loads(line))
-    return found
 
 
 # ---------------------------------------------------------------------------------------------- before a run, or beside
