@@ -2951,6 +2951,19 @@ def fence(config: Config, task: Task) -> Callable[[str], bool]:
     return holds
 
 
+def check_test_files(config: Config, tasks: Sequence[Task]) -> None:
+    """Refuse a task with a test file that is not there and that no task may write."""
+    fences = [fence(config, task) for task in tasks]
+    for task in tasks:
+        for path in (PurePosixPath(name.split("::")[0]) for name in task.test_files):
+            known = path.suffix == ".py" or path.suffix in languages()
+            if known and not (config.root / path).exists() and all(holds(str(path)) for holds in fences):
+                raise LeanError(
+                    f"{config.path}: task '{task.name}': its test file {path} is not there, and no task may write it."
+                    " Write it first, or correct the name."
+                )
+
+
 def sections(text: str) -> list[tuple[str, str]]:
     """Cut a TOML or INI text before each [section]; what stands before the first has no name."""
     parts = re.split(r"(?m)^(?=[ \t]*\[)", text)
@@ -3074,6 +3087,9 @@ def runs_pytest(argv: Sequence[str]) -> bool:
 SKIPS = re.compile(r"\bskipped=(\d+)|\b(\d+) (?:skipped|ignored)\b|^(?:# |ℹ )skipped (\d+)$", re.MULTILINE)
 
 
+NO_TEST, PYTEST_FOUND_NONE = "the test command ran no test", 5  # pytest's exit code
+
+
 def why_red(done: Completed, config: Config, runner: Runner, passed: int | None, report: Report | None) -> str:
     """Say why a test run is red though it does not say so itself: exit 0 alone proves nothing."""
     if done.cut:
@@ -3081,7 +3097,9 @@ def why_red(done: Completed, config: Config, runner: Runner, passed: int | None,
     if done.code == 0 and report and report.failing:
         return f"the test command ended with 0, but its report has {len(report.failing)} failing"
     if done.code == 0 and passed == 0 and not config.defaults.no_tests_ok:
-        return "the test command passed, but ran no test ([defaults] no_tests_ok = true accepts that)"
+        return f"{NO_TEST}, though it passed ([defaults] no_tests_ok = true accepts that)"
+    if done.code == PYTEST_FOUND_NONE and report:
+        return f"{NO_TEST}: write the tests of this task first, or correct the command"
     if done.code == 0 and not report and runs_pytest(done.argv):
         return "pytest ended with 0, but wrote no report: something ended it early"
     return ""
@@ -3330,6 +3348,11 @@ class Judge(Site):
     judged: dict[tuple[str, str], Verdict] = field(default_factory=dict)
     products: set[str] = field(default_factory=set)
 
+    def may_write_tests(self, task: Task) -> bool:
+        """Tell whether a leaner may write tests of TASK."""
+        guard, listed = self.config.guard, (is_test(path, self.config.defaults) for path in task.files)
+        return not guard.protect_tests or bool(guard.allow) or any(listed)
+
     @cached_property
     def rights(self) -> dict[Path, int]:
         """Note the rights of the protected files and of their folders, as the run finds them."""
@@ -3445,6 +3468,10 @@ class Judge(Site):
                 verdict = replace(verdict, why="the tests were green, then red on the same files: they are flaky")
         self.judged[key] = verdict
         return verdict
+
+    def judge_now(self, task: Task) -> Verdict:
+        """Judge what lies on disk."""
+        return self.judge(task, self.snapshots.take())
 
 
 # -------------------------------------------------------------------------------------------------------- the loop
@@ -3767,6 +3794,8 @@ def run_task(session: Session, task: Task) -> Result:
     course = Course(task, start, session.judge(task, start) if proves else None)
     if course.red and course.red.green and session.config.direct:
         return Result(task, "green", (), course.red, "the tests were green already")
+    if course.red and course.red.why.startswith(NO_TEST) and not session.may_write_tests(task):
+        return Result(task, "red", (), course.red, course.red.why)
     reason = ""
     try:
         session.attempt(course)
@@ -3861,14 +3890,14 @@ def whole_suite(session: Session, tasks: Sequence[Task]) -> Verdict | None:
     config = session.config
     if config.direct or not config.guard.baseline or all(task.runner == aim(config.runner, ()) for task in tasks):
         return None
-    return session.judge(Task(runner=aim(config.runner, ())), session.snapshots.take())
+    return session.judge_now(Task(runner=aim(config.runner, ())))
 
 
 def broken_since(session: Session, results: Sequence[Result], before: Verdict | None) -> str:
     """Run the plain [runner] once more; name what was green before the run, or in one of its tasks, and is red now."""
     if before is None:
         return ""
-    after = session.judge(Task(runner=aim(session.config.runner, ())), session.snapshots.take())
+    after = session.judge_now(Task(runner=aim(session.config.runner, ())))
     mended = {name for result in results if result.before for name in result.before.failing}
     broken = {*compare(before, after).broke, *(mended & set(after.failing))}
     return ", ".join(sorted(broken)) or ("" if after.green or not before.green else after.why or "the suite")
@@ -3909,6 +3938,7 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
     tasks = choose(config, names)
     for leaner in (config.lean, *config.escalate):
         check_leaner(leaner)
+    check_test_files(config, tasks)
     with recorded(config, shows) as (session, pasts):
         past = resumable(config, pasts) if resume else None
         session.begin(str(config.path), past, tasks=[task.name for task in tasks])
@@ -3917,7 +3947,7 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
         try:
             whole = whole_suite(session, tasks)
             for number, task in enumerate(tasks, 1):
-                if past and digest(task) in past.green:
+                if past and digest(task) in past.green and (task.skip_tests or session.judge_now(task).green):
                     session.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
                     continue
                 results.append(run_numbered(session, task, number, len(tasks), past))
@@ -4888,7 +4918,8 @@ def look_at_tests(session: Session) -> Check:
     red = "all green" if verdict.green else f"{len(verdict.failing) or 'some'} red"
     passed = "" if verdict.passed is None else f", {verdict.passed} passed"
     told = f"{red}{passed}, {verdict.seconds:.1f} s: {shlex.join(test_argv(runner, session.config.root))}"
-    yield "tests", told, "Tests that are red before prove a task" if verdict.green else ""
+    doubt = "Tests that are red before prove a task" if verdict.green else verdict.why[:1].upper() + verdict.why[1:]
+    yield "tests", told, doubt
 
 
 def look_at_git(root: Path) -> Check:
@@ -4911,6 +4942,7 @@ def look_at_protection(config: Config) -> Check:
 def look_at_tasks(session: Session, tasks: Sequence[Task]) -> Check:
     """Name the test files of tasks that are missing, and the tasks whose files do not fit into a prompt."""
     leaners = (session.config.lean, *session.config.escalate)
+    check_test_files(session.config, tasks)
     for task in tasks:
         for path in task.test_files:
             if not (session.config.root / path.split("::")[0]).exists():

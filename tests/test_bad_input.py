@@ -284,6 +284,20 @@ def test_a_server_that_is_not_there_is_waited_for_and_named(calc: Bench) -> None
 CALC_BY_IMPORT = 'calc.py\n```python\n"""Small sums."""\n\nfrom parts.new import add\n\n__all__ = ["add"]\n```\n'
 
 
+def test_a_test_file_that_is_missing_is_named_before_any_call(calc: Bench, serve: Serve) -> None:
+    server = serve("")
+    tasks = calc.read("leanfile.toml")
+    calc.write("leanfile.toml", tasks + 'test_files = ["test_clac.py::Add"]\n')
+    ran = calc.lean_loop()
+    assert ran.code == 2, ran.text
+    assert "its test file test_clac.py is not there, and no task may write it" in ran.err
+    assert not server.requests
+    calc.write(
+        "leanfile.toml", tasks.replace("files = [", 'files = ["test_clac.py", ') + 'test_files = ["test_clac.py"]\n'
+    )
+    assert calc.lean_loop("--dry-run").code == 0
+
+
 def test_a_listed_file_that_is_missing_is_one_to_create(calc: Bench, serve: Serve) -> None:
     server = serve(f"{CALC_BY_IMPORT}\n{RIGHT.replace('calc.py', 'parts/new.py', 1)}")
     calc.write("leanfile.toml", LEANFILE.replace('["calc.py"]', '["calc.py", "parts/new.py"]'))

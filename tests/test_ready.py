@@ -52,6 +52,9 @@ FAULTS: dict[str, tuple[Callable[[Bench], object], str, str]] = {
         lambda calc: calc.write("calc.py", "def add(left, right):\n    return left + right\n"), "tests", "warning"),
     "a test file that is not there": (
         lambda calc: calc.write("leanfile.toml", calc.read("leanfile.toml") + 'test_files = ["test_no.py"]\n'),
+        "tasks", "error"),
+    "a test that is not there, of a kind that nothing is known of": (
+        lambda calc: calc.write("leanfile.toml", calc.read("leanfile.toml") + 'test_files = ["no/such"]\n'),
         "add", "warning"),
     "files larger than the context": (
         lambda calc: calc.write("calc.py", calc.read("calc.py") + "# a b c d e f g h\n" * 900), "add", "warning"),

@@ -184,6 +184,7 @@ def test_a_python_suite_that_runs_nothing_is_not_green(calc: Bench, leaner: Lean
     ran = calc.lean_loop()
     assert ran.code == 1, ran.text
     assert NO_TEST in ran.out
+    assert "0 requests" in ran.out
 
 
 @pytest.mark.skipif(not working("node"), reason="node does not work here")
@@ -230,6 +231,21 @@ def test_a_runner_that_nobody_knows_is_believed(calc: Bench, leaner: Leaner) -> 
     leaner(FIX)
     line_is(calc, "grep -q 'left + right' calc.py")
     assert calc.lean_loop().code == 0
+
+
+def test_a_project_without_tests_costs_no_call(calc: Bench, leaner: Leaner) -> None:
+    (calc.project / "test_calc.py").unlink()
+    leaner(TALK)
+    line_is(calc, f"{sys.executable} -m pytest -q -p no:cacheprovider")
+    ran = calc.lean_loop()
+    assert ran.code == 1, ran.text
+    assert f"{NO_TEST}: write the tests of this task first" in ran.out
+    assert "0 requests" in ran.out
+    calc.write(
+        "leanfile.toml",
+        calc.read("leanfile.toml").replace('files = ["calc.py"]', 'files = ["calc.py", "test_calc.py"]'),
+    )
+    assert "0 requests" not in calc.lean_loop().out, "a task that lists a test file may write it"
 
 
 def test_no_tests_ok_accepts_a_run_without_tests(calc: Bench, leaner: Leaner) -> None:
