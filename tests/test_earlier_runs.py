@@ -267,7 +267,7 @@ def test_resume_goes_on_after_the_green_tasks(bench: Bench, leaner: Leaner) -> N
 
 def test_resume_does_again_what_was_undone(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one", test="test -e one.txt")
-    leaner("echo done > one.txt; echo one.txt >> \"$HOME/calls\"; echo done")
+    leaner('echo done > one.txt; echo one.txt >> "$HOME/calls"; echo done')
     assert bench.lean_loop().code == 0
     assert bench.lean_loop("--undo").code == 0
     ran = bench.lean_loop("--resume")
