@@ -4672,11 +4672,11 @@ def grid(told: Event, gap: str = "  ") -> list[str]:
 
 def on_screen(told: Event, stream: IO[str]) -> str:
     """Write the outcome for a person: a table, what to do next, and the sums, as large as the window at most."""
-    columns, height = window(stream)
-    room = max(columns - 1, 8)
+    width, height = window(stream)
+    room = max(width - 1, 8)
     end = [line for text in (tell_end(told), "each attempt: lean-loop --report") for line in textwrap.wrap(text, room)]
     red = [cut(line, room) for line in tell_more(told)][: max(2, height - 4 - len(end))]
-    head, *lines = (cut(line, room) for line in grid(told, " " if columns < 100 else "  "))
+    head, *lines = (cut(line, room) for line in grid(told, " " if width < 100 else "  "))
     lines = [inked(line, task["state"], stream) for line, task in zip(lines, told["tasks"], strict=True)]
     fitting = max(1, height - 3 - len(end) - len(red))
     over = [f"({len(lines) - fitting} more above)"] if len(lines) > fitting else []
@@ -4695,24 +4695,29 @@ def report(told: Event, events: Sequence[Event], folder: Path) -> str:
 
 def tell_story(chapter: Sequence[Event], folder: Path) -> Iterator[str]:
     """Tell a task attempt by attempt: the steps as they were shown, the files of the record, the diff."""
-    steps, names = io.StringIO(), list[str]()
-    display = Display(Shows(steps, steps))
+    page = list[Event]()
     for event in chapter:
-        display.show(event)
-        names += [event[kind] for kind in ("prompt", "answer", "output", "diff") if event.get(kind)]
-        if event["event"] != "attempt" and event is not chapter[-1]:
-            continue
+        page.append(event)
         if event["event"] == "attempt":
             said = clip(event["diagnosis"], 200).replace("<", "&lt;")
             yield f"### Attempt {event['number']}\n" + (f"\n> {said}\n" if said else "")
-        yield fenced("", steps.getvalue(), "").lstrip()
-        yield ", ".join(f"[{name}]({name})" for name in names) + "\n"
+        if event["event"] == "attempt" or event is chapter[-1]:
+            yield from tell_steps(page)
+            page = []
         if event["event"] == "attempt" and event["changed"]:
             diff = as_diff(read_text(folder / event["diff"]))
             yield f"<details><summary>{tell_changed(event['changed'], 3)}</summary>\n\n{diff}\n</details>\n"
-        steps.seek(0)
-        steps.truncate()
-        names = []
+
+
+def tell_steps(page: Sequence[Event]) -> Iterator[str]:
+    """Tell events as they were shown, and name their files."""
+    steps = io.StringIO()
+    display = Display(Shows(steps, steps))
+    for event in page:
+        display.show(event)
+    yield fenced("", steps.getvalue(), "").lstrip()
+    if names := [event[kind] for event in page for kind in ("prompt", "answer", "output", "diff") if event.get(kind)]:
+        yield ", ".join(f"[{name}]({name})" for name in names) + "\n"
 
 
 def list_runs(options: argparse.Namespace, shows: Shows) -> str:
@@ -5257,10 +5262,10 @@ OPTIONS = (
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    told = "Drive an agent through bite-sized tasks until the project's tests pass."
-    made = argparse.ArgumentParser("lean-loop", description=told)
-    for names, help, _, how in OPTIONS:
-        made.add_argument(*names, help=help, **how)
+    purpose = "Drive an agent through bite-sized tasks until the project's tests pass."
+    made = argparse.ArgumentParser("lean-loop", description=purpose)
+    for names, told, _, how in OPTIONS:
+        made.add_argument(*names, help=told, **how)
     return made
 
 
