@@ -19,7 +19,6 @@ import ast
 import difflib
 import email.utils
 import errno
-import functools
 import http.client
 import json
 import os
@@ -32,9 +31,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import Any
 
 SYSTEM = """\
 Answer with edits only, no explanations. An edit is the file's path alone on a line, then a fenced block with the whole
@@ -157,12 +157,10 @@ class Call:
 
     def body(self) -> dict[str, Any]:
         """Return what the request says of the answer."""
-        set_by = {
-            "temperature": self.temperature,
-            "max_tokens": self.max_output_tokens or None,
-            "stop": self.stop or None,
-        }
-        return {**{key: value for key, value in set_by.items() if value is not None}, **self.extra_body}
+        limits = {"max_tokens": self.max_output_tokens, "stop": self.stop}
+        asked = {key: value for key, value in limits.items() if value}
+        heat = {} if self.temperature is None else {"temperature": self.temperature}
+        return {**heat, **asked, **self.extra_body}
 
 
 # --- reading an answer: text -> edits, pure ---------------------------------------------------------------------------
@@ -224,9 +222,7 @@ TOOL_CALL = re.compile(
     r"<tool_call>|<function=|<write_to_file>|<invoke "
     r"|\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"(?:arguments|parameters|args)\""
 )
-NOT_CODE = frozenset(
-    {"bash", "sh", "shell", "zsh", "console", "powershell", "cmd", "terminal", "text", "txt", "output", "log"}
-)
+NOT_CODE = re.compile(r"(?:bash|sh|shell|zsh|console|powershell|cmd|terminal|text|txt|output|log)\b")
 
 
 @dataclass(frozen=True)
@@ -401,8 +397,7 @@ def block_edits(block: Block, name: str, last: str, sure: bool) -> Iterable[Edit
         if not block.closed and cut_hunk(lines):
             raise Unusable(f"The answer is cut off within a diff of {name or last or 'a file'}.")
         return diff_edits(lines, name or last)
-    language = re.split(r"[\s:{=]", info.strip("{. "), maxsplit=1)[0]
-    only_said = not sure and (language in NOT_CODE or TOOL_CALL.search(text))
+    only_said = not sure and (NOT_CODE.match(info.strip("{. ")) or TOOL_CALL.search(text))
     holds_notes = text.strip() and all(DELETE.match(line) or READ.match(line) for line in lines if line.strip())
     return [] if only_said or holds_notes or not (text or block.info) else [Code(name, text, sure, block.closed)]
 
@@ -525,7 +520,7 @@ class Definition:
     kind: str  # "box" for what has members, "function", "value"
 
 
-@functools.lru_cache(maxsize=16)
+@lru_cache(maxsize=16)
 def definitions(text: str, path: str) -> tuple[Definition, ...]:
     """List the functions, classes, methods and constants of a text, methods after their class."""
     lines = text.split("\n")
@@ -622,12 +617,8 @@ def margin(line: str) -> str:
 
 QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "\u00a0": " ", "–": "-", "—": "-"})
 NUMBERED = re.compile(r"^\s*(\d+)(?:\s*[|:│→]|\t|(?= )|$)")
-SIGN, OPEN, DOTS, SHUT = (
-    r"(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)",
-    r"\s*[\[(<=-]*\s*",
-    r"(?:\.\.\.|…)",
-    r"\s*[\])>=-]*\s*(?:\*+/\}?|-->)?",
-)
+SIGN, DOTS = r"(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)", r"(?:\.\.\.|…)"
+OPEN, SHUT = r"\s*[\[(<=-]*\s*", r"\s*[\])>=-]*\s*(?:\*+/\}?|-->)?"
 LEFT_OUT = (
     r"(?:existing|unchanged|rest of|remain|same as|as before|omitted|no changes?|keep|other|previous|code|methods?"
     r"|functions?|imports?)"
@@ -656,7 +647,10 @@ def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
 
     `shown`: the model saw the whole file. Raise Misfit where it is neither, is cut off, or would drop most of the file.
     """
-    lines = fill(clean(edit.text, old, path).split("\n"), old, path)
+    lines = clean(edit.text, old, path).split("\n")
+    if not old.strip() and gaps_in(lines, "", path):
+        raise Misfit("it leaves lines out of a new file")
+    lines = fill(lines, old, path)
     new = "\n".join(lines)
     if not edit.closed and cut_off(new, old, path):
         raise Misfit("the block is cut off")
@@ -877,16 +871,17 @@ def by(items: Iterable[Definition], key: Callable[[Definition], Any]) -> dict[An
     return groups
 
 
-def pair_up(
-    news: Sequence[Definition], olds: Sequence[Definition], fresh: Sequence[str], lines: Sequence[str]
-) -> list[tuple[Definition, Definition | None]]:
+Pairs = list[tuple[Definition, Definition | None]]
+
+
+def pair_up(news: list[Definition], olds: Sequence[Definition], fresh: Sequence[str], lines: Sequence[str]) -> Pairs:
     """Find for each definition the old one of its name and kind (a constructor is no class); None for a new one.
 
     Of several the one with the same header is meant, or one each where the answer has as many.
     """
     full = by(olds, lambda old: (old.name, old.kind))
     short = by(olds, lambda old: (old.name.rpartition(".")[2], old.kind))
-    twins, pairs = by(news, lambda new: (new.name, new.kind)), list[tuple[Definition, Definition | None]]()
+    twins, pairs = by(news, lambda new: (new.name, new.kind)), Pairs()
     for item in news:
         key = (item.name, item.kind)
         alike, header = twins[key], fresh[item.start].strip()
@@ -1219,7 +1214,10 @@ def write_all(project: Project, plan: Plan) -> None:
             }
             for path, stored in before.items():
                 target = project.place(path).resolve()
-                undo.callback(restore, target, stored)
+                take_back = (
+                    partial(target.write_bytes, stored.raw) if stored else partial(target.unlink, missing_ok=True)
+                )
+                undo.callback(take_back)
                 staged[path].replace(target) if path in staged else target.unlink()
             undo.pop_all()
     except OSError as error:
@@ -1245,11 +1243,6 @@ def stage(project: Project, path: str, stored: Stored | None, text: str, undo: E
     if stored:
         temporary.chmod(place.stat().st_mode & 0o7777)
     return temporary
-
-
-def restore(target: Path, stored: Stored | None) -> None:
-    """Put a file back as it was before the call."""
-    target.write_bytes(stored.raw) if stored else target.unlink(missing_ok=True)
 
 
 # --- from edits to a plan ---------------------------------------------------------------------------------------------
@@ -1291,7 +1284,7 @@ def placed(edit: Edit, old: str | None, path: str, project: Project) -> str | No
     """Return a file's text after an edit, None if it is deleted."""
     empty = not (old or "").strip()
     if isinstance(edit, Code) and empty:
-        return created(edit, path)
+        return rewrite("", edit, path, shown=True)
     if isinstance(edit, Change) and empty and edit.readings and not edit.readings[0][0].strip():
         return with_ending(edit.readings[0][1], "")
     if old is None:
@@ -1299,16 +1292,6 @@ def placed(edit: Edit, old: str | None, path: str, project: Project) -> str | No
     if isinstance(edit, Code):
         return old if not edit.sure and is_quote(edit.text, old) else rewrite(old, edit, path, project.shows(path))
     return swap(old, edit, path) if isinstance(edit, Change) else None
-
-
-def created(edit: Code, path: str) -> str:
-    """Return the text of a new file; Misfit if lines are left out or it is cut off."""
-    text = clean(edit.text, "", path)
-    if gaps_in(text.split("\n"), "", path):
-        raise Misfit("it leaves lines out of a new file")
-    if not edit.closed and cut_off(text, "", path):
-        raise Misfit("the block is cut off")
-    return with_ending(text, "")
 
 
 def is_quote(text: str, old: str) -> bool:
@@ -1341,23 +1324,12 @@ CONTEXT_ERROR = re.compile(
     r"context[_ ](?:length|size|window)|exceed_context|maximum context|prompt is too long|too many tokens",
     re.IGNORECASE,
 )
-CONTEXT_KEYS = (
-    "max_model_len",
-    "loaded_context_length",
-    "n_ctx",
-    "context_length",
-    "context_window",
-    "max_context_length",
-)
+CONTEXT_KEYS = ("max_model_len", "loaded_context_length", "n_ctx", "context_length", "context_window")
 BROKEN = (OSError, http.client.HTTPException)
 HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
 NO_API = "{url} is no OpenAI-compatible API ({status}): {said}. Does base_url end in /v1?"
 FAULTS: tuple[tuple[str, type[Stop], str], ...] = (  # the first row that fits "STATUS what is said" tells what is wrong
-    (
-        "40[13]",
-        Misconfigured,
-        "The server refuses the key ({status}): {said}. Set api_key or api_key_env in [lean].",
-    ),
+    ("40[13]", Misconfigured, "The server refuses the key ({status}): {said}. Set api_key or api_key_env in [lean]."),
     ("[2-4].. <html>", Misconfigured, NO_API),
     ("(?i)404 .*model", Misconfigured, "The server has no model {model!r}: {said}. Set model in [lean]."),
     ("200|404|405", Misconfigured, NO_API),
@@ -1429,7 +1401,7 @@ class Server:
             found = self.look_up(path)
             rows = rows_of(found) or [found]
             told = json.dumps([row for row in rows if len(rows) == 1 or name_of(row) == self.model])
-            for key in CONTEXT_KEYS:
+            for key in (*CONTEXT_KEYS, "max_context_length"):
                 if size := re.search(rf'"{key}": ([1-9]\d*)', told):
                     return int(size[1])
         return self.call.context_tokens
@@ -1831,13 +1803,19 @@ CHOICES = {"mode": ("edit", "ask"), "edit_format": ("auto", "whole", "search")}
 
 
 def read_call(given: argparse.Namespace, env: Mapping[str, str], root: Path) -> Call:
-    """Read what is asked and how, from the options and the LEAN_* variables."""
-    call = Call(read_prompt(given.prompt, env.get("LEAN_PROMPT_FILE")))
+    """Read what is asked and how, from the options and the LEAN_* variables; the prompt's file holds all of it."""
+    file, call = env.get("LEAN_PROMPT_FILE"), Call("")
+    try:
+        prompt = Path(file).read_text(encoding="utf-8", errors="replace") if file else given.prompt or ""
+    except OSError as error:
+        raise Misconfigured(f"LEAN_PROMPT_FILE {file} cannot be read: {error.strerror}.") from error
+    if not prompt.strip():
+        raise Misconfigured("There is no prompt: give -p PROMPT.")
     told = {name: env.get(f"LEAN_{name.upper()}") for name in vars(call) if name != "prompt"}
-    call = replace(call, **{name: setting(name, text, getattr(call, name)) for name, text in told.items() if text})
+    found = {name: setting(name, text, getattr(call, name)) for name, text in told.items() if text}
     chosen = {"mode": given.ask and "ask", "options": given.record and {"record": given.record}, "files": given.files}
-    call = replace(call, **{name: value for name, value in chosen.items() if value})
-    return replace(call, prompt=with_files(call, root)) if given.files else call
+    call = replace(call, prompt=prompt, **found | {name: value for name, value in chosen.items() if value})
+    return replace(call, prompt=with_files(Project(root, call))) if given.files else call
 
 
 def setting(name: str, text: str, default: Any) -> Any:
@@ -1851,20 +1829,9 @@ def setting(name: str, text: str, default: Any) -> Any:
     raise Misconfigured(f"LEAN_{name.upper()} is {text!r}: it has to be {kind}.")
 
 
-def read_prompt(given: str | None, file: str | None) -> str:
-    """Return the prompt: LEAN_PROMPT_FILE holds all of it, an argument may be too short for it."""
-    try:
-        prompt = Path(file).read_text(encoding="utf-8", errors="replace") if file else given or ""
-    except OSError as error:
-        raise Misconfigured(f"LEAN_PROMPT_FILE {file} cannot be read: {error.strerror}.") from error
-    if not prompt.strip():
-        raise Misconfigured("There is no prompt: give -p PROMPT.")
-    return prompt
-
-
-def with_files(call: Call, root: Path) -> str:
+def with_files(project: Project) -> str:
     """Return the prompt with the files: direct is called by hand, nobody else has put them there."""
-    project, parts = Project(root, call), [call.prompt, "# Files"]
+    parts = [project.prompt, "# Files"]
     for path in project.listed:
         text = project.text(path)
         parts.append(f"{path} (does not exist yet)" if text is None else f"{path}\n{fenced(text.rstrip(chr(10)))}")
@@ -1884,11 +1851,6 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def end(*_: object) -> NoReturn:
-    """End on SIGTERM the ordinary way, so that nothing half written stays."""
-    sys.exit(143)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one call; the exit code is the contract's."""
     for stream in (sys.stdout, sys.stderr):
@@ -1896,7 +1858,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
     options = parser().parse_args(argv)
     with suppress(ValueError):
-        signal.signal(signal.SIGTERM, end)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the ordinary way, so that nothing half written stays
     try:
         print(run(read_call(options, os.environ, Path.cwd()), Path.cwd()), flush=True)
     except Stop as stop:
