@@ -183,18 +183,16 @@ WORDS = (
     r"|the|to)\b[\s:*`]+)*"
 )
 ALONE = re.compile(
-    rf"^[\s>#*\-=`\"'(\[<!/:.;%\d]*?{WORDS}[\"'*`(\[]*(?P<path>(?:[A-Za-z]:[/\\]|\./|/|~/)?{PATH})[\"'*`)\]]*"
-    r"\s*(?:\([^()]*\))?[\s:*`=\-/>#]*$",
-    re.IGNORECASE,
+    rf"(?i)^[\s>#*\-=`\"'(\[<!/:.;%\d]*?{WORDS}[\"'*`(\[]*(?P<path>(?:[A-Za-z]:[/\\]|\./|/|~/)?{PATH})[\"'*`)\]]*"
+    r"\s*(?:\([^()]*\))?[\s:*`=\-/>#]*$"
 )
 NOTE = re.compile(r"^\s*(?:#|//|--(?!-)|;|%|/\*|<!--)")
 TAG = re.compile(
     rf"^\s*<(?P<tag>\w+)\s(?:[^>]*\s)?(?:path|file(?:_?(?:name|path))?|name|title)=[\"']?(?P<path>{PATH})[\"']?(?:\s[^>]*)?>\s*$"
 )
 ALTERNATIVE = re.compile(
-    r"^\W*(?:or\b|alternative|another (?:option|way|version|approach|solution)|you (?:could|can|may) also\b"
-    r"|if you prefer|(?:option|variant|version|approach|solution) *(?:[2-9B-D]\b|two|three))",
-    re.IGNORECASE,
+    r"(?i)^\W*(?:or\b|alternative|another (?:option|way|version|approach|solution)|you (?:could|can|may) also\b"
+    r"|if you prefer|(?:option|variant|version|approach|solution) *(?:[2-9B-D]\b|two|three))"
 )
 MENTION = re.compile(rf"(?<![\w:/.\\-])(?:\./)?{PATH}")
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
@@ -205,12 +203,10 @@ READ = re.compile(
     r"(?:[ :,(]+(?:lines? *)?(?P<first>\d{1,9}) *(?:-|–|to) *(?P<last>\d{1,9})\)?)?[\s`*.]*$"
 )
 BEFORE = re.compile(
-    r"^\W*(?:search(?: for)?|find|before|old(?: code)?|original(?: code)?|replace this|current(?: code)?)\W*$",
-    re.IGNORECASE,
+    r"(?i)^\W*(?:search(?: for)?|find|before|old(?: code)?|original(?: code)?|replace this|current(?: code)?)\W*$"
 )
 AFTER = re.compile(
-    r"^\W*(?:replace(?:ment)?(?: it)?(?: with)?|with|after|new(?: code)?|updated(?: code)?|fixed(?: code)?)\W*$",
-    re.IGNORECASE,
+    r"(?i)^\W*(?:replace(?:ment)?(?: it)?(?: with)?|with|after|new(?: code)?|updated(?: code)?|fixed(?: code)?)\W*$"
 )
 THOUGHTS = (
     re.compile(r"\A.*<\|channel\|>final(?:<\|[a-z_]+\|>[^<\n]*)*<\|message\|>", re.DOTALL),
@@ -636,9 +632,8 @@ NOTES = (  # a comment of one of these forms stands for lines that were left out
     r"no (?:other |further )?changes?(?: (?:below|above|here|from here|to the rest).{0,20})?",
 )
 ELISION = re.compile(
-    rf"\s*(?:{SIGN}?{OPEN}{DOTS}(?:.*\b{LEFT_OUT}.*)?|{SIGN}?.*\b{LEFT_OUT}.*{DOTS}|{SIGN}{OPEN}(?:{'|'.join(NOTES)}))"
-    rf"{SHUT}\s*$",
-    re.IGNORECASE,
+    rf"(?i)\s*(?:{SIGN}?{OPEN}{DOTS}(?:.*\b{LEFT_OUT}.*)?|{SIGN}?.*\b{LEFT_OUT}.*{DOTS}|{SIGN}{OPEN}(?:{'|'.join(NOTES)}))"
+    rf"{SHUT}\s*$"
 )
 
 
@@ -932,15 +927,13 @@ def with_ending(new: str, old: str) -> str:
 
 def swap(text: str, edit: Change, path: str) -> str:
     """Return the text with the change made at the one place where it fits; Misfit at none or several."""
-    if not edit.readings:
-        raise Misfit("a SEARCH/REPLACE block has no ======= line")
-    problems: list[Misfit] = []
+    problem = None
     for old, new in edit.readings:
         try:
             return swap_lines(text, old.split("\n"), new.split("\n") if new else [], path, edit.line)
         except Misfit as misfit:
-            problems.append(misfit)
-    raise problems[0]
+            problem = problem or misfit
+    raise problem or Misfit("a SEARCH/REPLACE block has no ======= line")
 
 
 def swap_lines(text: str, wanted: list[str], given: list[str], path: str, hint: int) -> str:
@@ -954,7 +947,7 @@ def swap_lines(text: str, wanted: list[str], given: list[str], path: str, hint: 
     alike = bool(contents) and len(contents) == len(gaps_in(given, text, path))
     wanted = fill(wanted, text, path, contents)
     given = fill(given, "\n".join(wanted), path, contents if alike else None)
-    for key, blanks in LADDER:
+    for key, blanks in LADDER:  # how lines are compared, and whether blank ones count
         spots = matches(lines, wanted, key, blanks)
         spots = [spot for spot in spots if spot.start == hint - 1] or spots
         if len(spots) > 1:
@@ -992,13 +985,7 @@ def bare(line: str) -> str:
 
 
 Key = Callable[[str], str]
-LADDER: tuple[tuple[Key, bool], ...] = (  # how lines are compared, and whether blank ones count
-    (str, True),
-    (str.rstrip, True),
-    (straight, True),
-    (bare, True),
-    (bare, False),
-)
+LADDER: tuple[tuple[Key, bool], ...] = ((str, True), (str.rstrip, True), (straight, True), (bare, True), (bare, False))
 
 
 def matches(lines: Sequence[str], wanted: Sequence[str], key: Key, blanks: bool) -> list[range]:
@@ -1209,15 +1196,12 @@ def write_all(project: Project, plan: Plan) -> None:
     before = {path: project.read(path) for path in plan}
     try:
         with ExitStack() as undo:
-            staged = {
-                path: stage(project, path, before[path], text, undo) for path, text in plan.items() if text is not None
-            }
+            texts = {path: text for path, text in plan.items() if text is not None}
+            staged = {path: stage(project, path, before[path], text, undo) for path, text in texts.items()}
             for path, stored in before.items():
                 target = project.place(path).resolve()
-                take_back = (
-                    partial(target.write_bytes, stored.raw) if stored else partial(target.unlink, missing_ok=True)
-                )
-                undo.callback(take_back)
+                back = partial(target.write_bytes, stored.raw) if stored else partial(target.unlink, missing_ok=True)
+                undo.callback(back)
                 staged[path].replace(target) if path in staged else target.unlink()
             undo.pop_all()
     except OSError as error:
@@ -1321,10 +1305,9 @@ def fits_in(edit: Edit, text: str, path: str) -> bool:
 # --- the server -------------------------------------------------------------------------------------------------------
 
 CONTEXT_ERROR = re.compile(
-    r"context[_ ](?:length|size|window)|exceed_context|maximum context|prompt is too long|too many tokens",
-    re.IGNORECASE,
+    r"(?i)context[_ ](?:length|size|window)|exceed_context|maximum context|prompt is too long|too many tokens"
 )
-CONTEXT_KEYS = ("max_model_len", "loaded_context_length", "n_ctx", "context_length", "context_window")
+SIZES = ("max_model_len", "loaded_context_length", "n_ctx", "context_length", "context_window", "max_context_length")
 BROKEN = (OSError, http.client.HTTPException)
 HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
 NO_API = "{url} is no OpenAI-compatible API ({status}): {said}. Does base_url end in /v1?"
@@ -1401,7 +1384,7 @@ class Server:
             found = self.look_up(path)
             rows = rows_of(found) or [found]
             told = json.dumps([row for row in rows if len(rows) == 1 or name_of(row) == self.model])
-            for key in (*CONTEXT_KEYS, "max_context_length"):
+            for key in SIZES:
                 if size := re.search(rf'"{key}": ([1-9]\d*)', told):
                     return int(size[1])
         return self.call.context_tokens
@@ -1568,9 +1551,7 @@ class Answer:
         if self.refusal or self.finish == "content_filter":
             raise Unusable(f"The model refused: {first_line(self.refusal) or 'its answer was filtered'}")
         if not said:
-            tool = (
-                "The model answered with a tool call, although no tools were offered. Another chat template may help."
-            )
+            tool = "The model answered with a tool call, although no tools were offered; try another chat template."
             raise Unusable(tool if self.tools else "The model's answer is empty.")
         return text
 
