@@ -283,7 +283,7 @@ def spoken(answer: str) -> str:
     text = answer.replace("\r\n", "\n").lstrip("\ufeff")
     for pattern in THOUGHTS:
         text = pattern.sub("", text)
-    return text
+    return re.sub(r"(?<=[^\s`])```\s*\Z", "\n```", text)  # a last fence on the last line of code
 
 
 def split_blocks(text: str) -> Iterator[Block]:
@@ -292,7 +292,8 @@ def split_blocks(text: str) -> Iterator[Block]:
     last_tail = max((i for i, line in enumerate(lines) if TAIL.match(line)), default=0)
     while at < len(lines):
         line, rest, block = lines[at], range(at + 1, len(lines)), None
-        if fence := FENCE.match(line):
+        fence = FENCE.match(line)
+        if fence:
             end, closed = fence_end(lines, at, fence, last_tail)
             body = "\n".join(lines[at + 1 : end])
             block = Block(above, fence["info"].strip(), (dedent(body) if fence["indent"] else body).split("\n"), closed)
@@ -311,8 +312,10 @@ def split_blocks(text: str) -> Iterator[Block]:
         else:
             above.append(line)
         first = next(iter(block.lines), "") if block else ""
-        if block and len(first) < LONG_LINE and TAG.match(first) and not block.said(ALONE):
-            yield from split_blocks("\n".join(block.lines))
+        tagged = len(first) < LONG_LINE and TAG.match(first) and block and not block.said(ALONE)
+        inner = FENCE.match(first) if block and not block.info else None
+        if block and fence and len(fence["ticks"]) < 9 and (tagged or (inner and inner["info"])):
+            yield from split_blocks("\n".join([*above, *block.lines]))  # a fence around files, no file
         elif block:
             yield block
         at, above = (end, []) if block else (at + 1, above)
@@ -323,6 +326,7 @@ def fence_end(lines: Sequence[str], at: int, fence: re.Match[str], last_tail: in
     """Find the line that ends a fenced block, and whether it is a fence; no SEARCH block is cut, fences may nest."""
     depth, searching, deep = 0, False, len(fence["indent"].expandtabs(4))
     prose = re.match(r"(?:md|markdown)\b", fence["info"].strip().lower()) or re.search(r"\.md\W*$", lines[at - 1][-99:])
+    last = next(i for i in range(len(lines) - 1, -1, -1) if lines[i].strip())
     for i in range(at + 1, len(lines)):
         searching = i < last_tail if HEAD.match(lines[i]) else searching and not TAIL.match(lines[i])
         inner = FENCE.match(lines[i])
@@ -331,7 +335,7 @@ def fence_end(lines: Sequence[str], at: int, fence: re.Match[str], last_tail: in
         if len(inner["indent"].expandtabs(4)) > deep:
             continue
         after = lines[i + 1].strip() if i + 1 < len(lines) else ""
-        if inner["info"].strip():
+        if inner["info"].strip() and i < last:
             before = next(n for n in range(i - 1, at - 1, -1) if lines[n].strip())
             if before > at and is_alone(lines[before]):
                 return before, False
@@ -720,6 +724,8 @@ def gaps_in(lines: Sequence[str], old: str, path: str) -> list[int]:
     real, gaps, before = {line.strip() for line in old.split("\n")}, list[int](), ":"
     for at, line in enumerate(map(str.strip, lines)):
         body = line == "..." and path.endswith(PYTHON) and before.endswith((":", '"""', "'''"))
+        if body and (after := next(iter(filled(lines[at + 1 : at + 9])), "")):
+            body = width_of(after) < width_of(lines[at])
         if len(line) < LONG_LINE and line not in real and not body and ELISION.match(line):
             gaps.append(at)
         before = line or before
@@ -1237,18 +1243,18 @@ Misfits = list[tuple[Edit, Misfit]]
 def place_all(edits: Iterable[Edit], project: Project, plan: Plan) -> Misfits:
     """Add each edit to the plan, in order; return those that have no place. A block that names no file may be prose."""
     misfits: Misfits = []
-    made: set[tuple[str, str]] = set()
+    made = set[str]()
     for edit in dict.fromkeys(edits):
         try:
             path = project.resolve(edit.path) if edit.path else owner(edit, project, plan)
             text = plan[path] if path in plan else project.text(path)
-            if (path, subject(edit)) in made and isinstance(edit, Change):
-                raise Misfit("another edit of the answer changes the same lines")
             if not (path in plan and is_made(edit, text or "", project.text(path) or "", path)):
                 plan[path] = placed(edit, text, path, project)
-            made.add((path, subject(edit)))
+            made.add(subject(edit))
         except Misfit as misfit:
-            misfits.append((edit, misfit))
+            rival = isinstance(edit, Change) and edit.readings and subject(edit) in made
+            why = "another edit of the answer changes the same lines" if rival else misfit.reason
+            misfits.append((edit, Misfit(why, misfit.near)))
     for path in [path for path, text in plan.items() if text == project.text(path)]:
         del plan[path]
     for path, text in plan.items():
@@ -1280,7 +1286,7 @@ def placed(edit: Edit, old: str | None, path: str, project: Project) -> str | No
 
 def is_quote(text: str, old: str) -> bool:
     """Tell whether a block only quotes lines of the file."""
-    quoted, real = ([line.strip() for line in lines.split("\n") if line.strip()] for lines in (text, old))
+    quoted, real = ([line.strip() for line in filled(lines.split("\n"))] for lines in (text, old))
     return any(real[at : at + len(quoted)] == quoted for at in range(len(real)))
 
 

@@ -144,6 +144,9 @@ SLOW = {
     "thoughts": "<think>" * 100_000,
     "stars": "*" * 500_000,
     "minified": "function f(){" * 50_000,
+    "tags": '<file path="a.py">\n' * 30_000,
+    "tags and fences": '```\n```x\n<file path="a.py">\n' * 10_000,
+    "growing fences": "\n".join("`" * (3 + n) + "\n" + "`" * (3 + n) + "x" for n in range(900)),
 }
 
 
