@@ -1436,9 +1436,10 @@ class Repository:
         old, said = self.read(copied=True), set[str]()
         if self.link not in old and (self.link.is_symlink() or self.link.is_file()):
             self.link.unlink()
-        if not self.places and self.link.is_dir():
+        if self.link not in self.places and self.link.is_dir() and not self.link.is_symlink():
             shutil.move(self.link, found)
-            return "made one"
+            if not self.places:
+                return "made one"
         now = self.read()
         locks = [path for path in now if path.suffix == ".lock" and path not in old]
         if locks and is_at_work("git", self.link.parent):

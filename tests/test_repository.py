@@ -151,6 +151,21 @@ def test_a_lock_that_an_agents_git_left_is_removed_but_not_one_that_is_held(work
         user.wait()
 
 
+@pytest.mark.parametrize("deed", ["commit", "remove objects", "begin anew"])
+def test_a_repository_behind_a_link_is_put_back(worked: Bench, leaner: Leaner, deed: str) -> None:
+    link, real = worked.project / ".git", worked.home / "real.git"
+    link.rename(real)
+    link.symlink_to(real)
+    before, tree, head = repository(worked), facts(worked.project), (real / "config").stat()
+    leaner(f"{WHO}{FIX} {DEEDS[deed][0].replace('rm -rf .git;', 'rm .git;')}; echo done")
+    ran = worked.lean_loop()
+    assert ran.code == 0, ran.text
+    assert link.is_symlink() and link.resolve() == real
+    assert without_objects(repository(worked)) == without_objects(before), ran.text
+    assert without(facts(worked.project), "calc.py") == without(tree, "calc.py"), ran.text
+    assert (real / "config").stat() == head
+
+
 def test_a_repository_that_an_agent_makes_does_not_stay(bare: Bench, leaner: Leaner) -> None:
     leaner(f"{WHO}{FIX} git init -q; {COMMIT}")
     ran = bare.lean_loop()
@@ -158,7 +173,7 @@ def test_a_repository_that_an_agent_makes_does_not_stay(bare: Bench, leaner: Lea
     assert not (bare.project / ".git").exists()
 
 
-@pytest.mark.parametrize("deed", ["commit", "remove", "switch", "reset hard"])
+@pytest.mark.parametrize("deed", ["commit", "remove", "begin anew", "switch", "reset hard"])
 def test_a_linked_work_tree_is_put_back_and_the_others_are_left_alone(worked: Bench, leaner: Leaner, deed: str) -> None:
     linked = Bench(worked.home, worked.project.parent / "linked", worked.env)
     worked.git("worktree", "add", "-q", "-b", "side", str(linked.project))

@@ -190,6 +190,21 @@ def test_a_project_root_below_the_repositorys_top(bench: Bench, leaner: Leaner, 
     assert without(facts(bench.project), f"{inner}/calc.py") == without(tree, f"{inner}/calc.py")
 
 
+def test_a_large_file_that_a_folder_above_the_project_ignores_is_not_recorded(bench: Bench, leaner: Leaner) -> None:
+    for path, text in (("calc.py", CALC), ("test_calc.py", CALC_TEST), ("leanfile.toml", LEANFILE)):
+        bench.write(f"inner/{path}", text)
+    bench.write(".gitignore", "*.bin\n*.local\n")
+    bench.commit()
+    (bench.project / "inner/big.bin").write_bytes(os.urandom(2_000_000))
+    bench.write("inner/settings.local", "mine\n")
+    leaner(after_a_diagnosis("rm settings.local; echo x > big.bin"))
+    ran = bench.lean_loop("-c", "inner/leanfile.toml")
+    assert ran.code == 0, ran.text
+    assert bench.read("inner/settings.local") == "mine\n"
+    store = next(bench.home.glob("state/lean-loop/*/snapshots.git"))
+    assert sum(path.stat().st_size for path in store.rglob("*") if path.is_file()) < 1_000_000
+
+
 def test_a_subfolder_whose_neighbour_is_another_projects(bench: Bench, leaner: Leaner) -> None:
     for folder in ("one", "one-more"):
         for path, text in (("calc.py", CALC), ("test_calc.py", CALC_TEST), ("leanfile.toml", LEANFILE)):
