@@ -3910,6 +3910,18 @@ def resumable(config: Config, pasts: Sequence[Past]) -> Past | None:
     return own[-1] if own else None
 
 
+def work_since(session: Session, past: Past, pasts: Sequence[Past]) -> set[str]:
+    """List what green tasks of earlier runs changed and what is not any more as the run PAST left it."""
+    results = (event for run in pasts for event in run.of("result") if event["state"] != "red")
+    made = {path for event in results for path, *_ in event["changed"]}
+    return made & {*session.snapshots.changed(past.states[""], session.snapshots.take())}
+
+
+def is_still_green(session: Session, task: Task) -> bool:
+    """Run the tests of a task that was green in an earlier run."""
+    return not task.skip_tests and session.judge_now(task).green
+
+
 @contextlib.contextmanager
 def locked(folder: Path, config: Config) -> Iterator[None]:
     """Hold the project for one run at a time; the system lets go of the lock when its holder dies."""
@@ -3942,13 +3954,14 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
     check_test_files(config, tasks)
     with recorded(config, shows) as (session, pasts):
         past = resumable(config, pasts) if resume else None
+        stirred = bool(past and work_since(session, past, pasts))
         session.begin(str(config.path), past, tasks=[task.name for task in tasks])
         results: list[Result] = []
         code, error, broken = RED, "", ""
         try:
             whole = whole_suite(session, tasks)
             for number, task in enumerate(tasks, 1):
-                if past and digest(task) in past.green and (task.skip_tests or session.judge_now(task).green):
+                if past and digest(task) in past.green and (not stirred or is_still_green(session, task)):
                     session.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
                     continue
                 results.append(run_numbered(session, task, number, len(tasks), past))
@@ -3995,10 +4008,19 @@ class Past:
             found |= {names.get(event["event"], ""): event["tree"], "": event["tree"]}
         return found
 
+    @property
+    def changes(self) -> set[tuple[str, str]]:
+        """List the trees before and after each call and each restore that changed something."""
+        pairs = {(event["before"], event["after"]) for event in self.of("answered", "restored") if "before" in event}
+        return {pair for pair in pairs if len({*pair}) > 1}
+
+    def acted(self) -> bool:
+        """Tell whether it changed the project, or may have when it was killed."""
+        return self.was_killed or bool(self.changes)
+
     def touched(self, snapshots: Snapshots) -> set[str]:
         """List what leaners, or a restore, changed in it."""
-        pairs = [(event["before"], event["after"]) for event in self.of("answered", "restored") if "before" in event]
-        return {path for before, after in pairs for path in snapshots.changed(before, after)}
+        return {path for before, after in self.changes for path in snapshots.changed(before, after)}
 
     @property
     def unfinished(self) -> tuple[str, list[str] | None]:
@@ -4154,7 +4176,7 @@ def bring_back(options: argparse.Namespace, shows: Shows) -> int:
     place, *paths = options.restore or [f"{options.undo}/0"]
     name, _, state = place.partition("/")
     config = config_here(options)
-    past = find_run(project_folder(config.root), name)  # before one more is made
+    past = find_run(project_folder(config.root), name, Past.acted)  # before one more is made
     tidy_up(config.path, shows)
     if state not in past.states:
         known = ", ".join(filter(None, past.states))
@@ -4734,8 +4756,7 @@ def list_runs(options: argparse.Namespace, shows: Shows) -> str:
 def show_report(options: argparse.Namespace, shows: Shows) -> str:
     """Tell the story of a run; the last is the last that worked on a task."""
     folder = project_folder(config_here(options).root)
-    worked = [past for past in read_past(folder) if past.of("task")] if options.report == "last" else []
-    past = worked[-1] if worked else find_run(folder, options.report)
+    past = find_run(folder, options.report, lambda past: bool(past.of("task")))
     return report(conclude(past.events), past.events, past.folder).rstrip()
 
 
@@ -4752,10 +4773,11 @@ def run_folders(folder: Path) -> list[Path]:
     return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
 
 
-def find_run(folder: Path, named: str) -> Past:
-    """Find the run that NAMED means: a folder's name, the beginning of only one, or "last"."""
+def find_run(folder: Path, named: str, meant: Callable[[Past], bool]) -> Past:
+    """Find the run that NAMED means: a folder's name, the beginning of only one, or "last": the last that is MEANT."""
     pasts = read_past(folder)
-    fitting = pasts[-1:] if named == "last" else [past for past in pasts if past.folder.name.startswith(named)]
+    last = ([past for past in pasts if meant(past)] or pasts)[-1:]
+    fitting = last if named == "last" else [past for past in pasts if past.folder.name.startswith(named)]
     if len(fitting) == 1:
         return fitting[0]
     latest = f"The latest is {pasts[-1].folder.name}; lean-loop --runs lists all" if pasts else "Start: lean-loop"

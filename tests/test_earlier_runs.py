@@ -53,6 +53,17 @@ def test_undo_brings_back_the_state_before_a_run_and_undo_takes_that_back(bench:
     assert not (bench.project / "old.txt").exists()
 
 
+def test_undo_means_the_last_run_that_changed_something(bench: Bench, leaner: Leaner) -> None:
+    set_up(bench, "one")
+    leaner("echo new > one.txt; echo done")
+    bench.lean_loop()
+    assert bench.lean_loop("--restore", "last/0", "nowhere.txt").code == 2
+    bench.write("leanfile.toml", bench.read("leanfile.toml").replace('command = "true"', 'command = "no-such-command"'))
+    assert bench.lean_loop().code == 3
+    assert bench.lean_loop("--undo").code == 0
+    assert not (bench.project / "one.txt").exists()
+
+
 @pytest.mark.heavy
 def test_undo_leaves_what_the_user_edited_since_and_names_how_to_get_it_back(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one")
