@@ -2294,7 +2294,6 @@ ENOUGH = 450  # tokens: up to here it does not matter how likely a definition is
 LIKELY = 1.9
 FEW_LINES = 5  # of code: a shorter function keeps its docstring
 ATTRIBUTES = 6
-ATTRIBUTE = re.compile(r"\s+(?:self\.)?(\w+)\s*(?::[^=]+)?=[^=]")
 HASHES = (".py", ".pyi", ".rb", ".sh", ".pl", ".ex", ".exs", ".toml", ".yml", ".yaml")
 
 
@@ -2441,20 +2440,22 @@ class Project:
         return sorted(chosen)
 
     def attributes(self, item: Definition) -> list[int]:
-        """List the line of a method's class, and those that set the attributes it uses: in the class, in __init__."""
-        source, known = self.text(item.path).splitlines(), self.definitions(item.path)
+        """List the line of a method's class, and those that declare or set the attributes it uses, where it is made."""
+        source, known, language = self.text(item.path).splitlines(), self.definitions(item.path), language_of(item.path)
         above = (row for row in range(item.first - 1, 0, -1) if source[row - 1].strip() == item.owner)
         heads = list(islice(above, 1)) if item.owner else []
-        classes = [other for other in known if other.kind == "class" and other.first < item.first <= other.last]
-        if not heads or not classes or item.kind == "class":
+        around = [other for other in known if other.kind == "class" and other.first < item.first <= other.last]
+        if not around or not language or item.kind == "class" or is_test(item.path, self.defaults):
             return heads
-        owner, taken = classes[-1], homes(known)
-        inits = (other for other in known if other.name == "__init__" and owner.first < other.first <= owner.last)
+        owner, taken = around[-1], homes(known)
+        inits = (other for other in known if other.name in CONSTRUCTORS and owner.first < other.first <= owner.last)
         begin = next(inits, item)
-        used = set(re.findall(r"\b(?:self|cls)\.(\w+)", self.lines(item.path, range(item.first, item.last + 1))))
+        body = self.lines(item.path, range(item.first, item.last + 1))
+        used = set(re.findall(r"\b(?:self|cls|this)(?:\.|->)#?(\w+)", body) or re.findall(r"\w+", body))
         free = (row for row in range(owner.head + 1, owner.last + 1) if taken.get(row) in (None, begin))
-        found = [row for row in free if (sets := ATTRIBUTE.match(source[row - 1])) and sets[1] in used][:ATTRIBUTES]
-        return [*heads, *([begin.first] if any(begin.first < row <= begin.last for row in found) else []), *found]
+        found = [row for row in free if (sets := rx(language.field).match(source[row - 1])) and sets["name"] in used]
+        made = [begin.first] if any(begin.first < row < item.first for row in found[:ATTRIBUTES]) else []
+        return [*heads, *made, *found[:ATTRIBUTES]]
 
     def lines(self, path: str, rows: Iterable[int], begins: Set[int] = frozenset()) -> str:
         """Join lines of a file; where others stand between them, but not before BEGINS, a comment says how many."""

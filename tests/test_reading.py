@@ -247,6 +247,83 @@ def test_a_method_is_shown_below_its_class_with_the_attributes_that_it_uses(sums
     assert project.show(method) == f"sums.py (lines 5-6 of 14)\n{shown}"
 
 
+BOXES = {
+    "Box.java": """
+        public class Box {
+            private final List<String> names = new ArrayList<>();
+            private int size = 3, other;
+            static final int MOST = 9;
+
+            int left() {
+                int free = 0;
+                return size - names.size();
+            }
+        }
+        """,
+    "box.ts": """
+        export class Box {
+          private readonly names: string[] = [];
+          private unused = 2;
+          size?: number;
+
+          left(): number {
+            return this.size - this.names.length;
+          }
+        }
+        """,
+    "box.js": """
+        class Box {
+          constructor(size) {
+            this.size = size;
+            this.unused = 2;
+            this.names = [];
+          }
+
+          left() {
+            return this.size - this.names.length;
+          }
+        }
+        """,
+    "box.rb": """
+        class Box
+          def initialize(size)
+            @size = size
+            @unused = 2
+            @names = []
+          end
+
+          def left
+            @size - @names.length
+          end
+        end
+        """,
+    "Box.php": """
+        <?php
+        class Box {
+            private int $size = 3;
+            private $unused = 2;
+            protected array $names = [];
+
+            public function left() {
+                return $this->size - count($this->names);
+            }
+        }
+        """,
+}
+
+
+@pytest.mark.parametrize("path", BOXES)
+def test_in_other_languages_too_the_attributes_of_a_method_are_shown(tmp_path: Path, path: str) -> None:
+    project = Project(write(tmp_path, {path: BOXES[path]}), Defaults())
+    (left,) = [item for item in project.definitions(path) if item.name == "left"]
+    shown = project.show(left)
+    assert "Box" in shown.splitlines()[2]
+    assert shown.count("size") >= 2
+    assert shown.count("names") >= 2
+    assert "unused" not in shown
+    assert "MOST" not in shown
+
+
 # How a test reaches the definition that it calls: the files beside the test, and the imports of the test.
 LAYOUTS: dict[str, tuple[Files, str, str]] = {
     "a module": ({"price.py": "BODY"}, "from price import price", "price.py"),
