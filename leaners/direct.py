@@ -740,13 +740,18 @@ def fill(lines: Sequence[str], old: str, path: str, contents: Sequence[Sequence[
 
 
 def left_out(lines: Sequence[str], old: str, path: str) -> list[list[str]]:
-    """Return for each gap the old lines that it stands for."""
-    parts, found, floor = parts_of(lines, old, path), list[list[str]](), 0
-    scope = scope_of(lines, old, path) if len(parts) > 1 else []
+    """Return for each gap the old lines that it stands for: of the one definition that is sent, else of the file."""
+    parts, found, floor, olds = parts_of(lines, old, path), list[list[str]](), 0, old.split("\n")
+    if len(parts) > 1:
+        code = (line.strip() for line in filled(lines) if not COMMENT.match(line) and not MARK.match(line))
+        first = next(code, "")
+        named = [item for item in definitions(old, path) if olds[item.start].strip() == first]
+        if len(named) == 1 and olds[0].strip() not in (line.strip() for line in filled(lines)):
+            olds = olds[named[0].top : named[0].end]
     for before, after in pairwise(parts):
-        start = anchor(scope, before[::-1], floor, -1) + 1 if before else floor
-        floor = anchor(scope, after, start, 1) if after else len(scope)
-        found.append(scope[start:floor])
+        start = anchor(olds, before[::-1], floor, -1) + 1 if before else floor
+        floor = anchor(olds, after, start, 1) if after else len(olds)
+        found.append(olds[start:floor])
     return found
 
 
@@ -759,15 +764,6 @@ def parts_of(lines: Sequence[str], old: str, path: str) -> list[list[str]]:
             while side and not side[end].strip():
                 del side[end]
     return parts
-
-
-def scope_of(lines: Sequence[str], old: str, path: str) -> list[str]:
-    """Choose where left-out lines are looked for: in the one definition that is sent, else in the whole file."""
-    olds = old.split("\n")
-    first = next((line for line in lines if line.strip() and not COMMENT.match(line) and not MARK.match(line)), "")
-    named = [item for item in definitions(old, path) if olds[item.start].strip() == first.strip()]
-    whole = any(line.strip() and line.strip() == olds[0].strip() for line in lines)
-    return olds[named[0].top : named[0].end] if len(named) == 1 and not whole else olds
 
 
 def anchor(olds: Sequence[str], lines: Sequence[str], floor: int, step: int) -> int:
@@ -1168,14 +1164,6 @@ class Project:
         text = (self.text(path) or "").strip("\n")
         return bool(text) and text in self.prompt
 
-    def check_writable(self, path: str) -> None:
-        """Refuse a protected or read-only file."""
-        if protected(path, self.call.protect):
-            raise Unusable(f"{path} is protected: it may be read, not changed.")
-        place = self.place(path)
-        if os.access(place, os.F_OK) and not os.access(place, os.W_OK):
-            raise Unusable(f"{path} is read-only: it is not edited.")
-
 
 def protected(path: str, patterns: Iterable[str]) -> bool:
     """Tell whether gitignore-like patterns cover a path; the last that fits decides, `!` excepts."""
@@ -1258,7 +1246,10 @@ def place_all(edits: Iterable[Edit], project: Project, plan: Plan) -> Misfits:
     for path in [path for path, text in plan.items() if text == project.text(path)]:
         del plan[path]
     for path, text in plan.items():
-        project.check_writable(path)
+        if protected(path, project.call.protect):
+            raise Unusable(f"{path} is protected: it may be read, not changed.")
+        if os.access(project.place(path), os.F_OK) and not os.access(project.place(path), os.W_OK):
+            raise Unusable(f"{path} is read-only: it is not edited.")
         if MASK in (text or "") and MASK not in (project.text(path) or ""):
             raise Unusable(f"The answer for {path} holds {MASK} in the place of a secret: it is not written.")
     return [(edit, misfit) for edit, misfit in misfits if edit.path or isinstance(edit, Change) or not plan]
@@ -1280,14 +1271,10 @@ def placed(edit: Edit, old: str | None, path: str, project: Project) -> str | No
     if old is None:
         raise Misfit("there is no such file")
     if isinstance(edit, Code):
-        return old if not edit.sure and is_quote(edit.text, old) else rewrite(old, edit, path, project.shows(path))
+        quoted, real = ([line.strip() for line in filled(text.split("\n"))] for text in (edit.text, old))
+        quotes = not edit.sure and any(real[at : at + len(quoted)] == quoted for at in range(len(real)))
+        return old if quotes else rewrite(old, edit, path, project.shows(path))
     return swap(old, edit, path) if isinstance(edit, Change) else None
-
-
-def is_quote(text: str, old: str) -> bool:
-    """Tell whether a block only quotes lines of the file."""
-    quoted, real = ([line.strip() for line in filled(lines.split("\n"))] for lines in (text, old))
-    return any(real[at : at + len(quoted)] == quoted for at in range(len(real)))
 
 
 def owner(edit: Edit, project: Project, plan: Plan) -> str:
@@ -1664,8 +1651,13 @@ def run(call: Call, root: Path) -> str:
         write_all(project, plan)
         return "\n".join(told)
     finally:
-        if call.usage_file:
-            write_usage(server.used, plan, Path(call.usage_file))
+        figures = {name: server.used[name] for name in ("requests", "input_tokens", "output_tokens", "cached_tokens")}
+        about = {"estimated": True} if server.used["estimated"] else {}
+        with suppress(OSError):
+            if call.usage_file:
+                Path(call.usage_file).write_text(
+                    json.dumps({"files": list(plan), **figures, **about}), encoding="utf-8"
+                )
 
 
 def make_plan(server: Server, project: Project) -> Plan:
@@ -1756,14 +1748,6 @@ def tell(path: str, old: str, new: str | None) -> str:
     return f"wrote {path} (+{diff.count('+')} -{diff.count('-')})"
 
 
-def write_usage(used: Counter[str], files: Iterable[str], path: Path) -> None:
-    """Write what all requests of the call took together, and the files that were written."""
-    names = ("requests", "input_tokens", "output_tokens", "cached_tokens")
-    figures = {"files": list(files), **{name: used[name] for name in names}}
-    with suppress(OSError):
-        path.write_text(json.dumps(figures | ({"estimated": True} if used["estimated"] else {})), encoding="utf-8")
-
-
 def record(folder: Path, call: Call, text: str) -> None:
     """Keep an answer in the form that playground/serve.py plays."""
     task = None if call.mode == "ask" else re.search(r"^# Task: .+$", call.prompt, re.MULTILINE)
@@ -1789,8 +1773,21 @@ READERS: dict[type, tuple[Callable[[str], Any], str]] = {  # by the kind of the 
 CHOICES = {"mode": ("edit", "ask"), "edit_format": ("auto", "whole", "search")}
 
 
+def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
+    options = argparse.ArgumentParser(
+        prog="direct.py",
+        description="Ask an OpenAI-compatible server for a change, and make it.",
+        epilog="LEAN_BASE_URL names the server; LEAN_MODEL, LEAN_API_KEY and the other LEAN_* variables set the rest.",
+    )
+    options.add_argument("-p", dest="prompt", metavar="PROMPT", help="what is to be done")
+    options.add_argument("--files", nargs="+", metavar="FILE", help="files to show and to change (else LEAN_FILES)")
+    options.add_argument("--ask", action="store_true", help="print the answer, change nothing")
+    options.add_argument("--record", metavar="FOLDER", help="keep each answer there, for playground/serve.py to play")
+    return options.parse_args(argv)
+
+
 def read_call(given: argparse.Namespace, env: Mapping[str, str], root: Path) -> Call:
-    """Read what is asked and how, from the options and the LEAN_* variables; the prompt's file holds all of it."""
+    """Read what is asked and how, from the options and the LEAN_* variables; files that are given are shown too."""
     file, call = env.get("LEAN_PROMPT_FILE"), Call("")
     try:
         prompt = Path(file).read_text(encoding="utf-8", errors="replace") if file else given.prompt or ""
@@ -1802,7 +1799,11 @@ def read_call(given: argparse.Namespace, env: Mapping[str, str], root: Path) -> 
     found = {name: setting(name, text, getattr(call, name)) for name, text in told.items() if text}
     chosen = {"mode": given.ask and "ask", "options": given.record and {"record": given.record}, "files": given.files}
     call = replace(call, prompt=prompt, **found | {name: value for name, value in chosen.items() if value})
-    return replace(call, prompt=with_files(Project(root, call))) if given.files else call
+    project, parts = Project(root, call), [prompt, "# Files"]
+    for path in project.listed if given.files else ():
+        text = project.text(path)
+        parts.append(f"{path} (does not exist yet)" if text is None else f"{path}\n{fenced(text.rstrip(chr(10)))}")
+    return replace(call, prompt="\n\n".join(parts)) if given.files else call
 
 
 def setting(name: str, text: str, default: Any) -> Any:
@@ -1816,34 +1817,12 @@ def setting(name: str, text: str, default: Any) -> Any:
     raise Misconfigured(f"LEAN_{name.upper()} is {text!r}: it has to be {kind}.")
 
 
-def with_files(project: Project) -> str:
-    """Return the prompt with the files: direct is called by hand, nobody else has put them there."""
-    parts = [project.prompt, "# Files"]
-    for path in project.listed:
-        text = project.text(path)
-        parts.append(f"{path} (does not exist yet)" if text is None else f"{path}\n{fenced(text.rstrip(chr(10)))}")
-    return "\n\n".join(parts)
-
-
-def parser() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(
-        prog="direct.py",
-        description="Ask an OpenAI-compatible server for a change, and make it.",
-        epilog="LEAN_BASE_URL names the server; LEAN_MODEL, LEAN_API_KEY and the other LEAN_* variables set the rest.",
-    )
-    options.add_argument("-p", dest="prompt", metavar="PROMPT", help="what is to be done")
-    options.add_argument("--files", nargs="+", metavar="FILE", help="files to show and to change (else LEAN_FILES)")
-    options.add_argument("--ask", action="store_true", help="print the answer, change nothing")
-    options.add_argument("--record", metavar="FOLDER", help="keep each answer there, for playground/serve.py to play")
-    return options
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one call; the exit code is the contract's."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError):
             stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
-    options = parser().parse_args(argv)
+    options = read_options(argv)
     with suppress(ValueError):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the ordinary way, so that nothing half written stays
     try:
