@@ -641,6 +641,11 @@ ELISION = re.compile(
 )
 
 
+INLINE = re.compile(
+    rf"^(?P<head>(?P<margin>[ \t]*).*(?:\{{|\bdef .*:))\s*(?:/\*)?\s*{DOTS}\s*(?:\*/)?\s*(?P<tail>\}}[;,]?)?\s*$"
+)
+
+
 def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
     """Return the file's new text from a block that holds all of it or some of its definitions.
 
@@ -649,7 +654,12 @@ def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
     lines = clean(edit.text, old, path).split("\n")
     if not old.strip() and gaps_in(lines, "", path):
         raise Misfit("it leaves lines out of a new file")
-    lines = fill(lines, old, path)
+    try:
+        lines = fill(lines, old, path)
+    except Misfit:
+        if (merged := merge_between(old, lines, path)) is not None:
+            return merged
+        raise
     new = "\n".join(lines)
     if not edit.closed and cut_off(new, old, path):
         raise Misfit("the block is cut off")
@@ -681,10 +691,19 @@ def clean(text: str, old: str, path: str) -> str:
     text = re.sub(r"\A(?:[ \t]*\n)+", "", text)
     if old.strip() and not width_of(old.lstrip("\n")):
         text = dedent(text)
+    text = "\n".join(row for line in text.split("\n") for row in opened(line, old))
     plain = text.translate(QUOTES)
     if plain != text and path.endswith(PYTHON):
         return plain if not python_tree(dedent(text)) and python_tree(dedent(plain)) else text
     return text
+
+
+def opened(line: str, old: str) -> list[str]:
+    """Write a body that is left out within a line on lines of its own; one that is new stays."""
+    found = INLINE.match(line) if len(line) < LONG_LINE and line not in old else None
+    if not found or not (found["tail"] or found["head"] in old):
+        return [line]
+    return [found["head"], found["margin"] + "    ...", *([found["margin"] + found["tail"]] if found["tail"] else [])]
 
 
 def dedent(text: str) -> str:
@@ -720,10 +739,10 @@ def unnumbered(lines: Sequence[str], old: str) -> list[str]:
 
 
 def gaps_in(lines: Sequence[str], old: str, path: str) -> list[int]:
-    """List the lines that stand for lines that were left out; Python's own `...` as a body does not."""
+    """List the lines that stand for lines that were left out; Python's own `...` as a new body does not."""
     real, gaps, before = {line.strip() for line in old.split("\n")}, list[int](), ":"
     for at, line in enumerate(map(str.strip, lines)):
-        body = line == "..." and path.endswith(PYTHON) and before.endswith((":", '"""', "'''"))
+        body = line == "..." and path.endswith(PYTHON) and before.endswith((":", '"""', "'''")) and before not in real
         if body and (after := next(iter(filled(lines[at + 1 : at + 9])), "")):
             body = width_of(after) < width_of(lines[at])
         if len(line) < LONG_LINE and line not in real and not body and ELISION.match(line):
@@ -745,8 +764,10 @@ def left_out(lines: Sequence[str], old: str, path: str) -> list[list[str]]:
     if len(parts) > 1:
         code = (line.strip() for line in filled(lines) if not COMMENT.match(line) and not MARK.match(line))
         first = next(code, "")
+        sent = {line.strip() for line in filled(lines)}
         named = [item for item in definitions(old, path) if olds[item.start].strip() == first]
-        if len(named) == 1 and olds[0].strip() not in (line.strip() for line in filled(lines)):
+        tops = [item for item in definitions(old, path) if not item.owner and olds[item.start].strip() in sent]
+        if len(named) == 1 and not set(tops) - set(named) and olds[0].strip() not in sent:
             olds = olds[named[0].top : named[0].end]
     for before, after in pairwise(parts):
         start = anchor(olds, before[::-1], floor, -1) + 1 if before else floor
@@ -845,6 +866,20 @@ def merge(old: str, new: str, path: str, shown: bool = True, more: bool = False)
         merged += lines[done:start] + piece
         done = end
     return "\n".join(with_imports([*merged, *lines[done:]], [line for line in fresh if line.strip() in spare], path))
+
+
+def merge_between(old: str, lines: Sequence[str], path: str) -> str | None:
+    """Merge the definitions between gaps that have no clear place; None where one has a gap or other lines are new."""
+    gaps, real = gaps_in(lines, old, path), {line.strip() for line in old.split("\n")}
+    items = members("\n".join(lines), old, path, shown=False)
+    for gap in gaps:
+        above = max((item for item in items if item.start < gap), key=lambda item: item.start, default=None)
+        if above and (gap < above.end or width_of(lines[gap]) > width_of(lines[above.start])):
+            return None
+    sent = {at for item in items for at in (*gaps, *range(item.top, item.end))}
+    if any(line.strip() not in real for at, line in enumerate(lines) if at not in sent):
+        return None
+    return merge(old, "\n".join(line for at, line in enumerate(lines) if at not in gaps), path, shown=False)
 
 
 def members(new: str, old: str, path: str, shown: bool) -> list[Definition]:
