@@ -229,6 +229,15 @@ class Block:
     info: str = ""
     lines: Sequence[str] = ()
     closed: bool = True
+    ticks: int = 0
+
+    @property
+    def wraps(self) -> bool:
+        """Whether it is a fence around tagged files or around another fence."""
+        first = next(iter(self.lines), "")
+        tagged = len(first) < LONG_LINE and TAG.match(first) and not self.said(ALONE)
+        inner = None if self.info else FENCE.match(first)
+        return 0 < self.ticks < 9 and bool(tagged or (inner and inner["info"]))
 
     def said(self, pattern: re.Pattern[str], last: int = 1) -> bool:
         """Tell whether one of the last lines above is of such a form."""
@@ -291,17 +300,17 @@ def split_blocks(text: str) -> Iterator[Block]:
     lines, above, at = text.split("\n"), list[str](), 0
     last_tail = max((i for i, line in enumerate(lines) if TAIL.match(line)), default=0)
     while at < len(lines):
-        line, rest, block = lines[at], range(at + 1, len(lines)), None
-        fence = FENCE.match(line)
-        if fence:
+        line, rest, block, end = lines[at], range(at + 1, len(lines)), None, at + 1
+        if fence := FENCE.match(line):
             end, closed = fence_end(lines, at, fence, last_tail)
             body = "\n".join(lines[at + 1 : end])
-            block = Block(above, fence["info"].strip(), (dedent(body) if fence["indent"] else body).split("\n"), closed)
+            inside = (dedent(body) if fence["indent"] else body).split("\n")
+            block = Block(above, fence["info"].strip(), inside, closed, len(fence["ticks"]))
             end += closed
         elif len(line) < LONG_LINE and (tag := TAG.match(line)):
-            end = next((i for i in rest if lines[i].strip() == f"</{tag['tag']}>"), len(lines))
             above.append(tag["path"])
             if not any(FENCE.match(line) or HEAD.match(line) for line in lines[at + 1 : at + 4]):
+                end = next((i for i in rest if lines[i].strip() == f"</{tag['tag']}>"), len(lines))
                 block = Block(above, "", lines[at + 1 : end], end < len(lines))
         elif HEAD.match(line) and line.strip(" <"):
             end = next((i + 1 for i in rest if TAIL.match(lines[i])), len(lines))
@@ -311,14 +320,9 @@ def split_blocks(text: str) -> Iterator[Block]:
             block = Block(above, "diff", lines[at:end])
         else:
             above.append(line)
-        first = next(iter(block.lines), "") if block else ""
-        tagged = len(first) < LONG_LINE and TAG.match(first) and block and not block.said(ALONE)
-        inner = FENCE.match(first) if block and not block.info else None
-        if block and fence and len(fence["ticks"]) < 9 and (tagged or (inner and inner["info"])):
-            yield from split_blocks("\n".join([*above, *block.lines]))  # a fence around files, no file
-        elif block:
-            yield block
-        at, above = (end, []) if block else (at + 1, above)
+        if block:
+            yield from split_blocks("\n".join([*above, *block.lines])) if block.wraps else [block]
+        at, above = end, [] if block else above
     yield Block(above)
 
 
@@ -663,6 +667,12 @@ def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
     new = "\n".join(lines)
     if not edit.closed and cut_off(new, old, path):
         raise Misfit("the block is cut off")
+    return replaced(old, new, path, shown, edit.sure)
+
+
+def replaced(old: str, new: str, path: str, shown: bool, sure: bool) -> str:
+    """Put a text without gaps in the place of the whole old one, or its definitions in the place of the old ones."""
+    lines = new.split("\n")
     tops, others = ([item for item in definitions(text, path) if not item.owner] for text in (new, old))
     names = {(item.name, item.kind) for item in others}
     missing, loose = names - {(item.name, item.kind) for item in tops}, loose_lines(old, path)
@@ -675,7 +685,7 @@ def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
     if loss:
         raise Misfit(loss)
     olds, news = filled(old.split("\n")), {line.strip() for line in lines}
-    share = 0.9 if not shown and (not names or missing or not headed) else 0.5 if missing and not edit.sure else 0.0
+    share = 0.9 if not shown and (not names or missing or not headed) else 0.5 if missing and not sure else 0.0
     if sum(line.strip() in news for line in olds) < share * len(olds):
         raise Misfit("the block is neither the whole file nor one of its definitions")
     return with_ending(new, old)
