@@ -1675,13 +1675,8 @@ def named(patterns: Iterable[str], text: str) -> list[str]:
 
 def unwrapped(output: str) -> str:
     """Take the words out of a stream of JSON events (`go test -json`)."""
-    if '"Action":"output"' not in output:
-        return output
-    events = []
-    for line in output.splitlines():
-        with contextlib.suppress(ValueError, TypeError, AttributeError):
-            events.append(json.loads(line).get("Output", ""))
-    return "".join(map(str, events))
+    words = re.findall(r'"Output":("(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-f]{4})*")', output)
+    return "".join(json.loads(word, strict=False) for word in words) if '"Action":"output"' in output else output
 
 
 def count_passed(output: str) -> int | None:
@@ -1817,11 +1812,8 @@ class Places:
         if outside or FOREIGN.search(path):
             return ""
         path = re.sub(r"^(?:[A-Za-z]:)?(?:\.{0,2}/)+", "", path)
-        alike = [
-            item
-            for item in self.files.get(path.rpartition("/")[2], ())
-            if f"/{item}".endswith(f"/{path}") or f"/{path}".endswith(f"/{item}")
-        ]
+        known = self.files.get(path.rpartition("/")[2], ())
+        alike = [own for own in known if f"/{own}".endswith(f"/{path}") or f"/{path}".endswith(f"/{own}")]
         parts = [re.split(r"\W", name) for name in tests[:50]]
         words = {word for split in parts for word in (split[0], split[-1])}
 
@@ -1913,12 +1905,11 @@ def language_definitions(path: str, source: str) -> tuple[Definition, ...]:
     if not language or len(source) > 80 * source.count("\n") + 20_000:  # a minified or generated file
         return ()
     code, starts = hide(source, language), [0, *(match.end() for match in re.finditer("\n", source))]
-    closing = brackets(code)
 
     def spans(pattern: str, bodied: bool) -> Iterator[tuple[int, int, re.Match[str]]]:
         for match in rx(pattern).finditer(code):
             begin = match.start() + len(match[0]) - len(match[0].lstrip())
-            finish = ending(code, begin, closing, bodied, language.end)
+            finish = ending(code, begin, bodied, language.end)
             if finish > begin:
                 yield begin, finish, match
 
@@ -1948,38 +1939,29 @@ def hide(source: str, language: Language) -> str:
     return rx(language.hidden).sub(blank, source)
 
 
-def brackets(code: str) -> dict[int, int]:
-    """Map the offset of each opening bracket to that of its closing one; strays are passed over."""
-    closing, open_ = dict[int, int](), list[int]()
-    pairs = {")": "(", "]": "[", "}": "{"}
-    for match in re.finditer(r"[()\[\]{}]", code):
-        if match[0] in "([{":
-            open_.append(match.start())
-        elif any(code[at] == pairs[match[0]] for at in open_[-3:]):
-            while code[(at := open_.pop())] != pairs[match[0]]:
-                pass
-            closing[at] = match.start()
-    return closing
+PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
-def ending(code: str, begin: int, closing: Mapping[int, int], bodied: bool, end: str = "") -> int:
+def ending(code: str, begin: int, bodied: bool, end: str = "", most: int = 200_000) -> int:
     """Find where the definition at BEGIN ends; 0 where it is BODIED and has no body in braces."""
     indent = begin - code.rfind("\n", 0, begin) - 1
     if end:
         last = re.compile(rf"\n[ \t]{{0,{indent}}}(?={end})\S+|\n(?=[ \t]{{0,{indent}}}\S)").search(code, begin)
         return last.end() if last else len(code)
-    at, seen = begin, not bodied
-    while stop := re.compile(r"[()\[\]{};\n]").search(code, at):
-        at = stop.end()
-        if stop[0] in "([{" and stop.start() in closing:
-            at, seen = closing[stop.start()] + 1, seen or stop[0] == "{"
-        elif stop[0] in ")]};":
+    seen, inside = not bodied, ""
+    for stop in re.compile(r"[()\[\]{};\n]").finditer(code, begin, begin + most):
+        if stop[0] in "([{":
+            inside += stop[0]
+        elif PAIRS.get(stop[0], "none") in inside[-3:]:  # what was left open in between is passed over
+            inside = inside[: inside.rindex(PAIRS[stop[0]])]
+            seen = seen or (stop[0] == "}" and not inside)
+        elif stop[0] != "\n" and not inside:
             return stop.start() if seen else 0
-        elif stop[0] == "\n" and seen:
-            following = re.compile(r"([ \t]*)([^\s]?)").match(code, at)
+        elif stop[0] == "\n" and not inside and seen:
+            following = re.compile(r"([ \t]*)([^\s]?)").match(code, stop.end())
             if following and len(following[1]) <= indent and following[2] not in tuple("{.?:|&+="):
                 return stop.start()
-    return len(code) if seen else 0
+    return min(len(code), begin + most) if seen else 0
 
 
 MENTION = re.compile(
@@ -2028,21 +2010,24 @@ class Trails:
 
     @cached_property
     def paths(self) -> list[str]:
-        """The files to look into: those that the failure tells of first, then those of tests."""
+        """The files to look into, those first whose paths stand in what is told."""
         paths = [path for path in listed(self.project.root) if language_of(path)]
-        paths.sort(key=lambda path: (self.told.isdisjoint(WORD.findall(path)), not self.test_file(path)))
-        return paths[:2000]
+        return sorted(paths, key=lambda path: self.told.isdisjoint(WORD.findall(path)))
 
     def located(self, test: str) -> list[Definition]:
         """Find the definition of a failing test by its name, in test files first."""
-        paths = sorted(self.paths, key=lambda path: not self.test_file(path))
+        paths = sorted(self.paths, key=lambda path: not self.test_file(path))[:2000]
         alike = ([item for item in self.project.definitions(path) if stands_for(item.name, test)] for path in paths)
         return next(filter(None, alike), [])[-1:]
 
-    def index(self, language: Language, most: int = 400) -> dict[str, list[Definition]]:
-        """Map names to what they mean in LANGUAGE: a type's constructor, a table for its entry, never a test."""
+    def index(self, language: Language, hints: Set[str], most: int = 400) -> dict[str, list[Definition]]:
+        """Map names to what they mean in LANGUAGE: a type's constructor, a table for its entry, never a test.
+
+        Of a large project the files that HINTS name are read, and what stands first.
+        """
         found: dict[str, list[Definition]] = {}
-        for path in [path for path in self.paths if language_of(path) is language][:most]:
+        paths = [path for path in self.paths if language_of(path) is language]
+        for path in sorted(paths, key=lambda path: hints.isdisjoint(WORD.findall(path)))[:most]:
             items = [item for item in self.project.definitions(path) if item.kind != "test"]
             owners = {item: re.findall(r"\w+", item.owner) for item in items}
             for item in items:
@@ -2079,11 +2064,11 @@ class Trails:
         language = language_of(body.path)
         if not language:
             return []
-        if language not in self.known:
-            self.known[language] = self.index(language)
         source, seen, found = self.text(body.path), set[str](), list[tuple[float, Definition]]()
         rows = source.split("\n")
         hints = {"conftest", *re.findall(r"\w+", " ".join(rx(language.imports).findall(source)))}
+        if language not in self.known:
+            self.known[language] = self.index(language, hints)
         read = source if self.test_file(body.path) else hide(source, language)  # what a test quotes may be a name
         named = list(mentions(read, body.first, body.last, line))
         if any(SPEAKING.search(row) for row in rows[body.first - 1 : body.last]):
