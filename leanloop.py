@@ -2674,11 +2674,16 @@ def once_named(test: str) -> str:
 
 def tell_attempts(attempts: Sequence[Attempt]) -> str:
     """Write the ledger: a line for each earlier attempt, with what it changed and what failed then."""
-    return "\n".join(
-        f"{number}. {attempt.diagnosis or 'first attempt'} -> changed {', '.join(attempt.changed) or 'nothing'};"
-        f" then: {attempt.verdict.failure.summary or 'red'}"
-        for number, attempt in enumerate(attempts, 1)
-    )
+    lines = list[str]()
+    for number, attempt in enumerate(attempts, 1):
+        changed, failed = ", ".join(attempt.changed) or "nothing", attempt.verdict.failure.summary or "red"
+        lines.append(f"{number}. {attempt.diagnosis or begun(number)} -> changed {changed}; then: {failed}")
+    return "\n".join(lines)
+
+
+def begun(number: int) -> str:
+    """Say of an attempt without a diagnosis what it was."""
+    return "begun afresh" if number > 1 else "first attempt"
 
 
 # ------------------------------------------------------------------------------------------------- the leaner call
@@ -2733,7 +2738,8 @@ def leaner_programs() -> dict[str, Program]:
     """List all leaners by name."""
     paths = [path for folder in leaner_folders() if folder.is_dir() for path in sorted(folder.iterdir())]
     programs = [read_program(path) for path in paths if path.suffix in (".py", ".sh") and not path.name.startswith("_")]
-    return {program.name: program for program in reversed(programs)}
+    found = {program.name: program for program in reversed(programs)}
+    return {name: found[name] for name in sorted(found)}
 
 
 def read_program(path: Path) -> Program:
@@ -3482,7 +3488,7 @@ def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
         limit = ("timeout", leaner.timeout) if done.cut == "time limit" else ("idle", leaner.idle)
         return f"it {done.end}; [lean] {limit[0]} = {limit[1]:g}"
     words = " ".join((errors or answer)[-2000:].rsplit("\n", 3)[-3:])[-600:]
-    return (words or f"it {done.end}") if done.code else ""
+    return (words.removeprefix(f"{leaner.name}: ") or f"it {done.end}") if done.code else ""
 
 
 def drop_progress(errors: str) -> str:
@@ -3535,7 +3541,7 @@ class Session(Judge):
             "leanfile": called,
             "file": str(self.config.path.resolve()),
             "root": str(self.config.root),
-            "leaner": self.config.lean.name,
+            "leaner": self.config.lean.name if tasks else "",
             "tasks": tasks,
             "pricing": self.config.pricing,
         }
@@ -4176,7 +4182,7 @@ def bring_back(options: argparse.Namespace, shows: Shows) -> int:
         count = len(session.snapshots.changed(now, session.snapshots.take()))
         again = f"lean-loop --restore {past.folder.name}/{state} {shlex.join(left)}"
         kept = f" Edited since, and left alone: {', '.join(left)}. To put that back too: {again}." if left else ""
-        told = f"{count} files were put back.{kept} To take this back: lean-loop --undo"
+        told = f"{many(count, 'file')} put back.{kept} To take this back: lean-loop --undo"
         shows.say(told, shows.err if shows.json else shows.out)
     return GREEN
 
@@ -4321,7 +4327,8 @@ class Display:
             getattr(self, event["event"], lambda event: None)(event)
 
     def run(self, event: Event) -> None:
-        self.step(f"lean-loop: {event['leanfile']} with {event['leaner']}")
+        leaner = f" with {event['leaner']}" if event["leaner"] else ""
+        self.step(f"lean-loop: {event['leanfile']}{leaner}")
         if self.live:
             self.painter.start()
 
@@ -4481,7 +4488,7 @@ class Reporter:
 
     def outcome(self, code: int, error: str, broken: str) -> None:
         """End the run: write its report, run the user's command, record and show how it ended."""
-        told = conclude(self.events, {"code": code, "error": self.mask(error), "broken": broken})
+        told = conclude(self.events, {"code": code, "error": self.mask(error), "broken": broken, "time": time.time()})
         story = report(told, self.events, self.folder).encode("utf-8", "replace")
         (self.folder / "report.md").write_bytes(story)
         with contextlib.suppress(Interrupted):
@@ -4521,7 +4528,7 @@ def conclude(events: Sequence[Event], end: Event | None = None) -> Event:
         "leanfile": first["leanfile"],
         "total": len(first["tasks"]),
         "green": skipped + sum(is_done(task) for task in tasks),
-        "seconds": round(last["time"] - first["time"], 3),
+        "seconds": round(end.get("time", last["time"]) - first["time"], 3),
         "usage": asdict(used),
         "cost": None if price == Pricing() else cost,
         "tasks": tasks,
@@ -4585,7 +4592,10 @@ def tell_usage(used: Event) -> str:
 
 def tell_attempt(attempt: Event) -> str:
     """Say in a line what was tried."""
-    said, changed = attempt["diagnosis"] or "first attempt", tell_changed(attempt["changed"], 2) or "nothing changed"
+    said, changed = (
+        attempt["diagnosis"] or begun(attempt["number"]),
+        tell_changed(attempt["changed"], 2) or "nothing changed",
+    )
     return f"{attempt['number']}. {said} -> {changed}, {failing_in(attempt)} failing"
 
 
@@ -4600,6 +4610,11 @@ def tell_failing(task: Event) -> str:
     """Say how many tests failed before and after."""
     ends = list(filter(lambda count: count is not None, (task["before"], *task["failing"])))
     return "no tests" if task["state"] == "untested" else " -> ".join(map(str, (*ends[:1], *ends[-1:]))) + " failing"
+
+
+def many(count: int, noun: str) -> str:
+    """Count things."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def clip(text: str, most: int) -> str:
@@ -4618,7 +4633,7 @@ def in_words(told: Event) -> str:
     for task in told["tasks"]:
         tries, changed = len(task["failing"]), tell_changed(task["changed"], 3) or "nothing changed"
         who = f", at last {task['leaners'][-1]}" if len(task["leaners"]) > 1 else ""
-        facts = (f"{tries} attempt{'s' * (tries != 1)}{who}", tell_failing(task), changed, task["reason"])
+        facts = (f"{many(tries, 'attempt')}{who}", tell_failing(task), changed, task["reason"])
         lines += [f"{task['state']}: {clip(task['name'], 15)}: {clip('; '.join(filter(None, facts)), 40)}"]
     return "\n".join([*lines, *tell_more(told), tell_end(told)])
 
@@ -4636,7 +4651,7 @@ def tell_more(told: Event, run: str = "last") -> list[str]:
             ("  error", task.get("summary", ""), 65),
             ("  at", ", ".join(f"{path}:{line}" for path, line in task.get("places", ())), 25),
             ("  tried", " | ".join(reversed(task["tried"])), 55),
-            ("  next", f"mend it, then {again} --resume; back: {again} {undo}, {again} --restore {attempt}", 70),
+            ("  next", f"mend it, then {again} --resume; back: {again} {undo}, {again} --restore {attempt}", 100),
         ]
     parts += [("red: the whole suite is worse than before the run", told["broken"], 60), ("stopped", told["error"], 60)]
     return [f"{name}: {clip(text, most)}" for name, text, most in parts if text]
@@ -4645,9 +4660,8 @@ def tell_more(told: Event, run: str = "last") -> list[str]:
 def tell_end(told: Event) -> str:
     """Say how the whole run ended, and what it cost."""
     used, about = told["usage"], "about " if told["usage"]["estimated"] else ""
-    requests = f"{used['requests']} request{'s' * (used['requests'] != 1)}"
     cost = f"; {about}{told['cost']:.4f} at [pricing]" if told["cost"] is not None else ""
-    spent = f"{tell_usage(used)}, {requests}, {told['seconds']:.1f} s{cost}"
+    spent = f"{tell_usage(used)}, {many(used['requests'], 'request')}, {told['seconds']:.1f} s{cost}"
     return f"{told['green']}/{told['total']} green; {spent}; run {told['run']}"
 
 
@@ -4884,7 +4898,7 @@ def settle(subject: str, check: Check) -> Iterator[tuple[str, str]]:
 def look_at_project(session: Session, tasks: Sequence[Task]) -> Iterator[tuple[str, Check]]:
     """List the checks of a project, each with its subject, in their order."""
     config = session.config
-    where = f"{config.path}, {len(tasks)} tasks, project {config.root}"
+    where = f"{config.path}, {many(len(tasks), 'task')}, project {config.root}"
     yield "configuration", iter([("configuration", where, "")])
     for leaner in (config.lean, *config.escalate):
         yield "leaner", look_at_leaner(leaner)
@@ -5060,6 +5074,13 @@ def keep_schema() -> Path:
 
 
 # ------------------------------------------------------------------------------------------------ the command line
+
+
+def usual_leanfile() -> Path:
+    """Find leanfile.toml here, else in the nearest folder above that has one."""
+    here = Path.cwd()
+    found = (folder / LEANFILE for folder in (here, *here.parents) if (folder / LEANFILE).is_file())
+    return Path(os.path.relpath(next(found, LEANFILE)))
 
 
 def load_all(options: argparse.Namespace) -> list[Config]:
@@ -5280,7 +5301,7 @@ def parser() -> argparse.ArgumentParser:
 
 def obey(options: argparse.Namespace, shows: Shows) -> int:
     """Do the one thing that OPTIONS ask for; run the leanfiles where they ask for nothing else."""
-    options.config = options.config or [LEANFILE]
+    options.config = options.config or [usual_leanfile()]
     given = {name for name, value in vars(options).items() if value not in (None, False)}
     verbs = (verb for names, _, verb, _ in OPTIONS if verb and names[-1][2:].replace("-", "_") in given)
     ended = next(verbs, run_all)(options, shows)

@@ -138,11 +138,11 @@ class Bench:
         self.git("add", "-A")
         self.git("commit", "-q", "--allow-empty", "-m", message)
 
-    def lean_loop(self, *args: str, timeout: float = 60, **env: str) -> Ran:
-        """Run the real command in the project."""
+    def lean_loop(self, *args: str, timeout: float = 60, below: str = ".", **env: str) -> Ran:
+        """Run the real command in the project, or in a folder BELOW it."""
         done = subprocess.run(
             [*LEANLOOP, *args],
-            cwd=self.project,
+            cwd=self.project / below,
             env={**self.env, **env},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -724,3 +724,12 @@ def test_a_second_demo_does_not_meet_the_first(bench: Bench) -> None:
     assert [run_demo(bench, "--task", "board").code for _ in range(2)] == [0, 0]
     events = [json.loads(line) for run in bench.runs() for line in (run / "events.jsonl").read_text().splitlines()]
     assert len({event["leanfile"] for event in events if event["event"] == "run"}) == 2
+
+
+def test_the_nearest_leanfile_above_is_meant(calc: Bench, serve: Serve) -> None:
+    serve(RIGHT)
+    (calc.project / "deep/er").mkdir(parents=True)
+    ran = calc.lean_loop(below="deep/er")
+    assert ran.code == 0, ran.text
+    assert "lean-loop: ../../leanfile.toml with direct" in ran.err
+    assert "deep" not in calc.lean_loop("--runs", below="deep").out

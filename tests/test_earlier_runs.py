@@ -45,7 +45,7 @@ def test_undo_brings_back_the_state_before_a_run_and_undo_takes_that_back(bench:
     bench.lean_loop()
     ran = bench.lean_loop("--undo")
     assert ran.code == 0, ran.text
-    assert "3 files were put back" in ran.out and "lean-loop --undo" in ran.out
+    assert "3 files put back" in ran.out and "lean-loop --undo" in ran.out
     assert (bench.read("notes.txt"), bench.read("old.txt")) == ("notes\n", "old\n")
     assert not (bench.project / "one.txt").exists()
     assert bench.lean_loop("--undo").code == 0
