@@ -209,7 +209,7 @@ def test_same_beginning_comes_from_the_cache(root: Path, llama: Llama) -> None:
 def test_noise_is_no_edit(root: Path, llama: Llama) -> None:
     done = edit(root, llama, grammar="root ::= [a-z ]{40}")
     assert (done.code, "holds no edit" in done.reason) == (1, True), done.err
-    done = call(root, "Say something.", base_url=llama.base_url, max_output_tokens=20, mode="ask")
+    done = edit(root, llama, "Say something.", grammar="root ::= [a-z ]{40}", max_output_tokens=20, mode="ask")
     assert (done.code, "cut off after 20 tokens" in done.reason) == (1, True), done.err
     assert (root / "a.py").read_text() == "x = 1\n"
 
