@@ -1078,6 +1078,7 @@ UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
 Stamp = tuple[int, ...] | None
 Counts = list[tuple[str, int, int]]
 Side = tuple[str, str]  # what a tree holds at a path: mode and object, as git writes them
+Facts = tuple[int, ...]
 GONE = "000000"  # the mode of what it does not hold
 
 
@@ -1384,56 +1385,60 @@ class Repository:
     """The user's own repository, watched across the calls of leaners; `link` is the `.git` of the work tree.
 
     `places` are its folders: HEAD and index in the first, branches, settings and objects in the last (the same folder,
-    but in a linked work tree; none without a repository). `copy` holds it all, objects as hard links where that can be.
+    but in a linked work tree; none without a repository). `copy` holds it all, objects as hard links where that can be;
+    `seen` tells what its files were like when that was made.
     """
 
     link: Path
     places: tuple[Path, ...]
     copy: Path
+    seen: dict[Path, Facts] = field(default_factory=dict)
 
     def kept(self, path: Path) -> Path:
         return self.copy / path.relative_to(path.anchor)
 
-    def read(self, copied: bool = False) -> dict[Path, tuple[int, int]]:
-        """Tell size and time of its files, or of their copies; the size of a folder with objects is -1."""
-        found = dict[Path, tuple[int, int]]()
+    def read(self, copied: bool = False) -> dict[Path, Facts]:
+        """List its files, or their copies, and its folders with objects, also those of submodules."""
+        found = dict[Path, Facts]()
         for place in (self.link, *self.places):
             base = self.kept(place) if copied else place
-            paths = [base] if base.is_symlink() or base.is_file() else []
+            if base.is_symlink() or base.is_file():
+                found[place] = facts_of(base)
             for folder, inner, names in os.walk(base) if place in self.places else ():
+                here, stores = place / Path(folder).relative_to(base), Path(folder, "objects")
                 if "objects" in inner and "HEAD" in names:
-                    stores = Path(folder, "objects")
-                    paths += [stores, *filter(Path.is_dir, stores.iterdir())]
+                    found |= {
+                        here / store.relative_to(folder): facts_of(store) for store in (stores, *stores.glob("*/"))
+                    }
                 inner[:] = [name for name in inner if name not in ("objects", "lfs", "worktrees")]
-                paths += [Path(folder, name) for name in names]
-            for path in filter(os.path.lexists, paths):
-                seen = path.lstat()
-                size = -1 if stat.S_ISDIR(seen.st_mode) else seen.st_size
-                found[place / path.relative_to(base)] = (size, seen.st_mtime_ns)
-        return {path: facts for path, facts in found.items() if facts != NO_STORE}
+                found |= {here / name: facts_of(f"{folder}/{name}") for name in names}
+        return {path: facts for path, facts in found.items() if facts[:2] not in (NOTHING, UNUSED)}
 
     def keep(self) -> None:
         """Bring the copy up to date."""
-        now, old = self.read(), self.read(copied=True)
+        now = {path: facts for path, facts in self.read().items() if path.suffix != ".lock"}
+        old = self.seen or self.read(copied=True)
         for path in old.keys() - now.keys():
             if old[path][0] < 0:
                 os.utime(self.kept(path), ns=(0, 0))  # its objects stay, for the snapshots that borrow them
             else:
                 self.kept(path).unlink()
-        for path in sorted(now, reverse=True):  # a folder after those in it, which set its time
-            if now[path] != old.get(path) and path.suffix != ".lock":
-                if path.name == "pack":
-                    drop_old_packs(path, self.kept(path))
-                copy_file(path, self.kept(path))
-        if now != old:
+        changed = [path for path in now if now[path][:2] != old.get(path, ())[:2]]
+        for path in sorted(changed, reverse=True):  # a folder after those in it, which set its time
+            if path.name == "pack":
+                drop_old_packs(path, self.kept(path))
+            copy_file(path, self.kept(path))
+        if now != self.seen:
             (self.kept(self.places[-1]) / "refs").mkdir(
                 parents=True, exist_ok=True
             )  # without it git sees no repository
             (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
+        self.seen.clear()
+        self.seen.update(now)
 
     def put_back(self, found: Path, died: float = float("inf")) -> str:
         """Undo what happened to it since `keep` and before DIED; keep in FOUND what is replaced. Tell what it was."""
-        old, said = self.read(copied=True), set[str]()
+        old, said = self.seen or self.read(copied=True), set[str]()
         if self.link not in old and (self.link.is_symlink() or self.link.is_file()):
             self.link.unlink()
         if self.link not in self.places and self.link.is_dir() and not self.link.is_symlink():
@@ -1444,10 +1449,11 @@ class Repository:
         locks = [path for path in now if path.suffix == ".lock" and path not in old]
         if locks and is_at_work("git", self.link.parent):
             return "left a lock, so that nothing of it was touched"
-        for path in sorted({*now, *old}, key=lambda path: (path in old, path)):  # what goes may stand in the way
+        changed = [path for path in {*now, *old} if now.get(path) != old.get(path)]
+        for path in sorted(changed, key=lambda path: (path in old, path)):  # what goes may stand in the way
             kept = self.kept(path)
-            if now.get(path, old.get(path, NO_STORE))[0] < 0:
-                if path in old and now.get(path) != old[path]:
+            if now.get(path, old.get(path, (0,)))[0] < 0:
+                if path in old:
                     copy_file(kept, path)
             elif not (same(path, kept) or self.is_of_others(path)) and is_older(path, died):
                 said.add(self.called(path))
@@ -1488,12 +1494,23 @@ class Repository:
         return next((called for begin, called in PARTS_OF_GIT.items() if name.startswith(begin)), "")
 
 
-NO_STORE = (-1, 0)  # a folder of objects in the copy alone
 PARTS_OF_GIT = {
     "HEAD/": "HEAD", ".git/": "HEAD", "refs/stash/": "the stash", "refs/": "branches or tags",
     "packed-refs/": "branches or tags", "config": "settings", "hooks/": "hooks", "info/": "what is ignored",
     "modules/": "a submodule", "MERGE": "a merge", "rebase": "a rebase", "CHERRY": "a cherry-pick",
 }  # fmt: skip
+
+
+NOTHING, UNUSED = (-2, 0), (-1, 0)  # no file; a folder of objects in the copy alone
+
+
+def facts_of(path: Path | str) -> Facts:
+    """Tell size, last change and what else changes with a file; the size of a folder is -1."""
+    try:
+        seen = os.lstat(path)
+    except OSError:
+        return NOTHING
+    return (-1 if stat.S_ISDIR(seen.st_mode) else seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
 
 
 def same(one: Path, other: Path) -> bool:
