@@ -1405,11 +1405,10 @@ class Repository:
             if base.is_symlink() or base.is_file():
                 found[place] = facts_of(base)
             for folder, inner, names in os.walk(base) if place in self.places else ():
-                here, stores = place / Path(folder).relative_to(base), Path(folder, "objects")
+                here, stores = place / Path(folder).relative_to(base), list[Path]()
                 if "objects" in inner and "HEAD" in names:
-                    found |= {
-                        here / store.relative_to(folder): facts_of(store) for store in (stores, *stores.glob("*/"))
-                    }
+                    stores = [Path(folder, "objects"), *Path(folder, "objects").glob("*/")]
+                found |= {here / store.relative_to(folder): facts_of(store) for store in stores}
                 inner[:] = [name for name in inner if name not in ("objects", "lfs", "worktrees")]
                 found |= {here / name: facts_of(f"{folder}/{name}") for name in names}
         return {path: facts for path, facts in found.items() if facts[:2] not in (NOTHING, UNUSED)}
@@ -1428,10 +1427,8 @@ class Repository:
             if path.name == "pack":
                 drop_old_packs(path, self.kept(path))
             copy_file(path, self.kept(path))
-        if now != self.seen:
-            (self.kept(self.places[-1]) / "refs").mkdir(
-                parents=True, exist_ok=True
-            )  # without it git sees no repository
+        if self.places and now != self.seen:  # without a folder refs git sees no repository
+            (self.kept(self.places[-1]) / "refs").mkdir(parents=True, exist_ok=True)
             (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
         self.seen.clear()
         self.seen.update(now)
@@ -1441,10 +1438,13 @@ class Repository:
         old, said = self.seen or self.read(copied=True), set[str]()
         if self.link not in old and (self.link.is_symlink() or self.link.is_file()):
             self.link.unlink()
-        if self.link not in self.places and self.link.is_dir() and not self.link.is_symlink():
+        made = self.link not in self.places and self.link.is_dir() and not self.link.is_symlink()
+        if made:
             shutil.move(self.link, found)
-            if not self.places:
-                return "made one"
+        if not self.places:
+            if self.link in old:
+                copy_file(self.kept(self.link), self.link)
+            return "made one" if made else ""
         now = self.read()
         locks = [path for path in now if path.suffix == ".lock" and path not in old]
         if locks and is_at_work("git", self.link.parent):
@@ -1462,8 +1462,7 @@ class Repository:
                     remove(path, self.place_of(path))
                 if path in old:
                     copy_file(kept, path)
-        if self.places:
-            (self.places[-1] / "refs").mkdir(exist_ok=True)
+        (self.places[-1] / "refs").mkdir(parents=True, exist_ok=True)
         return ", ".join(sorted(said - {""}))
 
     def has_moved(self) -> bool:

@@ -166,6 +166,14 @@ def test_a_repository_behind_a_link_is_put_back(worked: Bench, leaner: Leaner, d
     assert (real / "config").stat() == head
 
 
+def test_a_git_file_that_leads_nowhere_stays_what_it_is(bare: Bench, leaner: Leaner) -> None:
+    bare.write(".git", "gitdir: /no/such\n")
+    leaner(after_a_diagnosis("rm .git; git init -q"))
+    ran = bare.lean_loop()
+    assert ran.code == 0, ran.text
+    assert bare.read(".git") == "gitdir: /no/such\n"
+
+
 def test_a_repository_that_an_agent_makes_does_not_stay(bare: Bench, leaner: Leaner) -> None:
     leaner(f"{WHO}{FIX} git init -q; {COMMIT}")
     ran = bare.lean_loop()
