@@ -942,13 +942,11 @@ BEAT = 0.25  # seconds
 
 def start_guard(pid: int) -> subprocess.Popen[bytes] | None:
     """Start what ends the group of PID as soon as lean-loop is no more, however it ended."""
+    if WINDOWS:
+        return None
     argv = ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$0"', str(pid)]
     null = subprocess.DEVNULL
-    return (
-        None
-        if WINDOWS
-        else subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True)
-    )
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True)
 
 
 def watch(process: subprocess.Popen[bytes], drains: Sequence[Drain], clock: Clock, alive: Callable[[int], None]) -> str:
@@ -2191,10 +2189,10 @@ class Part:
 def fit(parts: Sequence[Part], budget: int) -> str:
     """Join PARTS within BUDGET tokens; say which ones were left out, and how large they are."""
     kept, gone = [part for part in parts if part.body.strip()], list[Part]()
-    while (over := sum(tokens(str(part)) for part in kept if part.body) - budget) > 0 and any(
-        part.rank for part in kept
-    ):
+    while (over := sum(tokens(str(part)) for part in kept if part.body) - budget) > 0:
         last = max(kept, key=lambda part: part.rank)
+        if not last.rank:
+            break
         kept[kept.index(last)] = replace(last, body=shrunk(last, over) if last.shrinks else "", rank=0)
         gone += [] if last.shrinks else [last]
     note = "".join(f"(left out: {part.title}, about {tokens(part.body)} tokens)\n" for part in gone)
@@ -2704,9 +2702,7 @@ def begun(number: int) -> str:
 
 # ------------------------------------------------------------------------------------------------- the leaner call
 
-ARGUMENT_LIMIT = (
-    30_000 if WINDOWS else 128_000
-)  # bytes; Linux takes 128 KiB an argument, Windows 32,767 characters in all
+ARGUMENT_LIMIT = 30_000 if WINDOWS else 128_000  # bytes: Windows takes 32,767 characters in all, Linux 128 KiB each
 MASKED = "[masked by lean-loop]"
 
 
@@ -2809,15 +2805,9 @@ def leaner_variables(leaner: Leaner) -> dict[str, str]:
 
 
 def as_variable(value: Any) -> str:
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    return (
-        json.dumps(value)
-        if isinstance(value, tuple | list | dict)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, tuple | list | dict):
+        return json.dumps(value)
+    return str(value) if isinstance(value, str) else f"{value:.15g}"
 
 
 def clean_environment() -> dict[str, str]:
