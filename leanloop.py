@@ -49,7 +49,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import translate
 from functools import cache, cached_property, lru_cache, partial, reduce
 from heapq import heappop, heappush
-from itertools import chain, count, islice, pairwise
+from itertools import accumulate, chain, count, groupby, islice, pairwise
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import IO, Any, TypeVar, cast
@@ -2208,14 +2208,14 @@ def shrunk(part: Part, over: int) -> str:
 def is_test(path: str, defaults: Defaults) -> bool:
     """Tell whether PATH is a test file, by `test_prefix` or the usual names and folders."""
     if defaults.test_prefix:
-        return any(under(path, prefix) for prefix in defaults.test_prefix)
+        return under(path, defaults.test_prefix)
     *folders, name = path.split("/")
     return bool(TEST_NAME.fullmatch(name)) or not set(TEST_FOLDERS).isdisjoint(folders)
 
 
-def under(path: str, prefix: str) -> bool:
-    """Tell whether PATH begins with PREFIX, folder by folder or as the beginning of a name."""
-    return path.startswith(prefix.removeprefix("./"))
+def under(path: str, prefixes: Iterable[str]) -> bool:
+    """Tell whether PATH begins with one of PREFIXES, folder by folder or as the beginning of a name."""
+    return path.startswith(tuple(prefix.removeprefix("./") for prefix in prefixes))
 
 
 def read_text(path: Path, most: int = 2_000_000) -> str:
@@ -2236,18 +2236,18 @@ def python_definitions(path: str, source: str) -> tuple[Definition, ...]:
 
     def visit(node: ast.AST, owner: str) -> None:
         for child in ast.iter_child_nodes(node):
-            below, target = owner, next(ast.iter_child_nodes(child), None)
-            if isinstance(child, ast.Assign | ast.AnnAssign) and node is tree and isinstance(target, ast.Name):
-                last = child.end_lineno or 0
-                found.append(Definition(path, target.id, child.lineno, last, kind="value", head=child.lineno))
-            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                first = min([child.lineno, *(item.lineno for item in child.decorator_list)])
-                is_class, begin = isinstance(child, ast.ClassDef), child.body[0]
-                told = ast.get_docstring(child, clean=False) is not None and begin.end_lineno != child.lineno
-                kind, head = "class" if is_class else "function", max(child.lineno, begin.lineno - 1)
-                doc = (begin.lineno, begin.end_lineno or 0) if told else (0, 0)
-                found.append(Definition(path, child.name, first, child.end_lineno or first, owner, kind, head, doc))
-                below = source.splitlines()[child.lineno - 1].strip() if is_class else owner
+            below, last = owner, getattr(child, "end_lineno", 0)
+            match child:
+                case ast.Assign(targets=[ast.Name(id=name), *_]) | ast.AnnAssign(target=ast.Name(id=name)):
+                    found.extend([Definition(path, name, child.lineno, last, kind="value")] if node is tree else [])
+                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                    first = min([child.lineno, *(item.lineno for item in child.decorator_list)])
+                    is_class, begin = isinstance(child, ast.ClassDef), child.body[0]
+                    told = ast.get_docstring(child, clean=False) is not None and begin.end_lineno != child.lineno
+                    kind, head = "class" if is_class else "function", max(child.lineno, begin.lineno - 1)
+                    doc = (begin.lineno, begin.end_lineno or 0) if told else (0, 0)
+                    found.append(Definition(path, child.name, first, last, owner, kind, head, doc))
+                    below = source.splitlines()[child.lineno - 1].strip() if is_class else owner
             visit(child, below)
 
     with contextlib.suppress(SyntaxError, ValueError, RecursionError):
@@ -2337,30 +2337,27 @@ class Project:
         """
         if not any(test.failed for test in ran):
             return self.led_to(failure, files)
-        tests = [frame for frame in failure.frames if is_test(frame.path, self.defaults)]
-        sources = [frame for frame in failure.frames if frame not in tests]
-        preferred = [
-            frame for frame in sources if any(under(frame.path, prefix) for prefix in self.defaults.source_prefix)
-        ]
-        found = [self.around(frame) for frame in reversed(preferred or sources)]
+        places = list(reversed(failure.frames))
+        tests, sources = ([frame for frame in places if self.is_test(frame) == wanted] for wanted in (True, False))
+        preferred = [frame for frame in sources if under(frame.path, self.defaults.source_prefix)]
         among = self.definitions(self.test_file(failure)) if failure.tests and not tests else ()
         named = [item for item in among if stands_for(item.name, failure.tests[0])][-1:]
-        bodies = [self.around(frame) for frame in reversed(tests)] or named
-        suspects = self.suspects(ran, failure, together(found), bodies)
-        marked = {item: item.marks for item in together(found)}
-        return together([replace(item, marks=(*marked.get(item, ()), *item.marks)) for item in suspects] + bodies)
+        bodies = [self.around(frame) for frame in tests] or named
+        frames = together(map(self.around, preferred or sources))
+        return together([*self.suspects(ran, failure, frames, bodies), *bodies])
+
+    def is_test(self, at: Frame | Definition) -> bool:
+        return is_test(at.path, self.defaults)
 
     def test_file(self, failure: Failure) -> str:
         """Find the Python file of the first failing test: by its name, else the first test file of the frames."""
         named = [test.split("::")[0] for test in failure.tests[:1] if "::" in test]
-        tests = [frame.path for frame in failure.frames if is_test(frame.path, self.defaults)]
-        found = (path for path in (*named, *tests) if path.endswith(".py") and (self.root / path).is_file())
-        return next(found, "")
+        paths = [*named, *(frame.path for frame in failure.frames if self.is_test(frame))]
+        return next((path for path in paths if path.endswith(".py") and (self.root / path).is_file()), "")
 
     def is_told(self, failure: Failure) -> bool:
         """Tell whether the traceback alone says what is at fault: a name that is not there, no valid Python."""
-        sources = [frame for frame in failure.frames if not is_test(frame.path, self.defaults)]
-        return bool(sources) and failure.summary.startswith(TOLD)
+        return failure.summary.startswith(TOLD) and not all(map(self.is_test, failure.frames))
 
     def suspects(
         self, ran: Sequence[Ran], failure: Failure, frames: Sequence[Definition], bodies: Sequence[Definition]
@@ -2369,11 +2366,9 @@ class Project:
 
         Their lines and they themselves are weighed against the tests that passed; the FRAMES (innermost first) and what
         BODIES, the test's own, name count as well, and later last calls break ties. Without a passing test the calls
-        tell instead: late, by the test itself, named like it, few.
+        tell instead.
         """
         failing, passing = ([test for test in ran if test.failed == failed] for failed in (True, False))
-        if not failing:
-            return []
         first = next((test for test in failing if test.name.endswith(failure.tests[:1])), failing[0])
         files = {path for path in {path for test in ran for path, _ in test.lines} if not is_test(path, self.defaults)}
         at = {(path, line): home for path in files for line, home in homes(self.definitions(path)).items()}
@@ -2395,9 +2390,10 @@ class Project:
         ]
         spectrum = [worst, {home: whole[home] for home in marks}] if passing else signs(calls, first.name)
         total = ranked([*spectrum, *near])
+        framed = {item: item.marks for item in frames}
         order = sorted(marks, key=lambda home: (total[home], calls[home][0]), reverse=True)
-        suspects = [replace(home, marks=tuple(marks[home]), weight=worst[home]) for home in order]
-        return together([*(item for item in frames if item not in marks), *suspects])
+        found = [replace(home, marks=(*framed.get(home, ()), *marks[home]), weight=worst[home]) for home in order]
+        return [*(item for item in frames if item not in marks), *found]
 
     def led_to(self, failure: Failure, files: Sequence[str]) -> list[Definition]:
         """List what a failure leads to by names: the frames' definitions, the failing test, then what they mention."""
@@ -2418,7 +2414,7 @@ class Project:
     def is_source(self, path: str) -> bool:
         """Tell whether PATH lies below `source_prefix`, or is no test where there is none."""
         prefixes = self.defaults.source_prefix
-        return any(under(path, item) for item in prefixes) if prefixes else not is_test(path, self.defaults)
+        return under(path, prefixes) if prefixes else not is_test(path, self.defaults)
 
     def rows(self, item: Definition) -> list[int]:
         """Choose a definition's lines: all but a docstring; of a long one the signature, its marks, what is near."""
@@ -2458,16 +2454,15 @@ class Project:
 
     def lines(self, path: str, rows: Iterable[int], begins: Set[int] = frozenset()) -> str:
         """Join lines of a file; where others stand between them, but not before BEGINS, a comment says how many."""
-        source, shown, before = self.text(path).splitlines(), list[str](), 0
+        source, shown = self.text(path).splitlines(), list[str]()
         mark = "#" if PurePosixPath(path).suffix in HASHES else "//"
-        for row in sorted(set(rows)):
+        for before, row in pairwise([0, *sorted(set(rows))]):
             text, between = source[row - 1], source[before : row - 1] if before else []
             if row not in begins and any(map(str.strip, between)):
                 shown.append(f"{text[: len(text) - len(text.lstrip())]}{mark} ... {len(between)} lines omitted")
             elif between:
                 shown.append("")
             shown.append(text)
-            before = row
         return "\n".join(shown)
 
     def show(self, *items: Definition) -> str:
@@ -2501,21 +2496,16 @@ class Project:
     def outline(self, path: str, words: set[str], budget: int, code: str = "") -> str:
         """Show the signatures of a large file with their lines, then what WORDS name and CODE does not show already."""
         source, items = self.text(path).splitlines(), self.definitions(path)
-        signed = (
-            next(row for row in range(item.first, item.last + 1) if source[row - 1].lstrip()[:1] != "@")
-            for item in items
-        )
-        told = sorted((len(source[row - 1]) - len(source[row - 1].lstrip()), row) for row in signed)
-        listed, spent = list[int](), 0
-        for _, row in told:
-            spent += tokens(source[row - 1]) + 3
-            listed += [row] if spent <= budget // 2 else []
-        text = "\n".join(f"{row}: {source[row - 1].rstrip()}" for row in sorted(listed))
-        left = f"\n({len(told) - len(listed)} more definitions are not listed)" if len(told) > len(listed) else ""
+        rows = (range(item.first, item.last + 1) for item in items)
+        signed = [next(row for row in lines if source[row - 1].lstrip()[:1] != "@") for lines in rows]
+        signed.sort(key=lambda row: (len(source[row - 1]) - len(source[row - 1].lstrip()), row))
+        spent = accumulate(tokens(source[row - 1]) + 3 for row in signed)
+        listed = sorted(row for row, so_far in zip(signed, spent, strict=True) if so_far <= budget // 2)
+        text = "\n".join(f"{row}: {source[row - 1].rstrip()}" for row in listed)
+        left = f"\n({len(signed) - len(listed)} more definitions are not listed)" if signed[len(listed) :] else ""
         title = f"{path} ({len(source)} lines, about {tokens(self.text(path))} tokens: not shown whole)"
         named = [item for item in items if item.name in words and source[max(item.first, item.head) - 1] not in code]
-        shown = self.pack(named, budget // 2) if named else ""
-        return f"{fenced(title, text + left, '')}{shown}" if told else f"{title}\n"
+        return f"{fenced(title, text + left, '')}{self.pack(named, budget // 2)}" if signed else f"{title}\n"
 
     def whole(self, path: str, budget: int) -> str:
         """Show a listed file whole; say what it is where it cannot be shown."""
@@ -2629,14 +2619,9 @@ def diagnosis_prompt(errand: Errand, failure: Failure, question: str) -> str:
 
 def without_runs(text: str, shown: str, least: int = 3) -> str:
     """Drop runs of LEAST lines or more that are SHOWN already."""
-    known, kept, run = {line.strip() for line in shown.splitlines()}, list[str](), list[str]()
-    for line in (*text.splitlines(), ""):
-        if line.strip() and line.strip() in known:
-            run.append(line)
-            continue
-        kept += [*(run if len(run) < least else []), line]
-        run = []
-    return "\n".join(kept[:-1])
+    known = {line.strip() for line in shown.splitlines()} - {""}
+    runs = [(told, list(run)) for told, run in groupby(text.splitlines(), lambda line: line.strip() in known)]
+    return "\n".join(line for told, run in runs if not told or len(run) < least for line in run)
 
 
 def fix_prompt(errand: Errand, attempts: Sequence[Attempt], diagnosis: str, diff: str) -> str:
@@ -2664,26 +2649,19 @@ def as_diff(text: str) -> str:
 
 def tell_failure(failure: Failure, most: int = 3) -> str:
     """Show the first failure, then the others (the first MOST), by name and error, the same error once."""
-    errors = dict(failure.others)
-    head = "".join(f"{name}\n" for name in failure.tests[:1] if name not in failure.excerpt)
-    grouped = dict[str, list[str]]()
+    errors, grouped = dict(failure.others), dict[str, list[str]]()
     for name in failure.tests[1:] or errors:
         error = next((error for other, error in errors.items() if other == name or fits_name(other, [name])), "")
-        grouped.setdefault("the same error" if error == failure.summary else error, []).append(name)
-    listed = [
-        "- "
-        + ", ".join([*map(once_named, names[:most]), *([f"{len(names) - most} more"] if len(names) > most else [])])
-        + (f": {shorten(error, 1, 160)}" if error and error != names[0] else "")
-        for error, names in grouped.items()
-    ]  # fmt: skip
-    more = [f"- and {len(listed) - most} more errors"] if len(listed) > most else []
-    shown = fenced("", f"{head}{failure.excerpt}", "").strip()
-    return "\n".join([shown, *(["Failing too:"] if listed else []), *listed[:most], *more])
-
-
-def once_named(test: str) -> str:
-    """Shorten unittest's "test_a (tests.Case.test_a)" to the dotted name."""
-    return re.sub(r"^(\w+) \((\S+\.\1)\)$", r"\2", test)
+        short = re.sub(r"^(\w+) \((\S+\.\1)\)$", r"\2", name)  # unittest's "test_a (tests.Case.test_a)"
+        grouped.setdefault("the same error" if error == failure.summary else error, []).append(short)
+    listed = ["Failing too:"] if grouped else []
+    for error, names in islice(grouped.items(), most):
+        more = [f"{len(names) - most} more"] if len(names) > most else []
+        ending = f": {shorten(error, 1, 160)}" if error and error != names[0] else ""
+        listed.append(f"- {', '.join([*names[:most], *more])}{ending}")
+    listed += [f"- and {len(grouped) - most} more errors"] if len(grouped) > most else []
+    head = "".join(f"{name}\n" for name in failure.tests[:1] if name not in failure.excerpt)
+    return "\n".join([fenced("", f"{head}{failure.excerpt}", "").strip(), *listed])
 
 
 def tell_attempts(attempts: Sequence[Attempt]) -> str:
