@@ -2236,18 +2236,17 @@ def python_definitions(path: str, source: str) -> tuple[Definition, ...]:
 
     def visit(node: ast.AST, owner: str) -> None:
         for child in ast.iter_child_nodes(node):
-            below, last = owner, getattr(child, "end_lineno", 0)
-            match child:
-                case ast.Assign(targets=[ast.Name(id=name), *_]) | ast.AnnAssign(target=ast.Name(id=name)):
-                    found.extend([Definition(path, name, child.lineno, last, kind="value")] if node is tree else [])
-                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                    first = min([child.lineno, *(item.lineno for item in child.decorator_list)])
-                    is_class, begin = isinstance(child, ast.ClassDef), child.body[0]
-                    told = ast.get_docstring(child, clean=False) is not None and begin.end_lineno != child.lineno
-                    kind, head = "class" if is_class else "function", max(child.lineno, begin.lineno - 1)
-                    doc = (begin.lineno, begin.end_lineno or 0) if told else (0, 0)
-                    found.append(Definition(path, child.name, first, last, owner, kind, head, doc))
-                    below = source.splitlines()[child.lineno - 1].strip() if is_class else owner
+            below, last, target = owner, getattr(child, "end_lineno", 0), next(ast.iter_child_nodes(child), None)
+            if isinstance(child, ast.Assign | ast.AnnAssign) and node is tree and isinstance(target, ast.Name):
+                found.append(Definition(path, target.id, child.lineno, last, kind="value"))
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                first = min([child.lineno, *(item.lineno for item in child.decorator_list)])
+                is_class, begin = isinstance(child, ast.ClassDef), child.body[0]
+                told = ast.get_docstring(child, clean=False) is not None and begin.end_lineno != child.lineno
+                kind, head = "class" if is_class else "function", max(child.lineno, begin.lineno - 1)
+                doc = (begin.lineno, begin.end_lineno or 0) if told else (0, 0)
+                found.append(Definition(path, child.name, first, last, owner, kind, head, doc))
+                below = source.splitlines()[child.lineno - 1].strip() if is_class else owner
             visit(child, below)
 
     with contextlib.suppress(SyntaxError, ValueError, RecursionError):
