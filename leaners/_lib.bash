@@ -68,7 +68,7 @@ watch() {
   local eager=
   case $(awk -W version 2>&1 </dev/null) in mawk*) eager='-W interactive' ;; esac # mawk waits for 4 KB otherwise
   {
-    "$@" <"$prompt" 2>&1 &
+    "$@" <"$prompt" 2>&1 3>&- &
     printf '%s' $! >"$tmp/pid"
     guard $! >/dev/null &
     wait "$(cat "$tmp/pid")"
@@ -82,11 +82,11 @@ watch() {
   code=$(cat "$tmp/code")
 }
 
-# guard PID: end PID when the server is gone or silent.
+# guard PID: end PID when the server is gone or silent; watch no longer than PID lives.
 guard() {
   local seen=0 now silent=0 nap in_vain
   trap 'kill "$nap"; exit' TERM
-  while sleep 3 & nap=$!; wait "$nap"; do
+  while sleep 3 & nap=$!; wait "$nap"; kill -0 "$1"; do
     reachable || { printf 'no server answers at %s\n' "$url" >"$tmp/trouble" && end "$1" && return; }
     in_vain=$(grep -ls '"error": {' "$tmp"/api/* 2>/dev/null) # requests that failed, where a CLI keeps a file for each
     [ "$(printf '%s' "$in_vain" | grep -c .)" -lt 2 ] || { text message <"$(printf '%s' "$in_vain" | head -n 1)" >"$tmp/trouble" && end "$1" && return; }
