@@ -437,7 +437,7 @@ class Course:
 
     @property
     def is_over(self) -> bool:
-        return self.attempts[-1].verdict.green or len(self.attempts) > self.task.max_iters
+        return any(attempt.verdict.green for attempt in self.attempts[-1:]) or len(self.attempts) > self.task.max_iters
 
 
 @dataclass(frozen=True)
@@ -3460,11 +3460,6 @@ class TaskStopped(Exception):
     """A task cannot go on, though nothing is broken: a limit was reached, or the leaner does nothing."""
 
 
-def is_silent(call: Call) -> bool:
-    """Tell whether a call that claims success said nothing and changed nothing."""
-    return call.code == 0 and not call.answer and call.before == call.after
-
-
 def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
     """Say why a leaner did not succeed: lean-loop's own reason, else its last words."""
     if done.cut:
@@ -3708,26 +3703,35 @@ class Session(Judge):
         tests = {"failing": len(attempt.verdict.failing), "green": attempt.verdict.green}
         self.reporter.emit("attempt", number=number, **facts, **tests, changed=changed, diff=diff)
 
+    def insist(self, task: Task, leaner: Leaner, prompt: str) -> Call:
+        """Ask for an edit, and once more where a call that claims success said nothing and changed nothing."""
+        for _ in range(2):
+            call = self.ask(task, leaner, prompt, "edit")
+            if call.code or call.answer or call.before != call.after:
+                return call
+        raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
+
+    def verdict(self, course: Course, tree: str, resists: str, again: bool) -> Verdict:
+        """Judge a tree of a task; veto a green that what RESISTS being put back or an earlier run contradicts."""
+        verdict = NOT_TESTED if course.task.skip_tests else self.judge(course.task, tree, again)
+        veto = f"protected files could not be put back: {resists}" if resists else compare(course.red, verdict).veto
+        if verdict.green and veto:
+            self.warn(veto)
+            return verdict.vetoed(veto)
+        return verdict
+
     def attempt(self, course: Course) -> None:
         """Make the next attempt of a task: on from the last one or afresh, ask for an edit, judge it."""
         task, number = course.task, len(course.attempts)
         leaner, base = self.leaner(number), self.choose_base(course)
         assert self.rights is not None  # noted before anybody can change them
-        if base == course.start:
-            prompt, diagnosis = self.first(course, leaner), ""
-        else:
-            prompt, diagnosis = self.fix(course, leaner, base)
-        call = self.ask(task, leaner, prompt, "edit")
-        if is_silent(call) and is_silent(call := self.ask(task, leaner, prompt, "edit")):
-            raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
+        afresh = base == course.start
+        prompt, diagnosis = (self.first(course, leaner), "") if afresh else self.fix(course, leaner, base)
+        call = self.insist(task, leaner, prompt)
         tree, bad, resists = self.put_protected_back(task, call.before, call.after)
         changed = self.snapshots.changed(call.before, tree)
         idle = not (base or changed or course.attempts[-1].changed)
-        verdict = NOT_TESTED if task.skip_tests else self.judge(task, tree, again=idle)
-        veto = f"protected files could not be put back: {resists}" if resists else ""
-        if verdict.green and (veto := veto or compare(course.red, verdict).veto):
-            self.warn(veto)
-            verdict = verdict.vetoed(veto)
+        verdict = self.verdict(course, tree, resists, again=idle)
         notes = [f"The last answer changed protected files, which was undone: {', '.join(bad)}."] if bad else []
         notes += [f"The last answer could not be used: {call.reason}"] if call.code else []
         who = f"{call.leaner} {leaner.model}".strip() if self.config.escalate else call.leaner
@@ -3736,6 +3740,19 @@ class Session(Judge):
         self.tell_attempt(course.attempts[-1], call.before, number + 1)
         if idle and verdict.green and not task.skip_tests:
             raise TaskStopped("flaky, not fixed: the tests turned green although nothing changed")
+
+    def work(self, course: Course) -> str:
+        """Make attempts until the tests pass; where they do not in the end, leave the best state and return why."""
+        try:
+            while not course.is_over:
+                self.attempt(course)
+            last, count = course.attempts[-1], len(course.attempts)
+            reason = "" if last.verdict.green else f"still red after {count} attempts. {last.verdict.why} {last.note}"
+        except TaskStopped as stopped:
+            reason = str(stopped)
+        if reason:
+            self.leave_best(course)
+        return reason
 
     def leave_best(self, course: Course) -> None:
         """Leave the tree of a red task as `on_fail` says."""
@@ -3772,19 +3789,7 @@ def run_task(session: Session, task: Task) -> Result:
         return Result(task, "green", (), course.red, "the tests were green already")
     if course.red and course.red.why.startswith(NO_TEST) and not session.may_write_tests(task):
         return Result(task, "red", (), course.red, course.red.why)
-    reason = ""
-    try:
-        session.attempt(course)
-        while not course.is_over:
-            session.attempt(course)
-        last, count = course.attempts[-1], len(course.attempts)
-        reason = "" if last.verdict.green else f"still red after {count} attempts. {last.verdict.why} {last.note}"
-    except TaskStopped as stopped:
-        reason = str(stopped)
-    if reason:
-        session.leave_best(course)
-    else:
-        reason = run_after(session, task)
+    reason = session.work(course) or run_after(session, task)
     state = "red" if reason else "untested" if task.skip_tests else "green"
     change = compare(course.red, course.attempts[-1].verdict) if course.attempts else Change()
     doubts = (*change.warnings, *session.doubts(course)) if state == "green" else ()
@@ -3921,6 +3926,23 @@ def locked(folder: Path, config: Config) -> Iterator[None]:
         yield
 
 
+def run_tasks(session: Session, tasks: Sequence[Task], past: Past | None, stirred: bool) -> tuple[int, str]:
+    """Run tasks until one is not green; return the exit code, and what of the whole suite is worse than before.
+
+    Those that were green in the run PAST are passed over; only if they still are, where their work was STIRRED since.
+    """
+    results, whole = list[Result](), whole_suite(session, tasks)
+    for number, task in enumerate(tasks, 1):
+        if past and digest(task) in past.green and (not stirred or is_still_green(session, task)):
+            session.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
+            continue
+        results.append(run_numbered(session, task, number, len(tasks), past))
+        if not results[-1].ok:
+            return RED, ""
+    broken = broken_since(session, results, whole)
+    return RED if broken else GREEN, broken
+
+
 def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool = False) -> int:
     """Run the tasks of one leanfile in their order; stop at the first that is not green."""
     tasks = choose(config, names)
@@ -3931,20 +3953,9 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
         past = resumable(config, pasts) if resume else None
         stirred = bool(past and work_since(session, past, pasts))
         session.begin(str(config.path), past, tasks=[task.name for task in tasks])
-        results: list[Result] = []
         code, error, broken = RED, "", ""
         try:
-            whole = whole_suite(session, tasks)
-            for number, task in enumerate(tasks, 1):
-                if past and digest(task) in past.green and (not stirred or is_still_green(session, task)):
-                    session.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
-                    continue
-                results.append(run_numbered(session, task, number, len(tasks), past))
-                if not results[-1].ok:
-                    break
-            if all(result.ok for result in results):
-                broken = broken_since(session, results, whole)
-                code = RED if broken else GREEN
+            code, broken = run_tasks(session, tasks, past, stirred)
         except (LeanError, Interrupted) as stopped:
             code, error = stopped.code, str(stopped)
         finally:
