@@ -2295,6 +2295,15 @@ ATTRIBUTES = 6
 HASHES = (".py", ".pyi", ".rb", ".sh", ".pl", ".ex", ".exs", ".toml", ".yml", ".yaml")
 
 
+def last_calls(test: Ran, at: Mapping[tuple[str, int], Definition]) -> dict[Definition, tuple[int, int, bool]]:
+    """Give the last call of each function that TEST ran, as its `calls` tell it; zeros where it tells nothing."""
+    calls = dict.fromkeys((at[key] for key in test.lines & at.keys()), (0, 0, False))
+    for key, call in test.calls.items():
+        if at.get(key) in calls:
+            calls[at[key]] = max(calls[at[key]], call)
+    return calls
+
+
 def signs(calls: Mapping[Definition, tuple[int, int, bool]], test: str) -> list[dict[Definition, float]]:
     """Give what tells of a function without a passing test: called late, by the test itself, named alike, seldom."""
     words = set(re.findall(r"[a-z]+", test.lower()))
@@ -2369,30 +2378,33 @@ class Project:
         """
         failing, passing = ([test for test in ran if test.failed == failed] for failed in (True, False))
         first = next((test for test in failing if test.name.endswith(failure.tests[:1])), failing[0])
-        files = {path for path in {path for test in ran for path, _ in test.lines} if not is_test(path, self.defaults)}
-        at = {(path, line): home for path in files for line, home in homes(self.definitions(path)).items()}
+        at = self.homes_of(ran)
         weights = ochiai([test.lines for test in failing], [test.lines for test in passing])
         marks: dict[Definition, list[int]] = {}
         for path, line in sorted(first.lines & at.keys(), key=lambda key: (-weights[key], key)):
             marks.setdefault(at[path, line], []).append(line)
-        calls = dict.fromkeys(marks, (0, 0, False))
-        for key, call in first.calls.items():
-            if at.get(key) in marks:
-                calls[at[key]] = max(calls[at[key]], call)
         worst = {home: weights[home.path, rows[0]] for home, rows in marks.items()}
         groups = ([{at[key] for key in test.lines & at.keys()} for test in group] for group in (failing, passing))
-        whole, depth = ochiai(*groups), {home: -place for place, home in enumerate(frames)}
-        named = set(re.findall(r"\w+", "".join(self.lines(item.path, range(item.first, item.last)) for item in bodies)))
-        near: list[dict[Definition, float]] = [
-            {home: depth.get(home, -len(depth)) for home in marks},
-            {home: home.name in named for home in marks},
-        ]
-        spectrum = [worst, {home: whole[home] for home in marks}] if passing else signs(calls, first.name)
-        total = ranked([*spectrum, *near])
-        framed = {item: item.marks for item in frames}
+        whole, calls = ochiai(*groups), last_calls(first, at)
+        told = [worst, {home: whole[home] for home in marks}] if passing else signs(calls, first.name)
+        total = ranked([*told, *self.nearness(marks, frames, bodies)])
         order = sorted(marks, key=lambda home: (total[home], calls[home][0]), reverse=True)
+        framed = {item: item.marks for item in frames}
         found = [replace(home, marks=(*framed.get(home, ()), *marks[home]), weight=worst[home]) for home in order]
         return [*(item for item in frames if item not in marks), *found]
+
+    def homes_of(self, ran: Sequence[Ran]) -> dict[tuple[str, int], Definition]:
+        """Give for the lines of the sources that tests RAN the functions around them."""
+        files = {path for path in {path for test in ran for path, _ in test.lines} if not is_test(path, self.defaults)}
+        return {(path, line): home for path in files for line, home in homes(self.definitions(path)).items()}
+
+    def nearness(
+        self, found: Iterable[Definition], frames: Sequence[Definition], bodies: Sequence[Definition]
+    ) -> list[dict[Definition, float]]:
+        """Score what is FOUND by its place among the FRAMES, and by whether BODIES name it."""
+        depth = {home: -place for place, home in enumerate(frames)}
+        named = set(re.findall(r"\w+", "".join(self.lines(item.path, range(item.first, item.last)) for item in bodies)))
+        return [{home: depth.get(home, -len(depth)) for home in found}, {home: home.name in named for home in found}]
 
     def led_to(self, failure: Failure, files: Sequence[str]) -> list[Definition]:
         """List what a failure leads to by names: the frames' definitions, the failing test, then what they mention."""
