@@ -1433,35 +1433,44 @@ class Repository:
 
     def put_back(self, found: Path, died: float = float("inf")) -> str:
         """Undo what happened to it since `keep` and before DIED; keep in FOUND what is replaced. Tell what it was."""
-        old, said = self.seen or self.read(copied=True), set[str]()
+        old = self.seen or self.read(copied=True)
+        made = self.clear_link(old, found)
+        if not self.places:
+            return "made one" if made else ""
+        now = self.read()
+        if any(path.suffix == ".lock" for path in now.keys() - old.keys()) and is_at_work("git", self.link.parent):
+            return "left a lock, so that nothing of it was touched"
+        changed = [path for path in {*now, *old} if now.get(path) != old.get(path)]
+        changed.sort(key=lambda path: (path in old, path))  # what goes may stand in the way
+        said = {self.put_file_back(path, now.get(path), old.get(path), found, died) for path in changed}
+        (self.places[-1] / "refs").mkdir(parents=True, exist_ok=True)
+        return ", ".join(sorted(said - {""}))
+
+    def clear_link(self, old: Mapping[Path, Facts], found: Path) -> bool:
+        """Take away what took the place of the `.git`; tell whether that was a repository."""
         if self.link not in old and (self.link.is_symlink() or self.link.is_file()):
             self.link.unlink()
         made = self.link not in self.places and self.link.is_dir() and not self.link.is_symlink()
         if made:
             shutil.move(self.link, found)
-        if not self.places:
-            if self.link in old:
-                copy_file(self.kept(self.link), self.link)
-            return "made one" if made else ""
-        now = self.read()
-        locks = [path for path in now if path.suffix == ".lock" and path not in old]
-        if locks and is_at_work("git", self.link.parent):
-            return "left a lock, so that nothing of it was touched"
-        changed = [path for path in {*now, *old} if now.get(path) != old.get(path)]
-        for path in sorted(changed, key=lambda path: (path in old, path)):  # what goes may stand in the way
-            kept = self.kept(path)
-            if now.get(path, old.get(path, (0,)))[0] < 0:
-                if path in old:
-                    copy_file(kept, path)
-            elif not (same(path, kept) or self.is_of_others(path)) and is_older(path, died):
-                said.add(self.called(path))
-                if path in now:
-                    copy_file(path, found / kept.relative_to(self.copy))
-                    remove(path, self.place_of(path))
-                if path in old:
-                    copy_file(kept, path)
-        (self.places[-1] / "refs").mkdir(parents=True, exist_ok=True)
-        return ", ".join(sorted(said - {""}))
+        if not self.places and self.link in old:
+            copy_file(self.kept(self.link), self.link)
+        return made
+
+    def put_file_back(self, path: Path, now: Facts | None, old: Facts | None, found: Path, died: float) -> str:
+        """Undo what happened to a file before DIED; say what people call it, nothing where that does not matter."""
+        kept, said = self.kept(path), ""
+        if (now or old or (0,))[0] < 0:
+            if old:
+                copy_file(kept, path)
+        elif not (same(path, kept) or self.is_of_others(path)) and is_older(path, died):
+            said = self.called(path)
+            if now:
+                copy_file(path, found / kept.relative_to(self.copy))
+                remove(path, self.place_of(path))
+            if old:
+                copy_file(kept, path)
+        return said
 
     def has_moved(self) -> bool:
         """Tell whether HEAD may name another commit than in the copy."""
@@ -1567,11 +1576,8 @@ def mend_repository(folder: Path, pasts: Sequence[Past], found: Path) -> str:
     return Repository(link, tuple(places), folder / "git").put_back(found, cut.died) if cut and places else ""
 
 
-def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
-    """Make or find the private repository of the project at ROOT, and the copy of the user's own one.
-
-    It borrows the objects of that copy, if there is one, and starts from a copy of the user's index.
-    """
+def find_repository(root: Path, folder: Path) -> tuple[Repository, str]:
+    """Find the user's own repository around ROOT, with a copy of it in FOLDER, and the kind of its objects' names."""
     asked = "--absolute-git-dir --path-format=absolute --git-common-dir --show-toplevel --show-object-format"
     told = ask_git(root, "rev-parse", *asked.split()).splitlines()
     places, (top, kind) = tuple(dict.fromkeys(map(Path, told[:2]))), told[2:] or (root, "sha1")
@@ -1580,7 +1586,16 @@ def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
         (folder / "git/places").unlink(missing_ok=True)
     elif not (folder / "git/places").exists():
         repository.keep()
-    snapshots = Snapshots(root, folder, max_file, repository)
+    return repository, kind
+
+
+def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
+    """Make or find the private repository of the project at ROOT.
+
+    It borrows the objects of the copy of the user's own one, if there is one, and starts from a copy of its index.
+    """
+    repository, kind = find_repository(root, folder)
+    snapshots, places = Snapshots(root, folder, max_file, repository), repository.places
     store, info = snapshots.store, snapshots.store / "info"
     if not info.is_dir():
         git(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(store)], root)
@@ -1703,6 +1718,19 @@ def count_passed(output: str) -> int | None:
     return sum(map(int, found)) - sum(int(match[1]) for match in rx(reader.subtract).finditer(output))
 
 
+def bounded(output: str) -> str:
+    """Unwrap an output, and bound the number of its lines and the length of each."""
+    text = shorten(rx(r"\n{3,}").sub("\n\n", unwrapped(output)), 60_000, 1 << 30)
+    return rx(r"^.{2000,}$").sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
+
+
+def failing_tests(text: str, reader: Reader) -> list[str]:
+    """Name the failing tests; one that holds others ("A/b" in "A/b/c") is left out."""
+    tests = named(reader.failing, text)
+    parents = {name[:at] for name in tests[:500] for at in range(len(name)) if name[at] == "/"}
+    return [name for name in tests if name not in parents]
+
+
 def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     """Read what a red test run printed.
 
@@ -1710,12 +1738,9 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     it), the frames that lie in the project at ROOT, outermost first, and what the other failures end with. Where no
     error is found, or no name though the runner has some, the end of the output is the excerpt and `reader` is empty.
     """
-    text = rx(r"\n{3,}").sub("\n\n", unwrapped(output).replace(f"{root}{os.sep}", ""))
-    text = rx(r"^.{2000,}$").sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", shorten(text, 60_000, 1 << 30))
-    reader, places = reader_of(text, red=True), Places(root)
-    tests = named(reader.failing, text)
-    parents = {name[:at] for name in tests[:500] for at in range(len(name)) if name[at] == "/"}
-    tests = [name for name in tests if name not in parents]
+    text, places = bounded(output.replace(f"{root}{os.sep}", "")), Places(root)
+    reader = reader_of(text, red=True)
+    tests = failing_tests(text, reader)
     told = [(name, block, final_error(block, reader.final)) for name, block in blocks(text, reader, tests)]
     name, block, final = next(
         (item for item in told if item[2]),
