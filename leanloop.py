@@ -1943,24 +1943,16 @@ def language_definitions(path: str, source: str) -> tuple[Definition, ...]:
     language = language_of(path)
     if not language or len(source) > 80 * source.count("\n") + 20_000:  # a minified or generated file
         return ()
-    code, starts = hide(source, language), [0, *(match.end() for match in re.finditer("\n", source))]
-
-    def spans(pattern: str, bodied: bool) -> Iterator[tuple[int, int, re.Match[str]]]:
-        for match in rx(pattern).finditer(code):
-            begin = match.start() + len(match[0]) - len(match[0].lstrip())
-            finish = ending(code, begin, bodied, language.end)
-            if finish > begin:
-                yield begin, finish, match
-
-    def line_of(offset: int) -> int:
-        return bisect_right(starts, offset)
-
-    owners = [(begin, finish, match["name"]) for begin, finish, match in spans(language.owner, True)]
+    code, lines_of = hide(source, language), [0, *(match.end() for match in re.finditer("\n", source))]
+    line_of = partial(bisect_right, lines_of)
+    patterns = ((language.owner, True), (language.body, True), (language.value, False))
+    owners, bodies, values = (spans(code, pattern, bodied, language.end) for pattern, bodied in patterns)
+    around = [(begin, finish, match["name"]) for begin, finish, match in owners]
     found = set[Definition]()
-    for begin, finish, match in chain(spans(language.body, True), spans(language.value, False)):
+    for begin, finish, match in chain(bodies, values):
         group, first = match.lastgroup or "name", line_of(begin)
         name = source[slice(*match.span(group))].strip("\"'`# ")
-        lines = [line_of(span[0]) for span in owners if span[0] < begin and finish <= span[1] and span[2] != name]
+        lines = [line_of(span[0]) for span in around if span[0] < begin and finish <= span[1] and span[2] != name]
         receiver = match.groupdict().get("of")
         owner = source.split("\n")[lines[-1] - 1].strip() if lines else f"type {receiver}" if receiver else ""
         kind = KIND_OF.get(group, "function")
@@ -1976,6 +1968,15 @@ def hide(source: str, language: Language) -> str:
         return ends + re.sub(r"[^\n]", " ", match[0][1:-1]) + (ends if len(match[0]) > 1 else "")
 
     return rx(language.hidden).sub(blank, source)
+
+
+def spans(code: str, pattern: str, bodied: bool, end: str) -> Iterator[tuple[int, int, re.Match[str]]]:
+    """Give begin and end of what PATTERN finds in CODE, with the match; see `ending`."""
+    for match in rx(pattern).finditer(code):
+        begin = match.start() + len(match[0]) - len(match[0].lstrip())
+        finish = ending(code, begin, bodied, end)
+        if finish > begin:
+            yield begin, finish, match
 
 
 PAIRS = {")": "(", "]": "[", "}": "{"}
@@ -2104,25 +2105,33 @@ class Trails:
         if not language:
             return []
         source, seen, found = self.text(body.path), set[str](), list[tuple[float, Definition]]()
-        rows = source.split("\n")
         hints = {"conftest", *re.findall(r"\w+", " ".join(rx(language.imports).findall(source)))}
         if language not in self.known:
             self.known[language] = self.index(language, hints)
-        read = source if self.test_file(body.path) else hide(source, language)  # what a test quotes may be a name
-        named = list(mentions(read, body.first, body.last, line))
-        if any(SPEAKING.search(row) for row in rows[body.first - 1 : body.last]):
-            named += [(name, "", False, body.first) for name in SPEAKERS]
-        for name, of, called, number in named:
+        for name, of, called, row in self.mentioned(body, line, language):
             items = self.meant(self.known[language].get(name, ()), of, body, hints) if name not in seen else []
             seen.add(name)
-            alike = 0.7 * bool(self.words & stems(name)) + 0.6 * bool(self.words & stems(rows[number - 1]))
+            alike = 0.7 * bool(self.words & stems(name)) + 0.6 * bool(self.words & stems(row))
             place = 0.5 + 0.03 * len(seen) + 1.5 * (len(items) > 1) - alike
-            for item in items:
-                made = 1.6 * (name in CONSTRUCTORS or item.name != name)
-                fixture = "fixture" in self.text(item.path).split("\n")[item.first - 1]
-                told = 0 if called or fixture else 0.85 + bool(of and item.owner)  # the latter may be an attribute
-                found.append((max(place + made + told + {"class": 2.5, "value": 0.2}.get(item.kind, 0), 0.1), item))
+            found += [(max(place + self.price(item, name, of, called), 0.1), item) for item in items]
         return found
+
+    def mentioned(self, body: Definition, line: int, language: Language) -> Iterator[tuple[str, str, bool, str]]:
+        """List the names in BODY, the likeliest first, each with its line; what speaks calls the SPEAKERS."""
+        source = self.text(body.path)
+        rows = source.split("\n")
+        read = source if self.test_file(body.path) else hide(source, language)  # what a test quotes may be a name
+        for name, of, called, number in mentions(read, body.first, body.last, line):
+            yield name, of, called, rows[number - 1]
+        if any(SPEAKING.search(row) for row in rows[body.first - 1 : body.last]):
+            yield from ((name, "", False, rows[body.first - 1]) for name in SPEAKERS)
+
+    def price(self, item: Definition, name: str, of: str, called: bool) -> float:
+        """Say what it costs that what a NAME means is only told, or made, or of an unlikely kind."""
+        made = 1.6 * (name in CONSTRUCTORS or item.name != name)
+        fixture = "fixture" in self.text(item.path).split("\n")[item.first - 1]
+        told = 0 if called or fixture else 0.85 + bool(of and item.owner)  # the latter may be an attribute
+        return made + told + {"class": 2.5, "value": 0.2}.get(item.kind, 0)
 
     def follow(self, begins: Iterable[tuple[Definition, int]], most: int = 80) -> dict[Definition, float]:
         """Give what can be reached from definitions (each with the line in question) with its cost, the least first."""
@@ -2472,21 +2481,30 @@ class Project:
 
     def attributes(self, item: Definition) -> list[int]:
         """List the line of a method's class, and those that declare or set the attributes it uses, where it is made."""
-        source, known, language = self.text(item.path).splitlines(), self.definitions(item.path), language_of(item.path)
+        source, known = self.text(item.path).splitlines(), self.definitions(item.path)
         above = (row for row in range(item.first - 1, 0, -1) if source[row - 1].strip() == item.owner)
         heads = list(islice(above, 1)) if item.owner else []
         around = [other for other in known if other.kind == "class" and other.first < item.first <= other.last]
-        if not around or not language or item.kind == "class" or is_test(item.path, self.defaults):
+        if not around or item.kind == "class" or is_test(item.path, self.defaults):
             return heads
-        owner, taken = around[-1], homes(known)
-        inits = (other for other in known if other.name in CONSTRUCTORS and owner.first < other.first <= owner.last)
-        begin = next(inits, item)
+        inner = (other for other in known if around[-1].first < other.first <= around[-1].last)
+        begin = next((other for other in inner if other.name in CONSTRUCTORS), item)
+        found = self.setters(item, around[-1], begin)[:ATTRIBUTES]
+        made = [begin.first] if any(begin.first < row < item.first for row in found) else []
+        return [*heads, *made, *found]
+
+    def setters(self, item: Definition, owner: Definition, begin: Definition) -> list[int]:
+        """List the lines of OWNER, of its methods only BEGIN's, that set what ITEM uses."""
+        source, taken, language = (
+            self.text(item.path).splitlines(),
+            homes(self.definitions(item.path)),
+            language_of(item.path),
+        )
         body = self.lines(item.path, range(item.first, item.last + 1))
         used = set(re.findall(r"\b(?:self|cls|this)(?:\.|->)#?(\w+)", body) or re.findall(r"\w+", body))
         free = (row for row in range(owner.head + 1, owner.last + 1) if taken.get(row) in (None, begin))
-        found = [row for row in free if (sets := rx(language.field).match(source[row - 1])) and sets["name"] in used]
-        made = [begin.first] if any(begin.first < row < item.first for row in found[:ATTRIBUTES]) else []
-        return [*heads, *made, *found[:ATTRIBUTES]]
+        matches = ((row, rx(language.field).match(source[row - 1])) for row in free if language)
+        return [row for row, sets in matches if sets and sets["name"] in used]
 
     def lines(self, path: str, rows: Iterable[int], begins: Set[int] = frozenset()) -> str:
         """Join lines of a file; where others stand between them, but not before BEGINS, a comment says how many."""
