@@ -4020,7 +4020,6 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
 
 # ---------------------------------------------------------------------------------------------------- earlier runs
 
-
 SETTLES = ("answered", "trouble", "tested", "attempt", "result", "restored")
 
 
@@ -4125,6 +4124,30 @@ def past_of(run: Path) -> Past:
 def read_past(folder: Path) -> list[Past]:
     """Read the runs of a project, oldest first."""
     return [past for past in map(past_of, run_folders(folder)) if past.events]
+
+
+def make_run_folder(folder: Path) -> Path:
+    """Make the folder of a new run; names sort by time."""
+    now = time.time()
+    made = folder / "runs" / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{int(now * 1000) % 1000:03d}"
+    made.mkdir(mode=0o700, parents=True)
+    return made
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """List the folders of the project's runs, oldest first."""
+    return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
+
+
+def find_run(folder: Path, named: str, meant: Callable[[Past], bool]) -> Past:
+    """Find the run that NAMED means: a folder's name, the beginning of only one, or "last": the last that is MEANT."""
+    pasts = read_past(folder)
+    last = ([past for past in pasts if meant(past)] or pasts)[-1:]
+    fitting = last if named == "last" else [past for past in pasts if past.folder.name.startswith(named)]
+    if len(fitting) == 1:
+        return fitting[0]
+    latest = f"The latest is {pasts[-1].folder.name}; lean-loop --runs lists all" if pasts else "Start: lean-loop"
+    raise LeanError(f"{len(fitting) or 'no'} runs of this project begin with '{named}'. {latest}.")
 
 
 def unsettled(pasts: Sequence[Past]) -> list[Past]:
@@ -4796,30 +4819,6 @@ def show_report(options: argparse.Namespace, shows: Shows) -> str:
     folder = project_folder(config_here(options).root)
     past = find_run(folder, options.report, lambda past: bool(past.of("task")))
     return report(conclude(past.events), past.events, past.folder).rstrip()
-
-
-def make_run_folder(folder: Path) -> Path:
-    """Make the folder of a new run; names sort by time."""
-    now = time.time()
-    made = folder / "runs" / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{int(now * 1000) % 1000:03d}"
-    made.mkdir(mode=0o700, parents=True)
-    return made
-
-
-def run_folders(folder: Path) -> list[Path]:
-    """List the folders of the project's runs, oldest first."""
-    return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
-
-
-def find_run(folder: Path, named: str, meant: Callable[[Past], bool]) -> Past:
-    """Find the run that NAMED means: a folder's name, the beginning of only one, or "last": the last that is MEANT."""
-    pasts = read_past(folder)
-    last = ([past for past in pasts if meant(past)] or pasts)[-1:]
-    fitting = last if named == "last" else [past for past in pasts if past.folder.name.startswith(named)]
-    if len(fitting) == 1:
-        return fitting[0]
-    latest = f"The latest is {pasts[-1].folder.name}; lean-loop --runs lists all" if pasts else "Start: lean-loop"
-    raise LeanError(f"{len(fitting) or 'no'} runs of this project begin with '{named}'. {latest}.")
 
 
 # ---------------------------------------------------------------------------------------------- before a run, or beside
