@@ -607,7 +607,7 @@ def test_a_signal_ends_the_run_and_its_leaner(bench: Bench, leaner: Leaner, name
     process.send_signal(getattr(signal, name))
     _, err = process.communicate(timeout=20)
     assert process.returncode == code, err
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10
     assert f"ended by {name}".encode() in err
     assert b"Traceback" not in err
     assert not is_alive(int((bench.home / "waiting").read_text()))

@@ -166,7 +166,7 @@ def test_a_server_that_stays_in_trouble_ends_the_run_in_time(
     checked(calc, asked.url, 1)
     begun = time.monotonic()
     ran = calc.lean_loop()
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 15
     assert ran.code == 3, ran.text
     assert asked.url in ran.err.splitlines()[-1]
     assert "max_wait" in ran.err.splitlines()[-1]
@@ -210,7 +210,7 @@ def test_what_waiting_will_not_mend_says_what_to_set(
     checked(calc, asked.url, 60)
     begun = time.monotonic()
     ran = calc.lean_loop()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
     assert ran.code == 3
     assert str(status) in ran.err.splitlines()[-1]
     assert words in ran.err.splitlines()[-1]
@@ -221,10 +221,10 @@ def test_what_waiting_will_not_mend_says_what_to_set(
 @pytest.mark.parametrize("url", ["not a url", "ftp//x", "http://", "file:///etc/passwd", "http://[::1", "http://a b/"])
 def test_a_url_that_is_none_is_named_without_waiting(calc: Bench, leaner: Leaner, url: str) -> None:
     leaner(COUNT + FIX)
-    settings(calc, f'[health]\ncheck_url = "{url}"\nmax_wait = 8')
+    settings(calc, f'[health]\ncheck_url = "{url}"\nmax_wait = 60')
     begun = time.monotonic()
     ran = calc.lean_loop()
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < 15
     assert ran.code in (2, 3), ran.text
     assert url in ran.err.splitlines()[-1]
     assert "Traceback" not in ran.err

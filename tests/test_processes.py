@@ -216,7 +216,7 @@ def test_a_signal_during_a_leaner_call_ends_all_and_undoes_the_call(
     ended, seconds = running.stop(number)
     assert living(calc) == []
     assert ended == code
-    assert seconds < 3, running.log.read_text()
+    assert seconds < 10, running.log.read_text()
     assert tree(calc) == before
     assert calc.git("status", "--porcelain") == status
     assert "Traceback" not in running.log.read_text()
@@ -233,7 +233,7 @@ def test_a_signal_during_a_test_run_ends_all_and_keeps_the_last_edit(calc: Bench
     ended, seconds = running.stop(signal.SIGTERM)
     assert living(calc) == []
     assert ended == 143
-    assert seconds < 3, running.log.read_text()
+    assert seconds < 10, running.log.read_text()
     assert tree(calc) == before
     assert "left * right" in calc.read("calc.py")
 
@@ -321,7 +321,7 @@ def test_a_second_ctrl_c_while_the_children_end_is_obeyed_at_once(calc: Bench, l
     ended, seconds = running.stop(signal.SIGINT)
     assert living(calc) == []
     assert ended == 130
-    assert seconds < 3
+    assert seconds < 10
     put_in_order(running)
     assert tree(calc) == before
 
@@ -344,7 +344,7 @@ def test_a_second_ctrl_c_skips_the_restore_and_says_how_to_do_it(calc: Bench, le
     running.wait_for("restoring")
     ended, seconds = running.stop(signal.SIGINT)
     assert ended == 130
-    assert seconds < 3
+    assert seconds < 10
     assert calc.read("calc.py") == "half\n"
     calc.env["PATH"] = usual
     put_in_order(running)
