@@ -1453,7 +1453,7 @@ class Server:
                 self.used += answer.used(estimate(system + prompt))
         text = answer.result()
         if folder := self.call.options.get("record"):
-            record(Path(folder), self.call, text)
+            record(Path(folder), self.call.mode, prompt, text)
         return text
 
     def send(self, path: str, body: dict[str, Any] | None = None, patience: float = 10.0) -> http.client.HTTPResponse:
@@ -1793,10 +1793,10 @@ def tell(path: str, old: str, new: str | None) -> str:
     return f"wrote {path} (+{diff.count('+')} -{diff.count('-')})"
 
 
-def record(folder: Path, call: Call, text: str) -> None:
-    """Keep an answer in the form that playground/serve.py plays."""
-    task = None if call.mode == "ask" else re.search(r"^# Task: .+$", call.prompt, re.MULTILINE)
-    when = task[0] if task else " ".join(first_line(call.prompt).split(" ")[:6])
+def record(folder: Path, mode: str, prompt: str, text: str) -> None:
+    """Keep the answer to a prompt in the form that playground/serve.py plays."""
+    task = None if mode == "ask" else re.search(r"^# Task: .+$", prompt, re.MULTILINE)
+    when = task[0] if task else " ".join(first_line(prompt).split(" ")[:6])
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{len(list(folder.glob('*.md'))) + 1:02d}.md"
     path.write_text(f"<!-- when: {when.replace('-->', '').split(' | ')[0].strip()} -->\n{text}\n", encoding="utf-8")

@@ -204,8 +204,8 @@ def usage(body: Body, text: str) -> Body:
 
 
 def main() -> int:
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
-        print("usage: serve.py FOLDER", file=sys.stderr)
+    if len(sys.argv) != 2 or not any(Path(sys.argv[1]).glob("*.md")):
+        print("usage: serve.py FOLDER (one that holds recorded answers, *.md)", file=sys.stderr)
         return 2
     with ChatServer(Recording.read(Path(sys.argv[1]))) as server:
         print(server.base_url, flush=True)
