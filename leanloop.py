@@ -1104,9 +1104,13 @@ class Snapshots:
         """Name the private repository to git."""
         return {"GIT_DIR": str(self.store), "GIT_WORK_TREE": str(self.root), "GIT_INDEX_FILE": str(self.folder / index)}
 
+    def start(self, *args: str) -> subprocess.Popen[bytes]:
+        """Start git on the private repository."""
+        return start_git(("-c", "core.splitIndex=true", *args), self.root, self.places())  # a change then writes little
+
     def git(self, *args: str, feed: bytes = b"") -> str:
         """Run git on the private repository; return what it printed."""
-        return git(("-c", "core.splitIndex=true", *args), self.root, self.places(), feed)  # a change then writes little
+        return finish(self.start(*args), feed)
 
     def aside(self, name: str = "staged", index: Path | None = None) -> dict[str, str]:
         """Copy the user's INDEX, by default the present one, for a git that writes to the one that it is given."""
@@ -1127,12 +1131,10 @@ class Snapshots:
 
     def record(self) -> str:
         """Bring the index up to date with what has changed on disk, and write its tree."""
-        if not self.last:
-            self.git("update-index", "-q", "--refresh", "--unmerged")  # else git reads what was only touched every time
         ours = f"--exclude-from={self.store / 'info' / 'exclude'}"
-        rows = split(self.git("ls-files", "-z", "-t", "--modified", "--others", ours))
-        paths = [row[2:] for row in rows if row[0] != "?" and self.covers(row[2:])]
-        paths += self.worth_keeping([row[2:] for row in rows if row[0] == "?"])
+        with self.start("ls-files", "-z", "--others", ours) as others:  # both look at every file: at the same time
+            paths = [path for path in split(self.git("diff-files", "-z", "--name-only")) if self.covers(path)]
+            paths += self.worth_keeping(split(finish(others)))
         if paths:
             self.git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", feed=joined(paths))
         if paths or not self.last:
@@ -1356,7 +1358,11 @@ def start_git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None =
 
 def git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None = None, feed: bytes = b"") -> str:
     """Run git to its end, with FEED to read; return what it printed, undecodable bytes as surrogates."""
-    process = start_git(args, cwd, places)
+    return finish(start_git(args, cwd, places), feed)
+
+
+def finish(process: subprocess.Popen[bytes], feed: bytes = b"") -> str:
+    """Let a git that was started run to its end; see `git`."""
     try:
         out, errors = process.communicate(feed)
     except BaseException:

@@ -14,6 +14,7 @@ from bench.overhead import snapshots
 OVERHEAD = (sys.executable, str(Path(__file__).with_name("overhead.py")))
 SHAPES = (
     r"start: \d+\.\d times a bare Python \(\d+ against \d+ ms\)",
+    r"start of an installed one: \d+\.\d times \(\d+ ms\)",
     r"iteration, 5 files: -?\d+\.\d times a bare script \(adds -?\d+ ms\)",
     r"snapshot, 5 files: \d+\.\d\d of a `git status`, \d+\.\d\d after an edit \(\d+ and \d+ ms\)",
     r"iteration, 1,200 files: -?\d+\.\d times a bare script \(adds -?\d+ ms\)",
