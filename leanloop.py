@@ -4226,7 +4226,7 @@ def recorded(config: Config, shows: Shows) -> Iterator[tuple[Session, list[Past]
         try:
             yield Session(config, snapshots, reporter, mended=mended), pasts
         finally:
-            reporter.display.end()
+            reporter.display.outcome()
         forget(snapshots, config.guard.keep_runs)
 
 
@@ -4386,46 +4386,8 @@ def inked(text: str, state: str, stream: IO[str]) -> str:
     return text if plain else f"\x1b[{INKS[state]}m{text}\x1b[0m"
 
 
-def numbered(event: Event) -> str:
-    return f"[{event['number']}/{event['total']}] {event['name']}"
-
-
-# The finished step that an event tells of.
-STEPS: dict[str, Callable[[Event], str]] = {
-    "run": lambda e: f"lean-loop: {e['leanfile']}" + (e["leaner"] and f" with {e['leaner']}"),
-    "task": numbered,
-    "skipped": lambda e: f"{numbered(e)}: green in the run before",
-    "answered": lambda e: (
-        f"  {e['leaner']}: {e['reason'] or e['mode']}; {tell_usage(e['usage'])}, {e['seconds']:.1f} s"
-    ),
-    "waiting": lambda e: f"  waiting for the server at {e['url']}",
-    "trouble": lambda e: f"  {e['leaner']}: trouble of the server: {e['reason']}; trying again",
-    "tested": lambda e: (
-        f"  tests: {tell_tests(e)}"
-        + ("" if e["green"] else f": {e['summary'] or 'see the record'}")
-        + f"; {e['seconds']:.1f} s"
-    ),
-    "protected": lambda e: f"  put back, because they are protected: {', '.join(e['paths'])}",
-    "restored": lambda e: (
-        f"  the tree was put back to {e['to']}"
-        + (f", except what was edited since: {', '.join(e['left'])}" if e["left"] else "")
-    ),
-    "warning": lambda e: f"  warning: {e['text']}",
-    "committed": lambda e: f"  committed as {e['commit'][:10]}: {', '.join(e['paths'])}",
-    "result": lambda e: f"{numbered(e)}: {e['state']}" + (e["reason"] and f" ({e['reason']})"),
-}
-
-# What is going on from an event on.
-BEGINS: dict[str, Callable[[Event], str]] = {
-    "asking": lambda e: f"asking {e['leaner']}{' what is wrong' * (e['mode'] == 'ask')}",
-    "waiting": lambda e: f"waiting, at most {e['left']} s",
-    "testing": lambda e: "running tests",
-    "after": lambda e: f"after: {e['command']}",
-}
-
-
 class Display:
-    """Show the events of a run as they happen: finished steps, and on a terminal a living line."""
+    """Show the events of a run as they happen, one method an event: finished steps, and on a terminal a living line."""
 
     PAUSE = 0.12  # seconds between two redraws: at most ten a second, the last one included
 
@@ -4438,25 +4400,74 @@ class Display:
 
     def show(self, event: Event) -> None:
         """Show EVENT, if it is one to be shown."""
-        kind = event["event"]
-        self.last = {**({} if kind == "task" else self.last), kind: event}
-        if self.shows.quiet or (kind == "waiting" and self.doing.startswith("waiting")):
-            return
-        if kind in STEPS:
-            self.step(STEPS[kind](event), event.get("state", ""))
-        if kind in BEGINS:
-            self.doing, self.since, self.rate = BEGINS[kind](event), time.monotonic(), ""
-        if kind == "outcome":
-            self.end()
-        elif kind == "run" and self.live:
+        self.last = {**({} if event["event"] == "task" else self.last), event["event"]: event}
+        if not self.shows.quiet:
+            getattr(self, event["event"], lambda event: None)(event)
+
+    def run(self, event: Event) -> None:
+        leaner = f" with {event['leaner']}" if event["leaner"] else ""
+        self.step(f"lean-loop: {event['leanfile']}{leaner}")
+        if self.live:
             self.painter.start()
 
-    def end(self) -> None:
+    def task(self, event: Event) -> None:
+        self.step(f"[{event['number']}/{event['total']}] {event['name']}")
+
+    def skipped(self, event: Event) -> None:
+        self.step(f"[{event['number']}/{event['total']}] {event['name']}: green in the run before")
+
+    def asking(self, event: Event) -> None:
+        self.begin(f"asking {event['leaner']}{' what is wrong' if event['mode'] == 'ask' else ''}")
+
+    def answered(self, event: Event) -> None:
+        spent = tell_usage(event["usage"])
+        self.step(f"  {event['leaner']}: {event['reason'] or event['mode']}; {spent}, {event['seconds']:.1f} s")
+
+    def waiting(self, event: Event) -> None:
+        if not self.doing.startswith("waiting"):
+            self.step(f"  waiting for the server at {event['url']}")
+            self.begin(f"waiting, at most {event['left']} s")
+
+    def trouble(self, event: Event) -> None:
+        self.step(f"  {event['leaner']}: trouble of the server: {event['reason']}; trying again")
+
+    def testing(self, event: Event) -> None:
+        self.begin("running tests")
+
+    def tested(self, event: Event) -> None:
+        why = "" if event["green"] else f": {event['summary'] or 'see the record'}"
+        self.step(f"  tests: {tell_tests(event)}{why}; {event['seconds']:.1f} s")
+
+    def protected(self, event: Event) -> None:
+        self.step(f"  put back, because they are protected: {', '.join(event['paths'])}")
+
+    def restored(self, event: Event) -> None:
+        left = f", except what was edited since: {', '.join(event['left'])}" if event["left"] else ""
+        self.step(f"  the tree was put back to {event['to']}{left}")
+
+    def warning(self, event: Event) -> None:
+        self.step(f"  warning: {event['text']}")
+
+    def committed(self, event: Event) -> None:
+        self.step(f"  committed as {event['commit'][:10]}: {', '.join(event['paths'])}")
+
+    def after(self, event: Event) -> None:
+        self.begin(f"after: {event['command']}")
+
+    def result(self, event: Event) -> None:
+        why = f" ({event['reason']})" if event["reason"] else ""
+        self.step(f"[{event['number']}/{event['total']}] {event['name']}: {event['state']}{why}", event["state"])
+
+    def outcome(self, event: Event | None = None) -> None:
         """Stop drawing, and clear the line that lived."""
         self.over.set()
         if self.painter.is_alive():
             self.painter.join()
         self.paint("")
+
+    def begin(self, text: str) -> None:
+        """Say what is going on from here."""
+        self.doing, self.since, self.rate = text, time.monotonic(), ""
 
     def step(self, text: str, state: str = "", whole: bool = False) -> None:
         """Let a finished step stand, as one line; or a WHOLE line that a program prints meanwhile."""
