@@ -1372,7 +1372,9 @@ def finish(process: subprocess.Popen[bytes], feed: bytes = b"") -> str:
         raise
     if process.returncode:
         said = errors.decode("utf-8", "replace").strip()[-500:]
-        raise GitError(f"git ended with {process.returncode}: {said}. Look at the repository.")
+        raise GitError(
+            f"git ended with {process.returncode}: {said}. Look at the repository, and at the space on the disk."
+        )
     return as_text(out)
 
 
@@ -3281,8 +3283,9 @@ def next_base(start: str, worth: Worth, attempts: Sequence[Attempt], restart_aft
 def verdict_facts(verdict: Verdict) -> dict[str, Any]:
     """Say what the record holds of a test run: at most 50 tests by name, and the last three places."""
     failure, places = verdict.failure, [(frame.path, frame.line) for frame in verdict.failure.frames[-3:]]
+    told = verdict.why or failure.summary or failure.excerpt.rpartition("\n")[2].strip()
     facts = {"green": verdict.green, "failing": len(verdict.failing), "tests": failure.tests[:50], "places": places}
-    facts = {**facts, "summary": verdict.why or failure.summary, "reader": "" if verdict.green else failure.reader}
+    facts = {**facts, "summary": told, "reader": "" if verdict.green else failure.reader}
     return {**facts, "passed": verdict.passed, "skipped": verdict.skipped, "seconds": verdict.seconds}
 
 
@@ -3614,7 +3617,7 @@ class Session(Judge):
             if call.code != SERVER_TROUBLE:
                 return self.settled(call, mode)
             if time.monotonic() > deadline:
-                raise NotReady(f"{program.name}: {call.reason}. Try again when the server is well.")
+                raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
             self.reporter.emit("trouble", leaner=program.name, reason=call.reason, usage=call.usage)
             time.sleep(2)
 
@@ -3808,7 +3811,8 @@ class Session(Judge):
             while not course.is_over:
                 self.attempt(course)
             last, count = course.attempts[-1], len(course.attempts)
-            reason = "" if last.verdict.green else f"still red after {count} attempts. {last.verdict.why} {last.note}"
+            why = filter(None, (f"still red after {count} attempts.", last.verdict.why, last.note))
+            reason = "" if last.verdict.green else " ".join(why)
         except TaskStopped as stopped:
             reason = str(stopped)
         if reason:
@@ -4250,7 +4254,10 @@ def bring_back(options: argparse.Namespace, shows: Shows) -> int:
     tidy_up(config.path, shows)
     if state not in past.states:
         known = ", ".join(filter(None, past.states))
-        raise LeanError(f"{past.folder.name} has no state '{state}'. It has: {known} (N.M: attempt M of task N).")
+        raise LeanError(
+            f"{past.folder.name} has no state '{state}'. It has: {known} (N.M: attempt M of task N)."
+            " Other runs: lean-loop --runs"
+        )
     with recorded(config, shows) as (session, _):
         session.begin(f"restore {place}")
         now, tree, seen = session.snapshots.take(), past.states[state], past.states[""]
@@ -4260,7 +4267,7 @@ def bring_back(options: argparse.Namespace, shows: Shows) -> int:
         count = len(session.snapshots.changed(now, session.snapshots.take()))
         again = f"lean-loop --restore {past.folder.name}/{state} {shlex.join(left)}"
         kept = f" Edited since, and left alone: {', '.join(left)}. To put that back too: {again}." if left else ""
-        told = f"{many(count, 'file')} put back.{kept} To take this back: lean-loop --undo"
+        told = f"{many(count, 'file')} put back.{kept}{' To take this back: lean-loop --undo' if count else ''}"
         shows.say(told, shows.err if shows.json else shows.out)
     return GREEN
 
@@ -4435,7 +4442,7 @@ class Display:
         self.begin("running tests")
 
     def tested(self, event: Event) -> None:
-        why = "" if event["green"] else f": {event['summary'] or 'see the record'}"
+        why = "" if event["green"] else f": {event['summary']}"
         self.step(f"  tests: {tell_tests(event)}{why}; {event['seconds']:.1f} s")
 
     def protected(self, event: Event) -> None:
@@ -4627,9 +4634,10 @@ def chapters(events: Iterable[Event]) -> list[list[Event]]:
 def tell_task(chapter: Sequence[Event]) -> Event:
     """Sum up a task from its events; a red count of failing tests is at least 1, `before` may be unknown."""
     attempts, tested = ([event for event in chapter if event["event"] == kind] for kind in ("attempt", "tested"))
-    result: Event = {"state": "stopped", "reason": "", "tree": "", "changed": [], "warnings": [], **chapter[-1]}
+    touched = {change[0]: change for attempt in attempts for change in attempt["changed"]}
+    result: Event = {"state": "stopped", "reason": "", "tree": "", "warnings": [], **chapter[-1]}
+    changed = result["changed"] if result["event"] == "result" else touched.values()
     first = next((event for event in chapter if event["event"] in ("asking", "tested")), result)
-    touched = {change[0] for attempt in attempts for change in attempt["changed"]}
     seen = [event for event in tested if event["tree"] == result["tree"]] or tested
     red = seen[-1] if seen and not (is_done(result) or seen[-1]["green"]) else {}
     return {
@@ -4640,7 +4648,7 @@ def tell_task(chapter: Sequence[Event]) -> Event:
         "before": failing_in(first) if first["event"] == "tested" else None,
         "failing": [failing_in(attempt) for attempt in attempts],
         "tried": [tell_attempt(attempt) for attempt in attempts if red],
-        "changed": [change for change in result["changed"] if change[0] in touched],
+        "changed": [change for change in changed if change[0] in touched],
         "leaners": list(dict.fromkeys(attempt["leaner"] for attempt in attempts)),
         "usage": asdict(usage_of(chapter)),
         "seconds": round(chapter[-1]["time"] - chapter[0]["time"], 3),
@@ -4990,7 +4998,8 @@ def look_at_model(leaner: Leaner) -> tuple[str, str]:
     if leaner.model or len(known) > 1:
         what = f"{leaner.model} is not listed there" if leaner.model else "[lean] model is not set; the server lists"
         return f"{what}: {', '.join(known[:9])}", "Choose one"
-    return (f"{known[0]}, the only one listed", "") if known else ("the server lists none", "Set [lean] model")
+    advice = "Set [lean] model, or base_url (it usually ends in /v1)"
+    return (f"{known[0]}, the only one listed", "") if known else ("the server lists none", advice)
 
 
 def look_at_tests(session: Session) -> Check:
@@ -5001,6 +5010,8 @@ def look_at_tests(session: Session) -> Check:
     passed = "" if verdict.passed is None else f", {verdict.passed} passed"
     told = f"{red}{passed}, {verdict.seconds:.1f} s: {shlex.join(test_argv(runner, session.config.root))}"
     doubt = "Tests that are red before prove a task" if verdict.green else verdict.why[:1].upper() + verdict.why[1:]
+    if not (doubt or verdict.failing):
+        doubt = f"Look at the test command: it names no failing test, but says: {verdict_facts(verdict)['summary']}"
     yield "tests", told, doubt
 
 
@@ -5027,7 +5038,8 @@ def look_at_tasks(session: Session, tasks: Sequence[Task]) -> Check:
     check_test_files(session.config, tasks)
     for task in tasks:
         for path in task.test_files:
-            if not (session.config.root / path.split("::")[0]).exists():
+            looks_like_one = re.match(r"(?!-|.*\.\.\.).*[./]", path)  # no option, no word after one, no ./...
+            if looks_like_one and not (session.config.root / path.split("::")[0]).exists():
                 yield task.name, f"its test file {path} is not there", "Write it first, or correct the name"
         size = sum(tokens(session.project.text(path)) for path in task.files)
         room = min(session.context(task, leaner) for leaner in leaners) * 6 // 10
@@ -5353,6 +5365,16 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def read_command_line(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; of a word that is not known, say what may have been meant."""
+    made, known = parser(), [name for names, *_ in OPTIONS for name in names]
+    options, others = made.parse_known_args(argv)
+    for word in others:
+        option = f"there is no such option{nearest(word, known)}"
+        made.error(f"{word}: {option if word.startswith('-') else 'to run a leanfile, put -c before it'}")
+    return options
+
+
 def obey(options: argparse.Namespace, shows: Shows) -> int:
     """Do the one thing that OPTIONS ask for; run the leanfiles where they ask for nothing else."""
     options.config = options.config or [usual_leanfile()]
@@ -5392,14 +5414,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     listen_to_signals()
     adopt_orphans()
     try:
-        options = parser().parse_args(argv)
+        options = read_command_line(argv)
         shows = replace(shows, quiet=options.quiet, verbose=options.verbose and not options.quiet, json=options.json)
         return obey(options, shows)
     except (LeanError, Interrupted) as stopped:
         shows.fail(stopped)
         return stopped.code
     except OSError as error:  # the project's or lean-loop's own folder was taken away, or the disk is full
-        shows.fail(NotReady(f"{error.filename}: {error.strerror}. Look at that place and at its rights."))
+        place = error.filename2 or error.filename or f"{state_folder()}, or where the output goes"
+        shows.fail(NotReady(f"{place}: {error.strerror or error}. Look at its rights, and at the space on its disk."))
         return NOT_READY
     finally:
         forget_closed_streams()

@@ -1407,12 +1407,15 @@ class Server:
         if self.call.model:
             return self.call.model
         with self.send("/models") as response:
-            names = [name_of(row) for row in rows_of(parsed(response.read(4_000_000)))]
+            raw = response.read(4_000_000)
+        if parsed(raw) is None:
+            raise self.failure(200, raw)
+        names = [name_of(row) for row in rows_of(parsed(raw))]
         host = urllib.parse.urlsplit(self.call.base_url).hostname or ""
         if len(names) == 1 or (names and re.match(r"localhost$|127\.|::1$|0\.0\.0\.0$", host)):
             return names[0]
-        hint = f"to one of: {', '.join(names[:20])}." if names else "."
-        raise Misconfigured(f"{self.call.base_url} lists {len(names) or 'no'} models. Set model in [lean] {hint}")
+        hint = f" to one of: {', '.join(names[:20])}" if names else ""
+        raise Misconfigured(f"{self.call.base_url} lists {len(names) or 'no'} models. Set model in [lean]{hint}.")
 
     def context(self) -> int:
         """Return the context size in tokens, as set or as the server tells it; 0 if it does not."""

@@ -444,6 +444,14 @@ def test_task_chooses_and_the_leanfile_orders(bench: Bench, leaner: Leaner, args
     assert [line.split(":")[1].strip() for line in ran.out.splitlines() if line.startswith("green")] == tasks
 
 
+@pytest.mark.parametrize(
+    ("word", "hint"), [("--quite", "Did you mean '--quiet'?"), ("leanfile.toml", "put -c before it"), ("", "-c")]
+)
+def test_of_an_unknown_word_it_is_said_what_may_be_meant(bench: Bench, word: str, hint: str) -> None:
+    ran = bench.lean_loop(word)
+    assert (ran.code, hint in ran.err.splitlines()[-1]) == (2, True), ran.text
+
+
 def test_an_unknown_task_lists_the_known_and_runs_none(bench: Bench, leaner: Leaner) -> None:
     leaner(NOTES_ITS_TASK)
     bench.write("leanfile.toml", THREE)

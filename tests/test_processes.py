@@ -247,6 +247,7 @@ def test_a_signal_during_a_fix_leaves_the_first_attempt(calc: Bench, leaner: Lea
     running.wait_for("ready")
     assert running.stop(signal.SIGINT)[0] == 130
     assert "left * right" in calc.read("calc.py")
+    assert "stopped: add: 1 attempt; 1 -> 1 failing; calc.py +2 -6" in running.log.read_text()
     assert calc.read("notes.txt") == "mine"
     assert not (calc.project / "new file.txt").exists()
 

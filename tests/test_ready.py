@@ -56,6 +56,9 @@ FAULTS: dict[str, tuple[Callable[[Bench], object], str, str]] = {
     "a test that is not there, of a kind that nothing is known of": (
         lambda calc: calc.write("leanfile.toml", calc.read("leanfile.toml") + 'test_files = ["no/such"]\n'),
         "add", "warning"),
+    "a test command that ends before any test": (
+        lambda calc: calc.write("leanfile.toml", '[runner]\ncommand = "{python}"\nargs = ["-m", "pytest", "--qq"]\n'),
+        "tests", "warning"),
     "files larger than the context": (
         lambda calc: calc.write("calc.py", calc.read("calc.py") + "# a b c d e f g h\n" * 900), "add", "warning"),
     "a model that the server lacks": (
@@ -73,6 +76,21 @@ def test_what_is_not_ready_is_named(
     ran = calc.lean_loop("--check")
     assert finding(ran.out, subject).startswith(level), ran.text
     assert ran.code == (3 if level == "error" else 0)
+
+
+def test_what_the_test_command_says_is_shown_where_it_names_no_test(calc: Bench, serve: Serve) -> None:
+    serve("")
+    calc.write("leanfile.toml", '[runner]\ncommand = "{python}"\nargs = ["-m", "pytest", "--qq"]\n')
+    assert finding(calc.lean_loop("--check").out, "tests").endswith("error: unrecognized arguments: --qq")
+    calc.write("leanfile.toml", '[runner]\ncommand = "echo bad option: --tset; false"\nshell = true\n')
+    assert finding(calc.lean_loop("--check").out, "tests").endswith("says: bad option: --tset")
+
+
+def test_arguments_that_narrow_the_tests_are_no_missing_files(calc: Bench, serve: Serve) -> None:
+    serve("")
+    narrow = 'test_files = ["-k", "ready", "--maxfail=1", "./..."]\n'
+    calc.write("leanfile.toml", calc.read("leanfile.toml") + narrow)
+    assert "is not there" not in calc.lean_loop("--check").out
 
 
 # ----------------------------------------------------------------------------------------------------------- --smoke

@@ -276,7 +276,12 @@ def test_model_of_a_local_server(root: Path, rows: tuple[dict[str, object], ...]
 
 def test_no_model_listed(root: Path) -> None:
     done, _ = ask(root, models(), model="")
-    assert (done.code, "lists no models" in done.reason) == (2, True)
+    assert (done.code, "lists no models. Set model in [lean]." in done.reason) == (2, True)
+
+
+def test_a_listing_that_is_a_page(root: Path) -> None:
+    done, _ = ask(root, lambda handler, _: reply(handler, "<html><h1>Welcome</h1></html>"), model="")
+    assert (done.code, "no OpenAI-compatible API (200): Welcome" in done.reason) == (2, True), done.reason
 
 
 def test_key_is_refused_at_the_listing(root: Path) -> None:
