@@ -59,6 +59,7 @@ __version__ = "0.1.0"
 GREEN, RED, USAGE, NOT_READY = 0, 1, 2, 3
 LEANFILE = Path("leanfile.toml")
 SERVER_TROUBLE = 75
+LARGEST_PROMPT = 8000  # in tokens
 WINDOWS = os.name == "nt"
 
 # ---------------------------------------------------------------------------------------------------------- errors
@@ -834,14 +835,15 @@ class Drain(threading.Thread):
                 self.heard(chunk)
                 self.keep(chunk)
                 self.tell_lines(chunk)
-        self.tell_lines(b"\n")
+        if self.line:
+            self.tell_lines(b"\n")
 
     def tell_lines(self, chunk: bytes) -> None:
         """Hand on the lines that CHUNK completes."""
         whole, end, rest = (self.line + chunk).rpartition(b"\n")
         self.line = rest[-self.LINE :]
         if end and self.tell:
-            self.tell(whole)
+            self.tell(whole + end)
 
     def keep(self, chunk: bytes) -> None:
         """Put CHUNK into the head while there is room, then into the tail, whose oldest part goes."""
@@ -3456,12 +3458,13 @@ class Judge(Site):
             if fresh := sorted(words[1] - words[0]):
                 yield f"{path} reaches for the test runner ({', '.join(fresh)}): read it before you believe it"
 
-    def run_once(self, runner: Runner, tree: str) -> Verdict:
-        """Run the tests, and record it."""
-        self.reporter.emit("testing", command=shlex.join(test_argv(runner, self.config.root)))
-        verdict = run_tests(self.config, runner, self.reporter)
+    def run_once(self, task: Task, tree: str) -> Verdict:
+        """Run the tests, and record it; a task without a name is the whole suite."""
+        command = shlex.join(test_argv(task.runner, self.config.root))
+        self.reporter.emit("testing", name=task.name, command=command)
+        verdict = run_tests(self.config, task.runner, self.reporter)
         output = self.reporter.path("tests.txt").name
-        self.reporter.emit("tested", tree=tree, output=output, **verdict_facts(verdict))
+        self.reporter.emit("tested", name=task.name, tree=tree, output=output, **verdict_facts(verdict))
         return verdict
 
     def moved(self, task: Task, tree: str) -> list[str]:
@@ -3479,11 +3482,11 @@ class Judge(Site):
         What changes them again is the code that they run, and vetoes a green; what does not is the user, and is kept.
         Before the first call of a run it is the tests themselves, which is noted.
         """
-        verdict = self.run_once(task.runner, tree)
+        verdict = self.run_once(task, tree)
         if moved := self.moved(task, tree):
             seen = self.snapshots.take()
             self.snapshots.restore(seen, tree, moved)
-            verdict, again = self.run_once(task.runner, tree), self.moved(task, tree)
+            verdict, again = self.run_once(task, tree), self.moved(task, tree)
             if again:
                 self.snapshots.restore(self.snapshots.take(), tree, again)
                 verdict = verdict.vetoed(f"the tests are changed by what they run: {', '.join(again)}")
@@ -3499,7 +3502,7 @@ class Judge(Site):
         """
         key, more = (repr(task.runner), tree), self.config.guard.confirm
         if not again and key in self.judged:
-            self.reporter.emit("tested", tree=tree, output="", **verdict_facts(self.judged[key]))
+            self.reporter.emit("tested", name=task.name, tree=tree, output="", **verdict_facts(self.judged[key]))
             return self.judged[key]
         verdict = self.test(task, tree)
         while verdict.green and more:
@@ -3705,8 +3708,8 @@ class Session(Judge):
         return told or server_context(leaner.base_url, leaner.key, leaner.model) or 8192
 
     def budget(self, task: Task, leaner: Leaner) -> int:
-        """Tokens that a prompt may have: what the context leaves beside the answer, at most 8,000."""
-        return min(self.context(task, leaner) * 6 // 10, 8000)
+        """Tokens that a prompt may have: what the context leaves beside the answer, and no more than is read well."""
+        return min(self.context(task, leaner) * 6 // 10, LARGEST_PROMPT)
 
     def trace(self, task: Task, verdict: Verdict) -> tuple[Ran, ...]:
         """Give what the failing test's file runs, traced once for a red verdict; nothing where it is not worth it."""
@@ -3810,9 +3813,9 @@ class Session(Judge):
         try:
             while not course.is_over:
                 self.attempt(course)
-            last, count = course.attempts[-1], len(course.attempts)
-            why = filter(None, (f"still red after {count} attempts.", last.verdict.why, last.note))
-            reason = "" if last.verdict.green else " ".join(why)
+            last = course.attempts[-1]
+            told = ("no attempt is left", last.verdict.why, last.note)
+            reason = "" if last.verdict.green else ". ".join(filter(None, told))
         except TaskStopped as stopped:
             reason = str(stopped)
         if reason:
@@ -4387,6 +4390,16 @@ def cut(text: str, room: int) -> str:
     return line
 
 
+def folded(text: str, room: int) -> Iterator[str]:
+    """Break TEXT into lines of at most ROOM columns, at blanks where there are any."""
+    while wide(text) > room:
+        most = next(end for end in range(min(len(text), room), 0, -1) if wide(text[:end]) <= room)
+        end = most if (blank := text.rfind(" ", 5, most + 1)) < 0 else blank
+        yield cut(text[:end], room)
+        text = f"    {text[end:].lstrip()}"
+    yield cut(text, room)
+
+
 def inked(text: str, state: str, stream: IO[str]) -> str:
     """Colour TEXT for STATE on a terminal, unless NO_COLOR (no-color.org) is set."""
     plain = os.environ.get("NO_COLOR") or not is_terminal(stream) or state not in INKS
@@ -4399,7 +4412,8 @@ class Display:
     PAUSE = 0.12  # seconds between two redraws: at most ten a second, the last one included
 
     def __init__(self, shows: Shows) -> None:
-        self.shows, self.live = shows, is_terminal(shows.err)
+        self.shows = shows
+        self.live = is_terminal(shows.err) and not (shows.json and is_terminal(shows.out))
         self.last = dict[str, Event]()  # of each kind, since the task began
         self.steps, self.painted = deque[str](), ""
         self.doing, self.rate, self.since = "", "", 0.0
@@ -4407,7 +4421,8 @@ class Display:
 
     def show(self, event: Event) -> None:
         """Show EVENT, if it is one to be shown."""
-        self.last = {**({} if event["event"] == "task" else self.last), event["event"]: event}
+        kept = {} if event["event"] in ("task", "result") else self.last
+        self.last = {**kept, event["event"]: event}
         if not self.shows.quiet:
             getattr(self, event["event"], lambda event: None)(event)
 
@@ -4427,8 +4442,8 @@ class Display:
         self.begin(f"asking {event['leaner']}{' what is wrong' if event['mode'] == 'ask' else ''}")
 
     def answered(self, event: Event) -> None:
-        spent = tell_usage(event["usage"])
-        self.step(f"  {event['leaner']}: {event['reason'] or event['mode']}; {spent}, {event['seconds']:.1f} s")
+        what = event["reason"] or ("diagnosis" if event["mode"] == "ask" else "edit")
+        self.step(f"  {event['leaner']}: {what}; {tell_usage(event['usage'])}, {event['seconds']:.1f} s")
 
     def waiting(self, event: Event) -> None:
         if not self.doing.startswith("waiting"):
@@ -4439,18 +4454,19 @@ class Display:
         self.step(f"  {event['leaner']}: trouble of the server: {event['reason']}; trying again")
 
     def testing(self, event: Event) -> None:
-        self.begin("running tests")
+        self.begin(f"running {'the whole suite' if event.get('name') == '' else 'tests'}")
 
     def tested(self, event: Event) -> None:
         why = "" if event["green"] else f": {event['summary']}"
-        self.step(f"  tests: {tell_tests(event)}{why}; {event['seconds']:.1f} s")
+        which = "the whole suite" if event.get("name") == "" else "  tests"
+        self.step(f"{which}: {tell_tests(event)}{why}; {event['seconds']:.1f} s")
 
     def protected(self, event: Event) -> None:
         self.step(f"  put back, because they are protected: {', '.join(event['paths'])}")
 
     def restored(self, event: Event) -> None:
         left = f", except what was edited since: {', '.join(event['left'])}" if event["left"] else ""
-        self.step(f"  the tree was put back to {event['to']}{left}")
+        self.step(f"  the project was put back to {event['to']}{left}")
 
     def warning(self, event: Event) -> None:
         self.step(f"  warning: {event['text']}")
@@ -4488,7 +4504,7 @@ class Display:
     def heard(self, line: str) -> None:
         """Take a line of what a running leaner or test prints: its progress, or what --verbose shows."""
         if found := PROGRESS.fullmatch(line):
-            self.rate = f"{found[1]} tokens{f', {found[2]}/s' if float(found[2]) else ''}"
+            self.rate = many(int(found[1]), "token") + (f", {found[2]}/s" if float(found[2]) else "")
         elif self.shows.verbose and not line.startswith("progress: "):
             self.step(f"  | {line}", whole=True)
 
@@ -4582,7 +4598,7 @@ class Reporter:
         if not self.shows.json:
             out = self.shows.out
             self.shows.say(on_screen(told, out) if is_terminal(out) else in_words(told), out)
-        if error:
+        if error and not (is_terminal(self.shows.out) and is_terminal(self.shows.err)):  # told there already
             self.shows.say(f"lean-loop: {self.mask(error)}", self.shows.err)
 
     def notify(self, told: Event) -> None:
@@ -4635,8 +4651,9 @@ def tell_task(chapter: Sequence[Event]) -> Event:
     """Sum up a task from its events; a red count of failing tests is at least 1, `before` may be unknown."""
     attempts, tested = ([event for event in chapter if event["event"] == kind] for kind in ("attempt", "tested"))
     touched = {change[0]: change for attempt in attempts for change in attempt["changed"]}
-    result: Event = {"state": "stopped", "reason": "", "tree": "", "warnings": [], **chapter[-1]}
-    changed = result["changed"] if result["event"] == "result" else touched.values()
+    ended = chapter[-1]["event"] == "result"
+    result: Event = {"tree": "", "warnings": [], **chapter[-1], **({} if ended else {"state": "stopped", "reason": ""})}
+    changed = result["changed"] if ended else touched.values()
     first = next((event for event in chapter if event["event"] in ("asking", "tested")), result)
     seen = [event for event in tested if event["tree"] == result["tree"]] or tested
     red = seen[-1] if seen and not (is_done(result) or seen[-1]["green"]) else {}
@@ -4700,7 +4717,7 @@ def tell_failing(task: Event) -> str:
 
 def many(count: int, noun: str) -> str:
     """Count things."""
-    return f"{count} {noun}{'s' * (count != 1)}"
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def clip(text: str, most: int) -> str:
@@ -4713,40 +4730,50 @@ def clip(text: str, most: int) -> str:
     return line
 
 
+def few(names: Sequence[str], most: int, room: int) -> str:
+    """Name the first MOST of some things, in ROOM tokens, and count the others."""
+    return clip(", ".join(names[:most]), room) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def in_words(told: Event) -> str:
     """Write the outcome for whoever pays by the token: a line a task, more for a red one only."""
     lines = list[str]()
     for task in told["tasks"]:
         tries, changed = len(task["failing"]), tell_changed(task["changed"], 3) or "nothing changed"
         who = f", at last {task['leaners'][-1]}" if len(task["leaners"]) > 1 else ""
-        facts = (f"{many(tries, 'attempt')}{who}", tell_failing(task), changed, task["reason"])
-        lines += [f"{task['state']}: {clip(task['name'], 15)}: {clip('; '.join(filter(None, facts)), 40)}"]
+        facts = (f"{many(tries, 'attempt')}{who}", tell_failing(task), changed)
+        lines += [f"{task['state']}: {clip(task['name'], 15)}: {clip('; '.join(facts), 40)}"]
     return "\n".join([*lines, *tell_more(told), tell_end(told)])
 
 
 def tell_more(told: Event, run: str = "last") -> list[str]:
     """Say what is doubtful, and what somebody needs who takes over a red task; the latest attempt first."""
     again = "lean-loop" if told["leanfile"] == str(LEANFILE) else f"lean-loop -c {shlex.quote(told['leanfile'])}"
-    doubtful = (f"{task['name']}: {' | '.join(task['warnings'])}" for task in told["tasks"] if task["warnings"])
-    parts = [("warning", doubt, 30) for doubt in doubtful]
+    doubts = dict[str, list[str]]()
+    for task in told["tasks"]:
+        for text in task["warnings"]:
+            doubts.setdefault(text, []).append(task["name"])
+    parts = [("warning", f"{few(names, 1, 15)}: {text}", 45) for text, names in doubts.items()]
     for task in (task for task in told["tasks"] if not is_done(task)):
-        more = f" and {len(task['tests']) - 3} more" if len(task.get("tests", ())) > 3 else ""
-        undo, attempt = f"--undo{f' {run}' * (run != 'last')}", f"{run}/{task['number']}.{len(task['failing'])}"
+        undo, tries = f"{again} --undo{f' {run}' * (run != 'last')} takes the run back", len(task["failing"])
+        restore = f", --restore {run}/{task['number']}.{tries} brings the last attempt" if tries else ""
         parts += [
-            ("  failing", ", ".join(task.get("tests", ())[:3]) + more, 50),
+            ("  failing", few(task.get("tests", ()), 3, 50), 60),
             ("  error", task.get("summary", ""), 65),
             ("  at", ", ".join(f"{path}:{line}" for path, line in task.get("places", ())), 25),
+            ("  why", task["reason"], 30),
+            ("  next", f"mend it; {again} --resume", 40),
             ("  tried", " | ".join(reversed(task["tried"])), 55),
-            ("  next", f"mend it, then {again} --resume; back: {again} {undo}, {again} --restore {attempt}", 100),
+            ("  back", f"{undo}{restore}", 60),
         ]
-    parts += [("red: the whole suite is worse than before the run", told["broken"], 60), ("stopped", told["error"], 60)]
+    parts += [("red: the whole suite is worse than before the run", told["broken"], 60), ("stopped", told["error"], 80)]
     return [f"{name}: {clip(text, most)}" for name, text, most in parts if text]
 
 
 def tell_end(told: Event) -> str:
     """Say how the whole run ended, and what it cost."""
     used, about = told["usage"], "about " if told["usage"]["estimated"] else ""
-    cost = f"; {about}{told['cost']:.4f} at [pricing]" if told["cost"] is not None else ""
+    cost = f"; would cost {about}{told['cost']:.4f} at [pricing]" if told["cost"] is not None else ""
     spent = f"{tell_usage(used)}, {many(used['requests'], 'request')}, {told['seconds']:.1f} s{cost}"
     return f"{told['green']}/{told['total']} green; {spent}; run {told['run']}"
 
@@ -4755,14 +4782,13 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
-    """Lay rows of cells out in columns, numbers to the right: a line a row."""
-    widths = [max(map(wide, column)) for column in zip(*rows, strict=True)]
-
-    def padded(cell: str, width: int) -> str:
-        blank = " " * (width - wide(cell))
-        return blank + cell if re.fullmatch(r"\d[\d,.]*", cell) else cell + blank
-
-    return [gap.join(map(padded, row, widths)).rstrip() for row in rows]
+    """Lay rows of cells out in columns, those of numbers to the right, heading and all: a line a row."""
+    aligned = list[list[str]]()
+    for column in zip(*rows, strict=True):
+        right = all(re.fullmatch(r"(about )?\d[\d,.]*( s)?", cell) for cell in column[1:])
+        blanks = [" " * (max(map(wide, column)) - wide(cell)) for cell in column]
+        aligned.append([blank + cell if right else cell + blank for cell, blank in zip(column, blanks, strict=True)])
+    return [gap.join(row).rstrip() for row in zip(*aligned, strict=True)]
 
 
 def grid(told: Event, gap: str = "  ") -> list[str]:
@@ -4783,13 +4809,15 @@ def on_screen(told: Event, stream: IO[str]) -> str:
     """Write the outcome for a person: a table, what to do next, and the sums, as large as the window at most."""
     width, height = window(stream)
     room = max(width - 1, 8)
-    end = [line for text in (tell_end(told), "each attempt: lean-loop --report") for line in textwrap.wrap(text, room)]
-    red = [cut(line, room) for line in tell_more(told)][: max(2, height - 4 - len(end))]
     head, *lines = (cut(line, room) for line in grid(told, " " if width < 100 else "  "))
     lines = [inked(line, task["state"], stream) for line, task in zip(lines, told["tasks"], strict=True)]
-    fitting = max(1, height - 3 - len(end) - len(red))
-    over = [f"({len(lines) - fitting} more above)"] if len(lines) > fitting else []
-    return "\n".join([head, *over, *lines[-fitting:], *red, *end])
+    words = [*tell_more(told), tell_end(told), "each attempt: lean-loop --report"]
+    below, most = [line for text in words for line in folded(text, room)], height - 2 - min(len(lines), 2)
+    if len(below) > most:
+        below = [cut(line, room) for line in (*words[:-2][: most - 2], *words[-2:])]
+    if len(lines) > (free := max(2, height - 2 - len(below))):
+        lines = [f"({len(lines) - free + 1} more above)", *lines[1 - free :]]
+    return "\n".join([head, *lines, *below])
 
 
 def report(told: Event, events: Sequence[Event], folder: Path) -> str:
@@ -4834,7 +4862,7 @@ def list_runs(options: argparse.Namespace, shows: Shows) -> str:
     rows = list[Sequence[str]]()
     for past in reversed(read_past(project_folder(config_here(options).root))):
         told, begun = conclude(past.events), time.strftime("%Y-%m-%d %H:%M", time.localtime(past.first["time"]))
-        spent = (f"{told['seconds']:.0f}", f"s, {tell_usage(told['usage'])}", told["leanfile"])
+        spent = (f"{told['seconds']:.0f} s", tell_usage(told["usage"]), told["leanfile"])
         rows.append((told["run"], told["state"], f"{told['green']}/{told['total']}", begun, *spent))
     return "\n".join(columns(rows))
 
@@ -4982,9 +5010,9 @@ def look_at_server(config: Config, leaner: Leaner) -> Check:
     yield "server", leaner.base_url or "the leaner's own service", ""
     if leaner.base_url:
         yield "model", *look_at_model(leaner)
-        context = leaner.context_tokens or server_context(leaner.base_url, leaner.key, leaner.model)
-        unknown = ("the server does not tell it; 8,192 is assumed", "Set [lean] context_tokens")
-        yield "context", *((f"{context:,} tokens", "") if context else unknown)
+    context = leaner.context_tokens or server_context(leaner.base_url, leaner.key, leaner.model)
+    unknown = ("the server does not tell it; 8,192 tokens are assumed", "Set [lean] context_tokens")
+    yield "context", *((f"{context:,} tokens", "") if context else unknown)
 
 
 def look_at_model(leaner: Leaner) -> tuple[str, str]:
@@ -5019,7 +5047,7 @@ def look_at_git(root: Path) -> Check:
     """Tell about the project's repository and what is not committed."""
     if ask_git(root, "rev-parse", "--git-dir"):
         count = len(ask_git(root, "status", "--porcelain").splitlines())
-        yield "git", f"{count} uncommitted changes (kept as they are)" if count else "nothing uncommitted", ""
+        yield "git", f"{many(count, 'uncommitted change')}, which a run keeps" if count else "nothing uncommitted", ""
     else:
         yield "git", "no repository", "It works without one, but git init shows you what was changed"
 
@@ -5033,8 +5061,8 @@ def look_at_protection(config: Config) -> Check:
 
 
 def look_at_tasks(session: Session, tasks: Sequence[Task]) -> Check:
-    """Name the test files of tasks that are missing, and the tasks whose files do not fit into a prompt."""
-    leaners = (session.config.lean, *session.config.escalate)
+    """Tell whether the files of each task fit into a prompt; name its test files that are missing."""
+    leaners, fit = (session.config.lean, *session.config.escalate), len(tasks)
     check_test_files(session.config, tasks)
     for task in tasks:
         for path in task.test_files:
@@ -5042,10 +5070,13 @@ def look_at_tasks(session: Session, tasks: Sequence[Task]) -> Check:
             if looks_like_one and not (session.config.root / path.split("::")[0]).exists():
                 yield task.name, f"its test file {path} is not there", "Write it first, or correct the name"
         size = sum(tokens(session.project.text(path)) for path in task.files)
-        room = min(session.context(task, leaner) for leaner in leaners) * 6 // 10
+        room = min(session.budget(task, leaner) for leaner in leaners)
         if size > room:
+            fit -= 1
             large = f"its files have about {size:,} tokens, a prompt may have {room:,}: large ones are shown in part"
-            yield task.name, large, "Split the task, or give the server a larger context"
+            more = ", or give the server a larger context" * (room < LARGEST_PROMPT)
+            yield task.name, large, f"Split the task{more}"
+    yield "files", f"those of {fit} of {many(len(tasks), 'task')} fit into a prompt", ""
 
 
 CANARY = "quokka-7341"
@@ -5172,7 +5203,7 @@ def demo(options: argparse.Namespace, shows: Shows) -> int:
         raise LeanError(f"--demo: there is no playground '{name}'. There is: {', '.join(known)}.")
     with runpy.run_path(str(places / "serve.py"))["replayed"](places / name) as (work, settings):
         config = load(work / LEANFILE, share() / "config.toml", settings)
-        shows.say(f"The answers of this demo are recorded: no model is at work. All else is real, in {work}", shows.err)
+        shows.say(f"No model is at work, the answers are recorded. All else is real: {work}", shows.err)
         code = run_config(config, options.task, shows)
     own = f"cp -r {shlex.quote(str(places / name))} . && cd {name} && lean-loop"
     shows.say(f"The same with a model of your own: {own}   (set [lean] base_url first)", shows.err)
@@ -5386,15 +5417,16 @@ def obey(options: argparse.Namespace, shows: Shows) -> int:
     return ended if isinstance(ended, int) else GREEN
 
 
-def listen_to_signals() -> None:
-    """Turn the signals that ask for the end into Interrupted."""
+def stop(number: int, frame: FrameType | None) -> None:
+    """Turn a signal that asks for the end into Interrupted."""
+    raise Interrupted(number)
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number)
 
+def on_signals(act: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Let ACT be what the signals do that ask for the end."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), stop)
+            signal.signal(getattr(signal, name), act)
 
 
 def forget_closed_streams() -> None:
@@ -5411,13 +5443,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace", encoding="utf-8")  # type: ignore[union-attr]
     shows = Shows(sys.stdout, sys.stderr)
-    listen_to_signals()
+    on_signals(stop)
     adopt_orphans()
     try:
         options = read_command_line(argv)
         shows = replace(shows, quiet=options.quiet, verbose=options.verbose and not options.quiet, json=options.json)
         return obey(options, shows)
     except (LeanError, Interrupted) as stopped:
+        on_signals(signal.SIG_IGN)
         shows.fail(stopped)
         return stopped.code
     except OSError as error:  # the project's or lean-loop's own folder was taken away, or the disk is full
@@ -5425,6 +5458,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         shows.fail(NotReady(f"{place}: {error.strerror or error}. Look at its rights, and at the space on its disk."))
         return NOT_READY
     finally:
+        on_signals(signal.SIG_IGN)  # all is done, and Python itself has to end yet
         forget_closed_streams()
 
 

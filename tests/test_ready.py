@@ -30,6 +30,8 @@ def test_a_project_that_is_ready_is_said_to_be(calc: Bench, serve: Serve) -> Non
     assert "1 red" in finding(ran.out, "tests")
     assert server.model in finding(ran.out, "model")
     assert "test_calc.py" in finding(ran.out, "protected")
+    assert "8,192 tokens are assumed" in finding(ran.out, "context")
+    assert finding(ran.out, "files") == "ok      files: those of 1 of 1 task fit into a prompt"
     assert calc.git("status", "--porcelain", "--ignored") == before
     assert server.requests == []
     assert calc.runs() == []
@@ -61,6 +63,10 @@ FAULTS: dict[str, tuple[Callable[[Bench], object], str, str]] = {
         "tests", "warning"),
     "files larger than the context": (
         lambda calc: calc.write("calc.py", calc.read("calc.py") + "# a b c d e f g h\n" * 900), "add", "warning"),
+    "files larger than a prompt of the largest context": (
+        lambda calc: calc.write("calc.py", calc.read("calc.py") + "# a b c d e f g h\n" * 1200)
+        and calc.write("leanfile.toml", "[lean]\ncontext_tokens = 128000\n" + calc.read("leanfile.toml")),
+        "add", "warning"),
     "a model that the server lacks": (
         lambda calc: calc.write("leanfile.toml", calc.read("leanfile.toml") + '[lean]\nmodel = "no"\n'),
         "model", "warning"),

@@ -10,13 +10,15 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import CALC, LEANFILE, LEANLOOP, RIGHT, ROOT, WRONG, Bench, Leaner, Serve
+import leanloop
+from conftest import CALC, CALC_TEST, LEANFILE, LEANLOOP, RIGHT, ROOT, WRONG, Bench, Leaner, Serve
 from terminal import Terminal, play, wide
 from tokens import counter
 
@@ -105,18 +107,36 @@ def test_a_window_that_grows_narrow_is_kept_to(calc: Bench, leaner: Leaner) -> N
     assert max(map(len, later)) < 30
 
 
+def test_pressing_ctrl_c_again_and_again_shows_no_traceback(calc: Bench, leaner: Leaner) -> None:
+    leaner("sleep 1000")
+    process = subprocess.Popen(
+        LEANLOOP, cwd=calc.project, env=calc.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    next(line for line in process.stderr if "tests: " in line)
+    for _ in range(400):
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.005)
+    assert "Traceback" not in process.stderr.read()
+    assert process.wait(20) == 130
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_the_line_is_cleared_when_the_run_is_ended(calc: Bench, leaner: Leaner, name: str) -> None:
     leaner("sleep 1000")
+    asked = list[int]()
 
     def stop(text: str, process: int, screen: int) -> None:
-        if "asking leaner" in text and "ended by" not in text:
+        if "asking leaner" in text and not asked:
+            asked.append(process)
             os.kill(process, getattr(signal, name))
 
     seen = play(LEANLOOP, calc.project, {**calc.env, "TERM": "xterm"}, 80, 24, stop)
     assert seen.code == {"SIGINT": 130, "SIGTERM": 143}[name]
     assert not any(line.startswith("task 1/1") for line in seen.all_lines())
-    assert f"lean-loop: ended by {name}; the project is as the last finished step left it." in seen.all_lines()
+    told = f"ended by {name}; the project is as the last finished step left it."
+    assert [line for line in seen.all_lines() if told in line] == [f"stopped: {told}"]
 
 
 def test_no_color_means_no_colour(calc: Bench, leaner: Leaner) -> None:
@@ -148,6 +168,22 @@ def test_without_a_terminal_lines_are_plain_and_none_is_repeated(calc: Bench, le
         "  tests: green",
         "[1/1] add: green",
     ]
+
+
+def test_json_on_a_terminal_keeps_its_lines_whole(calc: Bench, leaner: Leaner) -> None:
+    leaner(f"{SLOW}{FIX}")
+    seen = on_terminal(calc, "--json", columns=10_000)
+    assert [line for line in seen.all_lines() if '{"event"' in line and not line.startswith('{"event"')] == []
+    assert json.loads(seen.all_lines()[-2])["event"] == "outcome"
+
+
+def test_what_the_whole_suite_says_is_told_apart(calc: Bench, leaner: Leaner) -> None:
+    leaner(FIX)
+    calc.write("test_more.py", CALC_TEST.replace("5)", "6)"))
+    calc.write("leanfile.toml", LEANFILE + 'test_files = ["test_calc.py"]\n')
+    seen = on_terminal(calc)
+    steps = [line.split(":")[0] for line in seen.all_lines() if "suite" in line or line.startswith("  tests")]
+    assert steps == ["the whole suite", "  tests", "  tests", "the whole suite"]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -185,6 +221,11 @@ def test_verbose_streams_what_leaner_and_tests_print_and_masks_it(calc: Bench, l
     assert "  | OK\n" in later
 
 
+def test_verbose_shows_a_blank_line_that_comes_alone(calc: Bench, leaner: Leaner) -> None:
+    leaner(f"echo one; sleep 0.2; echo; sleep 0.2; echo two; {FIX}")
+    assert "  | one\n  | \n  | two\n  | done\n  leaner: edit" in calc.lean_loop("--verbose").err
+
+
 # -------------------------------------------------------------------------------------------------------------- after
 
 
@@ -206,8 +247,12 @@ GOLDEN_RED = [
     "  failing: test_two_and_three (test_calc.Add.test_two_and_three)",
     "  error: AssertionError: 6 != 5",
     "  at: test_calc.py:8",
-    "  tried: 2. add multiplies. -> nothing changed, 1 failing | 1. first attempt ->…",
-    "  next: mend it, then lean-loop --resume; back: lean-loop --undo, lean-loop --…",
+    "  why: no attempt is left",
+    "  next: mend it; lean-loop --resume",
+    "  tried: 2. add multiplies. -> nothing changed, 1 failing | 1. first attempt ->",
+    "    calc.py +1 -1, 1 failing",
+    "  back: lean-loop --undo takes the run back, --restore last/1.2 brings the last",
+    "    attempt",
 ]
 
 
@@ -223,9 +268,9 @@ def test_a_red_outcome_fits_the_window(calc: Bench, leaner: Leaner, columns: int
     assert len(rows[begin:]) <= lines
     shown = sober(rows[begin:])
     if columns == 80:
-        assert [row[:72] for row in shown[1:7]] == [row[:72] for row in GOLDEN_RED]
+        assert shown[1:11] == GOLDEN_RED
     else:
-        assert [row[:36] for row in GOLDEN_RED[1:3]] == [row[:36] for row in shown[2:4]]
+        assert [row[:36] for row in GOLDEN_RED[1:6]] == [row[:36] for row in shown[2:7]]
     assert "0/4 green" in "".join(rows)
 
 
@@ -241,6 +286,35 @@ def test_many_tasks_fit_the_window_too(bench: Bench, leaner: Leaner) -> None:
     assert len(rows[begin:]) <= 10
     assert re.match(r"\(\d+ more above\)", rows[begin + 1])
     assert "green task 11" in "\n".join(rows[begin:])
+
+
+def test_a_doubt_about_many_tasks_is_one_line(bench: Bench, leaner: Leaner) -> None:
+    leaner("echo done")
+    names = ["測試日本語" * 9, *(f"task {n}" for n in range(39))]
+    tasks = "".join(f'[[tasks]]\nname = "{name}"\nprompt = "x"\n' for name in names)
+    runner = '[guard]\nbaseline = false\n[defaults]\nno_tests_ok = true\n[runner]\ncommand = "true"\n'
+    bench.write("leanfile.toml", runner + tasks)
+    (doubt,) = [line for line in bench.lean_loop().out.splitlines() if line.startswith("warning")]
+    assert doubt == "warning: 測試日本語測試… and 39 more: it was not proven red: [guard] baseline = false"
+
+
+def test_why_a_task_is_red_is_said_at_the_end(calc: Bench, leaner: Leaner) -> None:
+    leaner(FIX)
+    calc.write("leanfile.toml", LEANFILE + 'after = ["echo oops; false"]\n')
+    shown = on_terminal(calc, "--quiet").all_lines()
+    assert "  why: the after-command 'echo oops; false' ended with exit code 1: oops" in shown
+
+
+def test_an_error_is_told_once_on_a_terminal_and_as_an_error_elsewhere(calc: Bench, leaner: Leaner) -> None:
+    leaner("echo no key >&2; exit 2")
+    shown = on_terminal(calc, "--quiet").all_lines()
+    assert [line for line in shown if "no key" in line] == ["stopped: leaner: no key"]
+    assert calc.lean_loop("--quiet").err == "lean-loop: leaner: no key\n"
+
+
+def test_columns_of_numbers_stand_right_under_their_headings() -> None:
+    rows = [("task", "in", "s"), ("one", "about 1,405", "0.4"), ("two", "7", "12.0")]
+    assert leanloop.columns(rows) == ["task           in     s", "one   about 1,405   0.4", "two             7  12.0"]
 
 
 def test_a_green_task_costs_its_reader_at_most_60_tokens(bench: Bench, words: Words) -> None:
@@ -282,12 +356,14 @@ def test_a_red_task_says_what_somebody_needs_who_takes_over(calc: Bench, leaner:
     settings(calc, ONCE)
     ran = calc.lean_loop()
     assert sober(ran.out.splitlines())[:-1] == [
-        "red: add: 2 attempts; 1 -> 1 failing; calc.py +1 -1; still red after 2 attempts",
+        "red: add: 2 attempts; 1 -> 1 failing; calc.py +1 -1",
         "  failing: test_two_and_three (test_calc.Add.test_two_and_three)",
         "  error: AssertionError: 6 != 5",
         "  at: test_calc.py:8",
+        "  why: no attempt is left",
+        "  next: mend it; lean-loop --resume",
         "  tried: 2. add multiplies. -> nothing changed, 1 failing | 1. first attempt -> calc.py +1 -1, 1 failing",
-        "  next: mend it, then lean-loop --resume; back: lean-loop --undo, lean-loop --restore last/1.2",
+        "  back: lean-loop --undo takes the run back, --restore last/1.2 brings the last attempt",
     ]
     assert words(ran.out) <= 300
 
@@ -304,13 +380,13 @@ def test_pricing_says_what_the_same_tokens_would_have_cost(
     told = json.dumps({"requests": 1, "input_tokens": used[0], "output_tokens": used[1]})
     leaner(f"echo '{told}' > \"$LEAN_USAGE_FILE\"; {FIX}")
     settings(calc, "[pricing]\ninput = 3.0\noutput = 15.0\n")
-    assert f" s; {price} at [pricing]; run " in calc.lean_loop().out
+    assert f" s; would cost {price} at [pricing]; run " in calc.lean_loop().out
 
 
 def test_an_estimate_makes_the_price_an_estimate(calc: Bench, leaner: Leaner) -> None:
     leaner(FIX)
     settings(calc, "[pricing]\ninput = 3000.0\n")
-    assert re.search(r"; about \d+\.\d{4} at \[pricing\];", calc.lean_loop().out)
+    assert re.search(r"; would cost about \d+\.\d{4} at \[pricing\];", calc.lean_loop().out)
 
 
 # ---------------------------------------------------------------------------------------------------------- the record
@@ -349,7 +425,7 @@ def test_runs_are_listed_newest_first_and_found_by_their_beginning(calc: Bench, 
     assert [row.split()[:3] for row in rows] == [[second, "green", "1/1"], [first, "red", "0/1"]]
     told = calc.lean_loop("--report", first).out
     assert told.startswith("# lean-loop: red\n")
-    assert f"lean-loop --undo {first}, lean-loop --restore {first}/1.2" in told
+    assert f"lean-loop --undo {first} takes the run back, --restore {first}/1.2 brings the last attempt" in told
     many = calc.lean_loop("--report", first[:8])
     assert (many.code, "2 runs of this project begin with" in many.err) == (2, True)
     none = calc.lean_loop("--report", "no-such-run")
