@@ -2517,10 +2517,10 @@ class Project:
         return [row for row, sets in matches if sets and sets["name"] in used]
 
     def lines(self, path: str, rows: Iterable[int], begins: Set[int] = frozenset()) -> str:
-        """Join lines of a file; where others stand between them, but not before BEGINS, a comment says how many."""
+        """Join those ROWS that a file has; where others lie between, but not before BEGINS, a comment counts them."""
         source, shown = self.text(path).splitlines(), list[str]()
         mark = "#" if PurePosixPath(path).suffix in HASHES else "//"
-        for before, row in pairwise([0, *sorted(set(rows))]):
+        for before, row in pairwise([0, *sorted({*rows} & {*range(1, len(source) + 1)})]):
             text, between = source[row - 1], source[before : row - 1] if before else []
             if row not in begins and any(map(str.strip, between)):
                 shown.append(f"{text[: len(text) - len(text.lstrip())]}{mark} ... {len(between)} lines omitted")
@@ -3619,9 +3619,9 @@ class Session(Judge):
             call = self.call(task, leaner, program, prompt, mode)
             if call.code != SERVER_TROUBLE:
                 return self.settled(call, mode)
+            self.reporter.emit("trouble", leaner=program.name, reason=call.reason, usage=call.usage)
             if time.monotonic() > deadline:
                 raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
-            self.reporter.emit("trouble", leaner=program.name, reason=call.reason, usage=call.usage)
             time.sleep(2)
 
     def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str) -> Call:
@@ -3654,6 +3654,7 @@ class Session(Judge):
             "LEAN_PROMPT_FILE": str(told),
             "LEAN_USAGE_FILE": str(used),
             "LEAN_PROGRESS": "1",
+            "LEAN_LIB": str(share() / "leaners" / "_lib.bash"),
         }
 
     def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
@@ -3663,7 +3664,9 @@ class Session(Judge):
         try:
             return run(argv, self.config.root, env=env, **limits, apart=True, alive=record.alive, tell=record.heard)
         except OSError as error:
-            raise startable(argv[-3], "[lean] binary", error) from None
+            why = startable(argv[-3], "[lean] binary", error)
+            self.reporter.emit("trouble", leaner=program.name, reason=str(why), usage=Usage())  # the call is over
+            raise why from None
         except Interrupted:
             self.undo_call(before)
             raise
@@ -4451,7 +4454,7 @@ class Display:
             self.begin(f"waiting, at most {event['left']} s")
 
     def trouble(self, event: Event) -> None:
-        self.step(f"  {event['leaner']}: trouble of the server: {event['reason']}; trying again")
+        self.step(f"  {event['leaner']}: trouble: {event['reason']}")
 
     def testing(self, event: Event) -> None:
         self.begin(f"running {'the whole suite' if event.get('name') == '' else 'tests'}")

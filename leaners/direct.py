@@ -1800,9 +1800,13 @@ def record(folder: Path, mode: str, prompt: str, text: str) -> None:
     """Keep the answer to a prompt in the form that playground/serve.py plays."""
     task = None if mode == "ask" else re.search(r"^# Task: .+$", prompt, re.MULTILINE)
     when = task[0] if task else " ".join(first_line(prompt).split(" ")[:6])
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{len(list(folder.glob('*.md'))) + 1:02d}.md"
-    path.write_text(f"<!-- when: {when.replace('-->', '').split(' | ')[0].strip()} -->\n{text}\n", encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{len(list(folder.glob('*.md'))) + 1:02d}.md"
+        told = f"<!-- when: {when.replace('-->', '').split(' | ')[0].strip()} -->\n{text}\n"
+        path.write_text(told, encoding="utf-8")
+    except OSError as error:
+        raise Misconfigured(f"options.record: {folder}: {error.strerror}. Name another folder in [lean].") from error
 
 
 # --- the command line -------------------------------------------------------------------------------------------------

@@ -210,3 +210,11 @@ def test_a_long_function_is_cut_around_the_line_in_question(tmp_path: Path) -> N
     assert "def walk(step_0):\n    # ... " in shown
     assert "step_119 = compute" in shown
     assert "step_60 = compute" not in shown
+
+
+def test_a_failure_outside_any_function_of_a_short_file_is_shown(calc: Bench) -> None:
+    calc.write("calc.py", "# nothing yet\n")
+    ran = calc.lean_loop("--dry-run")
+    assert ran.code == 0, ran.text
+    assert "from calc import add\n" in ran.out
+    assert "ImportError: cannot import name 'add'" in ran.out

@@ -347,3 +347,19 @@ def test_trouble_told_by_the_leaner_looks_at_the_server_again(calc: Bench, leane
     checked(calc, asked.url)
     assert calc.lean_loop().code == 0
     assert len(asked.paths) == calls(calc) == 2
+
+
+@pytest.mark.parametrize("script", ["#!/bin/sh\necho overloaded >&2; exit 75\n", "#!/no/such/interpreter\n"])
+def test_what_is_edited_and_removed_after_a_call_that_ended_the_run_stays(calc: Bench, script: str) -> None:
+    helper = calc.home / "helper"
+    helper.write_text(script)
+    helper.chmod(0o755)
+    settings(calc, f'[lean]\nbinary = "{helper}"\nbase_url = ""\n[health]\nmax_wait = 0')
+    calc.write("notes.txt", "mine")
+    assert calc.lean_loop().code == 3
+    (calc.project / "notes.txt").unlink()
+    calc.write("calc.py", "# mine\n")
+    again = calc.lean_loop()
+    assert (again.code, "tidying up" in again.err) == (3, False), again.text
+    assert (calc.project / "notes.txt").exists() is False
+    assert calc.read("calc.py") == "# mine\n"

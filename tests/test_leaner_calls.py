@@ -116,7 +116,8 @@ EVERY_VARIABLE = {
     "LEAN_CONTEXT_FILES": "1",
     "LEAN_OPTIONS": {"flag": ["a", 1]},
 }
-OF_THE_CALL = {"LEAN_MODE", "LEAN_FILES", "LEAN_PROTECT", "LEAN_PROMPT_FILE", "LEAN_USAGE_FILE", "LEAN_PROGRESS"}
+PATHS = {"LEAN_FILES", "LEAN_PROTECT", "LEAN_PROMPT_FILE", "LEAN_USAGE_FILE", "LEAN_LIB"}
+OF_THE_CALL = {"LEAN_MODE", "LEAN_PROGRESS", *PATHS}
 
 
 def test_every_setting_travels_as_a_variable(calc: Bench, leaner: Leaner) -> None:
@@ -898,3 +899,10 @@ def test_a_key_split_by_terminal_codes_is_still_masked(calc: Bench, leaner: Lean
     once(calc, f'[lean]\napi_key = "{SECRET}"')
     assert SECRET not in calc.lean_loop().text
     assert leaks(calc, SECRET) == []
+
+
+def test_a_wrapper_that_lies_elsewhere_finds_the_helpers(calc: Bench, leaner: Leaner) -> None:
+    leaner('. "${LEAN_LIB:-$(dirname "$0")/_lib.bash}"\nbegin bash "the shell" "$@"\nwatch cat\ncat "$log"\n')
+    ran = calc.lean_loop("--ask", "What does it add?", "calc.py")
+    assert ran.code == 0, ran.text
+    assert "What does it add?" in ran.out

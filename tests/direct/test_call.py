@@ -211,6 +211,14 @@ def test_record_can_be_played_again(root: Path, tmp_path: Path, server: Any) -> 
     assert (played.code, len(again.requests), holds(root)) == (0, 3, FIXED), played.err
 
 
+def test_a_folder_that_cannot_be_recorded_into_is_named(root: Path, server: Any) -> None:
+    server.answer = Model(RIGHT)
+    options = json.dumps({"record": str(root / "fares.py" / "answers")})
+    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py", options=options)
+    assert (done.code, "Traceback" in done.err) == (2, False), done.err
+    assert "options.record: " in done.reason and "Not a directory" in done.reason
+
+
 def test_mode_and_link_are_kept(root: Path, server: Any) -> None:
     (root / "src").mkdir()
     (root / "fares.py").rename(root / "src" / "real.py")
