@@ -1827,7 +1827,8 @@ class Places:
     def find(self, text: str, tests: Sequence[str] = (), most: int = 40) -> list[Frame]:
         """List the places in TEXT, outermost first, each once; TESTS tell files of the same name apart."""
         found, heading = dict[Frame, None](), ""
-        for line in islice(text.splitlines(), 20_000):
+        whole = text.replace("\\n", "\n")  # an error may quote the traceback of a program that the test ran
+        for line in islice(whole.splitlines(), 20_000):
             for path, number, function in named_places(line, heading):
                 if int(number) and (own := self.resolve(path, line, tests)):
                     found[Frame(own, int(number), function)] = None
@@ -2201,16 +2202,19 @@ class Definition:
 
 @dataclass(frozen=True)
 class Ran:
-    """What one test ran under the tracer.
+    """What one test ran under the tracer; `failed` is None for what a process ran that the test started.
 
     `calls` gives for a function's path and first line the place of its last call, the number of its calls, and whether
     the test itself called it; `lines` are paths and lines.
     """
 
     name: str
-    failed: bool
+    failed: bool | None
     calls: Mapping[tuple[str, int], tuple[int, int, bool]]
     lines: frozenset[tuple[str, int]]
+
+    def __add__(self, part: Ran) -> Ran:
+        return replace(self, calls={**part.calls, **self.calls}, lines=self.lines | part.lines)
 
 
 @dataclass(frozen=True)
@@ -2308,7 +2312,10 @@ def read_trace(folder: Path) -> tuple[Ran, ...]:
                 calls = {(path, line): (last, count, near) for path, line, last, count, near in test["calls"]}
                 ran = frozenset((path, line) for path, numbers in test["lines"].items() for line in numbers)
                 found.append(Ran(test["name"], test["failed"], calls, ran))
-    return tuple(test for test in found if test.name) or tuple(found)
+    parts = [ran for ran in found if ran.failed is None]
+    whole = [ran for ran in found if ran.failed is not None]
+    tests = [sum((part for part in parts if part.name == ran.name), ran) for ran in whole if ran.name]
+    return tuple(tests or whole)
 
 
 Key = TypeVar("Key", bound=Hashable)

@@ -9,10 +9,11 @@ and plain scripts. The settings are JSON in the variable LEANLOOP_TRACE:
     folder   where <process id>.json is written
     seconds  after which the run is ended, with what is known by then
     passing  how many passing tests are recorded
+    test     set for a process that a test starts: that test's name
 
 It writes {"tests": [{"name", "failed", "calls": [[path, line, last, count, near]], "lines": {path: [line]}}]}: of each
 function that ran its first line, the place of its last call in the order of calls, the number of calls, and whether the
-test called it itself.
+test called it itself. `failed` is null for what a process ran that the test started.
 Python 3.8 or newer, standard library only. Nothing is written anywhere else.
 """
 
@@ -33,6 +34,8 @@ DEPENDENCIES = ("site-packages", "dist-packages", "node_modules", "venv", ".venv
 # What tells of a failed assertion calls __repr__ and __eq__ of the project, which is no part of the test.
 TELLING = ("/_pytest/assertion/", "/_pytest/_io/", "/unittest/util.py", "/pprint.py", "/difflib.py")
 MUTE = ""
+FUNCTION = 1  # CO_OPTIMIZED of a code object's flags
+SETTINGS = "LEANLOOP_TRACE"
 FAILING = 20
 pytest: Any = sys.modules.get("pytest")
 tracer: Any = None
@@ -42,7 +45,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Tracer:
     """Records the project's calls and lines, one test at a time."""
 
-    def __init__(self, root: str, files: list[str], folder: str, seconds: float, passing: int) -> None:
+    def __init__(self, root: str, files: list[str], folder: str, seconds: float, passing: int, test: str = "") -> None:
+        self.told_of = {"root": root, "files": files, "folder": folder, "seconds": seconds, "passing": passing}
+        self.test = test
         self.root, self.folder, self.passing = os.path.realpath(root) + os.sep, folder, passing
         self.files = {os.path.realpath(os.path.join(root, path)) for path in files}
         self.known: dict[int, tuple[str | None, Any]] = {}
@@ -56,8 +61,11 @@ class Tracer:
         self.clock.start()
 
     def place(self, code: Any) -> str | None:
-        """Give the path of a function in the project, MUTE for what tells of assertions, None for all else."""
-        if code.co_filename.startswith("<"):
+        """Give the path of a function in the project, MUTE for what tells of assertions, None for all else.
+
+        The body of a module or class is no function: it runs when it is imported, whatever the test is about.
+        """
+        if code.co_filename.startswith("<") or not code.co_flags & FUNCTION:
             return None
         path = os.path.realpath(code.co_filename)
         inside = path[len(self.root) :].replace(os.sep, "/") if path.startswith(self.root) else ""
@@ -109,8 +117,10 @@ class Tracer:
         return call[3]
 
     def begin(self, name: str | None) -> None:
-        """Start the record of a test."""
+        """Start the record of a test; the processes that it starts record what they run for it."""
         self.name, self.order, self.calls, self.lines = name, 0, {}, {}
+        if name:
+            os.environ[SETTINGS] = json.dumps({**self.told_of, "test": name})
 
     def start(self) -> None:
         if self.name is not None:
@@ -124,14 +134,15 @@ class Tracer:
             sys.settrace(None)
             threading.settrace(None)
 
-    def end(self, failed: bool) -> None:
+    def end(self, failed: bool | None) -> None:
         """Keep the record of the test that ended."""
         name, self.name = self.name, None
-        if name is not None and (failed or self.passing > 0):
-            self.passing -= not failed
+        os.environ.pop(SETTINGS, None)
+        if name is not None and (failed is not False or self.passing > 0):
+            self.passing -= failed is False
             self.tests.append(self.told(name, failed))
 
-    def told(self, name: str, failed: bool) -> dict[str, Any]:
+    def told(self, name: str, failed: bool | None) -> dict[str, Any]:
         """Turn the record of a test into JSON."""
         calls: list[list[Any]] = []
         lines: dict[str, set[int]] = {}
@@ -148,14 +159,14 @@ class Tracer:
 
     def full(self) -> bool:
         """Tell whether no further test is worth a record."""
-        return self.passing <= 0 and sum(test["failed"] for test in self.tests) >= FAILING
+        return self.passing <= 0 and sum(bool(test["failed"]) for test in self.tests) >= FAILING
 
     def write(self) -> None:
         """Write what was recorded; a test that has not ended counts as failed."""
         self.stop()
         self.clock.cancel()
         if self.name is not None:
-            self.end(True)
+            self.end(None if self.test else True)
         tests, self.tests = self.tests, []
         if tests:
             path = os.path.join(self.folder, f"{os.getpid()}.json")
@@ -170,7 +181,7 @@ class Tracer:
 
 def make_tracer() -> Tracer | None:
     """Make the tracer as LEANLOOP_TRACE says; None where it says nothing."""
-    told = os.environ.get("LEANLOOP_TRACE")
+    told = os.environ.get(SETTINGS)
     return Tracer(**json.loads(told)) if told else None
 
 
@@ -183,13 +194,13 @@ def hook(**how: bool) -> Callable[[Function], Function]:
 
 
 def pytest_addoption(parser: Any) -> None:
-    """Take over from sitecustomize; what the tests start is not traced, and does not know of it."""
+    """Take over from sitecustomize."""
     global tracer  # noqa: PLW0603
     other: Any = sys.modules.get("sitecustomize")
     if getattr(other, "tracer", None):
         other.release()
     tracer = make_tracer()
-    for name in ("LEANLOOP_TRACE", "PYTEST_ADDOPTS"):
+    for name in (SETTINGS, "PYTEST_ADDOPTS"):
         os.environ.pop(name, None)
 
 
@@ -342,7 +353,7 @@ if __name__ == "sitecustomize":
     if tracer:
         from unittest import case
 
-        unwatched = watch_unittest()
+        unwatched = case.TestCase.run if tracer.test else watch_unittest()
         atexit.register(tracer.write)
-        tracer.begin("")
+        tracer.begin(tracer.test)
         tracer.start()

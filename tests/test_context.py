@@ -88,6 +88,48 @@ def test_the_function_that_only_the_failing_test_ran_comes_first(post: Bench, ar
     assert code.splitlines()[2] == "def by_zone(parcel):"
 
 
+# The tests start the project as a program of its own: what it runs there counts for the test that started it.
+PROGRAM = "import sys\n\nfrom post import cost\n\nprint(cost(eval(sys.argv[1]), *sys.argv[2:]))\n"
+PROGRAM_TESTS = """
+import subprocess
+import sys
+import unittest
+
+
+def told(parcel, *names):
+    done = subprocess.run([sys.executable, "-m", "post", parcel, *names], capture_output=True)
+    if done.returncode:
+        raise OSError(done.stderr)
+    return done.stdout.strip()
+
+
+class Told(unittest.TestCase):
+    def test_weight(self):
+        self.assertEqual(told("{'kg': 30}", "weight"), b"9")
+
+    def test_zone(self):
+        self.assertEqual(told("{'zone': 'c'}", "zone"), b"3")
+"""
+
+
+@pytest.mark.parametrize("args", [PYTEST, UNITTEST])
+def test_what_a_program_runs_that_the_failing_test_started_counts(post: Bench, args: str) -> None:
+    post.write("post/__main__.py", PROGRAM)
+    post.write("test_cost.py", PROGRAM_TESTS)
+    code = prompt(post, args).split("# Code\n")[1].split("# The test")[0]
+    assert "def by_zone(parcel):" in code
+    assert "def by_weight(parcel):" not in code
+
+
+def test_a_traceback_that_an_error_quotes_leads_to_its_functions(post: Bench) -> None:
+    post.write("post/__main__.py", PROGRAM)
+    post.write("post/rules.py", RULES.replace("return 1", "return 1 + None"))
+    post.write("test_cost.py", PROGRAM_TESTS.replace("zone", "hand"))
+    code = prompt(post, more='trace = "off"').split("# Code\n")[1]
+    assert code.startswith("post/rules.py (lines 11-")
+    assert "def by_hand(parcel):\n    return 1 + None" in code
+
+
 def test_a_small_context_keeps_the_failing_test_and_its_error(post: Bench) -> None:
     many = "".join(
         f"    assert sum([{n}, 0]) == {n}  # a line that says nothing of what is wrong here\n" for n in range(60)
