@@ -3290,8 +3290,10 @@ def next_base(start: str, worth: Worth, attempts: Sequence[Attempt], restart_aft
 
 
 def verdict_facts(verdict: Verdict) -> dict[str, Any]:
-    """Say what the record holds of a test run: at most 50 tests by name, and the last three places."""
-    failure, places = verdict.failure, [(frame.path, frame.line) for frame in verdict.failure.frames[-3:]]
+    """Say what the record holds of a test run: at most 50 tests by name, and the first and the last two places."""
+    failure = verdict.failure
+    places = list(dict.fromkeys((frame.path, frame.line) for frame in failure.frames))
+    places[1:-2] = []
     told = verdict.why or failure.summary or failure.excerpt.rpartition("\n")[2].strip()
     facts = {"green": verdict.green, "failing": len(verdict.failing), "tests": failure.tests[:50], "places": places}
     facts = {**facts, "summary": told, "reader": "" if verdict.green else failure.reader}
@@ -4731,10 +4733,10 @@ def many(count: int, noun: str) -> str:
 
 
 def clip(text: str, most: int) -> str:
-    """Make TEXT one line of at most MOST tokens, rather fewer; other scripts count twice."""
+    """Make TEXT one line of at most MOST tokens, rather fewer; other scripts and capitals within words count twice."""
     line, used = " ".join(text.split()), 0
     for piece in PIECES.finditer(line):
-        used += 1 if piece[0].isascii() else 2
+        used += 1 if piece[0].isascii() and not re.search(r".[A-Z]", piece[0]) else 2
         if used > most:
             return f"{line[: piece.start()]}…"
     return line
@@ -4757,27 +4759,34 @@ def in_words(told: Event) -> str:
 
 
 def tell_more(told: Event, run: str = "last") -> list[str]:
-    """Say what is doubtful, and what somebody needs who takes over a red task; the latest attempt first."""
-    again = "lean-loop" if told["leanfile"] == str(LEANFILE) else f"lean-loop -c {shlex.quote(told['leanfile'])}"
+    """Say what is doubtful, what is red and why, and why the run could not go on."""
     doubts = dict[str, list[str]]()
     for task in told["tasks"]:
         for text in task["warnings"]:
             doubts.setdefault(text, []).append(task["name"])
-    parts = [("warning", f"{few(names, 1, 15)}: {text}", 45) for text, names in doubts.items()]
-    for task in (task for task in told["tasks"] if not is_done(task)):
-        undo, tries = f"{again} --undo{f' {run}' * (run != 'last')} takes the run back", len(task["failing"])
-        restore = f", --restore {run}/{task['number']}.{tries} brings the last attempt" if tries else ""
-        parts += [
-            ("  failing", few(task.get("tests", ()), 3, 50), 60),
-            ("  error", task.get("summary", ""), 65),
-            ("  at", ", ".join(f"{path}:{line}" for path, line in task.get("places", ())), 25),
-            ("  why", task["reason"], 30),
-            ("  next", f"mend it; {again} --resume", 40),
-            ("  tried", " | ".join(reversed(task["tried"])), 55),
-            ("  back", f"{undo}{restore}", 60),
-        ]
-    parts += [("red: the whole suite is worse than before the run", told["broken"], 60), ("stopped", told["error"], 80)]
-    return [f"{name}: {clip(text, most)}" for name, text, most in parts if text]
+    lines = [f"warning: {few(names, 1, 15)}: {clip(text, 30)}" for text, names in doubts.items()]
+    lines += [line for task in told["tasks"] if not is_done(task) for line in tell_red(task, told["leanfile"], run)]
+    parts = {"red: the whole suite is worse than before the run": (told["broken"], 60), "stopped": (told["error"], 80)}
+    return [*lines, *(f"{name}: {clip(text, most)}" for name, (text, most) in parts.items() if text)]
+
+
+def tell_red(task: Event, leanfile: str, run: str) -> list[str]:
+    """Say what somebody needs who takes over a red task; what was tried, the latest first, gets what room is left."""
+    again = "lean-loop" if leanfile == str(LEANFILE) else f"lean-loop -c {shlex.quote(leanfile)}"
+    undo, tries = f"{again} --undo{f' {run}' * (run != 'last')} takes the run back", len(task["failing"])
+    restore = f", --restore {run}/{task['number']}.{tries} brings the last attempt" if tries else ""
+    error = task.get("summary", "")
+    parts = {
+        "failing": (few(task.get("tests", ()), 3, 45), 55),
+        "error": (error, 55),
+        "at": (", ".join(f"{path}:{line}" for path, line in task.get("places", ())), 25),
+        "why": (task["reason"].replace(f". {error or task['reason']}", ""), 30),
+        "next": (f"mend it; {again} --resume", 30),
+        "back": (f"{undo}{restore}", 50),
+    }
+    lines = [f"  {name}: {clip(text, most)}" for name, (text, most) in parts.items() if text]
+    tried = clip(" | ".join(reversed(task["tried"])), max(25, 185 - sum(map(tokens, lines))))
+    return [*lines, f"  tried: {tried}"] if tried else lines
 
 
 def tell_end(told: Event) -> str:

@@ -249,10 +249,10 @@ GOLDEN_RED = [
     "  at: test_calc.py:8",
     "  why: no attempt is left",
     "  next: mend it; lean-loop --resume",
-    "  tried: 2. add multiplies. -> nothing changed, 1 failing | 1. first attempt ->",
-    "    calc.py +1 -1, 1 failing",
     "  back: lean-loop --undo takes the run back, --restore last/1.2 brings the last",
     "    attempt",
+    "  tried: 2. add multiplies. -> nothing changed, 1 failing | 1. first attempt ->",
+    "    calc.py +1 -1, 1 failing",
 ]
 
 
@@ -340,8 +340,11 @@ for n in range(40):
 """
 
 
-def test_a_red_task_costs_at_most_300_tokens_whatever_the_tests_say(calc: Bench, leaner: Leaner, words: Words) -> None:
-    leaner("[ $LEAN_MODE = ask ] && seq -s ' 深い原因 0x7f ' 300 && exit\n" + SPOIL)
+@pytest.mark.parametrize("said", ["深い原因 0x7f", "0xDEADBEEF", "ü€😀", "the sum is wrong", "a.B_c(D)[e]"])
+def test_a_red_task_costs_at_most_300_tokens_whatever_is_said(
+    calc: Bench, leaner: Leaner, words: Words, said: str
+) -> None:
+    leaner(f"[ $LEAN_MODE = ask ] && seq -s ' {said} ' 300 && exit\n" + SPOIL)
     calc.write("test_calc.py", NASTY.format(name="Zqxv" * 20, method="_wjk9" * 30, key="k3y_" * 40))
     calc.write("leanfile.toml", ONCE.replace("1", "3") + LEANFILE.replace('"add"', '"' + "名前 x9 " * 20 + '"'))
     ran = calc.lean_loop()
@@ -362,10 +365,27 @@ def test_a_red_task_says_what_somebody_needs_who_takes_over(calc: Bench, leaner:
         "  at: test_calc.py:8",
         "  why: no attempt is left",
         "  next: mend it; lean-loop --resume",
-        "  tried: 2. add multiplies. -> nothing changed, 1 failing | 1. first attempt -> calc.py +1 -1, 1 failing",
         "  back: lean-loop --undo takes the run back, --restore last/1.2 brings the last attempt",
+        "  tried: 2. add multiplies. -> nothing changed, 1 failing | 1. first attempt -> calc.py +1 -1, 1 failing",
     ]
     assert words(ran.out) <= 300
+
+
+def test_the_places_of_a_failure_begin_in_the_test_and_none_is_repeated(calc: Bench, leaner: Leaner) -> None:
+    leaner("echo done")
+    calc.write("calc.py", "def one(n):\n    return {}[n]\n\n\ndef add(*each):\n    return sum(one(n) for n in each)\n")
+    settings(calc, "[defaults]\nmax_iters_per_task = 0\n")
+    assert "  at: test_calc.py:8, calc.py:6, calc.py:2\n" in calc.lean_loop().out
+
+
+def test_each_attempt_of_a_red_task_is_told_where_there_is_room(calc: Bench, leaner: Leaner) -> None:
+    leaner(
+        '[ $LEAN_MODE = ask ] && { echo "It takes the product where the sum is wanted ($(cat $HOME/n))."; exit; }\n'
+        'echo "# more" >> calc.py; wc -l < calc.py > $HOME/n; echo done'
+    )
+    settings(calc, "[defaults]\nmax_iters_per_task = 2\n")
+    (tried,) = [line for line in calc.lean_loop().out.splitlines() if line.startswith("  tried: ")]
+    assert re.findall(r"\b(\d)\. ", tried) == ["3", "2", "1"]
 
 
 def test_what_a_leaner_did_not_count_is_marked(calc: Bench, leaner: Leaner) -> None:
