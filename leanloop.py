@@ -2917,9 +2917,14 @@ def server_context(base_url: str, key: str, model: str) -> int:
     import http.client
 
     for path in CONTEXT_PATHS if base_url else ():
-        with contextlib.suppress(OSError, ValueError, AttributeError, http.client.HTTPException):
+        try:
             told = json.loads(fetch(f"{base_url.rstrip('/').removesuffix('/v1')}{path}", key))
             rows = told.get("data") or told.get("models") or [told]
+        except TimeoutError:  # a server that hangs would do so at each
+            break
+        except (OSError, ValueError, AttributeError, http.client.HTTPException):
+            continue
+        with contextlib.suppress(AttributeError, TypeError):
             own = [row for row in rows if model and model in (row.get("id"), row.get("name"))]
             if sizes := [int(found) for found in CONTEXT_SIZE.findall(json.dumps(own or rows))]:
                 return min(sizes)
@@ -3569,7 +3574,8 @@ class Session(Judge):
     """One run over one leanfile: asks leaners, judges what they do, and goes on until the tests pass.
 
     `mended` says what was put back of the user's repository after a killed run; `spent` holds what the runs that this
-    one resumes have used of the limits; `traced` what tests ran, by the verdict that they explain.
+    one resumes have used of the limits; `traced` what tests ran, by the verdict that they explain; `ready` that the
+    server was found to be so, and not called since.
     """
 
     mended: str = ""
@@ -3577,6 +3583,7 @@ class Session(Judge):
     spent: Document = field(default_factory=dict)
     here: Path = field(default_factory=Path.cwd)
     traced: dict[int, tuple[Ran, ...]] = field(default_factory=dict)
+    ready: bool = False
 
     @cached_property
     def project(self) -> Project:
@@ -3624,14 +3631,20 @@ class Session(Judge):
         program, deadline = find_program(leaner), time.monotonic() + self.config.health.max_wait
         while True:
             self.check_limits()
-            wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
-            call = self.call(task, leaner, program, prompt, mode)
+            self.wait_for(leaner)
+            call, self.ready = self.call(task, leaner, program, prompt, mode), False
             if call.code != SERVER_TROUBLE:
                 return self.settled(call, mode)
             self.reporter.emit("trouble", leaner=program.name, reason=call.reason, usage=call.usage)
             if time.monotonic() > deadline:
                 raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
             time.sleep(2)
+
+    def wait_for(self, leaner: Leaner) -> None:
+        """Wait until the leaner's server is ready, once before each call: first it has to tell its context."""
+        if not self.ready:
+            wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
+        self.ready = True
 
     def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str) -> Call:
         """Run the leaner's program between two snapshots."""
@@ -3803,6 +3816,7 @@ class Session(Judge):
         """Make the next attempt of a task: on from the last one or afresh, ask for an edit, judge it."""
         task, number = course.task, len(course.attempts)
         leaner, base = self.leaner(number), self.choose_base(course)
+        self.wait_for(leaner)
         assert self.rights is not None  # noted before anybody can change them
         afresh = base == course.start
         prompt, diagnosis = (self.first(course, leaner), "") if afresh else self.fix(course, leaner, base)
@@ -4949,6 +4963,8 @@ def ask_about(options: argparse.Namespace, shows: Shows) -> str:
     prompt = "\n".join([*(fenced(path, text_for(config.root / path), path) for path in files), question])
     with unrecorded(config, shows) as session:
         task = Task(name="question", files=files)
+        say = cache(lambda url: shows.say(f"lean-loop: waiting for the server at {url}", shows.err))
+        wait_for_server(config, config.lean, lambda url, left: say(url))
         room = session.context(task, config.lean) * 8 // 10
         if tokens(prompt) > room:
             raise LeanError(
@@ -5120,6 +5136,7 @@ def smoke_edit(session: Session, elsewhere: Path) -> Check:
     """Ask for one line, and look at what lies there then; a leaner in a wrong folder may have written ELSEWHERE."""
     root, leaner, name = session.config.root, session.config.lean, "greeting_smoke.txt"
     task = Task(name="smoke", prompt=read_text(root / "prompt.md"), files=(name,))
+    session.wait_for(leaner)
     prompt = first_prompt(session.errand(task, leaner), None, "")
     call = session.ask(task, leaner, prompt, "edit")
     strays = [folder / name for folder in (elsewhere, Path.cwd(), home() or root) if folder != root]

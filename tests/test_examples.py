@@ -215,6 +215,7 @@ def folder(example: Example, tmp_path: Path) -> Path:
     return copy
 
 
+@pytest.mark.heavy
 def test_each_task_is_red_before_and_green_after(example: Example, folder: Path) -> None:
     config = read(example)
     for task in config.tasks:

@@ -20,7 +20,11 @@ COUNT = 'n=$(($(cat "$HOME/n" 2>/dev/null) + 1)); echo $n > "$HOME/n"\n'
 FIX = "printf 'def add(left, right):\\n    return left + right\\n' > calc.py; echo done\n"
 THIRD = f"{COUNT}if [ $n -ge 3 ]; then {FIX} else echo looked; fi\n"
 SILENT, BROKEN, GARBAGE = 0, 1, 2
-BODIES = {200: {"data": []}, 503: {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}}
+BODIES: dict[int, object] = {
+    200: {"data": []},
+    206: {"n_ctx": 2048},
+    503: {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}},
+}
 
 
 @dataclass
@@ -118,6 +122,14 @@ def calls(bench: Bench) -> int:
 
 
 # ------------------------------------------------------------------------------------------------------------- waiting
+
+
+def test_the_context_is_asked_for_once_the_server_is_ready(calc: Bench, leaner: Leaner, health: Health) -> None:
+    leaner(FIX)
+    asked = health(503, 206)
+    settings(calc, f'[lean]\nbase_url = "{asked.url}/v1"')
+    assert calc.lean_loop().code == 0
+    assert asked.paths == ["/v1/models", "/v1/models", "/props"]
 
 
 @pytest.mark.heavy

@@ -95,6 +95,7 @@ def test_nobody_outlives_the_time_limit_of_the_tests(calc: Bench, leaner: Leaner
     assert len(pids(calc)) == len(FAMILY)
 
 
+@pytest.mark.heavy
 def test_nobody_outlives_the_time_limit_of_a_leaner(calc: Bench, leaner: Leaner) -> None:
     leaner(EVERYBODY + HANG)
     settings(calc, f"{ONCE}[lean]\ntimeout = 2\n")

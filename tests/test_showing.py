@@ -75,6 +75,7 @@ def test_one_line_lives_and_finished_steps_stay_above_it(calc: Bench, leaner: Le
     assert not any(line.startswith("task") for line in seen.screen)
 
 
+@pytest.mark.heavy
 def test_a_line_is_never_drawn_more_than_ten_times_a_second(calc: Bench, leaner: Leaner) -> None:
     leaner(f'for n in $(seq 1 500); do echo "progress: $n $n" >&2; sleep 0.001; done; {FIX}')
     seen = on_terminal(calc)
@@ -92,6 +93,7 @@ def test_wide_signs_and_long_words_fit_into_the_window(calc: Bench, leaner: Lean
     assert max(wide(line) for line in [*seen.living, *seen.all_lines()]) < 40
 
 
+@pytest.mark.heavy
 def test_a_window_that_grows_narrow_is_kept_to(calc: Bench, leaner: Leaner) -> None:
     leaner(f"{SLOW}{SLOW}{FIX}")
     narrow = [0]

@@ -228,6 +228,7 @@ TWO = '[[tasks]]\nname = "a"\nprompt = "a"\nfiles = ["a.txt"]\ntest_files = ["te
 TWO += '[[tasks]]\nname = "b"\nprompt = "b"\nfiles = ["b.txt"]\ntest_files = ["test_b.py"]\n'
 
 
+@pytest.mark.heavy
 def test_what_a_task_made_green_must_be_green_at_the_end(suite: Bench, leaner: Leaner) -> None:
     for name in "ab":
         suite.write(f"test_{name}.py", f"def test_{name}():\n    assert open('{name}.txt').read() == 'yes'\n")
@@ -348,6 +349,7 @@ def test_progress_goes_on(score: Bench, leaner: Leaner) -> None:
     assert found == ["[]", "[7]", "[1]", "[1,2]", "[1,2,3]"]
 
 
+@pytest.mark.heavy
 def test_a_fresh_start_is_made_from_the_best_state(score: Bench, leaner: Leaner) -> None:
     found = begun_from(score, leaner, "1,2", "1", "2", "1,2,3", "9", "8")
     assert found == ["[]", "[1,2]", "[1]", "[1,2]", "[1,2,3]", "[9]"]

@@ -22,6 +22,7 @@ SHAPES = (
 )
 
 
+@pytest.mark.heavy
 def test_the_benchmark_prints_a_ratio_for_start_and_iterations() -> None:
     tiny = ("--files", "5", "1200", "--few", "1", "--many", "3", "--rounds", "1")
     done = subprocess.run([*OVERHEAD, *tiny], capture_output=True, text=True, timeout=60)
