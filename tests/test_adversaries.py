@@ -222,6 +222,7 @@ def test_an_agent_that_removes_the_record_ends_the_run(victim: Bench, leaner: Le
     assert victim.lean_loop("--task", "add").code in (1, 3)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "cheat", ["edits the test", "adds a conftest.py", "leaves a background writer", "locks the tests"]
 )

@@ -150,6 +150,7 @@ def test_without_the_tracer_names_alone_lead_on(post: Bench) -> None:
 WORKERS = pytest.param("-n 2", marks=pytest.mark.heavy)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("addopts", ["-x --maxfail=1", WORKERS, "--junitxml=report.xml --tb=no"])
 def test_options_of_the_project_do_not_stop_the_tracer(post: Bench, addopts: str) -> None:
     post.write("pytest.ini", f"[pytest]\naddopts = {addopts}\n")
@@ -159,6 +160,7 @@ def test_options_of_the_project_do_not_stop_the_tracer(post: Bench, addopts: str
     assert "def by_zone(parcel):" in prompt(post)
 
 
+@pytest.mark.heavy
 def test_the_tracer_leaves_nothing_in_the_project_and_judges_nothing(post: Bench) -> None:
     before = sorted(path.name for path in post.project.rglob("*"))
     prompt(post, '["-m", "pytest", "-q"]', 'trace = "on"')
@@ -183,6 +185,7 @@ def traced(folder: Path, python: str, args: list[str], seconds: float) -> list[d
     return [test for path in load.glob("*.json") for test in json.loads(path.read_text())["tests"]]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("args", [["-m", "pytest", "-q"], ["-m", "unittest"]])
 def test_a_test_that_never_ends_is_recorded_all_the_same(post: Bench, args: list[str]) -> None:
     post.write("post/rules.py", RULES.replace("    return 7", "    while far:\n        pass\n    return 7"))
@@ -220,6 +223,7 @@ def test_a_file_of_5000_lines_costs_1500_tokens_at_most(post: Bench) -> None:
     assert "more definitions are not listed)" in told
 
 
+@pytest.mark.heavy
 def test_a_small_file_is_shown_whole_and_no_part_of_it_twice(post: Bench) -> None:
     told = prompt(post, tasks=TASK.replace("parts.py", "post/rules.py"))
     assert told.count("def by_zone(parcel):") == 1

@@ -232,6 +232,7 @@ def test_each_task_is_red_before_and_green_after(example: Example, folder: Path)
     assert whole.returncode == 0, whole.stdout
 
 
+@pytest.mark.heavy
 def test_the_loop_turns_the_example_green(example: Example, folder: Path, tmp_path: Path) -> None:
     def answer(body: Body) -> str:
         edits = next(edits for name, edits in example.solutions.items() if f"# Task: {name}\n" in said(body))

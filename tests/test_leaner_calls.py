@@ -369,6 +369,7 @@ def test_a_wrongly_set_up_leaner_ends_the_run_and_leaves_the_tree(calc: Bench, l
     assert not (calc.project / "new.txt").exists()
 
 
+@pytest.mark.heavy
 def test_trouble_of_the_server_is_waited_for_and_is_no_attempt(calc: Bench, leaner: Leaner) -> None:
     leaner(COUNT + f"if [ $n = 1 ]; then echo 503 loading >&2; exit 75; fi\n{FIX}")
     once(calc)

@@ -84,6 +84,7 @@ def test_a_line_is_never_drawn_more_than_ten_times_a_second(calc: Bench, leaner:
     assert all(later - first > 0.95 for first, later in zip(times, times[10:], strict=False))
 
 
+@pytest.mark.heavy
 def test_wide_signs_and_long_words_fit_into_the_window(calc: Bench, leaner: Leaner) -> None:
     leaner(f"{SLOW}{FIX}")
     name = "測試" * 30 + "\\u001b[31m tab\\t" + "x" * 300
@@ -172,6 +173,7 @@ def test_without_a_terminal_lines_are_plain_and_none_is_repeated(calc: Bench, le
     ]
 
 
+@pytest.mark.heavy
 def test_json_on_a_terminal_keeps_its_lines_whole(calc: Bench, leaner: Leaner) -> None:
     leaner(f"{SLOW}{FIX}")
     seen = on_terminal(calc, "--json", columns=10_000)
@@ -437,6 +439,7 @@ def test_the_report_of_a_killed_run_is_told_by_its_events(calc: Bench, leaner: L
     assert "stopped: it was not finished" in told
 
 
+@pytest.mark.heavy
 def test_runs_are_listed_newest_first_and_found_by_their_beginning(calc: Bench, serve: Serve) -> None:
     serve(WRONG, WRONG, RIGHT)
     settings(calc, ONCE)

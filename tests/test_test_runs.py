@@ -233,6 +233,7 @@ def test_a_runner_that_nobody_knows_is_believed(calc: Bench, leaner: Leaner) -> 
     assert calc.lean_loop().code == 0
 
 
+@pytest.mark.heavy
 def test_a_project_without_tests_costs_no_call(calc: Bench, leaner: Leaner) -> None:
     (calc.project / "test_calc.py").unlink()
     leaner(TALK)

@@ -102,6 +102,7 @@ def test_a_new_dependency_is_the_leaners_to_add(suite: Bench, leaner: Leaner) ->
     assert "protected" not in ran.err
 
 
+@pytest.mark.heavy
 def test_what_is_put_back_is_kept_and_the_next_prompt_says_so(suite: Bench, leaner: Leaner) -> None:
     suite.write("leanfile.toml", QUIET + PYTEST + TASK)
     leaner(COUNT + f"if [ $n = 1 ]; then echo 'hook = 1' > conftest.py; echo hi; else {FIX} fi")
@@ -118,6 +119,7 @@ def test_a_task_that_lists_its_test_may_edit_it_and_the_outcome_says_so(suite: B
     assert "test_calc.py judges this task" in warnings(suite)
 
 
+@pytest.mark.heavy
 def test_what_tests_write_among_themselves_is_no_cheat(suite: Bench, leaner: Leaner) -> None:
     write = "import pathlib, time\npathlib.Path('tests').mkdir(exist_ok=True)\n"
     write += "pathlib.Path('tests/out.log').write_text(str(time.time()))\n"
@@ -142,6 +144,7 @@ def test_a_test_that_the_user_edits_while_tests_run_is_kept_and_not_used(suite: 
 # ------------------------------------------------------------------------------------------------- red, then green
 
 
+@pytest.mark.heavy
 def test_the_record_counts_what_went_from_red_to_green(suite: Bench, leaner: Leaner) -> None:
     suite.write("test_calc.py", suite.read("test_calc.py") + "\n\ndef test_kept():\n    assert add(1, 0) == 1\n")
     leaner(FIX)
@@ -277,6 +280,7 @@ DOUBTS = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("deed", DOUBTS)
 def test_source_that_reaches_for_the_test_runner_is_named(suite: Bench, leaner: Leaner, deed: str) -> None:
     script, word = DOUBTS[deed]
@@ -338,6 +342,7 @@ def begun_from(bench: Bench, leaner: Leaner, *points: str) -> list[str]:
     return (bench.home / "found").read_text().replace("POINTS = ", "").split("\n")[:-1]
 
 
+@pytest.mark.heavy
 def test_two_fixes_without_progress_lead_back_to_the_start(score: Bench, leaner: Leaner) -> None:
     found = begun_from(score, leaner, "7", "8", "9", "10", "11", "12")
     assert found == ["[]", "[7]", "[8]", "[]", "[10]", "[11]"]
