@@ -596,6 +596,7 @@ def lock_up(bench: Bench) -> None:
     bench.project.chmod(0o555)
 
 
+@pytest.mark.heavy
 def test_a_read_only_project_is_said_to_be_one(foreign: Bench) -> None:
     lock_up(foreign)
     before = contents(foreign.project)

@@ -34,6 +34,7 @@ def gits(calc: Bench) -> Path:
     return log
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("who", "most"), [("direct", 15), ("an agent", 15), ("an agent with files of its own", 17)])
 def test_an_iteration_starts_few_gits(
     calc: Bench, serve: Serve, leaner: Leaner, gits: Path, who: str, most: int

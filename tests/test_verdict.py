@@ -249,6 +249,7 @@ RUNS = "import os\nopen(os.environ['HOME'] + '/runs', 'a').write('x')\n"
 RUNS += "RUN = os.path.getsize(os.environ['HOME'] + '/runs')\n\n\ndef test_it():\n    assert RUN {}\n"
 
 
+@pytest.mark.heavy
 def test_a_suite_that_turns_green_by_itself_is_flaky_and_not_fixed(suite: Bench, leaner: Leaner) -> None:
     suite.write("test_calc.py", RUNS.format(">= 2"))
     suite.write("leanfile.toml", QUIET + PYTEST + TASK)
