@@ -7,7 +7,7 @@ of each prompt: the failing test's name, its final error, its assertion's source
 five lines of the faulty function (all of a shorter one), within its first 1,000, 2,000 and 4,000 cl100k tokens. Beside
 it stand two baselines: the last 40 lines of output, and the whole output followed by every file that it names.
 
---held-out takes other projects, on which nothing was ever tuned: what it finds is what to expect elsewhere.
+--held-out takes other projects, on which no weight was chosen: what it finds is what to expect elsewhere.
 
 Source distributions, their environment and the faults that were found are kept outside the checkout; what one round has
 measured is kept with --keep FOLDER, and a later one with the same folder goes on where it ended.
