@@ -905,33 +905,56 @@ def run(
     ARGV cannot be started.
     """
     clock = Clock(timeout, idle)
-    process = subprocess.Popen(
+    with contextlib.ExitStack() as ending:
+        with held_back():
+            process = start(argv, cwd, os.environ if env is None else env, apart)
+            drains = [Drain(stream, clock.hear, tell) for stream in (process.stdout, process.stderr) if stream]
+            ending.callback(close, drains)
+            ending.callback(end_tree, process)
+            if alive and not WINDOWS:
+                ending.callback(release, start_guard(process.pid))
+        cut = watch(process, drains, clock, alive or (lambda pid: None))
+    texts = [drain.text() for drain in drains] + [""]
+    return Completed(tuple(argv), process.returncode, texts[0], texts[1], time.monotonic() - clock.start, cut)
+
+
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Hold back the signals that ask for the end: what is started meanwhile must be known, so that it can be ended."""
+    heard = list[int]()
+    before = {number: signal.signal(number, lambda number, frame: heard.append(number)) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, act in before.items():
+            signal.signal(number, act)
+    for number in heard[:1]:
+        signal.raise_signal(number)
+
+
+def start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], apart: bool) -> subprocess.Popen[bytes]:
+    """Start a program in a group of its own; see `run`."""
+    return subprocess.Popen(
         [as_native(word) for word in argv],
         cwd=cwd,
-        env={as_native(name): as_native(value) for name, value in (os.environ if env is None else env).items()},
+        env={as_native(name): as_native(value) for name, value in env.items()},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE if apart else subprocess.STDOUT,
         start_new_session=not WINDOWS,
     )
-    streams = [stream for stream in (process.stdout, process.stderr) if stream]
-    drains = [Drain(stream, clock.hear, tell) for stream in streams]
-    guard = None
-    try:
-        guard = start_guard(process.pid) if alive else None
-        cut = watch(process, drains, clock, alive or (lambda pid: None))
-    finally:
-        if guard:
-            guard.kill()
-            guard.communicate()
-        end_tree(process)
-        for drain in filter(Drain.is_alive, drains):
-            drain.join(0.5)
-        for drain, stream in zip(drains, streams, strict=True):
-            if not drain.is_alive():
-                stream.close()
-    texts = [drain.text() for drain in drains] + [""]
-    return Completed(tuple(argv), process.returncode, texts[0], texts[1], time.monotonic() - clock.start, cut)
+
+
+def close(drains: Sequence[Drain]) -> None:
+    """Close the streams that have been read to their end."""
+    for drain in filter(Drain.is_alive, drains):
+        drain.join(0.5)
+    for drain in drains:
+        if not drain.is_alive():
+            drain.stream.close()
 
 
 def as_native(text: str) -> Any:
@@ -942,13 +965,16 @@ def as_native(text: str) -> Any:
 BEAT = 0.25  # seconds
 
 
-def start_guard(pid: int) -> subprocess.Popen[bytes] | None:
+def start_guard(pid: int) -> subprocess.Popen[bytes]:
     """Start what ends the group of PID as soon as lean-loop is no more, however it ended."""
-    if WINDOWS:
-        return None
     argv = ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$0"', str(pid)]
     null = subprocess.DEVNULL
     return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True)
+
+
+def release(guard: subprocess.Popen[bytes]) -> None:
+    guard.kill()
+    guard.communicate()
 
 
 def watch(process: subprocess.Popen[bytes], drains: Sequence[Drain], clock: Clock, alive: Callable[[int], None]) -> str:
@@ -5460,9 +5486,8 @@ def stop(number: int, frame: FrameType | None) -> None:
 
 def on_signals(act: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
     """Let ACT be what the signals do that ask for the end."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), act)
+    for number in ENDING:
+        signal.signal(number, act)
 
 
 def forget_closed_streams() -> None:

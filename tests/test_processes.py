@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import LEANLOOP, Bench, Leaner, is_alive
+from conftest import LEANLOOP, ROOT, Bench, Leaner, is_alive
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="processes are read from /proc")
 
@@ -203,6 +203,35 @@ def dirty(bench: Bench) -> None:
     bench.write("staged.txt", "staged")
     bench.git("add", "staged.txt")
     bench.write("staged.txt", "staged, then edited")
+
+
+STARTING = """
+import os, signal, subprocess
+from pathlib import Path
+
+import leanloop
+
+begin = subprocess.Popen.__init__
+
+
+def begin_and_be_interrupted(self, *args, **options):
+    begin(self, *args, **options)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+subprocess.Popen.__init__ = begin_and_be_interrupted
+leanloop.on_signals(leanloop.stop)
+try:
+    leanloop.run(["sleep", "60"], Path.cwd())
+except leanloop.Interrupted as stopped:
+    print(stopped.code, sorted(leanloop.descendants(os.getpid())))
+"""
+
+
+def test_a_signal_in_the_instant_of_a_start_leaves_nobody_behind(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", STARTING], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("143 []\n", "")
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS, ids=["SIGINT", "SIGTERM", "SIGHUP"])
