@@ -343,7 +343,8 @@ class Verdict:
     def seconds_of(self, file: str) -> float:
         """Tell how long the tests of a Python file took; all of them, where nobody counted."""
         start, times = f"{file.removesuffix('.py').replace('/', '.')}.", self.report.times if self.report else {}
-        return sum(time for name, time in times.items() if name.startswith(start)) or self.seconds
+        counted = [time for name, time in times.items() if name.startswith(start)]
+        return sum(counted) if counted else self.seconds
 
     @property
     def failing(self) -> tuple[str, ...]:
@@ -3219,11 +3220,13 @@ def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
     return verdict_of(done, output, config, runner, tests)
 
 
-def trace_tests(config: Config, runner: Runner, file: str, folder: Path) -> tuple[Ran, ...]:
+def trace_tests(config: Config, runner: Runner, file: str, record: Reporter) -> tuple[Ran, ...]:
     """Run the test command once more for the tests of FILE, under leaners/_trace.py; no verdict comes of it.
 
-    All that is needed and written lies in FOLDER, which is gone afterwards; whatever goes wrong, nothing was traced.
+    All that it needs and finds lies in a folder of its own, which is gone afterwards. Whatever goes wrong, nothing was
+    traced: trace.txt of the RECORD tells.
     """
+    folder = record.path("trace")
     try:
         folder.mkdir()
         for name in ("leanloop_trace", "sitecustomize"):
@@ -3231,9 +3234,11 @@ def trace_tests(config: Config, runner: Runner, file: str, folder: Path) -> tupl
         told = {"root": str(config.root), "files": [file], "folder": str(folder), "seconds": TRACED, "passing": PASSING}
         env = test_environment(runner, "-p leanloop_trace") | {"LEANLOOP_TRACE": json.dumps(told)}
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), env.get("PYTHONPATH", ""))))
-        run(test_argv(runner, config.root), config.root, env=env, timeout=TRACED + 5)
+        done = run(test_argv(runner, config.root), config.root, env=env, timeout=TRACED + 5)
+        record.write("trace.txt", f"{done.output}\n{done.end}\n")
         return read_trace(folder)
-    except OSError:
+    except OSError as error:
+        record.write("trace.txt", f"{error}\n")
         return ()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -3769,8 +3774,7 @@ class Session(Judge):
             file = self.project.test_file(verdict.failure)
             slow = how == "auto" and verdict.seconds_of(file) > QUICK
             wanted = how != "off" and file and not slow and not self.project.is_told(verdict.failure)
-            folder = self.reporter.path("trace")
-            self.traced[key] = trace_tests(self.config, task.runner, file, folder) if wanted else ()
+            self.traced[key] = trace_tests(self.config, task.runner, file, self.reporter) if wanted else ()
         return self.traced[key]
 
     def errand(self, task: Task, leaner: Leaner, red: Verdict | None = None) -> Errand:

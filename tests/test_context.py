@@ -157,7 +157,16 @@ def test_options_of_the_project_do_not_stop_the_tracer(post: Bench, addopts: str
     post.write(
         "test_cost.py", TESTS.replace("class Cost", "def test_first():\n    assert cost({}, 'zone')\n\n\nclass Cost")
     )
-    assert "def by_zone(parcel):" in prompt(post)
+    told = prompt(post)
+    traced = [path.read_text(encoding="utf-8") for path in post.home.rglob("*-trace.txt")]
+    assert "def by_zone(parcel):" in told, f"{told}\n{traced}"
+
+
+def test_what_counts_as_slow_is_the_tests_and_not_the_start_of_their_runner() -> None:
+    report = leanloop.Report(frozenset({"test_cost.test_hand"}), frozenset(), frozenset(), {"test_cost.test_hand": 0.0})
+    verdict = leanloop.Verdict(True, leanloop.Failure((), "", ""), 1, seconds=25.0, report=report)
+    assert verdict.seconds_of("test_cost.py") == 0
+    assert verdict.seconds_of("test_other.py") == 25
 
 
 @pytest.mark.heavy
