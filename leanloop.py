@@ -3613,7 +3613,7 @@ class Session(Judge):
     begun: float = field(default_factory=time.monotonic)
     spent: Document = field(default_factory=dict)
     here: Path = field(default_factory=Path.cwd)
-    traced: dict[int, tuple[Ran, ...]] = field(default_factory=dict)
+    traced: dict[Verdict, tuple[Ran, ...]] = field(default_factory=dict)
     ready: bool = False
 
     @cached_property
@@ -3769,13 +3769,12 @@ class Session(Judge):
 
     def trace(self, task: Task, verdict: Verdict) -> tuple[Ran, ...]:
         """Give what the failing test's file runs, traced once for a red verdict; nothing where it is not worth it."""
-        key, how = id(verdict), self.config.defaults.trace  # verdicts live in `judged` as long as the session
-        if key not in self.traced:
-            file = self.project.test_file(verdict.failure)
+        if verdict not in self.traced:
+            how, file = self.config.defaults.trace, self.project.test_file(verdict.failure)
             slow = how == "auto" and verdict.seconds_of(file) > QUICK
             wanted = how != "off" and file and not slow and not self.project.is_told(verdict.failure)
-            self.traced[key] = trace_tests(self.config, task.runner, file, self.reporter) if wanted else ()
-        return self.traced[key]
+            self.traced[verdict] = trace_tests(self.config, task.runner, file, self.reporter) if wanted else ()
+        return self.traced[verdict]
 
     def errand(self, task: Task, leaner: Leaner, red: Verdict | None = None) -> Errand:
         """Gather what a prompt of TASK for LEANER draws on, once its tests are RED."""
