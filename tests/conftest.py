@@ -158,14 +158,15 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     """A sealed home and an empty project folder."""
-    home, project = tmp_path / "home", tmp_path / "project"
-    home.mkdir()
-    project.mkdir()
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ}
+    home, project, scratch = (tmp_path / name for name in ("home", "project", "scratch"))
+    for folder in (home, project, scratch):
+        folder.mkdir()
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])  # no slow shim before it
     env = {
         **kept,
         "HOME": str(home),
+        "TMPDIR": str(scratch),
         "XDG_STATE_HOME": str(home / "state"),
         "XDG_CONFIG_HOME": str(home / "config"),
         "GIT_CONFIG_NOSYSTEM": "1",
