@@ -203,10 +203,12 @@ READ = re.compile(
     r"(?:[ :,(]+(?:lines? *)?(?P<first>\d{1,9}) *(?:-|–|to) *(?P<last>\d{1,9})\)?)?[\s`*.]*$"
 )
 BEFORE = re.compile(
-    r"(?i)^\W*(?:search(?: for)?|find|before|old(?: code)?|original(?: code)?|replace this|current(?: code)?)\W*$"
+    rf"(?i)^\W*(?:in \W?{PATH}\W+)?(?:search(?: for)?|find|before|(?:old|original|current)(?: code)?|from"
+    r"|(?:replace|change)(?: this| the lines?| these lines)?)\W*$"
 )
 AFTER = re.compile(
-    r"(?i)^\W*(?:replace(?:ment)?(?: it)?(?: with)?|with|after|new(?: code)?|updated(?: code)?|fixed(?: code)?)\W*$"
+    r"(?i)^\W*(?:replace(?:ment)?(?: it)?(?: with)?|with|by|to|after|new(?: code)?|updated(?: code)?|fixed(?: code)?)"
+    r"(?: this)?\W*$"
 )
 THOUGHTS = (
     re.compile(r"\A.*<\|channel\|>final(?:<\|[a-z_]+\|>[^<\n]*)*<\|message\|>", re.DOTALL),
@@ -217,6 +219,20 @@ THOUGHTS = (
 TOOL_CALL = re.compile(
     r"<tool_call>|<function=|<write_to_file>|<invoke "
     r"|\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"(?:arguments|parameters|args)\""
+)
+CALLED = {  # what an argument of a tool stands for
+    r"(?:target_?)?file(?:_?(?:path|name))?|path": "\n{}\n",
+    r"contents?|file_text": "\n`````\n{}\n`````\n",
+    r"(?:old|search)(?:_?(?:str(?:ing)?|text))?": "\n<<<<<<< SEARCH\n{}\n=======\n",
+    r"(?:new|replace)(?:_?(?:str(?:ing)?|text))?": "{}\n>>>>>>> REPLACE\n",
+}
+OPENED = rf"<(?:parameter(?:=| name=[\"']?))?(?P<key>{'|'.join(CALLED)})[\"']?>"
+ARGUMENT = re.compile(rf"{OPENED}[ \t]*\n?(?P<value>.*?)\n?[ \t]*</(?:parameter|(?P=key))>", re.DOTALL)
+NOT_WHOLE = re.compile(r"(?i)[<=\"](?:\w+_)?(?:append|insert|add)")  # a tool that puts its text among other lines
+HEREDOC = re.compile(
+    r"^cat (?=[^\n]*> *[\"']?(?P<path>[^\s<>|&;\"']+))(?![^\n]*>>)[^\n]*<<-? *[\"']?(?P<end>\w+)[^\n]*\n"
+    r"(?P<text>.*?)^(?P=end)$",
+    re.DOTALL | re.MULTILINE,
 )
 NOT_CODE = re.compile(r"(?:bash|sh|shell|zsh|console|powershell|cmd|terminal|text|txt|output|log)\b")
 
@@ -274,6 +290,24 @@ def parse(answer: str, known: Known) -> tuple[list[Edit], list[Read]]:
         old = lines if lines and block.said(BEFORE) else None
         path = name or path
     return edits, reads
+
+
+def without_tools(answer: str) -> str:
+    """Write the calls of tools, which nobody offered, as the edits that they stand for; "" where that is not clear."""
+    said = spoken(answer)
+    calls = [[(found["key"], found["value"]) for found in ARGUMENT.finditer(said)]]
+    clear = len(calls[0]) == len(re.findall(OPENED, said)) and not NOT_WHOLE.search(said)
+    for found in re.finditer(r'\{\s*"(?:name|tool|function)"', said):
+        try:
+            call = json.JSONDecoder().raw_decode(said, found.start())[0]
+            told: Any = next(filter(None, map(call.get, ("arguments", "parameters", "args"))), {})
+            given = json.loads(told) if isinstance(told, str) else told
+            calls.append([(key, text) for names in CALLED for key, text in given.items() if re.fullmatch(names, key)])
+        except (ValueError, AttributeError):
+            clear = False
+    texts = ((key, value.removesuffix("\n")) for call in calls for key, value in call if isinstance(value, str))
+    forms = (form.format(value) for key, value in texts for names, form in CALLED.items() if re.fullmatch(names, key))
+    return "".join(forms) if clear else ""
 
 
 def subject(edit: Edit) -> str:
@@ -401,7 +435,10 @@ def block_edits(block: Block, name: str, last: str, sure: bool) -> Iterable[Edit
         if not block.closed and cut_hunk(lines):
             raise Unusable(f"The answer is cut off within a diff of {name or last or 'a file'}.")
         return diff_edits(lines, name or last)
-    only_said = not sure and (NOT_CODE.match(info.strip("{. ")) or TOOL_CALL.search(text))
+    shell = NOT_CODE.match(info.strip("{. "))
+    if written := list(HEREDOC.finditer(text) if shell and not name.endswith("sh") else ()):
+        return [Code(tidy(found["path"]), found["text"]) for found in written]
+    only_said = not sure and (shell or TOOL_CALL.search(text))
     holds_notes = text.strip() and all(DELETE.match(line) or READ.match(line) for line in lines if line.strip())
     return [] if only_said or holds_notes or not (text or block.info) else [Code(name, text, sure, block.closed)]
 
@@ -1733,6 +1770,8 @@ def make_plan(server: Server, project: Project) -> Plan:
 def understood(text: str, project: Project) -> tuple[list[Edit], list[Read]]:
     """Read an answer's edits and wishes; Unusable if it has neither."""
     edits, reads = parse(text, project.known)
+    if not edits and not reads:
+        edits, reads = parse(without_tools(text), project.known)
     if not edits and not reads:
         tool = "The model wrote a tool call instead of an edit, although no tools were offered."
         raise Unusable(tool if TOOL_CALL.search(text) else f"The answer holds no edit: {first_line(spoken(text), 160)}")
