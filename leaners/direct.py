@@ -351,6 +351,8 @@ def split_blocks(text: str) -> Iterator[Block]:
             block = Block(above, "", lines[at:end])
         elif DIFF.match(line) and any(HUNK.match(line) or PATCH_FILE.match(line) for line in lines[at : at + 5]):
             end = next((i for i in rest if FENCE.match(lines[i])), len(lines))
+            last = max(i for i in range(at, end) if i == at or lines[i][:1] in ("+", "-", "@", "*"))
+            end = next((i for i in range(last, end) if not lines[i].strip()), end)  # prose may follow
             block = Block(above, "diff", lines[at:end])
         else:
             above.append(line)
@@ -391,6 +393,8 @@ def path_of(block: Block, known: Known) -> tuple[str, bool, Sequence[str]]:
     """Find the path of a block, whether it is sure, and the block's lines without it."""
     said = [line for line in block.above if line.strip()][-3:][::-1]
     words = [word for word in re.split(r"[\s:{}=,\"'`]+", block.info) if re.fullmatch(PATH, word)]
+    if len({PurePosixPath(tidy(alone(line, known))).name for line in said[:2]} - {""}) > 1:
+        said = []  # a list of paths belongs to the whole answer
     named = NAMED.findall(block.info)[:1] or words[-1:] or [path for line in said if (path := alone(line, known))]
     first = block.lines[0] if block.lines else ""
     searched = any(map(HEAD.match, block.lines[1:4]))
