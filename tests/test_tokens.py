@@ -34,13 +34,15 @@ def asked(*argv: str) -> Path:
     return Path(subprocess.run(argv, capture_output=True, text=True).stdout.strip() or os.devnull)
 
 
-# Real code and prose of this machine, as folders and patterns.
+# Real code and prose: what lies on this machine, and what the benchmarks hold, as folders and patterns.
 SAMPLES: dict[str, list[tuple[Path, str]]] = {
     "python": [(Path(sysconfig.get_path("stdlib")), "*.py")],
     "javascript": [(asked("npm", "root", "-g"), "npm/lib/**/*.js"), (ROOT / "examples", "**/*.js")],
     "go": [(asked("go", "env", "GOROOT"), "src/net/**/*.go"), (ROOT / "examples", "**/*.go")],
-    "rust": [(Path.home() / ".cargo/registry/src", "*/*/src/*.rs"), (ROOT / "examples", "**/*.rs")],
-    "c": [(Path("/usr/include"), "*.h")],
+    "rust": [(Path.home() / ".cargo/registry/src", "*/*/src/*.rs"), (BENCH / "faults/rust", "**/*.rs")],
+    "c": [(Path("/usr/include"), "*.h"), (BENCH / "faults/c", "**/*.c")],
+    "typescript": [(BENCH / "faults/typescript", "**/*.ts")],
+    "java": [(BENCH / "faults/java", "**/*.java")],
     "prose": [(asked("npm", "root", "-g"), "npm/docs/content/**/*.md"), (ROOT, "*.md"), (ROOT, "playground/*.md")],
 }
 
