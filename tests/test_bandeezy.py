@@ -239,7 +239,7 @@ def test_the_loop_brings_every_task_to_green(tmp_path: Path) -> None:
     with ChatServer(Recording.read(root / "answers")) as server:
         (tmp_path / "config.toml").write_text(f'[lean]\nbinary = "direct"\nbase_url = "{server.base_url}"\n')
         argv = [sys.executable, str(ROOT / "leanloop.py"), "-g", str(tmp_path / "config.toml")]
-        done = subprocess.run(argv, cwd=root, env=env, text=True, capture_output=True, timeout=400)
+        done = subprocess.run(argv, cwd=root, env=env, text=True, capture_output=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(server.requests) == len(ANSWERS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -31,16 +32,23 @@ class QuietHandler(WSGIRequestHandler):
 
 def prepare(database: Path) -> list[str]:
     """Bring the database up to date, with sample data where it is empty; return the migrations that ran."""
-    with closing(connect(database)) as db:
-        applied = migrate(db)
-        if is_empty(db):
-            fill(db)
+    try:
+        with closing(connect(database)) as db:
+            applied = migrate(db)
+            if is_empty(db):
+                fill(db)
+    except sqlite3.Error as error:
+        raise SystemExit(f"{database} cannot be used ({error}). Name another file with --db.") from error
     return applied
 
 
 def serve(database: Path, port: int) -> None:
     """Serve until Ctrl-C."""
-    with make_server(HOST, port, App(database), Server, QuietHandler) as server:
+    try:
+        server = make_server(HOST, port, App(database), Server, QuietHandler)
+    except (OSError, OverflowError) as error:
+        raise SystemExit(f"Port {port} cannot be used ({error}). Choose another one with --port.") from error
+    with server:
         print(f"BANDEEZY is at http://{HOST}:{server.server_port}/ (Ctrl-C ends it)")
         print(f"Sign in as {', '.join(handle for handle, *_ in ACCOUNTS)}; the password is {PASSWORD}", flush=True)
         try:

@@ -16,7 +16,7 @@ from bandeezy.database import connect
 from bandeezy.layout import page
 from bandeezy.pages import ALL
 from bandeezy.routing import match
-from bandeezy.services import RuleError
+from bandeezy.services import MissingError, RuleError
 from bandeezy.sessions import Sessions
 from bandeezy.web import COOKIE, FLASH, Fields, HttpError, Request, Response, cookie, plain, redirect
 
@@ -85,16 +85,23 @@ def read_cookies(header: str) -> dict[str, str]:
 
 
 def answer(request: Request) -> Response:
-    """Find the page for a request, see that it is allowed, and let it answer."""
+    """Find the page for a request, see that it is allowed, and let it answer.
+
+    A POST has the database to itself from its first look on, so that no two of them go by what is changing.
+    """
     try:
         found = match(ALL, request.method, request.path)
         if not found.route.allows(request.session.user):
             return refuse(request)
-        if request.method == "POST" and not request.is_genuine:
-            raise HttpError(HTTPStatus.FORBIDDEN, "This form is out of date. Load its page again.")
+        if request.method == "POST":
+            if not request.is_genuine:
+                raise HttpError(HTTPStatus.FORBIDDEN, "This form is out of date. Load its page again.")
+            request.db.execute("BEGIN IMMEDIATE")
         return found.route.handler(request, **found.numbers)
     except HttpError as error:
         return page(request, error.status.phrase, error.message, status=error.status)
+    except MissingError as error:
+        return page(request, HTTPStatus.NOT_FOUND.phrase, str(error), status=HTTPStatus.NOT_FOUND)
     except RuleError as error:
         return page(request, "That does not work", str(error), status=HTTPStatus.CONFLICT)
 

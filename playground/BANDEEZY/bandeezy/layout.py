@@ -65,7 +65,7 @@ def field(label: str, name: str, value: Value = "", **attributes: Value) -> Mark
     return h("label", h("span", label), h("input", name=name, value=value, **attributes))
 
 
-def area(label: str, name: str, value: str = "", longest: int = 400) -> Markup:
+def area(label: str, name: str, longest: int, value: str = "") -> Markup:
     """Build a labelled input of several lines that counts what may still be written."""
     counter = h("small", class_="remaining")
     return h("label", h("span", label), h("textarea", value, name=name, maxlength=longest, rows=4), counter)
@@ -113,4 +113,4 @@ def label(text: str) -> Markup:
 
 def day(evening: date) -> Markup:
     """Build a date; the script adds how far it is away."""
-    return h("time", f"{evening:%a} {evening.day} {evening:%b %Y}", datetime=evening.isoformat())
+    return h("time", f"{evening:%a} {evening.day} {evening:%b %Y}", datetime=evening.isoformat(), class_="day")

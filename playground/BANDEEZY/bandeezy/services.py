@@ -13,15 +13,25 @@ from bandeezy.models import GENRES, Booking, BookingStatus, Offer, OfferStatus, 
 from bandeezy.offers import Draft, Offers
 
 HIGHEST_FEE = 100_000
+# How many characters a text may have.
+LONGEST_NAME = 60
+LONGEST_TITLE = 80
+LONGEST_REASON = 200
+LONGEST_NOTE = 400
 
 
 class RuleError(Exception):
     """A step that the rules forbid; the text is for the reader."""
 
 
+class MissingError(RuleError):
+    """A step on something that is not there, or is none of this user's business."""
+
+
 def make_offer(db: sqlite3.Connection, band: User, draft: Draft) -> Offer:
     """Offer an evening."""
-    require(bool(draft.title), "Give the evening a title.")
+    require(0 < len(draft.title) <= LONGEST_TITLE, f"Give the evening a title of up to {LONGEST_TITLE} characters.")
+    require(len(draft.notes) <= LONGEST_NOTE, f"The notes have room for {LONGEST_NOTE} characters.")
     require(draft.genre in GENRES, "Choose a genre from the list.")
     require(draft.evening > date.today(), "The evening must lie in the future.")
     require(0 <= draft.fee <= HIGHEST_FEE, f"The fee must be between 0 and {HIGHEST_FEE:,} euros.")
@@ -47,6 +57,7 @@ def request_booking(db: sqlite3.Connection, venue: User, offer_id: int, message:
     require(offer.evening > date.today(), "This evening is over.")
     waiting = {booking.venue_id for booking in Bookings(db).live_of_offer(offer.id)}
     require(venue.id not in waiting, "You have asked for this evening already.")
+    require(len(message) <= LONGEST_NOTE, f"A word to the band has up to {LONGEST_NOTE} characters.")
     with db:
         return Bookings(db).add(offer.id, venue.id, message)
 
@@ -73,7 +84,7 @@ def cancel_booking(db: sqlite3.Connection, user: User, booking_id: int, reason: 
     """Call a booking off, as its band or its venue; a promised evening is open again."""
     booking = find_booking(db, user, booking_id)
     require(booking.is_live, "This booking is over.")
-    require(bool(reason), "Say why.")
+    require(0 < len(reason) <= LONGEST_REASON, f"Say why, in up to {LONGEST_REASON} characters.")
     with db:
         Bookings(db).set_status(booking.id, BookingStatus.CANCELLED, reason)
         if booking.status == BookingStatus.CONFIRMED:
@@ -92,7 +103,7 @@ def find_offer(db: sqlite3.Connection, offer_id: int) -> Offer:
     """Return an offer that must be there."""
     offer = Offers(db).get(offer_id)
     if offer is None:
-        raise RuleError("There is no such offer.")
+        raise MissingError("There is no such offer.")
     return offer
 
 
@@ -100,7 +111,7 @@ def find_booking(db: sqlite3.Connection, user: User, booking_id: int) -> Booking
     """Return a booking that must be there and concern USER."""
     booking = Bookings(db).get(booking_id)
     if booking is None or user.id not in {booking.band_id, booking.venue_id}:
-        raise RuleError("There is no such booking.")
+        raise MissingError("There is no such booking.")
     return booking
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -32,15 +33,13 @@ class Fields:
         self.values = parse_qs(encoded, keep_blank_values=True)
 
     def text(self, name: str, default: str = "") -> str:
-        """Return the last value of NAME without blanks around it."""
-        return self.values.get(name, [default])[-1].strip()
+        """Return the last value of NAME without blanks around it; browsers end lines with two characters."""
+        return self.values.get(name, [default])[-1].strip().replace("\r\n", "\n")
 
     def number(self, name: str, default: int) -> int:
-        """Return the last value of NAME as a whole number, DEFAULT where it is none."""
-        try:
-            return int(self.text(name))
-        except ValueError:
-            return default
+        """Return the last value of NAME as a whole number of up to nine digits, DEFAULT where it is none."""
+        text = self.text(name)
+        return int(text) if re.fullmatch("-?[0-9]{1,9}", text) else default
 
     def all(self, name: str) -> list[str]:
         """Return every value of NAME."""

@@ -1,5 +1,7 @@
 """The pages, as a visitor, a band, a venue and an admin see them."""
 
+import threading
+import time
 from datetime import date, timedelta
 
 import pytest
@@ -21,7 +23,7 @@ def test_joining_makes_an_account_and_signs_in(visitor, db):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"role": "admin"}, {"name": " "}, {"handle": "A!"}, {"password": "short"}, {"handle": "owls"}],
+    [{"role": "admin"}, {"name": " "}, {"town": "x" * 61}, {"handle": "A!"}, {"password": "short"}, {"handle": "owls"}],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_joining_says_what_is_wrong(visitor, people, wrong):
@@ -85,6 +87,11 @@ def test_a_wrong_offer_keeps_what_was_written(signed_in):
     assert 'value="Songs &lt;live&gt;"' in answer.text
 
 
+@pytest.mark.parametrize(("written", "status"), [("a\r\n" * 200, 303), ("a" * 401, 409)], ids=["fits", "too long"])
+def test_what_is_written_is_as_long_as_the_browser_allows(signed_in, written, status):
+    assert signed_in("owls").post("/offers/new", **{**OFFER, "notes": written}).status == status
+
+
 def test_the_search_answers_programs_too(db, people, draft, visitor):
     services.make_offer(db, people.owls, draft())
     found = visitor.get("/api/offers?genre=folk").json()
@@ -98,6 +105,7 @@ def test_a_long_list_has_links_to_its_other_pages(db, people, draft, visitor):
     first = visitor.get("/?genre=folk").text
     assert "genre=folk&amp;town=&amp;earliest=&amp;page=2" in first
     assert 'rel="prev"' not in first
+    assert visitor.get(f"/?page={10**18}").text == visitor.get("/").text
 
 
 def test_a_booking_from_request_to_cancellation(signed_in, db, people, draft):
@@ -112,12 +120,28 @@ def test_a_booking_from_request_to_cancellation(signed_in, db, people, draft):
     assert "The roof leaks." in owls.get(booking).text
 
 
+def test_a_step_waits_for_the_one_before_and_goes_by_what_that_left(signed_in, db, people, draft):
+    offer = services.make_offer(db, people.owls, draft())
+    booking = services.request_booking(db, people.barn, offer.id, "")
+    owls, statuses = signed_in("owls"), []
+    token = owls.token()
+    db.execute("BEGIN IMMEDIATE")
+    path, form = f"/bookings/{booking.id}/confirm", {"csrf": token}
+    confirmation = threading.Thread(target=lambda: statuses.append(owls.send("POST", path, form).status))
+    confirmation.start()
+    time.sleep(0.2)
+    services.cancel_booking(db, people.barn, booking.id, "the roof leaks")
+    confirmation.join()
+    assert statuses == [409]
+    assert Bookings(db).get(booking.id).status == "cancelled"
+
+
 def test_a_declined_request_is_answered(signed_in, db, people, draft):
     offer = services.make_offer(db, people.owls, draft())
     booking = services.request_booking(db, people.barn, offer.id, "")
     signed_in("owls").post(f"/bookings/{booking.id}/decline")
     assert Bookings(db).get(booking.id).status == "declined"
-    assert signed_in("cellar").get(f"/bookings/{booking.id}").status == 409
+    assert signed_in("cellar").get(f"/bookings/{booking.id}").status == 404
 
 
 def test_a_band_withdraws_its_own_offer_only(signed_in, db, people, draft):

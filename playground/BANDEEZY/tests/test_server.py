@@ -1,6 +1,7 @@
 """The program as it is started by hand."""
 
 import re
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -30,3 +31,13 @@ def test_migrate_brings_the_database_up_to_date_and_stops(tmp_path):
     outputs = [run(tmp_path / "new.db", "--migrate").communicate(timeout=30)[0] for _ in range(2)]
     assert "0001_accounts, 0002_offers_and_bookings" in outputs[0]
     assert "up to date" in outputs[1]
+
+
+def test_what_cannot_be_used_is_said_in_one_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ends = [run(tmp_path / "new.db", "--port", port), run(tmp_path / "nowhere" / "new.db")]
+        errors = [end.communicate(timeout=30)[1] for end in ends]
+    assert errors[0].startswith(f"Port {port} cannot be used (")
+    assert "new.db cannot be used (unable to open database file)" in errors[1]
+    assert [error.count("\n") for error in errors] == [1, 1]

@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from bandeezy.html import Markup
+from bandeezy.html import Markup, h
 from bandeezy.layout import checkbox, choice, field, form, hidden, page, problem
 from bandeezy.models import GENRES, Role, User
 from bandeezy.passwords import SHORTEST, hash_password, matches
 from bandeezy.routing import SIGNED_IN, Routes
-from bandeezy.services import RuleError, require
+from bandeezy.services import LONGEST_NAME, RuleError, require
 from bandeezy.sessions import LIFETIME, Sessions
 from bandeezy.users import Users
 from bandeezy.web import COOKIE, Request, Response, cookie, redirect
@@ -67,8 +67,7 @@ def show_join(request: Request, message: str = "") -> Response:
         "/join",
         problem(message),
         choice("We are a", "role", [(role, role) for role in (Role.BAND, Role.VENUE)], sent.text("role")),
-        field("Name", "name", sent.text("name"), maxlength=60, required=True),
-        field("Town", "town", sent.text("town"), maxlength=60, required=True),
+        name_and_town(sent.text("name"), sent.text("town")),
         field("Handle", "handle", sent.text("handle"), pattern=HANDLE.pattern, required=True),
         field("Password", "password", type="password", minlength=SHORTEST, required=True),
         button="Join",
@@ -90,9 +89,9 @@ def join(request: Request) -> Response:
 def make_account(request: Request) -> User:
     """Add the user that the form describes; raise RuleError for what is not right with it."""
     sent = request.form
-    handle, name, town, password = (sent.text(key) for key in ("handle", "name", "town", "password"))
+    handle, password = sent.text("handle"), sent.text("password")
     require(sent.text("role") in {Role.BAND, Role.VENUE}, "Choose band or venue.")
-    require(bool(name and town), "Give a name and a town.")
+    name, town = read_name_and_town(request)
     require(bool(HANDLE.fullmatch(handle)), "A handle has 3 to 30 small letters, digits and hyphens.")
     require(len(password) >= SHORTEST, f"A password has at least {SHORTEST} characters.")
     try:
@@ -109,8 +108,7 @@ def show_profile(request: Request) -> Response:
     content = form(
         request,
         "/profile",
-        field("Name", "name", user.name, maxlength=60, required=True),
-        field("Town", "town", user.town, maxlength=60, required=True),
+        name_and_town(user.name, user.town),
         genre_boxes(Users(request.db).favourites(user.id)) if user.role == Role.VENUE else None,
         button="Save",
         class_="stack",
@@ -118,22 +116,39 @@ def show_profile(request: Request) -> Response:
     return page(request, "Profile", content)
 
 
-def genre_boxes(chosen: Iterable[str]) -> list[Markup]:
+def genre_boxes(chosen: Iterable[str]) -> Markup:
     """Build a box for each genre that a venue can follow."""
-    return [checkbox(genre, "genre", genre, genre in chosen) for genre in GENRES]
+    boxes = [checkbox(genre, "genre", genre, genre in chosen) for genre in GENRES]
+    return h("fieldset", h("legend", "Genres we follow"), boxes)
 
 
 @routes.post("/profile", *SIGNED_IN)
 def save_profile(request: Request) -> Response:
     """Save the profile."""
-    name, town = request.form.text("name"), request.form.text("town")
-    require(bool(name and town), "Give a name and a town.")
+    name, town = read_name_and_town(request)
     users = Users(request.db)
     with request.db:
         users.rename(request.user.id, name, town)
         if request.user.role == Role.VENUE:
             users.set_favourites(request.user.id, [genre for genre in request.form.all("genre") if genre in GENRES])
     return redirect("/profile", "Saved.")
+
+
+def name_and_town(name: str, town: str) -> list[Markup]:
+    """Build the fields for what others see of a user."""
+    return [
+        field("Name", "name", name, maxlength=LONGEST_NAME, required=True),
+        field("Town", "town", town, maxlength=LONGEST_NAME, required=True),
+    ]
+
+
+def read_name_and_town(request: Request) -> tuple[str, str]:
+    """Read these fields; raise RuleError for what is not right with them."""
+    name, town = request.form.text("name"), request.form.text("town")
+    longest = max(len(name), len(town))
+    require(bool(name and town), "Give a name and a town.")
+    require(longest <= LONGEST_NAME, f"A name and a town have up to {LONGEST_NAME} characters each.")
+    return name, town
 
 
 def welcome(request: Request, user: User, target: str) -> Response:

@@ -7,7 +7,14 @@ from bandeezy.html import Markup, h
 from bandeezy.layout import day, field, form, label, page, table
 from bandeezy.models import Booking, BookingStatus, Role, User
 from bandeezy.routing import Routes
-from bandeezy.services import cancel_booking, confirm_booking, decline_booking, find_booking, request_booking
+from bandeezy.services import (
+    LONGEST_REASON,
+    cancel_booking,
+    confirm_booking,
+    decline_booking,
+    find_booking,
+    request_booking,
+)
 from bandeezy.web import Request, Response, redirect
 
 routes = Routes()
@@ -43,7 +50,8 @@ def show_booking(request: Request, booking_id: int) -> Response:
         h("p", label(booking.status), f" {booking.band_name} at {booking.venue_name}, ", day(booking.evening)),
         h("p", booking.message, class_="notes"),
         h("p", booking.reason, class_="reason") if booking.reason else None,
-        h("div", answers(request, booking), cancellation(request, booking), class_="actions"),
+        h("div", answers(request, booking), class_="actions"),
+        cancellation(request, booking),
     )
 
 
@@ -87,9 +95,14 @@ def cancellation(request: Request, booking: Booking) -> Markup | None:
     """Build the form that calls a booking off."""
     if not booking.is_live:
         return None
-    reason = field("Reason", "reason", maxlength=200, required=True)
-    asked = "Cancel this booking?"
-    return form(request, f"/bookings/{booking.id}/cancel", reason, button="Cancel booking", data_confirm=asked)
+    return form(
+        request,
+        f"/bookings/{booking.id}/cancel",
+        field("Reason", "reason", maxlength=LONGEST_REASON, required=True),
+        button="Cancel booking",
+        class_="stack",
+        data_confirm="Cancel this booking?",
+    )
 
 
 def partner(user: User, booking: Booking) -> str:

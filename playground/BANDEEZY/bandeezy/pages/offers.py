@@ -10,9 +10,17 @@ from bandeezy.layout import area, choice, day, field, form, label, page, pager, 
 from bandeezy.models import GENRES, Offer, OfferStatus, Role, User
 from bandeezy.offers import Draft, Offers, Search
 from bandeezy.routing import Routes
-from bandeezy.services import HIGHEST_FEE, RuleError, make_offer, withdraw_offer
+from bandeezy.services import (
+    HIGHEST_FEE,
+    LONGEST_NOTE,
+    LONGEST_TITLE,
+    RuleError,
+    find_offer,
+    make_offer,
+    withdraw_offer,
+)
 from bandeezy.users import Users
-from bandeezy.web import HttpError, Request, Response, as_json, redirect
+from bandeezy.web import Request, Response, as_json, redirect
 
 routes = Routes()
 
@@ -60,11 +68,11 @@ def show_form(request: Request, message: str = "") -> Response:
         request,
         "/offers/new",
         problem(message),
-        field("Title", "title", sent.text("title"), maxlength=80, required=True),
+        field("Title", "title", sent.text("title"), maxlength=LONGEST_TITLE, required=True),
         choice("Genre", "genre", [(genre, genre) for genre in GENRES], sent.text("genre")),
         field("Evening", "evening", sent.text("evening"), type="date", required=True),
         field("Fee in euros", "fee", sent.text("fee"), type="number", min=0, max=HIGHEST_FEE, required=True),
-        area("Notes", "notes", sent.text("notes")),
+        area("Notes", "notes", LONGEST_NOTE, sent.text("notes")),
         button="Offer this evening",
         class_="stack",
     )
@@ -95,10 +103,8 @@ def list_mine(request: Request) -> Response:
 @routes.get("/offers/{offer_id}")
 def show_offer(request: Request, offer_id: int) -> Response:
     """Show one offer, with what this reader can do about it."""
-    offer = Offers(request.db).get(offer_id)
-    if offer is None:
-        raise HttpError(HTTPStatus.NOT_FOUND, "There is no such offer.")
-    about = h("p", h("b", offer.band_name), f" of {offer.town}, ", day(offer.evening), f", {offer.fee} €")
+    offer = find_offer(request.db, offer_id)
+    about = h("p", h("b", offer.band_name), f" of {offer.town}, ", day(offer.evening), ", ", euros(offer.fee))
     return page(
         request,
         offer.title,
@@ -122,7 +128,7 @@ def actions(request: Request, offer: Offer) -> Markup | None:
     if user is None:
         return h("p", h("a", "Sign in", href=f"/sign-in?next=/offers/{offer.id}"), " to book this evening.")
     if user.role == Role.VENUE:
-        message = area("A word to the band", "message")
+        message = area("A word to the band", "message", LONGEST_NOTE)
         return form(request, f"/offers/{offer.id}/book", message, button="Ask for this evening", class_="stack")
     if may_withdraw(user, offer):
         return form(request, f"/offers/{offer.id}/withdraw", button="Withdraw", data_confirm="Withdraw this offer?")
@@ -158,7 +164,13 @@ def follow_button(request: Request, genre: str) -> Markup | None:
 def card(offer: Offer) -> Markup:
     """Build an offer's place in the list."""
     title = h("h2", h("a", offer.title, href=f"/offers/{offer.id}"))
-    return h("li", title, h("p", offer.band_name, ", ", offer.town), h("p", label(offer.genre), day(offer.evening)))
+    who = h("p", offer.band_name, ", ", offer.town)
+    return h("li", title, who, h("p", label(offer.genre), day(offer.evening), ", ", euros(offer.fee)))
+
+
+def euros(fee: int) -> str:
+    """Write a fee, with a blank at which no line breaks."""
+    return f"{fee}\N{NO-BREAK SPACE}€"
 
 
 def as_data(offer: Offer) -> dict[str, object]:

@@ -50,7 +50,7 @@ function start() {
   const token = document.querySelector("meta[name=csrf-token]").content;
   const today = new Date().toISOString().slice(0, 10);
   for (const area of document.querySelectorAll("textarea[maxlength]")) countLetters(area);
-  for (const time of document.querySelectorAll("time")) time.title = distance(time.dateTime, today);
+  for (const time of document.querySelectorAll("time.day")) time.title = distance(time.dateTime, today);
   for (const button of document.querySelectorAll("[data-follow]")) followOnClick(button, token);
   document.addEventListener("submit", (event) => {
     const question = event.target.dataset.confirm;

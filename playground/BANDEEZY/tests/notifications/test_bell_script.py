@@ -11,4 +11,4 @@ import pytest
 def test_the_bell_passes_its_own_tests():
     path = Path(__file__).with_name("bell.test.js")
     done = subprocess.run(["node", "--test", str(path)], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, f"node --test {path.name} is red:\n{done.stdout}{done.stderr}"

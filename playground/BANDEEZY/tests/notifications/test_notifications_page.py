@@ -36,6 +36,7 @@ def test_unread_ones_stand_out(barn, tell):
     assert '<ul class="notifications">' in text
     assert '<li class="unread">' in text
     assert "&lt;loud&gt; folk" in text
+    assert " UTC</time>" in text
     assert '<span class="label offer">offer</span>' in text
 
 
