@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
 """Measure what lean-loop saves a cloud model: BANDEEZY's feature by Claude Code alone, and with lean-loop.
 
-Both are the real Claude Code CLI at its ordinary settings, in one session, with a model scripted by us, and both get
-the same words of the user, read the same files, and come to the same code by the same answers, wrong ones included:
-- alone, it reads each task's files when it comes to the task, edits, runs the tests, sees what failed, and mends it;
-- with lean-loop, it reads `lean-loop --guide` and the same files, writes the leanfile, starts lean-loop and reads the
+It is the real Claude Code CLI at its ordinary settings, in one session, with a model scripted by us. It gets the same
+words of the user, reads the same files (those that a task lists, its tests, the modules that its words name), and comes
+to the same code by the same answers, wrong ones included, in each of three ways:
+- alone, step by step: it reads each task's files when it comes to the task, edits, runs the task's tests, sees what
+  failed, and mends it;
+- alone, all in one go: it reads everything, writes all tasks before it runs a test, and mends what failed in as few
+  rounds as the answers allow; few sessions are as sure of themselves, so this is the least that "alone" can cost;
+- with lean-loop: it reads `lean-loop --guide` and everything, writes the leanfile, starts lean-loop and reads the
   outcome; `direct` gets the same answers from a local server.
-The recorded answers of playground/BANDEEZY are turned into calls of Claude's own tools mechanically. What would be
-unfair is left out: the edit of a test file (alone, nobody would put it back). All calls that can go side by side do.
+The recorded answers of playground/BANDEEZY are turned into calls of Claude's own tools mechanically. Calls that can go
+side by side do, and nobody looks around or reads a file in vain. What would be unfair is left out: the edit of a test
+file (alone, nobody would put it back). So is what all ways share: talking the feature over, and writing its tests.
 
 Tokens are cl100k's of the requests' JSON (a quarter of the bytes where tiktoken is missing). The share that repeats
 is what stood unchanged at the beginning of the request before: a prompt cache would take about a tenth for it.
@@ -26,7 +31,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +52,7 @@ FEATURE = """Add notifications to BANDEEZY, as we talked it over: users are told
 that concern them. The tests are written, in tests/notifications; do not change them. Bring to green, in this order:
 {names}."""
 ALONE = "Do it yourself, and run the tests of each step."
+AT_ONCE = "Do it yourself: write it all, then run the tests."
 LEAN = "Let the local model do the work: `lean-loop --guide` tells how. Write leanfile.toml, and start it."
 DONE = "It is done: all {number} steps are green."
 LEAN_LOOP = "lean-loop --check && lean-loop --quiet"
@@ -54,12 +60,19 @@ LEAN_LOOP = "lean-loop --check && lean-loop --quiet"
 
 @dataclass(frozen=True)
 class Task:
-    """One task of BANDEEZY's leanfile: what it lists, how it is tested, and the recorded answers to it, in order."""
+    """One task of BANDEEZY's leanfile: its words, how it is tested, and the recorded answers to it, in order."""
 
     name: str
+    prompt: str
     files: tuple[str, ...]
     tests: tuple[str, ...]
     runner: tuple[str, ...]
+
+    @property
+    def reads(self) -> list[str]:
+        """What one must know for it: the files that it lists, its tests, and the modules that its words name."""
+        modules = re.findall(r"bandeezy(?:\.\w+)+", self.prompt)
+        return [*self.files, *self.tests, *(f"{module.replace('.', '/')}.py" for module in modules)]
 
     @property
     def command(self) -> str:
@@ -78,6 +91,7 @@ def read_tasks() -> list[Task]:
     return [
         Task(
             table["name"],
+            table["prompt"],
             tuple(table["files"]),
             tuple(table.get("test_files", ())),
             tuple(table.get("runner", {}).get("args", args)),
@@ -112,9 +126,13 @@ class Hands:
 
     def edit(self, task: Task, answer: Path) -> Iterator[Say]:
         """Make the edits of a recorded ANSWER, in one answer."""
+        yield from together(self.calls(task, answer))
+
+    def calls(self, task: Task, answer: Path) -> Iterator[Say]:
+        """Turn the edits of a recorded ANSWER into calls of tools, but for those of tests."""
         edits, _ = direct.parse(parse(answer.read_text()).text, self.known)
         named = [(edit, edit.path or self.owner(edit, task)) for edit in edits]
-        yield from together(self.tool(edit, path) for edit, path in named if not path.startswith("tests/"))
+        return (self.tool(edit, path) for edit, path in named if not path.startswith("tests/"))
 
     def known(self, path: str) -> bool:
         return (self.project / path).is_file() or path.startswith("bandeezy/")
@@ -160,7 +178,7 @@ def together(calls: Iterator[Say]) -> Iterator[Say]:
 def alone(tasks: Sequence[Task], hands: Hands) -> Iterator[Say]:
     """Do the feature by oneself: for each task read, edit and test until it is green."""
     for task in tasks:
-        yield from hands.read([*task.files, *task.tests])
+        yield from hands.read(task.reads)
         answers = task.answers
         for answer, after in zip(answers, [*answers[1:], None], strict=True):
             yield from hands.edit(task, answer)
@@ -169,10 +187,22 @@ def alone(tasks: Sequence[Task], hands: Hands) -> Iterator[Say]:
     yield Say(DONE.format(number=len(tasks)))
 
 
+def in_one_go(tasks: Sequence[Task], hands: Hands) -> Iterator[Say]:
+    """Do the feature by oneself, and all of it before a test runs."""
+    scoped = all(task.tests for task in tasks)  # the last task has none: its judge is the whole suite
+    tests = [path for task in tasks for path in task.tests if scoped and path.endswith(".py")]
+    yield from hands.read([path for task in tasks for path in task.reads])
+    for answers in zip_longest(*(task.answers for task in tasks)):
+        given = [(task, answer) for task, answer in zip(tasks, answers, strict=True) if answer]
+        yield from together(call for task, answer in given for call in hands.calls(task, answer))
+        yield call("Bash", command=" ".join(("python -m pytest -q", *tests)), description="Run the tests")
+    yield Say(DONE.format(number=len(tasks)))
+
+
 def with_lean_loop(tasks: Sequence[Task], hands: Hands) -> Iterator[Say]:
     """Hand the feature to lean-loop."""
     yield call("Bash", command="lean-loop --guide", description="Read how lean-loop is used")
-    yield from hands.read([path for task in tasks for path in (*task.files, *task.tests)])
+    yield from hands.read([path for task in tasks for path in task.reads])
     place = str(hands.project / "leanfile.toml")
     yield call("Write", file_path=place, content=leanfile(len(tasks)))
     yield call("Bash", command=LEAN_LOOP, timeout=600_000, description="Let lean-loop do the tasks")
@@ -212,30 +242,37 @@ class Bill:
 
 @dataclass(frozen=True)
 class Row:
-    """The same tasks done in both ways."""
+    """The same tasks done in all ways; `at_once` is alone too."""
 
     tasks: int
     alone: Bill
+    at_once: Bill
     lean: Bill
     local: Bill
 
     @property
-    def ratio(self) -> float:
-        """How many times fewer cloud tokens lean-loop takes."""
-        return self.alone.total / self.lean.total
+    def green(self) -> bool:
+        return all(way.green for way in (self.alone, self.at_once, self.lean))
+
+    def fewer(self, way: Bill) -> tuple[float, float]:
+        """How many times fewer cloud tokens lean-loop takes than WAY, without a prompt cache and with one."""
+        return way.total / self.lean.total, way.cached / self.lean.cached
 
     def __str__(self) -> str:
-        told = f"**{self.ratio:.1f}** ({self.alone.cached / self.lean.cached:.1f} with a prompt cache)"
+        told = [
+            "**{:.1f}** ({:.1f} with a prompt cache)".format(*self.fewer(way)) for way in (self.alone, self.at_once)
+        ]
         return "\n".join(
             (
-                f"| {self.tasks} | Claude Code alone | {self.alone} | |",
-                f"| | Claude Code with lean-loop | {self.lean} | {told} |",
+                f"| {self.tasks} | Claude Code alone, step by step | {self.alone} | {told[0]} |",
+                f"| | Claude Code alone, all in one go | {self.at_once} | {told[1]} |",
+                f"| | Claude Code with lean-loop | {self.lean} | |",
                 f"| | the local model | {self.local} | |",
             )
         )
 
 
-HEAD = """| tasks | whose tokens | requests | input | of it repeated | output | both | times fewer cloud tokens |
+HEAD = """| tasks | whose tokens | requests | input | of it repeated | output | both | times those with lean-loop |
 |---:|---|---:|---:|---:|---:|---:|---|"""
 
 
@@ -258,22 +295,29 @@ def bill(bodies: Sequence[Body], raws: Sequence[str], answers: int, green: bool,
     return Bill(len(sent), sum(sent), repeats, answers, green)
 
 
-def session(folder: Path, words: str, model: Callable[[Path], Iterator[Say]], local: str, count: Count) -> Bill:
-    """Let Claude Code work through one session in FOLDER, with lean-loop at hand on the LOCAL server."""
-    project = lay(folder, BANDEEZY)
-    (project / "leanfile.toml").unlink()
-    place = Place(folder, CLAUDE, install(CLAUDE, CACHE))
-    with Server(InTurn(model(project)), count=count) as server:
-        env = surroundings(place, server.origin) | lean_loop_at_hand(folder, local)
-        env["PATH"] = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), env["PATH"]])
-        argv = ["claude", "-p", words, "--permission-mode", "acceptEdits", "--allowedTools", "Bash"]
-        ran = subprocess.run(argv, cwd=project, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=900)
-    said = ran.stdout.decode()
+Script = Callable[[Sequence[Task], Hands], Iterator[Say]]
+
+
+def session(tasks: Sequence[Task], script: Script, words: str, local: str, count: Count) -> Bill:
+    """Let Claude Code work through TASKS in one session, as SCRIPT does, with lean-loop at hand on the LOCAL server."""
+    asked = FEATURE.format(names=", ".join(task.name for task in tasks))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        project = lay(folder, BANDEEZY)
+        (project / "leanfile.toml").unlink()
+        place = Place(folder, CLAUDE, install(CLAUDE, CACHE))
+        with Server(InTurn(script(tasks, Hands(project))), count=count) as server:
+            env = surroundings(place, server.origin) | lean_loop_at_hand(folder, local)
+            env["PATH"] = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), env["PATH"]])
+            argv = ["claude", "-p", f"{asked}\n\n{words}", "--permission-mode", "acceptEdits", "--allowedTools", "Bash"]
+            ran = subprocess.run(argv, cwd=project, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=900)
+        said, green = ran.stdout.decode(), passes(tasks, project)
     if "It is done" not in said:
         print(said[-2000:], ran.stderr.decode()[-2000:], file=sys.stderr)
     raws = [request.raw.decode() for request in server.requests]
     bodies, got = [request.body for request in server.requests], server.cost.got
-    return replace(bill(bodies, raws, got, "It is done" in said, count), reds=raws[-1].count('"Exit code '))
+    cost = bill(bodies, raws, got, green and "It is done" in said, count)
+    return replace(cost, reds=raws[-1].count('"Exit code '))
 
 
 def lean_loop_at_hand(folder: Path, local: str) -> dict[str, str]:
@@ -294,40 +338,37 @@ def passes(tasks: Sequence[Task], project: Path) -> bool:
 
 
 def measure(number: int, count: Count) -> Row:
-    """Do the first NUMBER tasks in both ways."""
+    """Do the first NUMBER tasks in all ways."""
     tasks = read_tasks()[:number]
-    asked = FEATURE.format(names=", ".join(task.name for task in tasks))
     recording, said = Recording.read(BANDEEZY / "answers"), list[str]()
 
     def local(body: Body) -> str:
         said.append(recording(body))
         return said[-1]
 
-    with tempfile.TemporaryDirectory() as name, ChatServer(local) as server:
-        one, two = Path(name) / "alone", Path(name) / "lean"
-        for folder in (one, two):
-            folder.mkdir()
-        by_itself = session(one, f"{asked}\n\n{ALONE}", lambda project: alone(tasks, Hands(project)), "", count)
-        script = lambda project: with_lean_loop(tasks, Hands(project))  # noqa: E731
-        handed = session(two, f"{asked}\n\n{LEAN}", script, server.base_url, count)
-        bodies = server.requests
-        at_home = bill(bodies, [json.dumps(body) for body in bodies], sum(map(count, said)), True, count)
-        mine, its = (passes(tasks, folder / "project") for folder in (one, two))
-    by_itself, handed = replace(by_itself, green=by_itself.green and mine), replace(handed, green=handed.green and its)
-    return Row(number, by_itself, handed, at_home)
+    by_itself = session(tasks, alone, ALONE, "", count)
+    at_once = session(tasks, in_one_go, AT_ONCE, "", count)
+    with ChatServer(local) as server:
+        handed = session(tasks, with_lean_loop, LEAN, server.base_url, count)
+    bodies = server.requests
+    at_home = bill(bodies, [json.dumps(body) for body in bodies], sum(map(count, said)), True, count)
+    return Row(number, by_itself, at_once, handed, at_home)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", type=int, default=[1, 4, 12], help="how many of the tasks (1 4 12)")
+    numbers = parser.parse_args().tasks
+    if not {*numbers} <= {*range(1, len(read_tasks()) + 1)}:
+        parser.error(f"there are {len(read_tasks())} tasks")
     print(HEAD)
     green = True
-    for number in parser.parse_args().tasks:
+    for number in numbers:
         row = measure(number, tokenizer())
-        green = green and row.alone.green and row.lean.green
         print(row, flush=True)
-        if not green:
-            print(f"not green: alone {row.alone.green}, with lean-loop {row.lean.green}", file=sys.stderr)
+        if not row.green:
+            green = False
+            print(f"not green: {[way.green for way in (row.alone, row.at_once, row.lean)]}", file=sys.stderr)
     return 0 if green else 1
 
 
