@@ -50,6 +50,7 @@ from fnmatch import translate
 from functools import cache, cached_property, lru_cache, partial, reduce
 from heapq import heappop, heappush
 from itertools import accumulate, chain, count, groupby, islice, pairwise
+from operator import ge, gt, le
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import IO, Any, TypeVar, cast
@@ -94,6 +95,7 @@ class Interrupted(BaseException):
 Text = str
 Texts = tuple[str, ...]
 Words = tuple[str, ...]
+Patterns = tuple[str, ...]
 Flag = bool
 Count = int
 Seconds = float
@@ -213,7 +215,7 @@ class Guard:
     on_fail: Text = choice("best", "keep", "restore")
     keep_runs: Count = 20
     max_file: Size = 50_000_000
-    mask: Texts = ()
+    mask: Patterns = ()
 
 
 @dataclass(frozen=True)
@@ -473,26 +475,36 @@ class Kind:
     make: Callable[[Any], Any] = lambda value: value
 
 
-TYPES: dict[str, Any] = {
+TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,), "array": (list,), "boolean": (bool,), "integer": (int,), "number": (int, float), "object": (dict,)
 }  # fmt: skip
 
 
 def fits(value: Any, schema: Document) -> bool:
-    """Tell whether VALUE is what SCHEMA asks for, in the words of JSON Schema that KINDS uses."""
-    if "anyOf" in schema:
-        return any(fits(value, one) for one in schema["anyOf"])
-    kind = schema["type"]
-    if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
-        return False
-    inner = value.values() if kind == "object" else value if kind == "array" else ()
-    of = schema.get("items") or schema.get("additionalProperties")
-    return (
-        (not of or all(fits(item, of) for item in inner))
-        and ("minimum" not in schema or value >= schema["minimum"])
-        and ("exclusiveMinimum" not in schema or value > schema["exclusiveMinimum"])
-        and ("pattern" not in schema or bool(re.search(schema["pattern"], value)))
-    )
+    """Tell whether VALUE is what SCHEMA asks for, in the words of ASKED; "type" comes first."""
+    return all(ASKED[word](value, what) for word, what in schema.items())
+
+
+def is_regex(text: str) -> bool:
+    """Tell whether TEXT is a regular expression, and one that does not fit everywhere."""
+    with contextlib.suppress(re.error):
+        return not re.search(text, "")
+    return False
+
+
+# The words of JSON Schema that KINDS uses, and what each asks of a value.
+ASKED: dict[str, Callable[[Any, Any], bool]] = {
+    "type": lambda value, name: type(value) in TYPES[name],
+    "anyOf": lambda value, schemas: any(fits(value, schema) for schema in schemas),
+    "items": lambda items, schema: all(fits(item, schema) for item in items),
+    "propertyNames": lambda table, schema: all(fits(key, schema) for key in table),
+    "additionalProperties": lambda table, schema: all(fits(value, schema) for value in table.values()),
+    "minimum": ge,
+    "exclusiveMinimum": gt,
+    "maximum": le,
+    "pattern": lambda text, pattern: bool(re.search(pattern, text)),
+    "format": lambda text, name: is_regex(text),
+}
 
 
 def size(value: str) -> int:
@@ -501,8 +513,10 @@ def size(value: str) -> int:
     return int(number) * {"k": 10**3, "m": 10**6, "g": 10**9}.get(unit.lower(), 1)
 
 
-TEXT: Document = {"type": "string"}
+MOST = 10**9  # what is larger overflows somewhere
+TEXT: Document = {"type": "string", "pattern": r"^[^\x00]*$"}
 LIST: Document = {"type": "array", "items": TEXT}
+AMOUNT: Document = {"type": "number", "minimum": 0, "maximum": MOST}
 KINDS: dict[str, Kind] = {
     "Text": Kind("a string", TEXT),
     "MaybeText": Kind("a string", TEXT),
@@ -512,14 +526,22 @@ KINDS: dict[str, Kind] = {
         {"anyOf": [TEXT, LIST]},
         lambda value: tuple(word for word in ([value] if isinstance(value, str) else value) if word),
     ),
+    "Patterns": Kind(
+        "a list of regular expressions that fit some text, but not an empty one",
+        {"type": "array", "items": {**TEXT, "format": "regex"}},
+        tuple,
+    ),
     "Flag": Kind("true or false", {"type": "boolean"}),
-    "Count": Kind("a whole number, 0 or more", {"type": "integer", "minimum": 0}),
-    "Seconds": Kind("a number of seconds above 0", {"type": "number", "exclusiveMinimum": 0}),
-    "Amount": Kind("a number, 0 or more", {"type": "number", "minimum": 0}),
-    "Maybe": Kind("a number", {"type": "number"}),
-    "Size": Kind('a size such as "50MB"', {**TEXT, "pattern": r"^\d+ *(?:[kKmMgG][bB]?|[bB])?$"}, size),
+    "Count": Kind("a whole number from 0 to 10^9", {**AMOUNT, "type": "integer"}),
+    "Seconds": Kind("a number of seconds above 0, to 10^9", {**AMOUNT, "exclusiveMinimum": 0}),
+    "Amount": Kind("a number from 0 to 10^9", AMOUNT),
+    "Maybe": Kind("a number", {"type": "number", "minimum": -MOST, "maximum": MOST}),
+    "Size": Kind('a size such as "50MB"', {**TEXT, "pattern": r"^\d{1,9} *(?:[kKmMgG][bB]?|[bB])?$"}, size),
     "Table": Kind("a table", {"type": "object"}),
-    "Variables": Kind("a table of strings", {"type": "object", "additionalProperties": TEXT}),
+    "Variables": Kind(
+        "a table of variables' names and strings",
+        {"type": "object", "propertyNames": {"pattern": r"^[^=\x00]+$"}, "additionalProperties": TEXT},
+    ),
 }
 
 TABLES: dict[str, type] = {
@@ -543,7 +565,7 @@ def build(cls: type[Built], table: Any, where: str) -> Built:
     known = {item.name: item for item in fields(cast(Any, cls))}
     for key in table:
         if key not in known:
-            raise LeanError(f"{where}: there is no key '{key}'{nearest(key, known)}")
+            raise LeanError(f"{where}: there is no key '{key}'{nearest(key, known, tables_with(key))}")
     return cls(**{key: convert(value, known[key], where) for key, value in table.items()})
 
 
@@ -565,12 +587,19 @@ def shown(value: Any) -> str:
     return text if text and len(text) < 60 else f"{str(text)[:57]}..."
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """End a message about an unknown WORD: with the nearest known one, or with all of them."""
+def nearest(word: str, known: Iterable[str], places: Sequence[str] = ()) -> str:
+    """End a message about an unknown WORD: the nearest known one, the PLACES where it belongs, or all known ones."""
     import difflib
 
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f". Did you mean '{found[0]}'?" if found else f". Known here: {', '.join(known)}."
+    told = [f"Did you mean '{near}'?" for near in difflib.get_close_matches(word, list(known), n=1)]
+    told += [f"Put '{word}' under {' or '.join(places)}."] if places else []
+    return ". " + (" ".join(told) or f"Known here: {', '.join(known)}.")
+
+
+def tables_with(key: str) -> list[str]:
+    """Name the tables in which KEY would stand."""
+    tables = {**{f"[{name}]": cls for name, cls in TABLES.items()}, "[[tasks]]": Task}
+    return [name for name, cls in tables.items() if key in {item.name for item in fields(cls)}]
 
 
 def read_toml(path: Path) -> Document:
@@ -578,7 +607,8 @@ def read_toml(path: Path) -> Document:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
-        raise LeanError(f"{path}: there is no such file. Write one with: lean-loop --init {path.name}") from None
+        advice = f"Write one with: lean-loop --init {shlex.quote(str(path))}"
+        raise LeanError(f"{path}: there is no such file. {advice}") from None
     except IsADirectoryError:
         raise LeanError(f"{path}: this is a folder. Name the leanfile in it.") from None
     except UnicodeDecodeError as error:
@@ -595,7 +625,7 @@ def check(document: Document, path: Path) -> Document:
     for name, table in document.items():
         where = f"{path}: [{name}]"
         if name not in known:
-            raise LeanError(f"{path}: there is no table or key '{name}'{nearest(name, known)}")
+            raise LeanError(f"{path}: there is no table or key '{name}'{nearest(name, known, tables_with(name))}")
         if name in TABLES:
             build(TABLES[name], table, where)
         elif name in LISTS:
@@ -713,8 +743,9 @@ def inside(file: str, root: Path, where: str) -> str:
     if not path.is_relative_to(root):
         advice = "Name files in it, or set [defaults] project_root."
         raise LeanError(f"{where}: {file} lies outside the project {root}. {advice}")
-    if path.is_dir():
-        raise LeanError(f"{where}: {file} is a folder. List its files one by one.")
+    if path.is_dir() or (re.search(r"[*?]", file) and not path.exists()):
+        what = "folder" if path.is_dir() else "pattern"
+        raise LeanError(f"{where}: {file} is a {what}. List its files one by one.")
     return path.relative_to(root).as_posix()
 
 
@@ -1086,7 +1117,8 @@ def adopt_orphans() -> None:
 def startable(path: str, what: str, error: OSError) -> LeanError:
     """Say why a program could not be started, and what to do."""
     if isinstance(error, FileNotFoundError) and not Path(path).is_file():
-        return NotReady(f"{what}: '{path}' was not found. Install it, or correct the name.")
+        advice = "Put what stands behind the program into args" if " " in path else "Install it, or correct the name"
+        return NotReady(f"{what}: '{path}' was not found. {advice}.")
     if Path(path).is_dir():
         return NotReady(f"{what}: '{path}' is a folder. Name a program.")
     if isinstance(error, PermissionError):
@@ -2882,7 +2914,7 @@ def leaner_variables(leaner: Leaner) -> dict[str, str]:
 
 def as_variable(value: Any) -> str:
     if isinstance(value, tuple | list | dict):
-        return json.dumps(value)
+        return json.dumps(value, default=str)  # TOML knows dates, JSON does not
     return str(value) if isinstance(value, str) else f"{value:.15g}"
 
 
@@ -4601,11 +4633,11 @@ class Reporter:
         self.events, self.display = list[Event](), Display(shows)
         keys = {leaner.key for leaner in (config.lean, *config.escalate)} - {Leaner.api_key}
         secrets = [re.escape(key) for key in keys if len(key) >= 8]
-        self.secret = re.compile("|".join([*secrets, *config.guard.mask]) or r"(?!)")
+        self.secrets = [re.compile(pattern) for pattern in (*secrets, *config.guard.mask)]
 
     def mask(self, text: str) -> str:
         """Hide the configured keys and what `[guard] mask` matches."""
-        return self.secret.sub(MASKED, text)
+        return reduce(lambda masked, secret: secret.sub(MASKED, masked), self.secrets, text)
 
     def path(self, name: str) -> Path:
         """Name a file of the current step in the run's folder."""

@@ -96,6 +96,15 @@ REFUSED = {
     "a negative time": (RUNNER + "timeout = -1\n" + TASK, ["[runner]", "timeout", "above 0", "-1"]),
     "no time at all": (RUNNER + "timeout = 0\n", ["[runner]", "timeout", "above 0"]),
     "an endless time": (RUNNER + "timeout = nan\n", ["[runner]", "timeout", "above 0"]),
+    "a time without end": (RUNNER + "timeout = inf\n", ["[runner]", "timeout", "10^9", "Infinity"]),
+    "too large a number": (RUNNER + TASK + "max_iters = 10_000_000_000\n", ["[[tasks 1]]", "max_iters", "10^9"]),
+    "no number": ("[lean]\ntemperature = nan\n" + RUNNER, ["[lean]", "temperature", "NaN"]),
+    "a zero in a word": ('[runner]\ncommand = "x\\u0000"\n', ["[runner]", "command", "u0000"]),
+    "a zero in a list": (RUNNER + TASK + 'after = ["x\\u0000"]\n', ["[[tasks 1]]", "after", "u0000"]),
+    "a variable without name": (RUNNER + 'env = { "" = "x" }\n', ["[runner]", "env", "names"]),
+    "a variable's name with =": (RUNNER + 'env = { "A=B" = "x" }\n', ["[runner]", "env", "names"]),
+    "no regular expression": ('[guard]\nmask = ["("]\n' + RUNNER, ["[guard]", "mask", "regular expressions", '"("']),
+    "a mask for everything": ('[guard]\nmask = ["x*"]\n' + RUNNER, ["[guard]", "mask", "not an empty one"]),
     "runner a word": ('runner = "pytest"\n', ["[runner]", "a table", '"pytest"']),
     "lean a list": ("[[lean]]\nmodel = 'x'\n" + RUNNER, ["[lean]", "a table"]),
     "leaners a word": ("leaners = 'qwen'\n" + RUNNER, ["[leaners", "a table", '"qwen"']),
@@ -107,7 +116,13 @@ REFUSED = {
     "an unknown key of a task": (RUNNER + TASK + "promt = 'x'\n", ["[[tasks 1]]", "'promt'", "'prompt'"]),
     "an unknown key of its runner": (RUNNER + TASK + "runner = { arg = ['x'] }\n", ["tasks 1", "'arg'", "'args'"]),
     "an unknown table": ("[defualts]\n" + RUNNER, ["'defualts'", "'defaults'"]),
-    "an unknown key at the top": ("command = 'pytest'\n", ["'command'", "runner"]),
+    "an unknown key at the top": ("command = 'pytest'\n", ["'command'", "under [runner] or [notify]."]),
+    "a runner's key below the tasks": (RUNNER + TASK + "args = []\n", ["tasks 1", "Put 'args' under [runner]."]),
+    "a key that has two homes": (RUNNER + TASK + "timeout = 9\n", ["under [lean] or [runner]."]),
+    "nearly a key, and one elsewhere": (
+        RUNNER + TASK + "max_iters_per_task = 2\n",
+        ["Did you mean 'max_iters'?", "under [defaults]."],
+    ),
     "an unknown leaner key": ("[leaners.qwen]\nmodle = 'x'\n" + RUNNER, ["[leaners.qwen]", "'modle'", "'model'"]),
     "binary in a leaner": ("[leaners.qwen]\nbinary = 'x'\n" + RUNNER, ["[leaners.qwen]", "binary"]),
     "a task without prompt": (RUNNER + "[[tasks]]\nname = 'add'\n", ["[[tasks 1]]", "prompt"]),
@@ -119,6 +134,7 @@ REFUSED = {
     "a file outside": (RUNNER + TASK.replace("calc.py", "../secret.py"), ["tasks 1", "../secret.py", "outside"]),
     "a file far outside": (RUNNER + TASK.replace('["calc.py"]', '["/etc/passwd"]'), ["/etc/passwd", "outside"]),
     "a folder as a file": (RUNNER + TASK.replace('["calc.py"]', '["."]'), ["tasks 1", "folder"]),
+    "a pattern as a file": (RUNNER + TASK.replace('calc.py"]', '*.py"]'), ["tasks 1", "*.py is a pattern"]),
     "an escalation without number": ("[[escalate]]\nbinary = 'x'\n" + RUNNER, ["[[escalate 1]]", "after"]),
 }
 
@@ -130,6 +146,29 @@ def test_a_bad_leanfile_is_refused_with_file_table_and_key(calc: Bench, text: st
     assert message.startswith("lean-loop: leanfile.toml: ")
     assert [word for word in words if word not in message] == []
     assert re.search(r"\. [A-Z]\w+", message), "it says what to do next"
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_one(calc: Bench, serve: Serve) -> None:
+    serve(RIGHT)
+    calc.write("what*.py", "")
+    calc.write("leanfile.toml", LEANFILE.replace('"calc.py"', '"calc.py", "what*.py", "[id].py"'))
+    green(calc.lean_loop())
+
+
+def test_a_date_for_the_server_travels_as_text(calc: Bench, serve: Serve) -> None:
+    server = serve(RIGHT)
+    calc.write("leanfile.toml", "[lean]\nextra_body = { since = 2026-11-28 }\n" + LEANFILE)
+    green(calc.lean_loop())
+    assert server.requests[0]["since"] == "2026-11-28"
+
+
+@pytest.mark.parametrize("command", ["python3 -m unittest", "./no such/program"])
+def test_a_whole_line_as_the_command_is_told_where_its_words_belong(calc: Bench, serve: Serve, command: str) -> None:
+    serve(RIGHT)
+    calc.write("leanfile.toml", f'[runner]\ncommand = "{command}"\n' + TASK)
+    ran = calc.lean_loop()
+    assert ran.code == 3, ran.text
+    assert f"'{command}' was not found. Put what stands behind the program into args." in ran.err
 
 
 @pytest.mark.parametrize("prompt", ["", "   \n"], ids=["empty", "blank"])

@@ -881,8 +881,9 @@ def test_the_key_of_an_escalation_is_masked_too(calc: Bench, leaner: Leaner) -> 
 
 def test_what_the_mask_patterns_match_is_masked(calc: Bench, leaner: Leaner) -> None:
     leaner("echo token tok_12345; exit 1")
-    once(calc, "[guard]\nmask = ['tok_\\d+']")
+    once(calc, f"[lean]\napi_key = '{SECRET}'\n[guard]\nmask = ['(?i)TOK_\\d+', '(?i)other']")
     ran = calc.lean_loop()
+    assert ran.code == 1, ran.text
     assert "tok_12345" not in ran.text
     assert leaks(calc, "tok_12345") == []
 

@@ -20,7 +20,8 @@ GOOD = [*ROOT.glob("examples/*/leanfile.toml"), *ROOT.glob("playground/*/leanfil
 # What no schema can know: faults of TOML itself, the file system, other tasks, and keys that the static file may hold.
 BEYOND = {
     "syntax error", "key twice", "an endless time", "two tasks of one name", "no runner", "no command", "no such root",
-    "a file outside", "a file far outside", "a folder as a file",
+    "a file outside", "a file far outside", "a folder as a file", "a pattern as a file", "no regular expression",
+    "a mask for everything", "no number",
 }  # fmt: skip
 
 
