@@ -53,7 +53,7 @@ from itertools import accumulate, chain, count, groupby, islice, pairwise
 from operator import ge, gt, le
 from pathlib import Path, PurePosixPath
 from types import FrameType
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, NoReturn, TypeVar, cast
 
 __version__ = "0.1.0"
 
@@ -2881,7 +2881,7 @@ def find_program(leaner: Leaner) -> Program:
         return read_program(path)
     programs = leaner_programs()
     if leaner.name not in programs:
-        raise NotReady(f"[lean] binary: there is no leaner '{leaner.binary}'{nearest(leaner.name, programs)}")
+        raise NotReady(f"binary: there is no leaner '{leaner.binary}'{nearest(leaner.name, programs)}")
     return programs[leaner.name]
 
 
@@ -3009,6 +3009,8 @@ def server_trouble(url: str, key: str, left: float) -> str:
         ) from None
     except (OSError, http.client.HTTPException) as error:
         told = " ".join(str(getattr(error, "reason", error)).split())
+        if "WRONG_VERSION_NUMBER" in told:
+            raise NotReady(f"{url}: the server speaks no TLS. Write http:// for https:// in [lean] base_url.") from None
         return "".join(filter(str.isprintable, told))[:200] or type(error).__name__
     return ""
 
@@ -4420,7 +4422,7 @@ def tidy_up(path: Path, shows: Shows) -> None:
 # ------------------------------------------------------------------------------------------------------- reporting
 
 Event = dict[str, Any]
-INKS = {"green": "32", "red": "31", "untested": "33"}
+INKS = {"green": "32", "ok": "32", "red": "31", "error": "31", "untested": "33", "warning": "33"}
 PROGRESS = re.compile(r"progress: ([1-9]\d*) (\d+(?:\.\d+)?)")
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 NOTIFY_SECONDS = 30
@@ -4534,7 +4536,7 @@ class Display:
 
     def waiting(self, event: Event) -> None:
         if not self.doing.startswith("waiting"):
-            self.step(f"  waiting for the server at {event['url']}")
+            self.step(f"  waiting for the server at {event['url']}, at most {event['left']} s")
             self.begin(f"waiting, at most {event['left']} s")
 
     def trouble(self, event: Event) -> None:
@@ -4582,16 +4584,17 @@ class Display:
     def step(self, text: str, state: str = "", whole: bool = False) -> None:
         """Let a finished step stand, as one line; or a WHOLE line that a program prints meanwhile."""
         self.doing = self.doing if whole else ""
-        if not self.live:
-            self.shows.say(text, self.shows.err)
-        else:
-            line = text if whole else cut(text, window(self.shows.err).columns - 1)
+        line = text if whole else cut(text, window(self.shows.err).columns - 1 if self.live else len(text))
+        if self.live:
             self.steps.append(inked(line, state, self.shows.err))
+        else:
+            self.shows.say(line, self.shows.err)
 
     def heard(self, line: str) -> None:
         """Take a line of what a running leaner or test prints: its progress, or what --verbose shows."""
         if found := PROGRESS.fullmatch(line):
-            self.rate = many(int(found[1]), "token") + (f", {found[2]}/s" if float(found[2]) else "")
+            told = float(found[2]) and int(found[1]) > 9  # of fewer the speed is chance
+            self.rate = many(int(found[1]), "token") + (f", {found[2]}/s" if told else "")
         elif self.shows.verbose and not line.startswith("progress: "):
             self.step(f"  | {line}", whole=True)
 
@@ -4799,7 +4802,9 @@ def tell_changed(changed: Sequence[Sequence[Any]], most: int) -> str:
 def tell_failing(task: Event) -> str:
     """Say how many tests failed before and after."""
     ends = list(filter(lambda count: count is not None, (task["before"], *task["failing"])))
-    return "no tests" if task["state"] == "untested" else " -> ".join(map(str, (*ends[:1], *ends[-1:]))) + " failing"
+    if task["state"] == "untested" or not ends:
+        return "no tests" if task["state"] == "untested" else "not tested"
+    return f"{ends[0]} -> {ends[-1]} failing"
 
 
 def many(count: int, noun: str) -> str:
@@ -4848,16 +4853,18 @@ def tell_more(told: Event, run: str = "last") -> list[str]:
 def tell_red(task: Event, leanfile: str, run: str) -> list[str]:
     """Say what somebody needs who takes over a red task; what was tried, the latest first, gets what room is left."""
     again = "lean-loop" if leanfile == str(LEANFILE) else f"lean-loop -c {shlex.quote(leanfile)}"
-    undo, tries = f"{again} --undo{f' {run}' * (run != 'last')} takes the run back", len(task["failing"])
-    restore = f", --restore {run}/{task['number']}.{tries} brings the last attempt" if tries else ""
-    error = task.get("summary", "")
-    parts = {
+    error, reason, tries = task.get("summary", ""), task["reason"], len(task["failing"])
+    back = f"{again} --undo{f' {run}' * (run != 'last')} takes the run back, --restore {run}/{task['number']}.{tries}"
+    facts = {
         "failing": (few(task.get("tests", ()), 3, 45), 55),
         "error": (error, 55),
         "at": (", ".join(f"{path}:{line}" for path, line in task.get("places", ())), 25),
-        "why": (task["reason"].replace(f". {error or task['reason']}", ""), 30),
-        "next": (f"mend it; {again} --resume", 30),
-        "back": (f"{undo}{restore}", 50),
+        "why": ("" if reason == error else reason.replace(f". {error or reason}", ""), 30),
+    }
+    parts = {
+        **(facts if tries or task["state"] == "red" else {}),
+        "next": (f"{'mend it; ' * (task['state'] == 'red')}{again} --resume", 30),
+        "back": (f"{back} brings the last attempt" * bool(tries), 50),
     }
     lines = [f"  {name}: {clip(text, most)}" for name, (text, most) in parts.items() if text]
     tried = clip(" | ".join(reversed(task["tried"])), max(25, 185 - sum(map(tokens, lines))))
@@ -4885,8 +4892,8 @@ def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
     return [gap.join(row).rstrip() for row in zip(*aligned, strict=True)]
 
 
-def grid(told: Event, gap: str = "  ") -> list[str]:
-    """Lay the tasks out in columns, the most important first; with a chart of failing tests after several tries."""
+def grid(told: Event, room: int = 120) -> list[str]:
+    """Lay the tasks out in columns, in ROOM if they can be; with a chart of failing tests after several tries."""
     rows = [("", "task", "failing", "tries", "changed", "in", "out", "s", "leaner")]
     for task in told["tasks"]:
         counts = [task["before"] or 0, *task["failing"]][-12:]
@@ -4896,14 +4903,15 @@ def grid(told: Event, gap: str = "  ") -> list[str]:
         names = (task["state"], cut(task["name"], 24), f"{failing} {chart}".rstrip(), str(len(task["failing"])))
         costs = (sent, f"{used['output_tokens']:,}", f"{task['seconds']:.1f}", ", ".join(task["leaners"]))
         rows.append((*names, tell_changed(task["changed"], 1).replace(" -", " −"), *costs))
-    return columns(rows, gap)
+    lines = columns(rows)
+    return lines if max(map(wide, lines)) <= room else columns(rows, " ")
 
 
 def on_screen(told: Event, stream: IO[str]) -> str:
     """Write the outcome for a person: a table, what to do next, and the sums, as large as the window at most."""
     width, height = window(stream)
     room = max(width - 1, 8)
-    head, *lines = (cut(line, room) for line in grid(told, " " if width < 100 else "  "))
+    head, *lines = (cut(line, room) for line in grid(told, room))
     lines = [inked(line, task["state"], stream) for line, task in zip(lines, told["tasks"], strict=True)]
     words = [*tell_more(told), tell_end(told), "each attempt: lean-loop --report"]
     below, most = [line for text in words for line in folded(text, room)], height - 2 - min(len(lines), 2)
@@ -4965,7 +4973,7 @@ def show_report(options: argparse.Namespace, shows: Shows) -> str:
     """Tell the story of a run; the last is the last that worked on a task."""
     folder = project_folder(config_here(options).root)
     past = find_run(folder, options.report, lambda past: bool(past.of("task")))
-    return report(conclude(past.events), past.events, past.folder).rstrip()
+    return f"{report(conclude(past.events), past.events, past.folder)}\nThe files lie in {past.folder}"
 
 
 # ---------------------------------------------------------------------------------------------- before a run, or beside
@@ -5068,7 +5076,7 @@ def check_all(options: argparse.Namespace, shows: Shows) -> int:
             for subject, check in chain(checks, smoke(session, shows) if options.smoke else ()):
                 for level, text in settle(subject, check):
                     levels.add(level)
-                    shows.say(session.reporter.mask(f"{level:<8}{text}"), shows.out)
+                    shows.say(inked(f"{level:<8}", level, shows.out) + session.reporter.mask(text), shows.out)
     return NOT_READY if "error" in levels else GREEN
 
 
@@ -5130,10 +5138,11 @@ def look_at_tests(session: Session) -> Check:
     """Run the plain test command once; tell how many are red."""
     runner = aim(session.config.runner, ())
     verdict = session.judge(Task(runner=runner), session.start_of_task)
-    red = "all green" if verdict.green else f"{len(verdict.failing) or 'some'} red"
+    red = "all green" if verdict.green else f"{len(verdict.failing)} red" if verdict.failing else "not green"
     passed = "" if verdict.passed is None else f", {verdict.passed} passed"
     told = f"{red}{passed}, {verdict.seconds:.1f} s: {shlex.join(test_argv(runner, session.config.root))}"
-    doubt = "Tests that are red before prove a task" if verdict.green else verdict.why[:1].upper() + verdict.why[1:]
+    why = "write a task's tests first: red ones prove it" if verdict.green else verdict.why
+    doubt = why[:1].upper() + why[1:]
     if not (doubt or verdict.failing):
         doubt = f"Look at the test command: it names no failing test, but says: {verdict_facts(verdict)['summary']}"
     yield "tests", told, doubt
@@ -5161,6 +5170,8 @@ def look_at_tasks(session: Session, tasks: Sequence[Task]) -> Check:
     leaners, fit = (session.config.lean, *session.config.escalate), len(tasks)
     check_test_files(session.config, tasks)
     for task in tasks:
+        if new := [path for path in task.files if not (session.config.root / path).exists()]:
+            yield task.name, f"{few(new, 3, 40)} {'is' if len(new) == 1 else 'are'} not there yet, and will be new", ""
         for path in task.test_files:
             looks_like_one = re.match(r"(?!-|.*\.\.\.).*[./]", path)  # no option, no word after one, no ./...
             if looks_like_one and not (session.config.root / path.split("::")[0]).exists():
@@ -5302,9 +5313,15 @@ def demo(options: argparse.Namespace, shows: Shows) -> int:
         config = load(work / LEANFILE, share() / "config.toml", settings)
         shows.say(f"No model is at work, the answers are recorded. All else is real: {work}", shows.err)
         code = run_config(config, options.task, shows)
-    own = f"cp -r {shlex.quote(str(places / name))} . && cd {name} && lean-loop"
+    own = f"cp -r {shlex.quote(str(places / name))} . && cd {name} && {called()}"
     shows.say(f"The same with a model of your own: {own}   (set [lean] base_url first)", shows.err)
     return code
+
+
+def called() -> str:
+    """Tell how lean-loop is called here: by its name where that is on PATH, else as it was called."""
+    path = Path(sys.argv[0]).absolute()
+    return "lean-loop" if shutil.which("lean-loop") or not path.is_file() else shlex.quote(str(path))
 
 
 def list_leaners(options: argparse.Namespace, shows: Shows) -> str:
@@ -5397,25 +5414,27 @@ def write_sample(options: argparse.Namespace, shows: Shows) -> str:
         there = isinstance(error, FileExistsError)
         why = "is there already" if there else f"cannot be written: {error.strerror}"
         raise LeanError(f"--init: {target} {why}. Name another file.") from None
-    found = detect_runner(Path())[2]
-    shows.say(f"{target} is written ({found}). Fill in its tasks, then run: lean-loop -c {target}", shows.err)
+    known_by, again = detect_runner(Path())[0], f"{called()} -c {shlex.quote(target)}"
+    shows.say(f"{target} is written ({known_by}). Fill in its tasks, then run: {again}", shows.err)
     return ""
 
 
 def filled(name: str, root: Path) -> str:
     """Read the text NAME of examples/, with its marks filled in for the project at ROOT."""
-    command, args, found = detect_runner(root)
-    words = {"COMMAND": json.dumps(command), "ARGS": json.dumps(args), "TEST_HINT": found}
-    words |= {"LAYOUT": layout(root), "SCHEMA": keep_schema().as_uri()}
+    known_by, (command, *args), narrow = detect_runner(root)
+    path = "" if called() == "lean-loop" else f" (Here `lean-loop` stands for `{called()}`.)"
+    words = {"COMMAND": json.dumps(command), "ARGS": json.dumps(args), "TEST_HINT": known_by, "CALLED": path}
+    words |= {"NARROW": json.dumps(narrow), "LAYOUT": layout(root), "SCHEMA": keep_schema().as_uri()}
     text = (share() / "examples" / name).read_text(encoding="utf-8")
     return re.sub(r"@([A-Z_]+)@", lambda mark: words[mark[1]], text).rstrip()
 
 
 def git_files(root: Path) -> list[str]:
-    """List the project's files that git does not ignore; without git those of the first two levels."""
+    """List the project's own files that git does not ignore; without git those of the first two levels."""
     listed = ask_git(root, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     paths = (path for pattern in ("*", "*/*") for path in islice(root.glob(pattern), 999) if path.is_file())
-    return listed or [path.relative_to(root).as_posix() for path in paths]
+    listed = listed or [path.relative_to(root).as_posix() for path in paths]
+    return [path for path in listed if {*DEPENDENCIES}.isdisjoint(path.split("/"))]
 
 
 def layout(root: Path, most: int = 8) -> str:
@@ -5424,15 +5443,15 @@ def layout(root: Path, most: int = 8) -> str:
     return ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common(most)) or "empty"
 
 
-def detect_runner(root: Path) -> tuple[str, list[str], str]:
-    """Find the test command of the project in ROOT: command, arguments, and what it was known by."""
+def detect_runner(root: Path) -> tuple[str, list[str], list[str]]:
+    """Find how the project in ROOT is tested: what it was known by, the test command, what narrows it to a task."""
     for name, row in table("_runners.txt").items():
         for mark in row["file"]:
             pattern, _, words = mark.partition(" ")
             if any(path.is_file() and re.search(words, read_text(path)) for path in root.glob(pattern)):
-                command, *args = row["run"][0].split()
-                return command, args, f"{name}: {pattern} is here"
-    return "{python}", ["-m", "unittest"], "no test runner was recognized: put your own test command here"
+                return f"{name}: {pattern} is here", row["run"][0].split(), " ".join(row.get("narrow", ())).split()
+    unknown = "no test runner was recognized: put your own test command here"
+    return unknown, ["{python}", "-m", "unittest"], ["test_dates.py"]
 
 
 # What an option asks for in the place of a run: it returns an exit code, or a text to print.
@@ -5484,10 +5503,16 @@ OPTIONS = (
 # fmt: on
 
 
+class Parser(argparse.ArgumentParser):
+    """Raises what argparse would print below its whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise LeanError(f"{message}. Look at lean-loop --help")
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    purpose = "Drive an agent through bite-sized tasks until the project's tests pass."
-    made = argparse.ArgumentParser("lean-loop", description=purpose)
+    made = Parser("lean-loop", description="Drive an agent through bite-sized tasks until the project's tests pass.")
     for names, told, _, how in OPTIONS:
         made.add_argument(*names, help=told, **how)
     return made
@@ -5495,11 +5520,12 @@ def parser() -> argparse.ArgumentParser:
 
 def read_command_line(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; of a word that is not known, say what may have been meant."""
-    made, known = parser(), [name for names, *_ in OPTIONS for name in names]
-    options, others = made.parse_known_args(argv)
+    known = [name for names, *_ in OPTIONS for name in names]
+    options, others = parser().parse_known_args(argv)
     for word in others:
-        option = f"there is no such option{nearest(word, known)}"
-        made.error(f"{word}: {option if word.startswith('-') else 'to run a leanfile, put -c before it'}")
+        if Path(word).suffix == ".toml" or Path(word).exists():
+            raise LeanError(f"{word}: to run a leanfile, put -c before it: lean-loop -c {shlex.quote(word)}")
+        raise LeanError(f"{word}: there is no such option{nearest('--' + word.lstrip('-'), known)}")
     return options
 
 
@@ -5507,8 +5533,10 @@ def obey(options: argparse.Namespace, shows: Shows) -> int:
     """Do the one thing that OPTIONS ask for; run the leanfiles where they ask for nothing else."""
     options.config = options.config or [usual_leanfile()]
     given = {name for name, value in vars(options).items() if value not in (None, False)}
-    verbs = (verb for names, _, verb, _ in OPTIONS if verb and names[-1][2:].replace("-", "_") in given)
-    ended = next(verbs, run_all)(options, shows)
+    verbs = {verb: names[-1] for names, _, verb, _ in OPTIONS if verb and names[-1][2:].replace("-", "_") in given}
+    if len(verbs) > 1:
+        raise LeanError(f"{' and '.join(verbs.values())}: these do not go together. Ask for one of them.")
+    ended = next(iter(verbs), run_all)(options, shows)
     if isinstance(ended, str):
         shows.say(ended, shows.out, "\n" if ended else "")
     return ended if isinstance(ended, int) else GREEN

@@ -515,11 +515,25 @@ def test_help_names_every_option(bench: Bench) -> None:
     assert [option for option in options.split() if option not in ran.out] == []
 
 
-@pytest.mark.parametrize("args", [["--no-such-option"], ["stray.toml"], ["--task"], ["-c"]], ids=" ".join)
-def test_wrong_usage_ends_with_2(calc: Bench, args: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--resmue"], "--resmue: there is no such option. Did you mean '--resume'?"),
+        (["resume"], "resume: there is no such option. Did you mean '--resume'?"),
+        (["-x"], "-x: there is no such option. Known here: -c, --config, "),
+        (["leanfile.toml"], "leanfile.toml: to run a leanfile, put -c before it: lean-loop -c leanfile.toml"),
+        (["calc.py"], "calc.py: to run a leanfile, put -c before it: lean-loop -c calc.py"),
+        (["--task"], "argument --task: expected one argument. Look at lean-loop --help"),
+        (["--re"], "ambiguous option: --re could match --resume, --restore, --report. Look at lean-loop --help"),
+        (["--check", "--runs"], "--check and --runs: these do not go together. Ask for one of them."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_ends_with_2_and_one_line_that_helps(calc: Bench, args: list[str], told: str) -> None:
     ran = calc.lean_loop(*args)
     assert (ran.code, ran.out) == (2, "")
-    assert "usage: lean-loop" in ran.err
+    assert ran.err.startswith(f"lean-loop: {told}")
+    assert len(ran.err.splitlines()) == 1
 
 
 def test_the_outcome_goes_to_standard_output_and_progress_to_standard_error(calc: Bench, serve: Serve) -> None:

@@ -132,6 +132,14 @@ def test_the_context_is_asked_for_once_the_server_is_ready(calc: Bench, leaner: 
     assert asked.paths == ["/v1/models", "/v1/models", "/props"]
 
 
+def test_https_for_a_server_without_it_is_told_at_once(calc: Bench, leaner: Leaner, health: Health) -> None:
+    leaner(FIX)
+    checked(calc, health(200).url.replace("http:", "https:"), most=600)
+    ran = calc.lean_loop()
+    assert ran.code == 3, ran.text
+    assert "the server speaks no TLS. Write http:// for https://" in ran.err
+
+
 @pytest.mark.heavy
 def test_a_server_that_refuses_is_waited_for(calc: Bench, leaner: Leaner, health: Health) -> None:
     leaner(FIX)

@@ -92,6 +92,26 @@ def test_what_the_test_command_says_is_shown_where_it_names_no_test(calc: Bench,
     assert finding(calc.lean_loop("--check").out, "tests").endswith("says: bad option: --tset")
 
 
+def test_what_a_check_says_of_tests_is_true(calc: Bench, serve: Serve) -> None:
+    serve("")
+    (calc.project / "test_calc.py").unlink()
+    told = finding(calc.lean_loop("--check").out, "tests")
+    assert re.match(r"warning tests: not green, 0 passed, .*\. The test command ran no test", told)
+
+
+def test_files_that_a_task_will_create_are_named(calc: Bench, serve: Serve) -> None:
+    serve("")
+    calc.write("leanfile.toml", calc.read("leanfile.toml").replace('["calc.py"]', '["calc.py", "cacl.py"]'))
+    assert finding(calc.lean_loop("--check").out, "add") == "ok      add: cacl.py is not there yet, and will be new"
+
+
+def test_installed_packages_are_not_counted_as_protected(calc: Bench, serve: Serve) -> None:
+    serve("")
+    calc.write("node_modules/x/x.test.js", "")
+    calc.write(".venv/lib/site-packages/x.pth", "")
+    assert finding(calc.lean_loop("--check").out, "protected").endswith("2 of 3 files: leanfile.toml, test_calc.py")
+
+
 def test_arguments_that_narrow_the_tests_are_no_missing_files(calc: Bench, serve: Serve) -> None:
     serve("")
     narrow = 'test_files = ["-k", "ready", "--maxfail=1", "./..."]\n'

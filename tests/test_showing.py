@@ -202,7 +202,7 @@ def test_a_doubtful_green_is_said(calc: Bench, leaner: Leaner, terminal: bool) -
 def test_quiet_shows_the_outcome_only(calc: Bench, leaner: Leaner, terminal: bool) -> None:
     leaner(FIX)
     if terminal:
-        assert on_terminal(calc, "--quiet").all_lines()[0].startswith("      task failing tries")
+        assert on_terminal(calc, "--quiet").all_lines()[0].split()[:3] == ["task", "failing", "tries"]
     else:
         ran = calc.lean_loop("--quiet")
         assert (ran.code, ran.err, len(ran.out.splitlines())) == (0, "", 2)
@@ -238,7 +238,7 @@ def test_the_outcome_on_a_terminal_is_a_table(calc: Bench, serve: Serve) -> None
     seen = on_terminal(calc)
     assert seen.code == 0, seen.text
     assert sober(seen.all_lines()[-5:]) == [
-        "      task failing tries changed in out s leaner",
+        "       task failing tries changed in out s leaner",
         "green add 1 → 0 ███▁ 3 calc.py +1 −1 N N N direct",
         "1/1 green; N tokens in, N out, N requests, N s; run RUN",
         "each attempt: lean-loop --report",
@@ -268,7 +268,7 @@ def test_a_red_outcome_fits_the_window(calc: Bench, leaner: Leaner, columns: int
     seen = on_terminal(calc, columns=columns, lines=lines)
     assert seen.code == 1
     rows = seen.all_lines()
-    begin = next(number for number, row in enumerate(rows) if "task failing" in row)
+    begin = next(number for number, row in enumerate(rows) if re.search("task +failing", row))
     assert len(rows[begin:]) <= lines
     shown = sober(rows[begin:])
     if columns == 80:
@@ -382,6 +382,31 @@ def test_the_places_of_a_failure_begin_in_the_test_and_none_is_repeated(calc: Be
     assert "  at: test_calc.py:8, calc.py:6, calc.py:2\n" in calc.lean_loop().out
 
 
+def test_a_run_that_could_not_begin_says_why_and_how_to_go_on_and_no_more(calc: Bench, leaner: Leaner) -> None:
+    leaner("exit 2")
+    calc.write("leanfile.toml", LEANFILE.replace("{python}", "no-such-program"))
+    ran = calc.lean_loop("--quiet")
+    assert ran.out.splitlines()[:-1] == [
+        "stopped: add: 0 attempts; not tested; nothing changed",
+        "  next: lean-loop --resume",
+        "stopped: [runner] command: 'no-such-program' was not found. Install it, or correct the name.",
+    ]
+
+
+def test_what_is_the_reason_and_the_error_is_said_once(calc: Bench, leaner: Leaner) -> None:
+    leaner(FIX)
+    (calc.project / "test_calc.py").unlink()
+    ran = calc.lean_loop("--quiet")
+    assert ran.code == 1
+    assert ran.out.count("the test command ran no test") == 1, ran.out
+
+
+def test_a_name_of_several_lines_and_colours_is_told_as_one_plain_line(calc: Bench, leaner: Leaner) -> None:
+    leaner(FIX)
+    calc.write("leanfile.toml", LEANFILE.replace('"add"', '"add\\nall\\u001b[31m"'))
+    assert calc.lean_loop().err.splitlines()[1] == "[1/1] add all [31m"
+
+
 def test_each_attempt_of_a_red_task_is_told_where_there_is_room(calc: Bench, leaner: Leaner) -> None:
     leaner(
         '[ $LEAN_MODE = ask ] && { echo "It takes the product where the sum is wanted ($(cat $HOME/n))."; exit; }\n'
@@ -421,7 +446,7 @@ def test_the_report_tells_every_attempt(calc: Bench, serve: Serve) -> None:
     assert calc.lean_loop().code == 0
     (run,) = calc.runs()
     told = (run / "report.md").read_text()
-    assert calc.lean_loop("--report").out == told
+    assert calc.lean_loop("--report").out == f"{told}\nThe files lie in {run}\n"
     assert told.startswith("# lean-loop: green\n")
     assert re.findall(r"^#+ .*$", told, re.MULTILINE)[1:] == ["## 1. add", "### Attempt 1", "### Attempt 2"]
     assert "\n> add subtracts instead of adding.\n" in told
