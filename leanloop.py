@@ -4518,8 +4518,6 @@ class Display:
     def run(self, event: Event) -> None:
         leaner = f" with {event['leaner']}" if event["leaner"] else ""
         self.step(f"lean-loop: {event['leanfile']}{leaner}")
-        if self.live:
-            self.painter.start()
 
     def task(self, event: Event) -> None:
         self.step(f"[{event['number']}/{event['total']}] {event['name']}")
@@ -4528,10 +4526,12 @@ class Display:
         self.step(f"[{event['number']}/{event['total']}] {event['name']}: green in the run before")
 
     def asking(self, event: Event) -> None:
-        self.begin(f"asking {event['leaner']}{' what is wrong' if event['mode'] == 'ask' else ''}")
+        diagnoses = event["mode"] == "ask" and "task" in self.last
+        self.begin(f"asking {event['leaner']}{' what is wrong' * diagnoses}")
 
     def answered(self, event: Event) -> None:
-        what = event["reason"] or ("diagnosis" if event["mode"] == "ask" else "edit")
+        told = "diagnosis" if "task" in self.last else "answer"
+        what = event["reason"] or (told if event["mode"] == "ask" else "edit")
         self.step(f"  {event['leaner']}: {what}; {tell_usage(event['usage'])}, {event['seconds']:.1f} s")
 
     def waiting(self, event: Event) -> None:
@@ -4580,6 +4580,8 @@ class Display:
     def begin(self, text: str) -> None:
         """Say what is going on from here."""
         self.doing, self.since, self.rate = text, time.monotonic(), ""
+        if self.live and self.painter.ident is None:
+            self.painter.start()
 
     def step(self, text: str, state: str = "", whole: bool = False) -> None:
         """Let a finished step stand, as one line; or a WHOLE line that a program prints meanwhile."""
@@ -4779,8 +4781,13 @@ def usage_of(events: Iterable[Event]) -> Usage:
     return sum((Usage(**event["usage"]) for event in events if event["event"] in ("answered", "trouble")), Usage())
 
 
+def two_counts(used: Event) -> tuple[str, str]:
+    """Tell the tokens that went in, and those that came out."""
+    return f"{'about ' if used['estimated'] else ''}{used['input_tokens']:,}", f"{used['output_tokens']:,}"
+
+
 def tell_usage(used: Event) -> str:
-    return f"{'about ' if used['estimated'] else ''}{used['input_tokens']:,} tokens in, {used['output_tokens']:,} out"
+    return "{} tokens in, {} out".format(*two_counts(used))
 
 
 def tell_attempt(attempt: Event) -> str:
@@ -4898,11 +4905,10 @@ def grid(told: Event, room: int = 120) -> list[str]:
     for task in told["tasks"]:
         counts = [task["before"] or 0, *task["failing"]][-12:]
         chart = "".join(BARS[count * 7 // (max(counts) or 1)] for count in counts) if len(counts) > 2 else ""
-        failing, used = tell_failing(task).replace("->", "→").removesuffix(" failing"), task["usage"]
-        sent = f"{'about ' if used['estimated'] else ''}{used['input_tokens']:,}"
+        failing = tell_failing(task).replace("->", "→").removesuffix(" failing")
         names = (task["state"], cut(task["name"], 24), f"{failing} {chart}".rstrip(), str(len(task["failing"])))
-        costs = (sent, f"{used['output_tokens']:,}", f"{task['seconds']:.1f}", ", ".join(task["leaners"]))
-        rows.append((*names, tell_changed(task["changed"], 1).replace(" -", " −"), *costs))
+        changed = tell_changed(task["changed"], 1).replace(" -", " −")
+        rows.append((*names, changed, *two_counts(task["usage"]), f"{task['seconds']:.1f}", ", ".join(task["leaners"])))
     lines = columns(rows)
     return lines if max(map(wide, lines)) <= room else columns(rows, " ")
 
@@ -4960,13 +4966,13 @@ def tell_steps(page: Sequence[Event]) -> Iterator[str]:
 
 
 def list_runs(options: argparse.Namespace, shows: Shows) -> str:
-    """List the project's runs, newest first: name, result, when, how long, and what it cost."""
-    rows = list[Sequence[str]]()
+    """List the project's runs, newest first: name (when it began), result, how long it took, what it cost."""
+    rows = [("run", "ended", "green", "s", "tokens in", "out", "leanfile")]
     for past in reversed(read_past(project_folder(config_here(options).root))):
-        told, begun = conclude(past.events), time.strftime("%Y-%m-%d %H:%M", time.localtime(past.first["time"]))
-        spent = (f"{told['seconds']:.0f} s", tell_usage(told["usage"]), told["leanfile"])
-        rows.append((told["run"], told["state"], f"{told['green']}/{told['total']}", begun, *spent))
-    return "\n".join(columns(rows))
+        told = conclude(past.events)
+        spent = (f"{told['seconds']:.0f}", *two_counts(told["usage"]))
+        rows.append((told["run"], told["state"], f"{told['green']}/{told['total']}", *spent, told["leanfile"]))
+    return "\n".join(columns(rows)) if len(rows) > 1 else ""
 
 
 def show_report(options: argparse.Namespace, shows: Shows) -> str:
@@ -4980,14 +4986,17 @@ def show_report(options: argparse.Namespace, shows: Shows) -> str:
 
 
 @contextlib.contextmanager
-def unrecorded(config: Config, shows: Shows) -> Iterator[Session]:
+def unrecorded(config: Config, shows: Shows, quiet: bool = True) -> Iterator[Session]:
     """Hold the project for what leaves no record: a check, a dry run, a question."""
     folder = project_folder(config.root)
     with locked(folder, config), tempfile.TemporaryDirectory(prefix="lean-loop-") as place:
-        reporter = Reporter(Path(place), config, replace(shows, quiet=True, json=False))
+        reporter = Reporter(Path(place), config, replace(shows, quiet=quiet, json=False))
         session = Session(config, open_snapshots(config.root, folder, config.guard.max_file), reporter)
         session.start_of_task = session.snapshots.take()
-        yield session
+        try:
+            yield session
+        finally:
+            reporter.display.outcome()
 
 
 def dry_run(options: argparse.Namespace, shows: Shows) -> int:
@@ -5030,10 +5039,9 @@ def ask_about(options: argparse.Namespace, shows: Shows) -> str:
     check_leaner(config.lean)
     files = tuple(inside(str(Path(name).absolute()), config.root, "--ask") for name in names)
     prompt = "\n".join([*(fenced(path, text_for(config.root / path), path) for path in files), question])
-    with unrecorded(config, shows) as session:
+    with unrecorded(config, shows, quiet=shows.quiet or not is_terminal(shows.err)) as session:
         task = Task(name="question", files=files)
-        say = cache(lambda url: shows.say(f"lean-loop: waiting for the server at {url}", shows.err))
-        wait_for_server(config, config.lean, lambda url, left: say(url))
+        session.wait_for(config.lean)
         room = session.context(task, config.lean) * 8 // 10
         if tokens(prompt) > room:
             raise LeanError(
@@ -5076,7 +5084,7 @@ def check_all(options: argparse.Namespace, shows: Shows) -> int:
             for subject, check in chain(checks, smoke(session, shows) if options.smoke else ()):
                 for level, text in settle(subject, check):
                     levels.add(level)
-                    shows.say(inked(f"{level:<8}", level, shows.out) + session.reporter.mask(text), shows.out)
+                    shows.say(tell_finding(level, session.reporter.mask(text), shows.out), shows.out)
     return NOT_READY if "error" in levels else GREEN
 
 
@@ -5087,6 +5095,13 @@ def settle(subject: str, check: Check) -> Iterator[tuple[str, str]]:
             yield ("warning", f"{about}: {text}. {advice}") if advice else ("ok", f"{about}: {text}")
     except LeanError as error:
         yield "error", f"{subject}: {error}"
+
+
+def tell_finding(level: str, text: str, stream: IO[str]) -> str:
+    """Tell what a check found; on a terminal in its colour, and broken at blanks."""
+    line = f"{level:<8}{text}"
+    lines = folded(line, window(stream).columns - 1) if is_terminal(stream) else (line,)
+    return inked(level, level, stream) + "\n".join(lines).removeprefix(level)
 
 
 def look_at_project(session: Session, tasks: Sequence[Task]) -> Iterator[tuple[str, Check]]:

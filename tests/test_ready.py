@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 import leanloop
-from conftest import Bench, Leaner, Serve, prompt_of
+from conftest import LEANLOOP, Bench, Leaner, Serve, prompt_of
 from playground.serve import Body, said
+from terminal import play
 
 
 def finding(text: str, subject: str) -> str:
@@ -204,6 +205,29 @@ def test_a_question_about_files_is_answered_on_standard_output(calc: Bench, serv
     (body,) = server.requests
     assert "return left - right" in prompt_of(body)
     assert prompt_of(body).endswith("What does add do?")
+
+
+def test_a_question_shows_on_a_terminal_that_it_is_at_work_and_what_it_cost(calc: Bench, leaner: Leaner) -> None:
+    leaner("sleep 0.6; echo It subtracts.")
+    argv = [*LEANLOOP, "--ask", "What does add do?", "calc.py"]
+    seen = play(argv, calc.project, {**calc.env, "TERM": "xterm"}, 80, 24)
+    assert seen.code == 0, seen.text
+    assert "asking leaner · 0 s" in seen.living
+    assert re.fullmatch(r"  leaner: answer; about \d+ tokens in, \d+ out, \d\.\d s", seen.all_lines()[0])
+    assert seen.all_lines()[1:3] == ["It subtracts.", ""]
+    assert calc.lean_loop("--ask", "What?", "calc.py").text == "It subtracts.\n"
+
+
+@pytest.mark.parametrize("columns", [80, 40, 20])
+def test_a_check_is_broken_at_blanks_and_coloured_on_a_terminal(calc: Bench, serve: Serve, columns: int) -> None:
+    serve("")
+    env = {**calc.env, "TERM": "xterm"}
+    seen = play([*LEANLOOP, "--check"], calc.project, env, columns, 24)
+    assert "\x1b[32mok\x1b[0m" in seen.text
+    assert "\x1b[33mwarning\x1b[0m" in seen.text
+    plain = re.sub(r"\x1b\[\d*m", "", seen.text).replace("\r\n", "\n").split("\n")
+    assert max(map(len, plain)) < columns
+    assert " ".join(" ".join(plain).split()).count("Set [lean] context_tokens") == 1
 
 
 def test_a_question_needs_no_leanfile(calc: Bench, serve: Serve) -> None:

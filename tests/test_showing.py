@@ -471,7 +471,9 @@ def test_runs_are_listed_newest_first_and_found_by_their_beginning(calc: Bench, 
     assert calc.lean_loop().code == 1
     assert calc.lean_loop().code == 0
     first, second = (run.name for run in calc.runs())
-    rows = calc.lean_loop("--runs").out.splitlines()
+    heading, *rows = calc.lean_loop("--runs").out.splitlines()
+    assert heading.split() == ["run", "ended", "green", "s", "tokens", "in", "out", "leanfile"]
+    assert max(map(len, rows)) < 80
     assert [row.split()[:3] for row in rows] == [[second, "green", "1/1"], [first, "red", "0/1"]]
     told = calc.lean_loop("--report", first).out
     assert told.startswith("# lean-loop: red\n")
@@ -487,7 +489,7 @@ def test_the_last_report_is_that_of_the_last_work(calc: Bench, leaner: Leaner) -
     assert calc.lean_loop().code == 0
     assert calc.lean_loop("--undo").code == 0
     assert "## 1. add" in calc.lean_loop("--report").out
-    assert len(calc.lean_loop("--runs").out.splitlines()) == 2
+    assert len(calc.lean_loop("--runs").out.splitlines()) == 3
 
 
 def test_a_project_without_runs_says_so(calc: Bench) -> None:
