@@ -93,11 +93,13 @@ class Interrupted(BaseException):
 
 # The annotation of a configuration field names its kind; the kinds stand in KINDS, under "configuration".
 Text = str
+Prompt = str
 Texts = tuple[str, ...]
 Words = tuple[str, ...]
 Patterns = tuple[str, ...]
 Flag = bool
 Count = int
+Positive = int
 Seconds = float
 Amount = float
 Maybe = float | None
@@ -155,7 +157,7 @@ class Leaner:
 class Escalation(Leaner):
     """[[escalate]]: the leaner that takes over from the AFTER-th failed judgement of a task on."""
 
-    after: Count = 0
+    after: Positive = 0
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,7 @@ class Task:
     """[[tasks]]: one step, with its own test runner already resolved."""
 
     name: Text = ""
-    prompt: Text = ""
+    prompt: Prompt = ""
     files: Texts = ()
     runner: Runner = Runner()
     test_files: Texts = ()
@@ -520,6 +522,7 @@ AMOUNT: Document = {"type": "number", "minimum": 0, "maximum": MOST}
 KINDS: dict[str, Kind] = {
     "Text": Kind("a string", TEXT),
     "MaybeText": Kind("a string", TEXT),
+    "Prompt": Kind("a text that says what is to be done", {**TEXT, "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"}),
     "Texts": Kind("a list of strings", LIST, tuple),
     "Words": Kind(
         "a string or a list of strings",
@@ -533,6 +536,7 @@ KINDS: dict[str, Kind] = {
     ),
     "Flag": Kind("true or false", {"type": "boolean"}),
     "Count": Kind("a whole number from 0 to 10^9", {**AMOUNT, "type": "integer"}),
+    "Positive": Kind("a whole number from 1 to 10^9", {**AMOUNT, "type": "integer", "minimum": 1}),
     "Seconds": Kind("a number of seconds above 0, to 10^9", {**AMOUNT, "exclusiveMinimum": 0}),
     "Amount": Kind("a number from 0 to 10^9", AMOUNT),
     "Maybe": Kind("a number", {"type": "number", "minimum": -MOST, "maximum": MOST}),
@@ -556,6 +560,7 @@ TABLES: dict[str, type] = {
     "notify": Notify,
 }
 LISTS: dict[str, type] = {"tasks": Task, "escalate": Escalation}
+NEEDED = {"tasks": "prompt", "escalate": "after"}
 
 
 def build(cls: type[Built], table: Any, where: str) -> Built:
@@ -606,56 +611,44 @@ def read_toml(path: Path) -> Document:
     """Read a TOML file (a byte order mark is allowed), with errors that name file and line."""
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except FileNotFoundError:
-        advice = f"Write one with: lean-loop --init {shlex.quote(str(path))}"
-        raise LeanError(f"{path}: there is no such file. {advice}") from None
-    except IsADirectoryError:
-        raise LeanError(f"{path}: this is a folder. Name the leanfile in it.") from None
     except UnicodeDecodeError as error:
         raise LeanError(f"{path}: this is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise LeanError(f"{path}: this is not valid TOML: {error}. Mend that line.") from None
     except OSError as error:
-        raise LeanError(f"{path}: it cannot be read: {error.strerror}.") from None
+        known: dict[type, str] = {
+            FileNotFoundError: f"there is no such file. Write one with: lean-loop --init {shlex.quote(str(path))}",
+            IsADirectoryError: "this is a folder. Name the leanfile in it.",
+        }
+        raise LeanError(f"{path}: {known.get(type(error), f'it cannot be read: {error.strerror}.')}") from None
 
 
 def check(document: Document, path: Path) -> Document:
     """Check every table and key of one file by itself, so that an error names the file; hand it back."""
-    known = {**TABLES, **LISTS, "leaners": dict}
-    for name, table in document.items():
-        where = f"{path}: [{name}]"
+    known = {**TABLES, **LISTS, "leaners": Leaner}
+    for name, content in document.items():
         if name not in known:
             raise LeanError(f"{path}: there is no table or key '{name}'{nearest(name, known, tables_with(name))}")
-        if name in TABLES:
-            build(TABLES[name], table, where)
-        elif name in LISTS:
-            check_list(table, LISTS[name], f"{path}: [[{name}]]")
-        else:
-            check_leaners(table, where)
+        for header, table in apart(name, content, path):
+            build(known[name], table, f"{path}: {header}")
+            if name in NEEDED and NEEDED[name] not in table:
+                raise LeanError(f"{path}: {header}: {NEEDED[name]} is missing. Add it there.")
+            if name == "leaners" and "binary" in table:
+                advice = "the table's name says which leaner. Take it out."
+                raise LeanError(f"{path}: {header}: binary does not belong here: {advice}")
     return document
 
 
-def check_list(tables: Any, cls: type, where: str) -> None:
-    """Check an array of tables; a task has a prompt, an escalation says after what."""
-    if not isinstance(tables, list):
-        raise LeanError(
-            f"{where}: this is a list of tables, not {shown(tables)}. Begin each with {where.split(': ')[-1]}"
-        )
-    for number, table in enumerate(tables, 1):
-        here = f"{where.removesuffix(']]')} {number}]]"
-        build(cls, table, here)
-        needed = "prompt" if cls is Task else "after"
-        if not str(table.get(needed, "")).strip(" \t\r\n0"):
-            raise LeanError(f"{here}: {needed} is missing. Say {'what is to be done' if cls is Task else 'a number'}.")
-
-
-def check_leaners(tables: Any, where: str) -> None:
-    """Check [leaners.NAME]: any [lean] key but `binary`."""
-    for name, table in (tables if isinstance(tables, dict) else {"": tables}).items():
-        here = f"{where.removesuffix(']')}.{name}]"
-        build(Leaner, table, here)
-        if "binary" in table:
-            raise LeanError(f"{here}: binary does not belong here: the table's name says which leaner. Take it out.")
+def apart(name: str, content: Any, path: Path) -> list[tuple[str, Any]]:
+    """Take a list of tables apart, and [leaners]: the header of each, with a number for a name, and its content."""
+    if name in LISTS and not isinstance(content, list):
+        header = f"[[{name}]]"
+        raise LeanError(f"{path}: {header}: this is a list of tables, not {shown(content)}. Begin each with {header}")
+    if name in LISTS:
+        return [(f"[[{name} {number}]]", table) for number, table in enumerate(content, 1)]
+    if name == "leaners" and isinstance(content, dict):
+        return [(f"[leaners.{leaner}]", table) for leaner, table in content.items()]
+    return [(f"[{name}]", content)]
 
 
 def anchor(document: Document, folder: Path) -> Document:
@@ -4792,11 +4785,8 @@ def tell_usage(used: Event) -> str:
 
 def tell_attempt(attempt: Event) -> str:
     """Say in a line what was tried."""
-    said, changed = (
-        attempt["diagnosis"] or begun(attempt["number"]),
-        tell_changed(attempt["changed"], 2) or "nothing changed",
-    )
-    return f"{attempt['number']}. {said} -> {changed}, {failing_in(attempt)} failing"
+    said, changed = attempt["diagnosis"] or begun(attempt["number"]), tell_changed(attempt["changed"], 2)
+    return f"{attempt['number']}. {said} -> {changed or 'nothing changed'}, {failing_in(attempt)} failing"
 
 
 def tell_changed(changed: Sequence[Sequence[Any]], most: int) -> str:
@@ -4999,12 +4989,18 @@ def unrecorded(config: Config, shows: Shows, quiet: bool = True) -> Iterator[Ses
             reporter.display.outcome()
 
 
-def dry_run(options: argparse.Namespace, shows: Shows) -> int:
-    """Print each task's first prompt as it would be sent, and what takes how many tokens of it."""
+def each_project(options: argparse.Namespace, shows: Shows) -> Iterator[tuple[Session, tuple[Task, ...]]]:
+    """Hold the project of each leanfile in turn; give the tasks that are chosen too."""
     for config in load_all(options):
         with unrecorded(config, shows) as session:
-            for task in choose(config, options.task):
-                shows.say(tell_prompt(session, task), shows.out)
+            yield session, choose(config, options.task)
+
+
+def dry_run(options: argparse.Namespace, shows: Shows) -> int:
+    """Print each task's first prompt as it would be sent, and what takes how many tokens; no leaner is called."""
+    for session, tasks in each_project(options, shows):
+        for task in tasks:
+            shows.say(tell_prompt(session, task), shows.out)
     return GREEN
 
 
@@ -5078,13 +5074,12 @@ Check = Iterator[tuple[str, str, str]]
 def check_all(options: argparse.Namespace, shows: Shows) -> int:
     """Say of everything that a run needs whether it is ready; the exit code is 3 where something is not."""
     levels = set[str]()
-    for config in load_all(options):
-        with unrecorded(config, shows) as session:
-            checks = look_at_project(session, choose(config, options.task))
-            for subject, check in chain(checks, smoke(session, shows) if options.smoke else ()):
-                for level, text in settle(subject, check):
-                    levels.add(level)
-                    shows.say(tell_finding(level, session.reporter.mask(text), shows.out), shows.out)
+    for session, tasks in each_project(options, shows):
+        checks = look_at_project(session, tasks)
+        for subject, check in chain(checks, smoke(session, shows) if options.smoke else ()):
+            for level, text in settle(subject, check):
+                levels.add(level)
+                shows.say(tell_finding(level, session.reporter.mask(text), shows.out), shows.out)
     return NOT_READY if "error" in levels else GREEN
 
 
@@ -5266,10 +5261,9 @@ def schema() -> Document:
     parts = {name: table_schema(cls, told.get(name, {})) for name, cls in TABLES.items()}
     keys = {key: value for key, value in parts["lean"]["properties"].items() if key != "binary"}
     parts["leaners"] = {"type": "object", "additionalProperties": {**parts["lean"], "properties": keys}}
-    for name, cls, needed in (("tasks", Task, "prompt"), ("escalate", Escalation, "after")):
-        one = table_schema(cls, told["lean"])
-        one["properties"][needed] |= {"pattern": r"\S", "minimum": 1}  # the first binds a text, the second a number
-        parts[name] = {"type": "array", "items": {**one, "required": [needed]}}
+    for name, cls in LISTS.items():
+        items = {**table_schema(cls, told["lean"]), "required": [NEEDED[name]]}
+        parts[name] = {"type": "array", "items": items}
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "leanfile.toml"}
     return {**head, "type": "object", "additionalProperties": False, "properties": parts}
 

@@ -174,7 +174,7 @@ def test_a_whole_line_as_the_command_is_told_where_its_words_belong(calc: Bench,
 @pytest.mark.parametrize("prompt", ["", "   \n"], ids=["empty", "blank"])
 def test_a_prompt_that_says_nothing_is_missing(calc: Bench, prompt: str) -> None:
     calc.write("leanfile.toml", f'[health]\nmax_wait = 0\n{RUNNER}[[tasks]]\nname = "add"\nprompt = """{prompt}"""\n')
-    assert "prompt is missing" in refuse(calc, 2)
+    assert "prompt is a text that says what is to be done" in refuse(calc, 2)
 
 
 def test_a_link_that_leads_out_of_the_project_is_refused(calc: Bench) -> None:
