@@ -683,12 +683,18 @@ def load(path: Path, static: Path | None = None, over: Document | None = None) -
     root = (path.resolve().parent / Path(tables["defaults"].project_root).expanduser()).resolve()
     if not root.is_dir():
         raise LeanError(f"{path}: [defaults] project_root: there is no folder {root}. Correct the path.")
-    listed = tuple(
-        build_task(table, document, number, path, root) for number, table in enumerate(document.get("tasks", []), 1)
+    told = enumerate(document.get("tasks", []), 1)
+    tasks = [build_task(table, document, number, path, root) for number, table in told]
+    if twice := [name for name, times in Counter(task.name for task in tasks).items() if times > 1]:
+        raise LeanError(f"{path}: two tasks are named '{twice[0]}'. Give each its own name.")
+    direct = Task(  # whatever the test command reports
+        name="tests",
+        prompt="Make the failing tests pass by mending the code.",
+        runner=aim(tables["runner"], ()),
+        max_iters=tables["defaults"].max_iters_per_task,
     )
-    tasks = listed or (direct_task(tables["runner"], tables["defaults"].max_iters_per_task),)
-    config = Config(path=path, root=root, escalate=(), tasks=tasks, direct=not listed, **tables)
-    return check_names(replace(config, escalate=build_escalations(document, config, over or {})))
+    config = Config(path=path, root=root, escalate=(), tasks=tuple(tasks) or (direct,), direct=not tasks, **tables)
+    return replace(config, escalate=build_escalations(document, config, over or {}))
 
 
 def resolve_leaner(document: Document, over: Document, cls: type[Built], named: Document | None = None) -> Built:
@@ -740,21 +746,6 @@ def inside(file: str, root: Path, where: str) -> str:
         what = "folder" if path.is_dir() else "pattern"
         raise LeanError(f"{where}: {file} is a {what}. List its files one by one.")
     return path.relative_to(root).as_posix()
-
-
-def direct_task(runner: Runner, max_iters: int) -> Task:
-    """Make the one task of direct mode: whatever the test command reports."""
-    prompt = "Make the failing tests pass by mending the code."
-    return Task(name="tests", prompt=prompt, runner=aim(runner, ()), max_iters=max_iters)
-
-
-def check_names(config: Config) -> Config:
-    """Refuse two tasks of one name; hand CONFIG back."""
-    names = [task.name for task in config.tasks]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise LeanError(f"{config.path}: two tasks are named '{twice}'. Give each its own name.")
-    return config
 
 
 # ----------------------------------------------------------------------------------------------- where things lie
@@ -2841,17 +2832,13 @@ def bash() -> str:
     return found
 
 
-def leaner_folders() -> list[Path]:
-    """List the folders that hold leaners: the user's own, then lean-loop's."""
-    own = user_config()
-    return [*([own.parent / "leaners"] if own else []), share() / "leaners"]
-
-
 def leaner_programs() -> dict[str, Program]:
-    """List all leaners by name."""
-    paths = [path for folder in leaner_folders() if folder.is_dir() for path in sorted(folder.iterdir())]
-    programs = [read_program(path) for path in paths if path.suffix in (".py", ".sh") and not path.name.startswith("_")]
-    found = {program.name: program for program in reversed(programs)}
+    """List all leaners by name: the user's own, and those of lean-loop that have no such name."""
+    own = user_config()
+    folders = [share() / "leaners", *([own.parent / "leaners"] if own else [])]
+    paths = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+    scripts = [path for path in paths if path.suffix in (".py", ".sh") and not path.name.startswith("_")]
+    found = {path.stem: read_program(path) for path in scripts}
     return {name: found[name] for name in sorted(found)}
 
 
@@ -5221,10 +5208,11 @@ def smoke_edit(session: Session, elsewhere: Path) -> Check:
     session.wait_for(leaner)
     prompt = first_prompt(session.errand(task, leaner), None, "")
     call = session.ask(task, leaner, prompt, "edit")
-    strays = [folder / name for folder in (elsewhere, Path.cwd(), home() or root) if folder != root]
+    places = (folder / name for folder in (elsewhere, Path.cwd(), home() or root) if folder != root)
+    stray = next(filter(Path.exists, places), None)
     faults: dict[str, object] = {
         "": read_text(root / name).split() == ["hello,", "world"],
-        f"it wrote {strays[0]}: it must edit in the folder that it is started in": any(map(Path.exists, strays)),
+        f"it wrote {stray}: it must edit in the folder that it is started in": stray,
         f"it hangs: {call.reason}. If it asks for a permission: [lean] approval_mode": "was ended" in call.reason,
         "it prints tool calls as text. Serve the model with its own template for tools (llama-server --jinja), or use"
         " the leaner direct, which needs none": TOOL_TEXT.search(call.answer),

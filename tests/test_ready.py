@@ -142,7 +142,7 @@ SMOKE = {
     "tool calls as text": ("echo '<function=write_file><parameter=path>greeting_smoke.txt'", "tool calls as text"),
     "tool calls as JSON": ("""echo '{"name": "edit", "arguments": {}}'""", "tool calls as text"),
     "empty": ("true", "answer is empty"),
-    "wrong folder": ('echo "hello, world" > "$HOME/greeting_smoke.txt"; echo done', "must edit in the folder"),
+    "wrong folder": ('echo "hello, world" > "$HOME/greeting_smoke.txt"; echo done', "home/greeting_smoke.txt: it must"),
     "no change": ("echo 'I would change it.'", "did not change the file"),
     "wrong change": ("echo hello > greeting_smoke.txt; echo done", "did not change the file"),
     "fails": ("echo 'no such model' >&2; exit 1", "no such model"),
