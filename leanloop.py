@@ -2868,6 +2868,7 @@ def find_program(leaner: Leaner) -> Program:
 def check_leaner(leaner: Leaner) -> None:
     """Refuse a leaner that cannot work here: its program, or the variable with its key, is missing."""
     program = find_program(leaner)
+    program.argv()  # for an .sh there has to be a bash
     if program.needs and not shutil.which(program.needs):
         raise NotReady(
             f"[lean] binary {program.name}: its program '{program.needs}' is not on PATH. Install it, or choose another"
@@ -3669,7 +3670,7 @@ class Session(Judge):
         for name, used in spent.items():
             limit = getattr(self.config.limits, name)
             if limit and used >= limit:
-                raise TaskStopped(f"the limit of {limit:g} {name} is reached ([limits] {name})")
+                raise TaskStopped(f"the limit of {limit:g} {name} is reached: raise [limits] {name} to go on")
 
     def ask(self, task: Task, leaner: Leaner, prompt: str, mode: str) -> Call:
         """Call LEANER once with PROMPT; trouble of the server is waited for and is no attempt."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -886,6 +887,17 @@ def test_what_the_mask_patterns_match_is_masked(calc: Bench, leaner: Leaner) -> 
     assert ran.code == 1, ran.text
     assert "tok_12345" not in ran.text
     assert leaks(calc, "tok_12345") == []
+
+
+def test_a_missing_bash_is_told_before_any_test_is_run(calc: Bench, leaner: Leaner) -> None:
+    leaner(FIX)
+    tools = calc.home / "tools"
+    tools.mkdir()
+    for name in ("git", "grep"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    ran = calc.lean_loop(PATH=str(tools))
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith("lean-loop: bash was not found: .sh leaners need it. Install bash")
 
 
 @pytest.mark.parametrize("key", ["not-needed", "short"])
