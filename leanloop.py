@@ -5564,7 +5564,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line asks; return the exit code. Every error of the user's is shown here, in one place."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace", encoding="utf-8")  # type: ignore[union-attr]
-    shows = Shows(sys.stdout, sys.stderr)
+    shows = Shows(sys.stdout, sys.stderr, json="--json" in (sys.argv if argv is None else argv))
     on_signals(stop)
     adopt_orphans()
     try:
