@@ -2989,7 +2989,7 @@ def server_trouble(url: str, key: str, left: float) -> str:
             f"{url}: this is no URL that can be asked. Correct [lean] base_url or [health] check_url."
         ) from None
     except (OSError, http.client.HTTPException) as error:
-        told = " ".join(str(getattr(error, "reason", error)).split())
+        told = " ".join(re.sub(r"\[Errno -?\d+\] ", "", str(getattr(error, "reason", error))).split())
         if "WRONG_VERSION_NUMBER" in told:
             raise NotReady(f"{url}: the server speaks no TLS. Write http:// for https:// in [lean] base_url.") from None
         return "".join(filter(str.isprintable, told))[:200] or type(error).__name__
@@ -4229,7 +4229,9 @@ def find_run(folder: Path, named: str, meant: Callable[[Past], bool]) -> Past:
     fitting = last if named == "last" else [past for past in pasts if past.folder.name.startswith(named)]
     if len(fitting) == 1:
         return fitting[0]
-    latest = f"The latest is {pasts[-1].folder.name}; lean-loop --runs lists all" if pasts else "Start: lean-loop"
+    if not pasts:
+        raise LeanError("this project has no runs yet. Start one with: lean-loop")
+    latest = f"The latest is {pasts[-1].folder.name}; lean-loop --runs lists all"
     raise LeanError(f"{len(fitting) or 'no'} runs of this project begin with '{named}'. {latest}.")
 
 
@@ -4950,6 +4952,8 @@ def list_runs(options: argparse.Namespace, shows: Shows) -> str:
         told = conclude(past.events)
         spent = (f"{told['seconds']:.0f}", *two_counts(told["usage"]))
         rows.append((told["run"], told["state"], f"{told['green']}/{told['total']}", *spent, told["leanfile"]))
+    if len(rows) == 1:
+        shows.say("lean-loop: this project has no runs yet.", shows.err)
     return "\n".join(columns(rows)) if len(rows) > 1 else ""
 
 

@@ -494,7 +494,7 @@ def test_the_last_report_is_that_of_the_last_work(calc: Bench, leaner: Leaner) -
 
 def test_a_project_without_runs_says_so(calc: Bench) -> None:
     ran = calc.lean_loop("--report")
-    assert (ran.code, "no runs of this project" in ran.err) == (2, True)
+    assert (ran.code, "this project has no runs yet" in ran.err) == (2, True)
     assert (calc.lean_loop("--runs").code, calc.lean_loop("--runs").out) == (0, "")
 
 
