@@ -5323,7 +5323,9 @@ def demo(options: argparse.Namespace, shows: Shows) -> int:
 def called() -> str:
     """Tell how lean-loop is called here: by its name where that is on PATH, else as it was called."""
     path = Path(sys.argv[0]).absolute()
-    return "lean-loop" if shutil.which("lean-loop") or not path.is_file() else shlex.quote(str(path))
+    if shutil.which("lean-loop") or not path.is_file():
+        return "lean-loop"
+    return shlex.join([str(path)] if os.access(path, os.X_OK) else [sys.executable, str(path)])
 
 
 def list_leaners(options: argparse.Namespace, shows: Shows) -> str:
