@@ -4833,15 +4833,27 @@ def tell_more(told: Event, run: str = "last") -> list[str]:
             doubts.setdefault(text, []).append(task["name"])
     lines = [f"warning: {few(names, 1, 15)}: {clip(text, 30)}" for text, names in doubts.items()]
     lines += [line for task in told["tasks"] if not is_done(task) for line in tell_red(task, told["leanfile"], run)]
-    parts = {"red: the whole suite is worse than before the run": (told["broken"], 60), "stopped": (told["error"], 80)}
+    parts = {
+        "red: the whole suite is worse than before the run": (told["broken"], 60),
+        "  next": (f"mend it, or {undoing(told['leanfile'], run)}" * bool(told["broken"]), 40),
+        "stopped": (told["error"], 80),
+    }
     return [*lines, *(f"{name}: {clip(text, most)}" for name, (text, most) in parts.items() if text)]
+
+
+def calling(leanfile: str) -> str:
+    """Write the beginning of a command for LEANFILE."""
+    return "lean-loop" if leanfile == str(LEANFILE) else f"lean-loop -c {shlex.quote(leanfile)}"
+
+
+def undoing(leanfile: str, run: str) -> str:
+    return f"{calling(leanfile)} --undo{f' {run}' * (run != 'last')} takes the run back"
 
 
 def tell_red(task: Event, leanfile: str, run: str) -> list[str]:
     """Say what somebody needs who takes over a red task; what was tried, the latest first, gets what room is left."""
-    again = "lean-loop" if leanfile == str(LEANFILE) else f"lean-loop -c {shlex.quote(leanfile)}"
     error, reason, tries = task.get("summary", ""), task["reason"], len(task["failing"])
-    back = f"{again} --undo{f' {run}' * (run != 'last')} takes the run back, --restore {run}/{task['number']}.{tries}"
+    back = f"{undoing(leanfile, run)}, --restore {run}/{task['number']}.{tries} brings the last attempt"
     facts = {
         "failing": (few(task.get("tests", ()), 3, 45), 55),
         "error": (error, 55),
@@ -4850,8 +4862,8 @@ def tell_red(task: Event, leanfile: str, run: str) -> list[str]:
     }
     parts = {
         **(facts if tries or task["state"] == "red" else {}),
-        "next": (f"{'mend it; ' * (task['state'] == 'red')}{again} --resume", 30),
-        "back": (f"{back} brings the last attempt" * bool(tries), 50),
+        "next": (f"{'mend it; ' * (task['state'] == 'red')}{calling(leanfile)} --resume", 30),
+        "back": (back * bool(tries), 50),
     }
     lines = [f"  {name}: {clip(text, most)}" for name, (text, most) in parts.items() if text]
     tried = clip(" | ".join(reversed(task["tried"])), max(25, 185 - sum(map(tokens, lines))))

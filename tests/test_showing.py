@@ -382,6 +382,20 @@ def test_the_places_of_a_failure_begin_in_the_test_and_none_is_repeated(calc: Be
     assert "  at: test_calc.py:8, calc.py:6, calc.py:2\n" in calc.lean_loop().out
 
 
+def test_a_suite_that_is_worse_than_before_is_named_with_what_to_do(calc: Bench, leaner: Leaner) -> None:
+    leaner(f"{FIX}; sed -i 's/def less/def fewer/' calc.py")
+    calc.write("calc.py", CALC + "\n\ndef less(left, right):\n    return left - right\n")
+    more = CALC_TEST.replace("add(2, 3), 5", "less(3, 2), 1").replace("import add", "import less")
+    calc.write("test_more.py", more.replace("class Add", "class Less"))
+    calc.write("leanfile.toml", LEANFILE + 'test_files = ["test_calc.py"]\n')
+    ran = calc.lean_loop("--quiet")
+    assert (ran.code, ran.out.splitlines()[0].split(":")[0]) == (1, "green")
+    assert "red: the whole suite is worse than before the run: " in ran.out
+    assert "\n  next: mend it, or lean-loop --undo takes the run back\n" in ran.out
+    assert calc.lean_loop("--undo").code == 0
+    assert "def less" in calc.read("calc.py")
+
+
 def test_a_run_that_could_not_begin_says_why_and_how_to_go_on_and_no_more(calc: Bench, leaner: Leaner) -> None:
     leaner("exit 2")
     calc.write("leanfile.toml", LEANFILE.replace("{python}", "no-such-program"))
