@@ -28,7 +28,7 @@ import sys
 import time
 import urllib.parse
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -538,14 +538,20 @@ HEADER = re.compile(
     r"|(?P<type>[A-Za-z_][\w:<>,.\[\]*&? ]*?[\s*&]+)(?P<typed>~?[\w:]+)\s*\([^;]*$"
     r"|(?:(?:get|set)\s+)?(?P<method>[#\w$]+)\s*(?:<[^>]*>)?\([^;]*\)\s*(?::[^{;]+)?\{.*$)"
 )
-NO_NAME = re.compile(
-    r"(?:if|else|elif|for|foreach|while|switch|match|catch|try|return|do|new|throw|await|yield|using|when|with|case|delete|in"
-    r"|and|or|not|raise|del|assert|print|super|this|import|from|package|use)\b"
+CONTROL = re.compile(
+    r"(?:if|for|foreach|while|switch|match|catch|with|using|when|synchronized|lock|super|elif|until)\b"
+)
+NO_TYPE = re.compile(
+    r"(?:if|else|elif|for|foreach|while|match|return|new|throw|await|yield|using|when|with|case|delete|in|and|or|not|raise|del"
+    r"|assert|print|import|from|package|use|do|try|catch)\b"
 )
 BOX = re.compile(r"class|interface|impl|trait|module|mod|namespace|object|protocol|struct|record|enum")
 VALUES = ("const", "let", "var", "val")
 COMMENT = re.compile(r"^\s*(?:#(?![\[!])|//|/\*|\*|--|<!--)")
 MARK = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
+MEMBER = re.compile(
+    r"^(?:public|private|protected|internal|override|get|set)\b|\(&?(?:mut )?self\b|^(?!function)[#\w$]+ ?\([^;]*\{$"
+)
 IMPORT = re.compile(
     r"^(?:import|from|use|using|#include|require|require_once|include|package|(?:const|let|var) [^=]*= require\()\b"
 )
@@ -619,7 +625,7 @@ def definition_name(found: re.Match[str]) -> str:
     if found["impl"]:
         return " ".join(found["impl"].split())
     name = str(found["name"] or found["typed"] or found["method"])
-    if NO_NAME.match(name) or NO_NAME.match(found["type"] or ""):
+    if not found["name"] and (CONTROL.match(name) or NO_TYPE.match(found["type"] or "")):
         return ""
     receiver = re.search(r"(\w+)(?:\[[^\]]*\])?\)", found["receiver"] or "")
     return f"{receiver[1]}.{name}" if receiver else name.replace("::", ".")
@@ -697,15 +703,12 @@ def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
     `shown`: the model saw the whole file. Raise Misfit where it is neither, is cut off, or would drop most of the file.
     """
     lines = clean(edit.text, old, path).split("\n")
-    if not old.strip() and gaps_in(lines, "", path):
+    gaps = gaps_in(lines, old, path)
+    if gaps and not old.strip():
         raise Misfit("it leaves lines out of a new file")
-    try:
-        lines = fill(lines, old, path)
-    except Misfit:
-        if (merged := merge_between(old, lines, path)) is not None:
-            return merged
-        raise
-    new = "\n".join(lines)
+    if gaps and (merged := merge_between(old, lines, gaps, path)) is not None:
+        return merged
+    new = "\n".join(fill(lines, old, path))
     if not edit.closed and cut_off(new, old, path):
         raise Misfit("the block is cut off")
     return replaced(old, new, path, shown, edit.sure)
@@ -720,7 +723,7 @@ def replaced(old: str, new: str, path: str, shown: bool, sure: bool) -> str:
     loss, headed = loss_of(old, new, len(names), len(missing)), not loose or bool(loose & loose_lines(new, path))
     repeats = bool(loose) or any("\n".join(lines[item.start : item.end]) in old for item in tops)
     if loss or not shown or not headed or (missing and not repeats):
-        merged = merge(old, new, path, shown, more=bool(names and (loss or not shown)))
+        merged = merge(old, new, path, list(members(new, old, path, shown)), more=bool(names and (loss or not shown)))
         if merged is not None:
             return merged
     if loss:
@@ -887,31 +890,28 @@ def loose_lines(text: str, path: str) -> set[str]:
     return {line.strip() for at, line in lines if at not in taken and line.strip() and not COMMENT.match(line)}
 
 
-def merge(old: str, new: str, path: str, shown: bool = True, more: bool = False) -> str | None:
-    """Put the definitions of `new` in the place of those of `old` with the same names; None if it holds other things.
+def merge(old: str, new: str, path: str, items: list[Definition], more: bool = False) -> str | None:
+    """Put definitions of `new` in the place of those of `old` with the same names; None if it holds other things.
 
-    A definition that is new goes beside its neighbour; alone, and if `more` is allowed, to the end before a main guard.
-    An import goes to the imports. Misfit where a name fits twice.
+    A definition that is new goes beside its neighbour, or into its class; alone, and if `more` is allowed, to the end
+    before a main guard. An import goes to the imports. Misfit where a name fits twice.
     """
-    lines, fresh = old.split("\n"), new.split("\n")
-    pairs = pair_up(members(new, old, path, shown), definitions(old, path), fresh, lines)
+    lines, fresh, olds = old.split("\n"), new.split("\n"), definitions(old, path)
+    pairs = pair_up(items, olds, fresh, lines)
     spare = loose_lines(new, path) - loose_lines(old, path)
-    base = next((target for _, target in pairs if target), None)
-    if not pairs or not (base or more) or not all(map(IMPORT.match, spare)):
+    near = next((target for _, target in pairs if target), None)
+    if not pairs or not (near or more) or not all(map(IMPORT.match, spare)):
         return None
-    gap, want = [""] * (2 if path.endswith(PYTHON) and not (base and base.owner) else 1), ""
     cuts: dict[tuple[int, int], list[str]] = {}
-    at = next((at for at, line in enumerate(lines) if line.startswith("if __name__ ==")), len(lines))
-    while at and not lines[at - 1].strip():
-        at -= 1
-    if base:
-        at, want = base.top, margin(lines[base.start])
+    at = near.top if near else 0
     for item, target in pairs:
         if target:
-            cuts[target.top, target.end], at = redefined(lines, target, fresh, item, path), target.end
-        else:
-            piece, place = shifted(fresh, item.top, item, want), cuts.setdefault((at, at), [])
-            place += [*piece, *gap] if base and at == base.top else [*gap, *piece]
+            cuts[target.top, target.end], near, at = redefined(lines, target, fresh, item, path), target, target.end
+            continue
+        spot, want = room_for(item, fresh, lines, olds, near and replace(near, end=at), path)
+        piece, gap = shifted(fresh, item.top, item, want), [""] * (2 if path.endswith(PYTHON) and not want else 1)
+        first = any(spot == other.top for other in olds)
+        cuts.setdefault((spot, spot), []).extend([*piece, *gap] if first else [*gap, *piece])
     merged, done = list[str](), 0
     for (start, end), piece in sorted(cuts.items()):
         merged += lines[done:start] + piece
@@ -919,32 +919,90 @@ def merge(old: str, new: str, path: str, shown: bool = True, more: bool = False)
     return "\n".join(with_imports([*merged, *lines[done:]], [line for line in fresh if line.strip() in spare], path))
 
 
-def merge_between(old: str, lines: Sequence[str], path: str) -> str | None:
-    """Merge the definitions between gaps that have no clear place; None where one has a gap or other lines are new."""
-    gaps, real = gaps_in(lines, old, path), {line.strip() for line in old.split("\n")}
-    items = members("\n".join(lines), old, path, shown=False)
-    for gap in gaps:
-        above = max((item for item in items if item.start < gap), key=lambda item: item.start, default=None)
-        if above and (gap < above.end or width_of(lines[gap]) > width_of(lines[above.start])):
-            return None
-    sent = {at for item in items for at in (*gaps, *range(item.top, item.end))}
-    if any(line.strip() not in real for at, line in enumerate(lines) if at not in sent):
-        return None
-    return merge(old, "\n".join(line for at, line in enumerate(lines) if at not in gaps), path, shown=False)
+def room_for(
+    item: Definition,
+    fresh: Sequence[str],
+    lines: Sequence[str],
+    olds: Sequence[Definition],
+    near: Definition | None,
+    path: str,
+) -> tuple[int, str]:
+    """Return the line before which a new definition goes, and its indentation: a method into a class, others not.
 
-
-def members(new: str, old: str, path: str, shown: bool) -> list[Definition]:
-    """List what a block defines; of a class that is sent with few of its members, those instead of the class.
-
-    Few: less than half, or not all where the model did not see the whole class.
+    `near`: the old definition that it is sent after (or before); its end is the line where it would stand beside it.
     """
-    news, olds = (by(definitions(text, path), lambda item: item.owner) for text in (new, old))
-    found: list[Definition] = []
-    for item in news.get("", ()):
-        inner, known = news.get(item.name, []), {other.name for other in olds.get(item.name, ())}
-        count = sum(other.name in known for other in inner)
-        found += inner if 0 < count < len(known) / (2 if shown else 1) else [item]
-    return found
+    member = is_member(item, fresh, path)
+    if near and not (near.owner if member is False else member and not near.owner):
+        return near.end, margin(lines[near.start])
+    if member or item.owner:
+        last = {old.owner: old for old in olds if old.kind == "function" and old.owner}
+        homes = [last[item.owner]] if item.owner in last else list(last.values())
+        if len(homes) > 1:
+            raise Misfit(f"it does not say in which class {item.name} belongs")
+        if homes:
+            return homes[0].end, margin(lines[homes[0].start])
+    box = near and next(old for old in olds if not old.owner and old.top <= near.top and near.start < old.end)
+    at = (
+        box.top if box else next((at for at, line in enumerate(lines) if line.startswith("if __name__ ==")), len(lines))
+    )
+    while at and not box and not lines[at - 1].strip():
+        at -= 1
+    return at, ""
+
+
+def is_member(item: Definition, fresh: Sequence[str], path: str) -> bool | None:
+    """Tell whether a definition is a method by its form, or cannot be one; None where that is open."""
+    header = " ".join(line.strip() for line in fresh[item.top : item.start + 1] if not COMMENT.match(line))
+    if path.endswith(PYTHON):
+        return item.kind == "function" and bool(re.search(r"@(?:static|class)method\b|\(\s*(?:self|cls)\b", header))
+    if item.kind == "function" and MEMBER.search(header):
+        return True
+    return False if re.match(r"(?:export|function|class)\b", header) else None
+
+
+def merge_between(old: str, lines: list[str], gaps: Sequence[int], path: str) -> str | None:
+    """Merge the definitions that stand between gaps; None where other lines are new, or one between them shall go."""
+    text, olds = "\n".join(lines), definitions(old, path)
+    every = definitions(text, path)
+    homes = {}  # the definition in which a gap lies, told by its indentation: Python's end before a last comment
+    for gap in gaps:
+        above = [item for item in every if item.start < gap and width_of(lines[item.start]) < width_of(lines[gap])]
+        homes[gap] = above[-1] if above else None
+    parts = {home.name for home in homes.values() if home and home.kind == "box"}
+    items = list(members(text, old, path, shown=False, parts=parts))
+    for at, item in enumerate(items):
+        inner = (gap + 1 for gap, home in homes.items() if home and item.start <= home.start < item.end)
+        items[at] = replace(item, end=max([item.end, *inner]))
+    between = [gap for gap in gaps if not any(item.start < gap < item.end for item in items)]
+    pairs = pair_up(items, olds, lines, old.split("\n"))
+    for (item, target), (after, other) in pairwise(pairs):
+        gone = target and other and any(target.end <= old.start < other.top for old in olds)
+        if gone and not any(item.end <= gap < after.top for gap in between):
+            return None
+    sent = {at for item in items for at in range(item.top, item.end)}
+    real = {line.strip() for line in old.split("\n")}
+    rest = (line.strip() for at, line in enumerate(lines) if at not in sent and at not in between)
+    if not all(line in real or IMPORT.match(line) for line in rest):
+        return None
+    plain = "\n".join("" if at in between else line for at, line in enumerate(lines))
+    return merge(old, plain, path, items, more=bool(parts))
+
+
+def members(
+    new: str, old: str, path: str, shown: bool = True, parts: Collection[str] = (), owner: str = ""
+) -> Iterator[Definition]:
+    """Yield what a block defines; of a class that is sent with few of its members, those instead of the class.
+
+    Few: less than half, or not all where the model did not see the whole class, or it is known as one of the `parts`.
+    """
+    for item in (item for item in definitions(new, path) if item.owner == owner):
+        inner, known = (
+            {some.name for some in definitions(text, path) if some.owner == item.name} for text in (new, old)
+        )
+        if item.name in parts or 0 < len(inner & known) < len(known) / (2 if shown else 1):
+            yield from members(new, old, path, shown, parts, item.name)
+        else:
+            yield item
 
 
 def by(items: Iterable[Definition], key: Callable[[Definition], Any]) -> dict[Any, list[Definition]]:
@@ -962,11 +1020,11 @@ def pair_up(news: list[Definition], olds: Sequence[Definition], fresh: Sequence[
 
     Of several the one with the same header is meant, or one each where the answer has as many.
     """
-    full = by(olds, lambda old: (old.name, old.kind))
-    short = by(olds, lambda old: (old.name.rpartition(".")[2], old.kind))
-    twins, pairs = by(news, lambda new: (new.name, new.kind)), Pairs()
+    full = by(olds, lambda old: (old.name, old.kind == "box"))
+    short = by(olds, lambda old: (old.name.rpartition(".")[2], old.kind == "box"))
+    twins, pairs = by(news, lambda new: (new.name, new.kind == "box")), Pairs()
     for item in news:
-        key = (item.name, item.kind)
+        key = (item.name, item.kind == "box")
         alike, header = twins[key], fresh[item.start].strip()
         fits = short.get(key) or full.get(key) or []
         if len(fits) > 1 and len(fits) != len(alike):
@@ -1377,7 +1435,8 @@ def fits_in(edit: Edit, text: str, path: str) -> bool:
     with suppress(Misfit):
         if isinstance(edit, Change):
             return bool(swap(text, edit, path)) or True
-        return isinstance(edit, Code) and merge(text, clean(edit.text, text, path), path) is not None
+        new = clean(edit.text, text, path) if isinstance(edit, Code) else ""
+        return merge(text, new, path, list(members(new, text, path))) is not None
     return False
 
 
