@@ -538,6 +538,19 @@ HEADER = re.compile(
     r"|(?P<type>[A-Za-z_][\w:<>,.\[\]*&? ]*?[\s*&]+)(?P<typed>~?[\w:]+)\s*\([^;]*$"
     r"|(?:(?:get|set)\s+)?(?P<method>[#\w$]+)\s*(?:<[^>]*>)?\([^;]*\)\s*(?::[^{;]+)?\{.*$)"
 )
+OTHER_HEADERS = (  # what defines a name in files that hold no functions: by the ending, the header, the kind
+    ((".css", ".scss", ".less"), re.compile(r"^[ \t]*(?P<impl>[^\s{};][^{};]*?)\s*\{.*$"), "rule"),
+    (
+        (".json", ".yml", ".yaml", "akefile"),
+        re.compile(r"^[ \t]*(?P<impl>[\"']?[\w.$%/-]+[\"']?)\s*:(?:\s.*)?$"),
+        "key",
+    ),
+    (
+        (".sql",),
+        re.compile(r"(?i)^(?P<impl>CREATE (?:\w+ )*?(?:TABLE|VIEW|INDEX|TYPE) (?:IF NOT EXISTS )?[\w.\"`]+).*$"),
+        "table",
+    ),
+)
 CONTROL = re.compile(
     r"(?:if|for|foreach|while|switch|match|catch|with|using|when|synchronized|lock|super|elif|until)\b"
 )
@@ -545,6 +558,7 @@ NO_TYPE = re.compile(
     r"(?:if|else|elif|for|foreach|while|match|return|new|throw|await|yield|using|when|with|case|delete|in|and|or|not|raise|del"
     r"|assert|print|import|from|package|use|do|try|catch)\b"
 )
+VISIBLE = re.compile(r"export (?:default )?|pub(?:\([^)]*\))? |public ")
 BOX = re.compile(r"class|interface|impl|trait|module|mod|namespace|object|protocol|struct|record|enum")
 VALUES = ("const", "let", "var", "val")
 COMMENT = re.compile(r"^\s*(?:#(?![\[!])|//|/\*|\*|--|<!--)")
@@ -577,7 +591,8 @@ def definitions(text: str, path: str) -> tuple[Definition, ...]:
     lines = text.split("\n")
     if path.endswith(PYTHON) and (tree := python_tree(text)):
         return tuple(python_definitions(tree.body, lines, ""))
-    return tuple(other_definitions(lines))
+    header, kind = next((row[1:] for row in OTHER_HEADERS if path.endswith(row[0])), (HEADER, ""))
+    return tuple(other_definitions(lines, header, kind))
 
 
 def python_tree(text: str) -> ast.Module | None:
@@ -602,17 +617,18 @@ def python_definitions(body: Iterable[ast.stmt], lines: list[str], owner: str) -
                 yield Definition(inside + target.id, lead(lines, at), at, end, owner, "value")
 
 
-def other_definitions(lines: list[str]) -> Iterator[Definition]:
+def other_definitions(lines: list[str], header: re.Pattern[str], kind_of_all: str) -> Iterator[Definition]:
     """Find definitions by their header and indentation; those inside functions are left out."""
     boxes, skip_to = [(len(lines), "")], 0
     for at, line in enumerate(lines):
-        found = HEADER.match(line) if at >= skip_to and len(line) < LONG_LINE else None
-        if not found or not (name := definition_name(found)):
+        found = header.match(line) if at >= skip_to and len(line) < LONG_LINE else None
+        if not found or (header is HEADER and IMPORT.match(line)) or not (name := definition_name(found.groupdict())):
             continue
         boxes = [box for box in boxes if at < box[0]]
         end, owner = extent(lines, at), boxes[-1][1]
-        full, word = f"{owner}.{name}" if owner else name, found["kind"] or found["impl"] or ""
-        kind = "box" if BOX.match(word) else "value" if word in VALUES else "function"
+        full, word = f"{owner}.{name}" if owner else name, found.groupdict().get("kind") or found["impl"] or ""
+        kind = kind_of_all or ("box" if BOX.match(word) else "value" if word in VALUES else "function")
+        kind = "box" if kind == "rule" and word.startswith(("@media", "@supports", "@layer", "@container")) else kind
         yield Definition(full, lead(lines, at), at, end, owner, kind)
         if kind == "box":
             boxes.append((end, full))
@@ -620,10 +636,10 @@ def other_definitions(lines: list[str]) -> Iterator[Definition]:
             skip_to = end
 
 
-def definition_name(found: re.Match[str]) -> str:
+def definition_name(found: Mapping[str, str | None]) -> str:
     """Name what a header defines; Go's receivers and Rust's impl blocks are part of the name."""
     if found["impl"]:
-        return " ".join(found["impl"].split())
+        return " ".join(found["impl"].replace('"', "").split())
     name = str(found["name"] or found["typed"] or found["method"])
     if not found["name"] and (CONTROL.match(name) or NO_TYPE.match(found["type"] or "")):
         return ""
@@ -638,8 +654,13 @@ def extent(lines: list[str], start: int) -> int:
         return start + 1
     for at in range(start + 1, len(lines)):
         line = lines[at]
-        if line.strip() and width_of(line) <= width and line.strip() != "{" and not re.match(r"\s*where\b", line):
-            if not CLOSER.match(line):
+        if (
+            line.strip()
+            and width_of(line) <= width
+            and line.strip() != "{"
+            and not re.match(r"\s*(?:where\b|- )", line)
+        ):
+            if not CLOSER.match(line) or width_of(line) < width:
                 break
             if not line.rstrip().endswith(("{", ":", "(", "=>")):
                 return at + 1
@@ -650,7 +671,9 @@ def extent(lines: list[str], start: int) -> int:
 def lead(lines: Sequence[str], at: int) -> int:
     """Go up from a line over the comments and decorators that belong to it."""
     width = width_of(lines[at])
-    while at > 0 and (COMMENT.match(lines[at - 1]) or MARK.match(lines[at - 1])) and width_of(lines[at - 1]) >= width:
+    while at > 0 and (COMMENT.match(above := lines[at - 1]) or MARK.match(above)) and width_of(above) >= width:
+        if above.endswith(("{", "}")):  # "#" begins a rule of CSS as well
+            break
         at -= 1
     return at
 
@@ -674,14 +697,18 @@ LEFT_OUT = (
     r"(?:existing|unchanged|rest of|remain|same as|as before|omitted|no changes?|keep|other|previous|code|methods?"
     r"|functions?|imports?)"
 )
-PARTS = r"(?:code|file|function|method|class|module|import|constant|line|implementation|definition)(?:e?s)?"
+PARTS = (
+    r"(?:code|file|function|method|class|module|import|constant|line|implementation|definition|field|variable|constructor"
+    r"|test|style|rule|section|declaration|handler|type|propert(?:y|ie)|imports and \w+)(?:e?s)?"
+)
+NAMES = r"(?:[\w.]+(?:\(\))?(?:,? and |, | & |/))*[\w.]+(?:\(\))?"
 LEFT = r"(?:existing|unchanged|remaining|previous|original|other)"
 ALIKE = r"(?:the same|unchanged|untouched|as (?:it|they|is|before)\b.{0,20})"
 NOTES = (  # a comment of one of these forms stands for lines that were left out
     rf"{DOTS}.*",
     rf"(?:the )?(?:rest|remainder) of (?:the |this )?{PARTS}\b.{{0,40}}",
     rf"(?:the |your )?{LEFT} {PARTS}\b.{{0,40}}",
-    rf"(?:(?:the )?rest|everything else|[\w.]+ {PARTS}|{PARTS}|\w+_\w+) (?:(?:stays?|remains?|is|are|kept) )*{ALIKE}",
+    rf"(?:(?:the )?rest|everything else|{NAMES}(?: {PARTS})?) (?:(?:stays?|remains?|is|are|kept) )*{ALIKE}",
     rf"(?:{PARTS} )?(?:unchanged|same as (?:before|above|the original)|as before|not shown|snip(?:ped)?|skipped)",
     rf"(?:{PARTS} )?(?:omitted|truncated).{{0,20}}",
     r"no (?:other |further )?changes?(?: (?:below|above|here|from here|to the rest).{0,20})?",
@@ -709,28 +736,31 @@ def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
     if gaps and (merged := merge_between(old, lines, gaps, path)) is not None:
         return merged
     new = "\n".join(fill(lines, old, path))
-    if not edit.closed and cut_off(new, old, path):
+    if stops_short(new, old, path, edit.closed) or (not edit.closed and cut_off(new, old, path)):
         raise Misfit("the block is cut off")
-    return replaced(old, new, path, shown, edit.sure)
+    return replaced(old, new, path, shown, edit)
 
 
-def replaced(old: str, new: str, path: str, shown: bool, sure: bool) -> str:
+def replaced(old: str, new: str, path: str, shown: bool, edit: Code) -> str:
     """Put a text without gaps in the place of the whole old one, or its definitions in the place of the old ones."""
-    lines = new.split("\n")
+    lines, olds = new.split("\n"), filled(old.split("\n"))
     tops, others = ([item for item in definitions(text, path) if not item.owner] for text in (new, old))
-    names = {(item.name, item.kind) for item in others}
-    missing, loose = names - {(item.name, item.kind) for item in tops}, loose_lines(old, path)
+    names = {item.name for item in others}
+    missing, loose = names - {item.name for item in tops}, loose_lines(old, path)
     loss, headed = loss_of(old, new, len(names), len(missing)), not loose or bool(loose & loose_lines(new, path))
     repeats = bool(loose) or any("\n".join(lines[item.start : item.end]) in old for item in tops)
-    if loss or not shown or not headed or (missing and not repeats):
-        merged = merge(old, new, path, list(members(new, old, path, shown)), more=bool(names and (loss or not shown)))
+    kept = sum(line.strip() in {line.strip() for line in lines} for line in olds)
+    other = bool(tops) and len(missing) == len(names) > 0 and kept * 2 < len(olds)
+    if loss or other or not shown or not headed or (missing and not repeats):
+        indented = width_of(edit.text.lstrip("\n")) > 0  # the first line says whether these are methods
+        items = [replace(item, owner=item.owner or "?" * indented) for item in members(new, old, path, shown)]
+        merged = merge(old, new, path, items, more=bool(names and (loss or other or not shown)))
         if merged is not None:
             return merged
     if loss:
         raise Misfit(loss)
-    olds, news = filled(old.split("\n")), {line.strip() for line in lines}
-    share = 0.9 if not shown and (not names or missing or not headed) else 0.5 if missing and not sure else 0.0
-    if sum(line.strip() in news for line in olds) < share * len(olds):
+    share = 0.9 if not shown and (not names or missing or not headed) else 0.5 if missing and not edit.sure else 0.0
+    if kept < share * len(olds):
         raise Misfit("the block is neither the whole file nor one of its definitions")
     return with_ending(new, old)
 
@@ -815,6 +845,7 @@ def fill(lines: Sequence[str], old: str, path: str, contents: Sequence[Sequence[
 def left_out(lines: Sequence[str], old: str, path: str) -> list[list[str]]:
     """Return for each gap the old lines that it stands for: of the one definition that is sent, else of the file."""
     parts, found, floor, olds = parts_of(lines, old, path), list[list[str]](), 0, old.split("\n")
+    box = False
     if len(parts) > 1:
         code = (line.strip() for line in filled(lines) if not COMMENT.match(line) and not MARK.match(line))
         first = next(code, "")
@@ -822,10 +853,15 @@ def left_out(lines: Sequence[str], old: str, path: str) -> list[list[str]]:
         named = [item for item in definitions(old, path) if olds[item.start].strip() == first]
         tops = [item for item in definitions(old, path) if not item.owner and olds[item.start].strip() in sent]
         if len(named) == 1 and not set(tops) - set(named) and olds[0].strip() not in sent:
-            olds = olds[named[0].top : named[0].end]
+            olds, box = olds[named[0].top : named[0].end], named[0].kind == "box"
+    stands = {line.strip() for line in filled(olds)}
     for before, after in pairwise(parts):
         start = anchor(olds, before[::-1], floor, -1) + 1 if before else floor
-        floor = anchor(olds, after, start, 1) if after else len(olds)
+        # New members of a class or the like go before its end.
+        added = (
+            box and len(after) > 1 and CLOSER.match(after[-1]) and not stands & {line.strip() for line in after[:-1]}
+        )
+        floor = anchor(olds, after[-1:] if added else after, start, 1) if after else len(olds)
         found.append(olds[start:floor])
     return found
 
@@ -871,6 +907,17 @@ def cut_off(new: str, old: str, path: str) -> bool:
     return any(new.count(a) - new.count(b) > max(0, old.count(a) - old.count(b)) for a, b in pairs)
 
 
+def stops_short(new: str, old: str, path: str, closed: bool) -> bool:
+    """Tell whether the last definition of a whole text, or of one without its fence, is only a part of the old."""
+    lines, olds = new.rstrip().split("\n"), old.split("\n")
+    if closed and first_line(new) != first_line(old):
+        return False
+    before = {item.name: [line.strip() for line in olds[item.start : item.end]] for item in definitions(old, path)}
+    last = ((item.name, lines[item.start :]) for item in definitions(new, path) if item.end == len(lines))
+    ends = ((before.get(name, []), [line.strip() for line in some]) for name, some in last)
+    return any(len(some) < len(whole) and whole[: len(some)] == some for whole, some in ends)
+
+
 def loss_of(old: str, new: str, names: int, missing: int) -> str:
     """Say why a text cannot be the whole file, because it drops most of it; empty if it can."""
     before, after = len(filled(old.split("\n"))), len(filled(new.split("\n")))
@@ -898,9 +945,11 @@ def merge(old: str, new: str, path: str, items: list[Definition], more: bool = F
     """
     lines, fresh, olds = old.split("\n"), new.split("\n"), definitions(old, path)
     pairs = pair_up(items, olds, fresh, lines)
-    spare = loose_lines(new, path) - loose_lines(old, path)
+    needed = {at for row in imports(fresh).values() for at in row}
+    loose = loose_lines("\n".join("" if at in needed else line for at, line in enumerate(fresh)), path)
     near = next((target for _, target in pairs if target), None)
-    if not pairs or not (near or more) or not all(map(IMPORT.match, spare)):
+    lost = [item.kind for item, target in pairs if not target and item.kind == "key"]
+    if not pairs or not (near or more) or loose - loose_lines(old, path) or (lost and (not near or ".json" in path)):
         return None
     cuts: dict[tuple[int, int], list[str]] = {}
     at = near.top if near else 0
@@ -912,11 +961,7 @@ def merge(old: str, new: str, path: str, items: list[Definition], more: bool = F
         piece, gap = shifted(fresh, item.top, item, want), [""] * (2 if path.endswith(PYTHON) and not want else 1)
         first = any(spot == other.top for other in olds)
         cuts.setdefault((spot, spot), []).extend([*piece, *gap] if first else [*gap, *piece])
-    merged, done = list[str](), 0
-    for (start, end), piece in sorted(cuts.items()):
-        merged += lines[done:start] + piece
-        done = end
-    return "\n".join(with_imports([*merged, *lines[done:]], [line for line in fresh if line.strip() in spare], path))
+    return "\n".join(with_imports(spliced(lines, cuts), fresh, path))
 
 
 def room_for(
@@ -936,7 +981,9 @@ def room_for(
         return near.end, margin(lines[near.start])
     if member or item.owner:
         last = {old.owner: old for old in olds if old.kind == "function" and old.owner}
-        homes = [last[item.owner]] if item.owner in last else list(last.values())
+        homes = (
+            [last[item.owner]] if item.owner in last else [last[name] for name in last if not name.startswith("tests")]
+        )
         if len(homes) > 1:
             raise Misfit(f"it does not say in which class {item.name} belongs")
         if homes:
@@ -985,7 +1032,7 @@ def merge_between(old: str, lines: list[str], gaps: Sequence[int], path: str) ->
     if not all(line in real or IMPORT.match(line) for line in rest):
         return None
     plain = "\n".join("" if at in between else line for at, line in enumerate(lines))
-    return merge(old, plain, path, items, more=bool(parts))
+    return merge(old, plain, path, items, more=True)
 
 
 def members(
@@ -1041,10 +1088,22 @@ def redefined(olds: list[str], old: Definition, news: list[str], new: Definition
     ahead, there = shifted(news, new.top, replace(new, end=new.start), want), olds[old.top : old.start]
     if not ahead or (any(map(MARK.match, there)) and not any(map(MARK.match, ahead))):
         ahead = there
-    text = "\n".join(olds[old.start : old.end])
-    if not path.endswith(PYTHON) and (text.count("{") != text.count("}") or text.count("`") % 2):
+    text, piece = "\n".join(olds[old.start : old.end]), shifted(news, new.start, new, want)
+    seen = VISIBLE.match(olds[old.start].strip())
+    if seen and not re.match(r"\s*(?:export|pub|public|private|protected|internal)\b", piece[0]):
+        piece[0] = want + seen[0] + piece[0].strip()
+    piece = fill(piece, text, path)
+    if path.endswith(PYTHON):
+        return [*ahead, *piece]
+    fresh = "\n".join(piece)
+    if text.count("{") != text.count("}") or text.count("`") % 2:
         raise Misfit(f"the end of {old.name} in the file is not clear")
-    return [*ahead, *fill(shifted(news, new.start, new, want), text, path)]
+    if fresh.count("{") != fresh.count("}"):
+        raise Misfit(f"the end of {old.name} in the answer is not clear")
+    if old.kind == "key" and (loss := loss_of(text, fresh, 0, 0)):
+        raise Misfit(loss)
+    comma = "," if text.endswith(",") else ""
+    return [*ahead, *(fresh.removesuffix(",") + comma).split("\n")]
 
 
 def shifted(lines: Sequence[str], top: int, item: Definition, want: str) -> list[str]:
@@ -1054,15 +1113,67 @@ def shifted(lines: Sequence[str], top: int, item: Definition, want: str) -> list
     return [line if line.strip() else "" for line in moved]
 
 
-def with_imports(lines: list[str], imports: list[str], path: str) -> list[str]:
-    """Add import lines after the last one there is, else at the top (after Python's docstring)."""
-    places = [at + 1 for at, line in enumerate(lines) if IMPORT.match(line)]
-    tree = python_tree("\n".join(lines)) if path.endswith(PYTHON) else None
+def imports(lines: Sequence[str]) -> dict[str, range]:
+    """Find the imports of a text, which may span lines; in a block of Go's each line is one, and so are its ends."""
+    found, at = dict[str, range](), 0
+    while at < len(lines):
+        end = at + 1
+        if IMPORT.match(lines[at]):
+            while end < len(lines) and re.search(r"[({][^)}]*\Z", "".join(lines[at:end])):
+                end += 1
+            step = 1 if lines[at] == "import (" else end - at
+            found |= {"\n".join(lines[row : row + step]): range(row, row + step) for row in range(at, end, step)}
+        at = end
+    return found
+
+
+def imported(text: str) -> tuple[str, set[str]]:
+    """Split an import into where it imports from, if it says so, and the names that it imports."""
+    found = re.search(r"from\s*([\"'][^\"']+[\"'])|^from (\S+) import|^use ((?:\w+::)+)", text)
+    names = re.findall(r"[\w$*]+", text.replace(found[0], "") if found else "")
+    return (next(filter(None, found.groups())) if found else ""), set(names) - {"import", "type", "as"}
+
+
+def with_imports(lines: list[str], fresh: Sequence[str], path: str) -> list[str]:
+    """Take over new imports: into the one from the same place, else after the last one, else at the top."""
+    there, tree = imports(lines), python_tree("\n".join(lines)) if path.endswith(PYTHON) else None
+    ends = [row.stop for row in there.values()]
     if tree and tree.body:
-        places = [node.end_lineno or 0 for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        places = places or [(tree.body[0].end_lineno or 0) if ast.get_docstring(tree) is not None else 0]
-    at = max(places, default=0) or int(lines[0].startswith(("#!", "<?php")))
-    return [*lines[:at], *imports, *lines[at:]]
+        ends = [node.end_lineno or 0 for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        ends = ends or [(tree.body[0].end_lineno or 0) if ast.get_docstring(tree) is not None else 0]
+    last, cuts = max(ends, default=0) or int(lines[0].startswith(("#!", "<?php"))), dict[tuple[int, int], list[str]]()
+    for text in (text for text in imports(fresh) if text.strip() not in ("", "import (", ")") and text not in there):
+        row, needed = room_for_import(text, there, last)
+        cuts.setdefault((row.start, row.stop), []).extend([needed] * bool(needed))
+    return spliced(lines, cuts)
+
+
+def room_for_import(text: str, there: Mapping[str, range], last: int) -> tuple[range, str]:
+    """Return the lines that an import takes the place of, and how it is written there; "" if it is there already."""
+    place, names = imported(text)
+    old = next((old for old in there if place and imported(old)[0] == place), "")
+    had, after = imported(old)[1], range(last, last)
+    if text[0] == "\t" and "import (" in there:  # Go keeps them in order
+        at = next(row.start for old, row in there.items() if old in ("", ")") or "import (" != old > text)
+        return range(at, at), text
+    if text[0] == "\t" or not old:
+        return after, f"import {text.strip()}" if text[0] == "\t" else text
+    if names <= had:
+        return after, ""
+    if had <= names:
+        return there[old], text
+    if "}" in old and names - had <= set(re.findall(r"\w+", text[text.find("{") :])):
+        return there[old], re.sub(r",?\s*\}", f", {', '.join(sorted(names - had))} }}", old, count=1)
+    return after, text
+
+
+def spliced(lines: Sequence[str], cuts: Mapping[tuple[int, int], list[str]]) -> list[str]:
+    """Put new lines in the place of some ranges."""
+    fresh, done = list[str](), 0
+    for (start, end), piece in sorted(cuts.items()):
+        fresh += [*lines[done:start], *piece]
+        done = end
+    return [*fresh, *lines[done:]]
 
 
 def with_ending(new: str, old: str) -> str:
