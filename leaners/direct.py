@@ -169,12 +169,13 @@ FENCE = re.compile(r"^(?P<indent>[ \t]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<ticks>`{
 HEAD = re.compile(
     r"^\s*(?:<{5,9}|-{5,9}(?= ?SEARCH))(?i: ?(?:SEARCH|ORIGINAL|HEAD|OLD|FIND)\b[ :>]*(?P<path>.*?))?\s*$"
 )
-DIVIDER = re.compile(r"^\s*={5,9}\s*$")
+DIVIDER = re.compile(r"^\s*={5,9} ?(?i:REPLACE|WITH|UPDATED|NEW)?:?\s*$")
 TAIL = re.compile(r"^\s*(?:>{5,9}(?: .*)?|\+{5,9} ?REPLACE\s*)$")
 TOOL_HINT = re.compile(r"^(?::(?:start|end)_line[:=>]?\s*\d+|-{7})\s*$")
 DIFF = re.compile(r"^(?:diff --git |--- (?:[ab]/|/dev/null|\S+$)|\*\*\* (?:Begin Patch|(?:Update|Add|Delete) File:))")
-HUNK = re.compile(r"^@@(?: -(?P<line>\d+)(?:,\d+)? \+\d+(?:,\d+)? @@.*|.*)$")
+HUNK = re.compile(r"^(?:@@(?: -(?P<line>\d+)(?:,\d+)? \+\d+(?:,\d+)? @@.*|.*)|\s*(?:\.\.\.|…)\s*)$")
 PATCH_FILE = re.compile(r"^\*\*\* (?P<verb>Update|Add|Delete) File: *(?P<path>.+?)\s*$")
+MOVED = re.compile(r"^(?:\*\*\* Move to: |rename from )(?P<path>.*)$")
 DIFF_NOISE = re.compile(r"^(?:diff --git |index [0-9a-f]+\.\.|(?:new|deleted) file mode|\*\*\* |\\ No newline|@@)")
 NAME = r"[\w.@+\-()\[\]/\\]*[\w\])]"
 PATH = rf"(?:(?:{NAME}[/\\])?{NAME}?\.[A-Za-z]\w*|\b(?:Make|Docker|Gem|Rake|Proc|Just)file\b)"
@@ -192,7 +193,9 @@ TAG = re.compile(
 )
 ALTERNATIVE = re.compile(
     r"(?i)^\W*(?:or\b|alternative|another (?:option|way|version|approach|solution)|you (?:could|can|may) also\b"
-    r"|if you prefer|(?:option|variant|version|approach|solution) *(?:[2-9B-D]\b|two|three))"
+    r"|if you prefer|(?:option|variant|version|approach|solution) *(?:[2-9B-D]\b|two|three)"
+    r"|an? (?:even |more )?(?:concise|short|simpl|clean|compact|elegant|idiomatic|pythonic|efficient|fast)\w*"
+    r" (?:version|variant|way|approach|solution))"
 )
 MENTION = re.compile(rf"(?<![\w:/.\\-])(?:\./)?{PATH}")
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
@@ -200,15 +203,16 @@ NAMED = re.compile(r"(?:title|file(?:name)?|path|name)\s*[=:]\s*[\"']?([^\"'\s}]
 DELETE = re.compile(r"^[\s>*`#-]*(?:DELETE(?: FILE)?|[Dd]eleted? file)[:\s`*]+(?P<path>\S.*?)[\s`*]*$")
 READ = re.compile(
     r"^[\s>*`#-]*READ[:\s`*]+(?P<path>[^\s`*]+?)[`*]*"
-    r"(?:[ :,(]+(?:lines? *)?(?P<first>\d{1,9}) *(?:-|–|to) *(?P<last>\d{1,9})\)?)?[\s`*.]*$"
+    r"(?:[ :,(]+(?:lines? *)?L?(?P<first>\d{1,9})(?: *(?:-|–|to) *L?(?P<last>\d{1,9}))?\)?)?[\s`*.]*$"
 )
 BEFORE = re.compile(
     rf"(?i)^\W*(?:in \W?{PATH}\W+)?(?:search(?: for)?|find|before|(?:old|original|current)(?: code)?|from"
-    r"|(?:replace|change)(?: this| the lines?| these lines)?)\W*$"
+    r"|(?:replace|change)(?: this| the lines?| these lines)?"
+    rf"|(?:the )?(?:bug|problem|issue|error|mistake|wrong)\b[^.]{{0,30}}\blines?(?: (?:of|in) \W?{PATH})?)\W*$"
 )
 AFTER = re.compile(
-    r"(?i)^\W*(?:replace(?:ment)?(?: it)?(?: with)?|with|by|to|after|new(?: code)?|updated(?: code)?|fixed(?: code)?)"
-    r"(?: this)?\W*$"
+    r"(?i)^\W*(?:replace(?:ment)?(?: it)?(?: with)?|with|by|to|after|(?:new|updated|fixed|corrected)(?: code| lines?)?"
+    r"|(?:(?:it|this|that|they) )?(?:should be|becomes?)|change it to)(?: this)?\W*$"
 )
 THOUGHTS = (
     re.compile(r"\A.*<\|channel\|>final(?:<\|[a-z_]+\|>[^<\n]*)*<\|message\|>", re.DOTALL),
@@ -219,12 +223,13 @@ THOUGHTS = (
 TOOL_CALL = re.compile(
     r"<tool_call>|<function=|<write_to_file>|<invoke "
     r"|\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"(?:arguments|parameters|args)\""
+    r"|\{\s*\"(?:file_?(?:path|name)?|path)\"\s*:\s*\"[^\"\n]+\"\s*,\s*\"(?:content|search|old|code|edits|changes)"
 )
 CALLED = {  # what an argument of a tool stands for
     r"(?:target_?)?file(?:_?(?:path|name))?|path": "\n{}\n",
-    r"contents?|file_text": "\n`````\n{}\n`````\n",
-    r"(?:old|search)(?:_?(?:str(?:ing)?|text))?": "\n<<<<<<< SEARCH\n{}\n=======\n",
-    r"(?:new|replace)(?:_?(?:str(?:ing)?|text))?": "{}\n>>>>>>> REPLACE\n",
+    r"contents?|file_text|code": "\n`````\n{}\n`````\n",
+    r"(?:old|search)(?:_?(?:str(?:ing)?|text|code|block|lines))?": "\n<<<<<<< SEARCH\n{}\n=======\n",
+    r"(?:new|replace(?:ment)?)(?:_?(?:str(?:ing)?|text|code|block|lines))?": "{}\n>>>>>>> REPLACE\n",
 }
 OPENED = rf"<(?:parameter(?:=| name=[\"']?))?(?P<key>{'|'.join(CALLED)})[\"']?>"
 ARGUMENT = re.compile(rf"{OPENED}[ \t]*\n?(?P<value>.*?)\n?[ \t]*</(?:parameter|(?P=key))>", re.DOTALL)
@@ -264,7 +269,8 @@ class Block:
         own = self.lines if all(DELETE.match(line) or READ.match(line) for line in self.lines if line.strip()) else ()
         for line in (*self.above, *own):
             if found := READ.match(line):
-                yield Read(tidy(found["path"]), int(found["first"] or 0), int(found["last"] or 0))
+                first = int(found["first"] or 0)
+                yield Read(tidy(found["path"]), first, int(found["last"] or (first and first + 80)))
             elif (found := DELETE.match(line)) and re.fullmatch(rf"\S+|{PATH}", found["path"]):
                 yield Delete(tidy(found["path"]))
 
@@ -276,7 +282,7 @@ def parse(answer: str, known: Known) -> tuple[list[Edit], list[Read]]:
     """Read the edits and the wishes to read that an answer holds; `known` tells the paths of files there are."""
     edits: list[Edit] = []
     reads: list[Read] = []
-    path, old = "", None
+    path, old, known = "", None, lru_cache(maxsize=1024)(known)
     for block in split_blocks(spoken(answer)):
         for note in block.notes():
             reads.append(note) if isinstance(note, Read) else edits.append(note)
@@ -297,17 +303,28 @@ def without_tools(answer: str) -> str:
     said = spoken(answer)
     calls = [[(found["key"], found["value"]) for found in ARGUMENT.finditer(said)]]
     clear = len(calls[0]) == len(re.findall(OPENED, said)) and not NOT_WHOLE.search(said)
-    for found in re.finditer(r'\{\s*"(?:name|tool|function)"', said):
-        try:
-            call = json.JSONDecoder().raw_decode(said, found.start())[0]
-            told: Any = next(filter(None, map(call.get, ("arguments", "parameters", "args"))), {})
-            given = json.loads(told) if isinstance(told, str) else told
-            calls.append([(key, text) for names in CALLED for key, text in given.items() if re.fullmatch(names, key)])
-        except (ValueError, AttributeError):
-            clear = False
+    end = 0
+    for found in re.finditer(r'\{\s*"', said):
+        if found.start() >= end:
+            try:
+                told, end = json.JSONDecoder().raw_decode(said, found.start())
+                calls += arguments(told)
+            except ValueError:
+                clear = False
     texts = ((key, value.removesuffix("\n")) for call in calls for key, value in call if isinstance(value, str))
     forms = (form.format(value) for key, value in texts for names, form in CALLED.items() if re.fullmatch(names, key))
     return "".join(forms) if clear else ""
+
+
+def arguments(told: Any) -> Iterator[list[tuple[str, Any]]]:
+    """Yield what JSON says of files and texts, in the order of CALLED, from the outside to the inside."""
+    if isinstance(told, str) and told.lstrip().startswith(("{", "[")):
+        with suppress(ValueError):
+            yield from arguments(json.loads(told))
+    if isinstance(told, dict):
+        yield [(key, text) for names in CALLED for key, text in told.items() if re.fullmatch(names, key)]
+    for inner in told.values() if isinstance(told, dict) else told if isinstance(told, list) else ():
+        yield from arguments(inner)
 
 
 def subject(edit: Edit) -> str:
@@ -356,6 +373,8 @@ def split_blocks(text: str) -> Iterator[Block]:
             block = Block(above, "diff", lines[at:end])
         else:
             above.append(line)
+        if block and re.match(rf"\s*{OPENED}", next(iter(block.lines), "")[:LONG_LINE]):
+            block = replace(block, lines=without_tools("\n".join(block.lines)).split("\n"), ticks=0)
         if block:
             yield from split_blocks("\n".join([*above, *block.lines])) if block.wraps else [block]
         at, above = end, [] if block else above
@@ -439,7 +458,7 @@ def block_edits(block: Block, name: str, last: str, sure: bool) -> Iterable[Edit
         if not block.closed and cut_hunk(lines):
             raise Unusable(f"The answer is cut off within a diff of {name or last or 'a file'}.")
         return diff_edits(lines, name or last)
-    shell = NOT_CODE.match(info.strip("{. "))
+    shell = NOT_CODE.match(info.strip("{. ")) and not re.search(r"^\w+ ?\(\) ?\{", text, re.MULTILINE)
     if written := list(HEREDOC.finditer(text) if shell and not name.endswith("sh") else ()):
         return [Code(tidy(found["path"]), found["text"]) for found in written]
     only_said = not sure and (shell or TOOL_CALL.search(text))
@@ -489,7 +508,13 @@ def readings(body: list[str]) -> tuple[tuple[str, str], ...]:
         body = body[1:]
     cuts = [i for i, line in enumerate(body) if line.strip() == "======="]
     cuts = cuts or [i for i, line in enumerate(body) if DIVIDER.match(line)]
-    return tuple(("\n".join(body[:cut]), "\n".join(body[cut + 1 :])) for cut in reversed(cuts))
+    halves = [(body[:cut], body[cut + 1 :]) for cut in reversed(cuts)]
+    halves += [(unfenced(old), unfenced(new)) for old, new in halves if unfenced(old) != old]
+    return tuple(("\n".join(old), "\n".join(new)) for old, new in halves)
+
+
+def unfenced(lines: list[str]) -> list[str]:
+    return lines[1:-1] if len(lines) > 1 and FENCE.match(lines[0]) and FENCE.match(lines[-1]) else lines
 
 
 def diff_edits(lines: Sequence[str], path: str) -> Iterator[Edit]:
@@ -497,6 +522,10 @@ def diff_edits(lines: Sequence[str], path: str) -> Iterator[Edit]:
     hunk: list[str] = []
     at, new_file, gone = 0, False, False
     for line in [*lines, "@@"]:
+        if MOVED.match(line):
+            raise Unusable(
+                f"The answer moves {path or 'a file'} as a patch: send DELETE and the new file whole instead."
+            )
         patch, mark = PATCH_FILE.match(line), HUNK.match(line)
         if patch or mark or line.startswith(("--- ", "diff --git ", "*** End")):
             yield from () if gone else hunk_edit(hunk, path, at, new_file)
@@ -744,12 +773,13 @@ def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
 def replaced(old: str, new: str, path: str, shown: bool, edit: Code) -> str:
     """Put a text without gaps in the place of the whole old one, or its definitions in the place of the old ones."""
     lines, olds = new.split("\n"), filled(old.split("\n"))
+    news = {line.strip() for line in lines}
     tops, others = ([item for item in definitions(text, path) if not item.owner] for text in (new, old))
     names = {item.name for item in others}
     missing, loose = names - {item.name for item in tops}, loose_lines(old, path)
     loss, headed = loss_of(old, new, len(names), len(missing)), not loose or bool(loose & loose_lines(new, path))
     repeats = bool(loose) or any("\n".join(lines[item.start : item.end]) in old for item in tops)
-    kept = sum(line.strip() in {line.strip() for line in lines} for line in olds)
+    kept = sum(line.strip() in news for line in olds)
     other = bool(tops) and len(missing) == len(names) > 0 and kept * 2 < len(olds)
     if loss or other or not shown or not headed or (missing and not repeats):
         indented = width_of(edit.text.lstrip("\n")) > 0  # the first line says whether these are methods
@@ -952,49 +982,42 @@ def merge(old: str, new: str, path: str, items: list[Definition], more: bool = F
     if not pairs or not (near or more) or loose - loose_lines(old, path) or (lost and (not near or ".json" in path)):
         return None
     cuts: dict[tuple[int, int], list[str]] = {}
-    at = near.top if near else 0
+    at, tops = near.top if near else 0, {other.top for other in olds}
+    last = next((at for at, line in enumerate(lines) if line.startswith("if __name__ ==")), len(lines))
+    while last and not lines[last - 1].strip():
+        last -= 1
     for item, target in pairs:
         if target:
             cuts[target.top, target.end], near, at = redefined(lines, target, fresh, item, path), target, target.end
             continue
-        spot, want = room_for(item, fresh, lines, olds, near and replace(near, end=at), path)
+        spot, want = room_for(item, is_member(item, fresh, path), near and replace(near, end=at), olds, lines) or (
+            last,
+            "",
+        )
         piece, gap = shifted(fresh, item.top, item, want), [""] * (2 if path.endswith(PYTHON) and not want else 1)
-        first = any(spot == other.top for other in olds)
+        first = spot in tops
         cuts.setdefault((spot, spot), []).extend([*piece, *gap] if first else [*gap, *piece])
     return "\n".join(with_imports(spliced(lines, cuts), fresh, path))
 
 
 def room_for(
-    item: Definition,
-    fresh: Sequence[str],
-    lines: Sequence[str],
-    olds: Sequence[Definition],
-    near: Definition | None,
-    path: str,
-) -> tuple[int, str]:
+    item: Definition, member: bool | None, near: Definition | None, olds: Sequence[Definition], lines: Sequence[str]
+) -> tuple[int, str] | None:
     """Return the line before which a new definition goes, and its indentation: a method into a class, others not.
 
     `near`: the old definition that it is sent after (or before); its end is the line where it would stand beside it.
     """
-    member = is_member(item, fresh, path)
     if near and not (near.owner if member is False else member and not near.owner):
         return near.end, margin(lines[near.start])
     if member or item.owner:
-        last = {old.owner: old for old in olds if old.kind == "function" and old.owner}
-        homes = (
-            [last[item.owner]] if item.owner in last else [last[name] for name in last if not name.startswith("tests")]
-        )
+        last = {old.owner: old for old in olds if old.kind == "function" and old.owner and old.owner != "tests"}
+        homes = [last[item.owner]] if item.owner in last else list(last.values())
         if len(homes) > 1:
             raise Misfit(f"it does not say in which class {item.name} belongs")
         if homes:
             return homes[0].end, margin(lines[homes[0].start])
     box = near and next(old for old in olds if not old.owner and old.top <= near.top and near.start < old.end)
-    at = (
-        box.top if box else next((at for at, line in enumerate(lines) if line.startswith("if __name__ ==")), len(lines))
-    )
-    while at and not box and not lines[at - 1].strip():
-        at -= 1
-    return at, ""
+    return (box.top, "") if box else None
 
 
 def is_member(item: Definition, fresh: Sequence[str], path: str) -> bool | None:
@@ -1020,13 +1043,13 @@ def merge_between(old: str, lines: list[str], gaps: Sequence[int], path: str) ->
     for at, item in enumerate(items):
         inner = (gap + 1 for gap, home in homes.items() if home and item.start <= home.start < item.end)
         items[at] = replace(item, end=max([item.end, *inner]))
-    between = [gap for gap in gaps if not any(item.start < gap < item.end for item in items)]
+    sent = {at for item in items for at in range(item.top, item.end)}
+    between = set(gaps) - sent
     pairs = pair_up(items, olds, lines, old.split("\n"))
     for (item, target), (after, other) in pairwise(pairs):
         gone = target and other and any(target.end <= old.start < other.top for old in olds)
         if gone and not any(item.end <= gap < after.top for gap in between):
             return None
-    sent = {at for item in items for at in range(item.top, item.end)}
     real = {line.strip() for line in old.split("\n")}
     rest = (line.strip() for at, line in enumerate(lines) if at not in sent and at not in between)
     if not all(line in real or IMPORT.match(line) for line in rest):
@@ -1035,19 +1058,18 @@ def merge_between(old: str, lines: list[str], gaps: Sequence[int], path: str) ->
     return merge(old, plain, path, items, more=True)
 
 
-def members(
-    new: str, old: str, path: str, shown: bool = True, parts: Collection[str] = (), owner: str = ""
-) -> Iterator[Definition]:
+def members(new: str, old: str, path: str, shown: bool = True, parts: Collection[str] = ()) -> Iterator[Definition]:
     """Yield what a block defines; of a class that is sent with few of its members, those instead of the class.
 
     Few: less than half, or not all where the model did not see the whole class, or it is known as one of the `parts`.
     """
-    for item in (item for item in definitions(new, path) if item.owner == owner):
-        inner, known = (
-            {some.name for some in definitions(text, path) if some.owner == item.name} for text in (new, old)
-        )
+    news, olds = (by(definitions(text, path), lambda item: item.owner) for text in (new, old))
+    open_ones = news.get("", [])[::-1]
+    while open_ones:
+        item = open_ones.pop()
+        inner, known = ({some.name for some in group.get(item.name, ())} for group in (news, olds))
         if item.name in parts or 0 < len(inner & known) < len(known) / (2 if shown else 1):
-            yield from members(new, old, path, shown, parts, item.name)
+            open_ones += news.get(item.name, [])[::-1]
         else:
             yield item
 
@@ -1154,7 +1176,7 @@ def room_for_import(text: str, there: Mapping[str, range], last: int) -> tuple[r
     old = next((old for old in there if place and imported(old)[0] == place), "")
     had, after = imported(old)[1], range(last, last)
     if text[0] == "\t" and "import (" in there:  # Go keeps them in order
-        at = next(row.start for old, row in there.items() if old in ("", ")") or "import (" != old > text)
+        at = next(row.start for old, row in there.items() if old in ("", ")") or (old[:1] == "\t" and old > text))
         return range(at, at), text
     if text[0] == "\t" or not old:
         return after, f"import {text.strip()}" if text[0] == "\t" else text
@@ -1376,8 +1398,9 @@ class Project:
     def resolve(self, name: str) -> str:
         """Turn a name from an answer into a path below the root; Unusable if it lies outside or is not clear."""
         name = tidy(name)
-        if name.lstrip("/") in self.listed:
-            return name.lstrip("/")
+        inner = [path for path in self.listed if name.startswith("/") and name.endswith(f"/{path}")]
+        if inner and not (self.root / name).resolve().is_relative_to(self.root):
+            return max(inner, key=len)
         tails = [path for path in self.listed if path.endswith(f"/{name}")]
         if len(tails) > 1:
             raise Unusable(f"{name} is not clear: it could be {' or '.join(tails)}.")
@@ -1480,17 +1503,21 @@ def stage(project: Project, path: str, stored: Stored | None, text: str, undo: E
 
 # --- from edits to a plan ---------------------------------------------------------------------------------------------
 
+TEST_NAME = re.compile(r"(?:\w+\.)*(?:test(?:_|[A-Z]|$)|Test(?:_|[A-Z]|$))|.*(?:Test|_test|Tests)$")
 Misfits = list[tuple[Edit, Misfit]]
 
 
 def place_all(edits: Iterable[Edit], project: Project, plan: Plan) -> Misfits:
     """Add each edit to the plan, in order; return those that have no place. A block that names no file may be prose."""
     misfits: Misfits = []
-    made = set[str]()
+    made, edits = set[str](), list(edits)
+    named = {tidy(edit.path) for edit in edits}
     for edit in dict.fromkeys(edits):
         try:
-            path = project.resolve(edit.path) if edit.path else owner(edit, project, plan)
+            path = home_of(edit, project, plan, named)
             text = plan[path] if path in plan else project.text(path)
+            if is_example(edit, text or "", path):
+                raise Misfit("it is a test, and this is no file of tests")
             if not (path in plan and is_made(edit, text or "", project.text(path) or "", path)):
                 plan[path] = placed(edit, text, path, project)
             made.add(subject(edit))
@@ -1508,6 +1535,13 @@ def place_all(edits: Iterable[Edit], project: Project, plan: Plan) -> Misfits:
         if MASK in (text or "") and MASK not in (project.text(path) or ""):
             raise Unusable(f"The answer for {path} holds {MASK} in the place of a secret: it is not written.")
     return [(edit, misfit) for edit, misfit in misfits if edit.path or isinstance(edit, Change) or not plan]
+
+
+def is_example(edit: Edit, text: str, path: str) -> bool:
+    """Tell whether a block whose path is not sure holds nothing but tests, and the file has none."""
+    news, olds = ([item.name for item in definitions(some, path)] for some in (getattr(edit, "text", ""), text))
+    unsure = isinstance(edit, Code) and not edit.sure and text.strip() and news
+    return bool(unsure and all(map(TEST_NAME.match, news)) and not any(map(TEST_NAME.match, olds)))
 
 
 def is_made(edit: Edit, text: str, old: str, path: str) -> bool:
@@ -1532,9 +1566,19 @@ def placed(edit: Edit, old: str | None, path: str, project: Project) -> str | No
     return swap(old, edit, path) if isinstance(edit, Change) else None
 
 
-def owner(edit: Edit, project: Project, plan: Plan) -> str:
-    """Find the listed file that a block without a path means: the only one, or the only one that it fits."""
+def home_of(edit: Edit, project: Project, plan: Plan, named: Collection[str]) -> str:
+    """Find the file that an edit means; without a path the only one listed, or the only one that it fits.
+
+    A new file that other edits have `named` is not meant by a block without a path. A path that is not there and ends
+    like a listed one is that where the edit fits it.
+    """
     texts = {path: plan[path] if path in plan else project.text(path) for path in project.listed}
+    if edit.path:
+        path = project.resolve(edit.path)
+        tails = [tail for tail in texts if "/" in tail and path.endswith(f"/{tail}")]
+        there = path in plan or project.text(path) is not None
+        return tails[0] if tails and not there and fits_in(edit, texts[tails[0]] or "", tails[0]) else path
+    texts = {path: text for path, text in texts.items() if text is not None or path not in named}
     fits = [path for path, text in texts.items() if len(texts) == 1 or (text and fits_in(edit, text, path))]
     if len(fits) != 1:
         raise Misfit("it does not say of which file it is")
