@@ -580,6 +580,7 @@ OTHER_HEADERS = (  # what defines a name in files that hold no functions: by the
         "table",
     ),
 )
+FLAT = [row[2] for row in OTHER_HEADERS]
 CONTROL = re.compile(
     r"(?:if|for|foreach|while|switch|match|catch|with|using|when|synchronized|lock|super|elif|until)\b"
 )
@@ -596,7 +597,7 @@ MEMBER = re.compile(
     r"^(?:public|private|protected|internal|override|get|set)\b|\(&?(?:mut )?self\b|^(?!function)[#\w$]+ ?\([^;]*\{$"
 )
 IMPORT = re.compile(
-    r"^(?:import|from|use|using|#include|require|require_once|include|package|(?:const|let|var) [^=]*= require\()\b"
+    r"^(?:(?:import|from|use|using|#include|require|require_once|include|package)\b|(?:const|let|var) [^=]*= require\()"
 )
 CLOSER = re.compile(r"^\s*(?:[})\]]|end\b)")
 PYTHON = (".py", ".pyi")
@@ -778,7 +779,10 @@ def replaced(old: str, new: str, path: str, shown: bool, edit: Code) -> str:
     names = {item.name for item in others}
     missing, loose = names - {item.name for item in tops}, loose_lines(old, path)
     loss, headed = loss_of(old, new, len(names), len(missing)), not loose or bool(loose & loose_lines(new, path))
-    repeats = bool(loose) or any("\n".join(lines[item.start : item.end]) in old for item in tops)
+    body = loose_lines(without_imports(old), path) & loose_lines(new, path)
+    repeats = any(re.search(r"\w", line) for line in body) or any(
+        "\n".join(lines[item.start : item.end]) in old for item in tops
+    )
     kept = sum(line.strip() in news for line in olds)
     other = bool(tops) and len(missing) == len(names) > 0 and kept * 2 < len(olds)
     if loss or other or not shown or not headed or (missing and not repeats):
@@ -883,7 +887,7 @@ def left_out(lines: Sequence[str], old: str, path: str) -> list[list[str]]:
         named = [item for item in definitions(old, path) if olds[item.start].strip() == first]
         tops = [item for item in definitions(old, path) if not item.owner and olds[item.start].strip() in sent]
         if len(named) == 1 and not set(tops) - set(named) and olds[0].strip() not in sent:
-            olds, box = olds[named[0].top : named[0].end], named[0].kind == "box"
+            olds, box = olds[named[0].top : named[0].end], named[0].kind != "function"
     stands = {line.strip() for line in filled(olds)}
     for before, after in pairwise(parts):
         start = anchor(olds, before[::-1], floor, -1) + 1 if before else floor
@@ -955,7 +959,7 @@ def loss_of(old: str, new: str, names: int, missing: int) -> str:
         return "the block is empty"
     if before >= 4 and after * 2 < before:
         return f"the block has {after} lines of a file of {before}: it would drop most of it"
-    if names >= 3 and missing * 2 > names and after < before:
+    if missing * 2 > names > 2 and after < before:
         return f"the block would drop {missing} of the file's {names} definitions"
     return ""
 
@@ -975,8 +979,7 @@ def merge(old: str, new: str, path: str, items: list[Definition], more: bool = F
     """
     lines, fresh, olds = old.split("\n"), new.split("\n"), definitions(old, path)
     pairs = pair_up(items, olds, fresh, lines)
-    needed = {at for row in imports(fresh).values() for at in row}
-    loose = loose_lines("\n".join("" if at in needed else line for at, line in enumerate(fresh)), path)
+    loose = loose_lines(without_imports(new), path)
     near = next((target for _, target in pairs if target), None)
     lost = [item.kind for item, target in pairs if not target and item.kind == "key"]
     if not pairs or not (near or more) or loose - loose_lines(old, path) or (lost and (not near or ".json" in path)):
@@ -1095,7 +1098,7 @@ def pair_up(news: list[Definition], olds: Sequence[Definition], fresh: Sequence[
     for item in news:
         key = (item.name, item.kind == "box")
         alike, header = twins[key], fresh[item.start].strip()
-        fits = short.get(key) or full.get(key) or []
+        fits = (item.kind not in FLAT and short.get(key)) or full.get(key) or []
         if len(fits) > 1 and len(fits) != len(alike):
             fits = [old for old in fits if lines[old.start].strip() == header] or fits
         if len(fits) > 1 and len(fits) != len(alike):
@@ -1122,8 +1125,9 @@ def redefined(olds: list[str], old: Definition, news: list[str], new: Definition
         raise Misfit(f"the end of {old.name} in the file is not clear")
     if fresh.count("{") != fresh.count("}"):
         raise Misfit(f"the end of {old.name} in the answer is not clear")
-    if old.kind == "key" and (loss := loss_of(text, fresh, 0, 0)):
-        raise Misfit(loss)
+    kept = {line.strip(" \t,") for line in piece} & {line.strip(" \t,") for line in text.split("\n")}
+    if old.kind == "key" and len(kept) * 2 < text.count("\n") + 1 > len(piece):
+        raise Misfit(f"it would drop most of {old.name}")
     comma = "," if text.endswith(",") else ""
     return [*ahead, *(fresh.removesuffix(",") + comma).split("\n")]
 
@@ -1147,6 +1151,12 @@ def imports(lines: Sequence[str]) -> dict[str, range]:
             found |= {"\n".join(lines[row : row + step]): range(row, row + step) for row in range(at, end, step)}
         at = end
     return found
+
+
+def without_imports(text: str) -> str:
+    lines = text.split("\n")
+    rows = {at for row in imports(lines).values() for at in row}
+    return "\n".join("" if at in rows else line for at, line in enumerate(lines))
 
 
 def imported(text: str) -> tuple[str, set[str]]:
