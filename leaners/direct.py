@@ -1614,11 +1614,14 @@ SIZES = ("max_model_len", "loaded_context_length", "n_ctx", "context_length", "c
 BROKEN = (OSError, http.client.HTTPException)
 HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
 NO_API = "{url} is no OpenAI-compatible API ({status}): {said}. Does base_url end in /v1?"
+NO_MODEL = "The server has no model {model!r}: {said}. Set model in [lean]."
 FAULTS: tuple[tuple[str, type[Stop], str], ...] = (  # the first row that fits "STATUS what is said" tells what is wrong
     ("40[13]", Misconfigured, "The server refuses the key ({status}): {said}. Set api_key or api_key_env in [lean]."),
     ("[2-4].. <html>", Misconfigured, NO_API),
-    ("(?i)404 .*model", Misconfigured, "The server has no model {model!r}: {said}. Set model in [lean]."),
+    ("(?i)404 .*model", Misconfigured, NO_MODEL),
+    ("(?i)400 .*(?:(?:valid|unknown) model|model.* (?:exist|found))", Misconfigured, NO_MODEL),
     ("200|404|405", Misconfigured, NO_API),
+    ("3", Misconfigured, "Nothing answers at {url} ({status}): {said}. Set base_url in [lean]."),
     ("429|503", ServerTrouble, "The server is busy ({status}): {said}.{wait}"),
     ("408|5", ServerTrouble, "The server failed ({status}): {said}."),
     ("", Misconfigured, "The server refuses the request ({status}): {said}."),
@@ -1657,24 +1660,25 @@ class Server:
         except TimeoutError as error:
             raise ServerTrouble(f"{where} gave no answer within {patience:.0f} s.") from error
         except BROKEN as error:
-            raise ServerTrouble(f"No server answers at {where}: {error or type(error).__name__}.") from error
+            said = first_line(str(error)) or type(error).__name__
+            raise ServerTrouble(f"No server answers at {where}: {said}.") from error
         except ValueError as error:
             raise Misconfigured(f"base_url or api_key is not valid: {error}.") from error
 
     def look_up(self, path: str, body: Any = None) -> Any:
         """Fetch JSON from the server's root; None where there is none."""
-        with suppress(ServerTrouble, *BROKEN), self.open(path, body, root=True) as response:
-            return parsed(response.read(50_000_000)) if response.status == 200 else None
+        with suppress(ServerTrouble):
+            response = self.open(path, body, root=True)
+            return parsed(body_of(response)) if response.status == 200 else None
         return None
 
     def choose_model(self) -> str:
         """Return the model to ask for: the configured one, else the only one listed, or the first of a local server."""
         if self.call.model:
             return self.call.model
-        with self.send("/models") as response:
-            raw = response.read(4_000_000)
+        raw = body_of(self.send("/models"))
         if parsed(raw) is None:
-            raise self.failure(200, raw)
+            raise self.failure(200 if raw else 504, raw)
         names = [name_of(row) for row in rows_of(parsed(raw))]
         host = urllib.parse.urlsplit(self.call.base_url).hostname or ""
         if len(names) == 1 or (names and re.match(r"localhost$|127\.|::1$|0\.0\.0\.0$", host)):
@@ -1731,15 +1735,16 @@ class Server:
             response = self.open(path, body, patience)
             if response.status == 200:
                 return response
-            with response:
-                raw = response.read(1_000_000)
+            raw = body_of(response)
             if body and response.status in (400, 422) and (plainer := without_refused(body, raw)):
                 body = plainer
                 continue
             asked, busy = response.headers.get("Retry-After"), response.status in (429, 503)
             pause = retry_after(asked) if asked else next(waits, None)
             if not busy or pause is None or pause >= self.left():
-                raise self.failure(response.status, raw, asked or "")
+                moved = response.headers.get("Location")
+                said = f"it has moved to {moved}".encode() if moved else raw
+                raise self.failure(response.status, said, (asked and pause) or 0)
             time.sleep(pause)
 
     def receive(self, response: http.client.HTTPResponse, answer: Answer) -> None:
@@ -1774,17 +1779,19 @@ class Server:
         found = parsed(raw)
         if not isinstance(get(found, "choices"), list):
             error = get(found, "error") or get(found, "message")
+            if found is None and answer.events:
+                raise ServerTrouble(f"The server's answer is garbled: {first_line(raw.decode('utf-8', 'replace'), 80)}")
             status = number(error, "code") or number(found, "code")
             raise self.failure(status if 400 <= status < 600 else 500 if error else 200, raw)
         answer.take(found)
 
-    def failure(self, status: int, raw: bytes, asked: str = "") -> Stop:
+    def failure(self, status: int, raw: bytes, pause: float = 0) -> Stop:
         """Return what a status and its body mean."""
         html = "<html> " if raw.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")) else ""
         if not html and CONTEXT_ERROR.search(raw.decode("utf-8", "replace")):
             return context_error(raw)
         told = {"status": status, "said": error_text(raw), "url": self.call.base_url, "model": self.model}
-        wait = f" It asks to wait {asked} s." if asked else ""
+        wait = f" It asks to wait {pause:.0f} s." if pause else ""
         fits = (row for row in FAULTS if re.match(row[0], f"{status} {html}{told['said']}"))
         _, kind, words = next(fits)
         return kind(words.format(**told, wait=wait))
@@ -1867,11 +1874,20 @@ def without_refused(body: dict[str, Any], raw: bytes) -> dict[str, Any] | None:
     said, plain, (first, *rest) = raw.lower(), dict(body), body["messages"]
     if b"stream_options" in said and plain.pop("stream_options", None):
         return plain
+    if b"streaming" in said and plain.pop("stream", None):
+        return plain
     if b"max_completion_tokens" in said and (most := plain.pop("max_tokens", None)):
         return {**plain, "max_completion_tokens": most}
     if b"system" in said and b"role" in said and rest:
         return {**body, "messages": [{"role": "user", "content": f"{first['content']}\n\n{rest[0]['content']}"}]}
     return None
+
+
+def body_of(response: http.client.HTTPResponse) -> bytes:
+    """Read what a response holds; nothing where it breaks off."""
+    with response, suppress(*BROKEN):
+        return response.read(50_000_000)
+    return b""
 
 
 def flat(content: Any) -> str:
@@ -2096,7 +2112,8 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     options = argparse.ArgumentParser(
         prog="direct.py",
         description="Ask an OpenAI-compatible server for a change, and make it.",
-        epilog="LEAN_BASE_URL names the server; LEAN_MODEL, LEAN_API_KEY and the other LEAN_* variables set the rest.",
+        epilog="LEAN_BASE_URL names the server (else http://127.0.0.1:8080/v1); LEAN_MODEL, LEAN_API_KEY and the other LEAN_*"
+        " variables of leaners/README.md set the rest.",
     )
     options.add_argument("-p", dest="prompt", metavar="PROMPT", help="what is to be done")
     options.add_argument("--files", nargs="+", metavar="FILE", help="files to show and to change (else LEAN_FILES)")
@@ -2119,7 +2136,7 @@ def read_call(given: argparse.Namespace, env: Mapping[str, str], root: Path) -> 
     chosen = {"mode": given.ask and "ask", "options": given.record and {"record": given.record}, "files": given.files}
     call = replace(call, prompt=prompt, **found | {name: value for name, value in chosen.items() if value})
     project, parts = Project(root, call), [prompt, "# Files"]
-    for path in project.listed if given.files else ():
+    for path in map(tidy, given.files or ()):
         text = project.text(path)
         parts.append(f"{path} (does not exist yet)" if text is None else f"{path}\n{fenced(text.rstrip(chr(10)))}")
     return replace(call, prompt="\n\n".join(parts)) if given.files else call
