@@ -565,7 +565,7 @@ HEADER = re.compile(
     r"(?P<name>(?:self\.)?[\w$]+[?!]?)"
     r"|(?P<impl>impl\b[^{]*)"
     r"|(?P<type>[A-Za-z_][\w:<>,.\[\]*&? ]*?[\s*&]+)(?P<typed>~?[\w:]+)\s*\([^;]*$"
-    r"|(?:(?:get|set)\s+)?(?P<method>[#\w$]+)\s*(?:<[^>]*>)?\([^;]*\)\s*(?::[^{;]+)?\{.*$)"
+    r"|(?:(?:get|set)\s+)?(?P<method>[#\w$]+)\s*(?:<[^>]*>)?\((?:[^();]|\([^()]*\))*\)\s*(?::[^{;]+)?\{.*$)"
 )
 OTHER_HEADERS = (  # what defines a name in files that hold no functions: by the ending, the header, the kind
     ((".css", ".scss", ".less"), re.compile(r"^[ \t]*(?P<impl>[^\s{};][^{};]*?)\s*\{.*$"), "rule"),
@@ -582,7 +582,7 @@ OTHER_HEADERS = (  # what defines a name in files that hold no functions: by the
 )
 FLAT = [row[2] for row in OTHER_HEADERS]
 CONTROL = re.compile(
-    r"(?:if|for|foreach|while|switch|match|catch|with|using|when|synchronized|lock|super|elif|until)\b"
+    r"(?:if|for|foreach|while|switch|match|catch|with|using|when|synchronized|lock|super|elif|until|func|function|fn)\b"
 )
 NO_TYPE = re.compile(
     r"(?:if|else|elif|for|foreach|while|match|return|new|throw|await|yield|using|when|with|case|delete|in|and|or|not|raise|del"
@@ -599,7 +599,7 @@ MEMBER = re.compile(
 IMPORT = re.compile(
     r"^(?:(?:import|from|use|using|#include|require|require_once|include|package)\b|(?:const|let|var) [^=]*= require\()"
 )
-CLOSER = re.compile(r"^\s*(?:[})\]]|end\b)")
+CLOSER = re.compile(r"^\s*(?:[})\]]|end\b|</)")
 PYTHON = (".py", ".pyi")
 
 
@@ -616,13 +616,16 @@ class Definition:
 
 
 @lru_cache(maxsize=16)
-def definitions(text: str, path: str) -> tuple[Definition, ...]:
-    """List the functions, classes, methods and constants of a text, methods after their class."""
+def definitions(text: str, path: str, deep: bool = False) -> tuple[Definition, ...]:
+    """List the functions, classes, methods and constants of a text, methods after their class.
+
+    `deep`: those within functions as well.
+    """
     lines = text.split("\n")
     if path.endswith(PYTHON) and (tree := python_tree(text)):
-        return tuple(python_definitions(tree.body, lines, ""))
+        return tuple(python_definitions(tree.body, lines, "", deep))
     header, kind = next((row[1:] for row in OTHER_HEADERS if path.endswith(row[0])), (HEADER, ""))
-    return tuple(other_definitions(lines, header, kind))
+    return tuple(other_definitions(lines, header, kind, deep))
 
 
 def python_tree(text: str) -> ast.Module | None:
@@ -632,7 +635,7 @@ def python_tree(text: str) -> ast.Module | None:
     return None
 
 
-def python_definitions(body: Iterable[ast.stmt], lines: list[str], owner: str) -> Iterator[Definition]:
+def python_definitions(body: Iterable[ast.stmt], lines: list[str], owner: str, deep: bool) -> Iterator[Definition]:
     inside = f"{owner}." if owner else ""
     for node in body:
         at, end = node.lineno - 1, node.end_lineno or node.lineno
@@ -640,15 +643,15 @@ def python_definitions(body: Iterable[ast.stmt], lines: list[str], owner: str) -
             name, marks = inside + node.name, min([at, *(mark.lineno - 1 for mark in node.decorator_list)])
             kind = "box" if isinstance(node, ast.ClassDef) else "function"
             yield Definition(name, lead(lines, marks), at, end, owner, kind)
-            yield from python_definitions(node.body if kind == "box" else (), lines, name)
+            yield from python_definitions(node.body if deep or kind == "box" else (), lines, name, deep)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             if isinstance(target, ast.Name):
                 yield Definition(inside + target.id, lead(lines, at), at, end, owner, "value")
 
 
-def other_definitions(lines: list[str], header: re.Pattern[str], kind_of_all: str) -> Iterator[Definition]:
-    """Find definitions by their header and indentation; those inside functions are left out."""
+def other_definitions(lines: list[str], header: re.Pattern[str], kind_of_all: str, deep: bool) -> Iterator[Definition]:
+    """Find definitions by their header and indentation."""
     boxes, skip_to = [(len(lines), "")], 0
     for at, line in enumerate(lines):
         found = header.match(line) if at >= skip_to and len(line) < LONG_LINE else None
@@ -662,7 +665,7 @@ def other_definitions(lines: list[str], header: re.Pattern[str], kind_of_all: st
         yield Definition(full, lead(lines, at), at, end, owner, kind)
         if kind == "box":
             boxes.append((end, full))
-        else:
+        elif not deep:
             skip_to = end
 
 
@@ -785,14 +788,17 @@ def replaced(old: str, new: str, path: str, shown: bool, edit: Code) -> str:
     )
     kept = sum(line.strip() in news for line in olds)
     other = bool(tops) and len(missing) == len(names) > 0 and kept * 2 < len(olds)
-    if loss or other or not shown or not headed or (missing and not repeats):
+    bare = bool(imports(old.split("\n"))) and not imports(lines) and kept * 2 > len(olds)
+    if loss or other or bare or not shown or not headed or (missing and not repeats):
         indented = width_of(edit.text.lstrip("\n")) > 0  # the first line says whether these are methods
         items = [replace(item, owner=item.owner or "?" * indented) for item in members(new, old, path, shown)]
         merged = merge(old, new, path, items, more=bool(names and (loss or other or not shown)))
-        if merged is not None:
+        if merged is not None or (merged := place_pieces(old, new, path)) is not None:
             return merged
     if loss:
         raise Misfit(loss)
+    if bare and len(imports(old.split("\n"))) > 1:
+        raise Misfit("it has none of the file's imports")
     share = 0.9 if not shown and (not names or missing or not headed) else 0.5 if missing and not edit.sure else 0.0
     if kept < share * len(olds):
         raise Misfit("the block is neither the whole file nor one of its definitions")
@@ -835,13 +841,16 @@ def in_style(lines: list[str], old: str) -> list[str]:
     """Indent lines with tabs where the old text has no blanks for it, with blanks where it has no tabs."""
     real, told = ([margin(line) for line in filled(some)] for some in (old.split("\n"), lines))
     tabs, blanks = any("\t" in one for one in real), any(one.startswith("  ") for one in real)
-    if tabs == blanks or not any((" " if tabs else "\t") in one for one in told):
+    other = [one for one in told if one.startswith("  " if tabs else "\t")]
+    if tabs == blanks or not other:
         return lines
-    widths = pairwise(len(one) for one in (told if tabs else real))
-    steps = Counter(after - before for before, after in widths if after > before)
+    steps = Counter(after - before for before, after in pairwise(map(len, told if tabs else real)) if after > before)
     blank = " " * max(steps, key=lambda step: (steps[step], step), default=4)
     old_unit, new_unit = (blank, "\t") if tabs else ("\t", blank)
-    return [margin(line).replace(old_unit, new_unit) + line.lstrip(" \t") for line in lines]
+    return [
+        margin(line).replace(old_unit, new_unit) + line.lstrip(" \t") if margin(line) in other else line
+        for line in lines
+    ]
 
 
 def unnumbered(lines: Sequence[str], old: str) -> list[str]:
@@ -978,11 +987,11 @@ def merge(old: str, new: str, path: str, items: list[Definition], more: bool = F
     before a main guard. An import goes to the imports. Misfit where a name fits twice.
     """
     lines, fresh, olds = old.split("\n"), new.split("\n"), definitions(old, path)
-    pairs = pair_up(items, olds, fresh, lines)
-    loose = loose_lines(without_imports(new), path)
+    pairs = pair_up(items, old, fresh, path)
+    spare = spare_lines(new, old, path, items)
     near = next((target for _, target in pairs if target), None)
     lost = [item.kind for item, target in pairs if not target and item.kind == "key"]
-    if not pairs or not (near or more) or loose - loose_lines(old, path) or (lost and (not near or ".json" in path)):
+    if not pairs or not (near or more) or spare or (lost and (not near or ".json" in path)):
         return None
     cuts: dict[tuple[int, int], list[str]] = {}
     at, tops = near.top if near else 0, {other.top for other in olds}
@@ -1001,6 +1010,38 @@ def merge(old: str, new: str, path: str, items: list[Definition], more: bool = F
         first = spot in tops
         cuts.setdefault((spot, spot), []).extend([*piece, *gap] if first else [*gap, *piece])
     return "\n".join(with_imports(spliced(lines, cuts), fresh, path))
+
+
+def place_pieces(old: str, new: str, path: str) -> str | None:
+    """Put what stands together by its indentation in the place of what begins alike; None where that is not clear."""
+    lines, fresh, at = old.split("\n"), new.split("\n"), 0
+    cuts: dict[tuple[int, int], list[str]] = {}
+    while at < len(fresh):
+        if fresh[at].strip() and not COMMENT.match(fresh[at]):
+            places = [row for row, line in enumerate(lines) if line.strip() == fresh[at].strip()]
+            ends = extent(fresh, at), extent(lines, places[0]) if places else 0
+            if len(places) != 1 or ends[0] - at < 2 or ends[1] - places[0] < 2:
+                return None
+            new_one, old_one = (
+                Definition(first_line(some[row], 60), lead(some, row), row, end, "", "piece")
+                for some, row, end in ((fresh, at, ends[0]), (lines, places[0], ends[1]))
+            )
+            cuts[old_one.top, old_one.end] = redefined(lines, old_one, fresh, new_one, path)
+            at = ends[0] - 1
+        at += 1
+    apart = all(a[1] <= b[0] for a, b in pairwise(sorted(cuts)))
+    return "\n".join(spliced(lines, cuts)) if cuts and apart else None
+
+
+def spare_lines(new: str, old: str, path: str, items: Sequence[Definition]) -> set[str]:
+    """List what is no import and belongs to none of the items, and does not stand in the old text like that."""
+    taken = {at for item in items for at in range(item.top, item.end)}
+    rest = "\n".join("" if at in taken else line for at, line in enumerate(without_imports(new).split("\n")))
+    parts = {at for item in definitions(new, path) if not item.owner for at in range(item.top, item.end)}
+    inner = {line.strip() for at, line in enumerate(rest.split("\n")) if at in parts and not COMMENT.match(line)}
+    outer = {line.strip() for at, line in enumerate(rest.split("\n")) if at not in parts and not COMMENT.match(line)}
+    known = {line.strip() for line in old.split("\n")}
+    return (outer - loose_lines(old, path) | inner - known) - {""}
 
 
 def room_for(
@@ -1048,7 +1089,7 @@ def merge_between(old: str, lines: list[str], gaps: Sequence[int], path: str) ->
         items[at] = replace(item, end=max([item.end, *inner]))
     sent = {at for item in items for at in range(item.top, item.end)}
     between = set(gaps) - sent
-    pairs = pair_up(items, olds, lines, old.split("\n"))
+    pairs = pair_up(items, old, lines, path)
     for (item, target), (after, other) in pairwise(pairs):
         gone = target and other and any(target.end <= old.start < other.top for old in olds)
         if gone and not any(item.end <= gap < after.top for gap in between):
@@ -1087,11 +1128,12 @@ def by(items: Iterable[Definition], key: Callable[[Definition], Any]) -> dict[An
 Pairs = list[tuple[Definition, Definition | None]]
 
 
-def pair_up(news: list[Definition], olds: Sequence[Definition], fresh: Sequence[str], lines: Sequence[str]) -> Pairs:
+def pair_up(news: list[Definition], old: str, fresh: Sequence[str], path: str) -> Pairs:
     """Find for each definition the old one of its name and kind (a constructor is no class); None for a new one.
 
     Of several the one with the same header is meant, or one each where the answer has as many.
     """
+    lines, olds = old.split("\n"), definitions(old, path)
     full = by(olds, lambda old: (old.name, old.kind == "box"))
     short = by(olds, lambda old: (old.name.rpartition(".")[2], old.kind == "box"))
     twins, pairs = by(news, lambda new: (new.name, new.kind == "box")), Pairs()
@@ -1099,8 +1141,11 @@ def pair_up(news: list[Definition], olds: Sequence[Definition], fresh: Sequence[
         key = (item.name, item.kind == "box")
         alike, header = twins[key], fresh[item.start].strip()
         fits = (item.kind not in FLAT and short.get(key)) or full.get(key) or []
+        if not fits and item.kind == "function":
+            inner = (some for some in definitions(old, path, deep=True) if some.kind == "function")
+            fits = [some for some in inner if some.name.rpartition(".")[2] == item.name]
         if len(fits) > 1 and len(fits) != len(alike):
-            fits = [old for old in fits if lines[old.start].strip() == header] or fits
+            fits = [some for some in fits if lines[some.start].strip() == header] or fits
         if len(fits) > 1 and len(fits) != len(alike):
             raise Misfit(f"there are {len(fits)} definitions called {item.name}")
         pairs.append((item, fits[alike.index(item) if len(fits) > 1 else 0] if fits else None))
