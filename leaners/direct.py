@@ -677,11 +677,23 @@ def definition_name(found: Mapping[str, str | None]) -> str:
     if not found["name"] and (CONTROL.match(name) or NO_TYPE.match(found["type"] or "")):
         return ""
     receiver = re.search(r"(\w+)(?:\[[^\]]*\])?\)", found["receiver"] or "")
-    return f"{receiver[1]}.{name}" if receiver else name.replace("::", ".")
+    return f"{receiver[1]}.{name}" if receiver else name.replace("self.", "self:").replace("::", ".")
 
 
-def extent(lines: list[str], start: int) -> int:
-    """Return the line after the definition that starts at a line, told by indentation and by what closes it."""
+def extent(lines: Sequence[str], start: int) -> int:
+    """Return the line after the piece that starts at a line, told by indentation, by what closes it, and by braces."""
+    end = by_indentation(lines, start)
+    opened = sum(line.count("{") - line.count("}") for line in lines[start:end])
+    for at in range(end, min(end + 500, len(lines)) if opened > 0 else 0):  # a label or a text at the margin is no end
+        opened += lines[at].count("{") - lines[at].count("}")
+        if width_of(lines[at]) <= width_of(lines[start]) and HEADER.match(lines[at][:LONG_LINE]):
+            return end
+        if opened <= 0:
+            return at + 1
+    return end
+
+
+def by_indentation(lines: Sequence[str], start: int) -> int:
     width, header, last = width_of(lines[start]), lines[start].rstrip(), start
     if header.endswith((";", "}", "},")) and header.count("{") == header.count("}"):
         return start + 1
@@ -788,7 +800,12 @@ def replaced(old: str, new: str, path: str, shown: bool, edit: Code) -> str:
     )
     kept = sum(line.strip() in news for line in olds)
     other = bool(tops) and len(missing) == len(names) > 0 and kept * 2 < len(olds)
-    bare = bool(imports(old.split("\n"))) and not imports(lines) and kept * 2 > len(olds)
+    begun = (
+        [line.strip() for line in olds].index(lines[0].strip())
+        if lines[0].strip() in {line.strip() for line in olds}
+        else 0
+    )
+    bare = begun > 1 and not imports(lines) and kept * 2 > len(olds)
     if loss or other or bare or not shown or not headed or (missing and not repeats):
         indented = width_of(edit.text.lstrip("\n")) > 0  # the first line says whether these are methods
         items = [replace(item, owner=item.owner or "?" * indented) for item in members(new, old, path, shown)]
@@ -797,8 +814,8 @@ def replaced(old: str, new: str, path: str, shown: bool, edit: Code) -> str:
             return merged
     if loss:
         raise Misfit(loss)
-    if bare and len(imports(old.split("\n"))) > 1:
-        raise Misfit("it has none of the file's imports")
+    if bare:
+        raise Misfit("the file's beginning is missing")
     share = 0.9 if not shown and (not names or missing or not headed) else 0.5 if missing and not edit.sure else 0.0
     if kept < share * len(olds):
         raise Misfit("the block is neither the whole file nor one of its definitions")
@@ -1020,7 +1037,7 @@ def place_pieces(old: str, new: str, path: str) -> str | None:
         if fresh[at].strip() and not COMMENT.match(fresh[at]):
             places = [row for row, line in enumerate(lines) if line.strip() == fresh[at].strip()]
             ends = extent(fresh, at), extent(lines, places[0]) if places else 0
-            if len(places) != 1 or ends[0] - at < 2 or ends[1] - places[0] < 2:
+            if len(places) != 1 or ends[0] - at < 2 or ends[1] - places[0] < 2 or not re.search(r"\w", fresh[at]):
                 return None
             new_one, old_one = (
                 Definition(first_line(some[row], 60), lead(some, row), row, end, "", "piece")
