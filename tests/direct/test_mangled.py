@@ -154,7 +154,7 @@ SLOW = {
 def test_bounded_time(name: str, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x = 1\n" * 2000)
     project = direct.Project(tmp_path, direct.Call("x", "http://x", files=("a.py",)))
-    begun = time.monotonic()
+    begun = time.process_time()  # others may use the machine as well
     for answer in (
         SLOW[name],
         f"a.py\n```\n{SLOW[name]}\n```",
@@ -163,7 +163,7 @@ def test_bounded_time(name: str, tmp_path: Path) -> None:
         with contextlib.suppress(direct.Stop):
             edits, _ = direct.parse(answer, project.known)
             direct.place_all(edits, project, {})
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10
 
 
 def test_corpus_lies_where_the_readme_says() -> None:
