@@ -781,7 +781,7 @@ def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
     if gaps and (merged := merge_between(old, lines, gaps, path)) is not None:
         return merged
     new = "\n".join(fill(lines, old, path))
-    if stops_short(new, old, path, edit.closed) or (not edit.closed and cut_off(new, old, path)):
+    if cut_off(new, old, path, edit.closed):
         raise Misfit("the block is cut off")
     return replaced(old, new, path, shown, edit)
 
@@ -789,27 +789,19 @@ def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
 def replaced(old: str, new: str, path: str, shown: bool, edit: Code) -> str:
     """Put a text without gaps in the place of the whole old one, or its definitions in the place of the old ones."""
     lines, olds = new.split("\n"), filled(old.split("\n"))
-    news = {line.strip() for line in lines}
     tops, others = ([item for item in definitions(text, path) if not item.owner] for text in (new, old))
-    names = {item.name for item in others}
-    missing, loose = names - {item.name for item in tops}, loose_lines(old, path)
-    loss, headed = loss_of(old, new, len(names), len(missing)), not loose or bool(loose & loose_lines(new, path))
-    body = loose_lines(without_imports(old), path) & loose_lines(new, path)
-    repeats = any(re.search(r"\w", line) for line in body) or any(
-        "\n".join(lines[item.start : item.end]) in old for item in tops
-    )
-    kept = sum(line.strip() in news for line in olds)
-    other = bool(tops) and len(missing) == len(names) > 0 and kept * 2 < len(olds)
-    begun = (
-        [line.strip() for line in olds].index(lines[0].strip())
-        if lines[0].strip() in {line.strip() for line in olds}
-        else 0
-    )
+    names, news = {item.name for item in others}, {line.strip() for line in lines}
+    missing, kept = names - {item.name for item in tops}, sum(line.strip() in news for line in olds)
+    loose, given = loose_lines(old, path), loose_lines(new, path)
+    same = given & loose_lines(without_imports(old), path)
+    loss, headed = loss_of(old, new, len(names), len(missing)), not loose or bool(loose & given)
+    repeats = any(map(re.compile(r"\w").search, same)) or any("\n".join(lines[i.start : i.end]) in old for i in tops)
+    begun = next((at for at, line in enumerate(olds) if line.strip() == lines[0].strip()), 0)
     bare = begun > 1 and not imports(lines) and kept * 2 > len(olds)
-    if loss or other or bare or not shown or not headed or (missing and not repeats):
+    if loss or bare or not shown or not headed or (missing and not repeats):
         indented = width_of(edit.text.lstrip("\n")) > 0  # the first line says whether these are methods
         items = [replace(item, owner=item.owner or "?" * indented) for item in members(new, old, path, shown)]
-        merged = merge(old, new, path, items, more=bool(names and (loss or other or not shown)))
+        merged = merge(old, new, path, items, more=bool(names and (loss or not shown or kept * 2 < len(olds))))
         if merged is not None or (merged := place_pieces(old, new, path)) is not None:
             return merged
     if loss:
@@ -904,15 +896,11 @@ def fill(lines: Sequence[str], old: str, path: str, contents: Sequence[Sequence[
 
 def left_out(lines: Sequence[str], old: str, path: str) -> list[list[str]]:
     """Return for each gap the old lines that it stands for: of the one definition that is sent, else of the file."""
-    parts, found, floor, olds = parts_of(lines, old, path), list[list[str]](), 0, old.split("\n")
-    box = False
-    if len(parts) > 1:
-        code = (line.strip() for line in filled(lines) if not COMMENT.match(line) and not MARK.match(line))
-        first = next(code, "")
-        sent = {line.strip() for line in filled(lines)}
-        named = [item for item in definitions(old, path) if olds[item.start].strip() == first]
-        tops = [item for item in definitions(old, path) if not item.owner and olds[item.start].strip() in sent]
-        if len(named) == 1 and not set(tops) - set(named) and olds[0].strip() not in sent:
+    parts, found, floor, olds, box = parts_of(lines, old, path), list[list[str]](), 0, old.split("\n"), False
+    code = (at for at, line in enumerate(lines) if line.strip() and not COMMENT.match(line) and not MARK.match(line))
+    if len(parts) > 1 and extent(lines, at := next(code, 0)) == len(lines):
+        named = [item for item in definitions(old, path) if olds[item.start].strip() == lines[at].strip()]
+        if len(named) == 1:
             olds, box = olds[named[0].top : named[0].end], named[0].kind != "function"
     stands = {line.strip() for line in filled(olds)}
     for before, after in pairwise(parts):
@@ -955,26 +943,22 @@ def anchor(olds: Sequence[str], lines: Sequence[str], floor: int, step: int) -> 
     return best[0]
 
 
-def cut_off(new: str, old: str, path: str) -> bool:
-    """Tell whether a block without its closing fence ends too early: within a line of the old text, or open."""
-    *_, last = new.rstrip().split("\n")
-    olds = old.split("\n")
-    if last not in olds and any(line.startswith(last) for line in olds):
-        return True
-    if path.endswith(PYTHON):
-        return python_tree(new) is None
-    pairs = (("{", "}"), ("(", ")"), ("[", "]"))
-    return any(new.count(a) - new.count(b) > max(0, old.count(a) - old.count(b)) for a, b in pairs)
-
-
-def stops_short(new: str, old: str, path: str, closed: bool) -> bool:
-    """Tell whether the last definition of a whole text, or of one without its fence, is only a part of the old."""
+def cut_off(new: str, old: str, path: str, closed: bool) -> bool:
+    """Tell whether a block ends too early: a whole file within a definition, one without its fence anywhere."""
     lines, olds = new.rstrip().split("\n"), old.split("\n")
+    if not closed and lines[-1] not in olds and any(line.startswith(lines[-1]) for line in olds):
+        return True
+    if not closed and path.endswith(PYTHON) and python_tree(new) is None:
+        return True
+    if not closed and not path.endswith(PYTHON):
+        spans = ((new.count(a) - new.count(b), old.count(a) - old.count(b)) for a, b in ("{}", "()", "[]"))
+        if any(given > max(0, had) for given, had in spans):
+            return True
     if closed and first_line(new) != first_line(old):
         return False
     before = {item.name: [line.strip() for line in olds[item.start : item.end]] for item in definitions(old, path)}
-    last = ((item.name, lines[item.start :]) for item in definitions(new, path) if item.end == len(lines))
-    ends = ((before.get(name, []), [line.strip() for line in some]) for name, some in last)
+    last = [item for item in definitions(new, path) if item.end == len(lines)]
+    ends = [(before.get(item.name, []), [line.strip() for line in lines[item.start :]]) for item in last]
     return any(len(some) < len(whole) and whole[: len(some)] == some for whole, some in ends)
 
 
@@ -1019,13 +1003,10 @@ def merge(old: str, new: str, path: str, items: list[Definition], more: bool = F
         if target:
             cuts[target.top, target.end], near, at = redefined(lines, target, fresh, item, path), target, target.end
             continue
-        spot, want = room_for(item, is_member(item, fresh, path), near and replace(near, end=at), olds, lines) or (
-            last,
-            "",
-        )
-        piece, gap = shifted(fresh, item.top, item, want), [""] * (2 if path.endswith(PYTHON) and not want else 1)
-        first = spot in tops
-        cuts.setdefault((spot, spot), []).extend([*piece, *gap] if first else [*gap, *piece])
+        beside = near and replace(near, end=at)
+        spot, want = room_for(item, is_member(item, fresh, path), beside, olds, lines) or (last, "")
+        given, gap = shifted(fresh, item.top, item, want), [""] * (2 if path.endswith(PYTHON) and not want else 1)
+        cuts.setdefault((spot, spot), []).extend([*given, *gap] if spot in tops else [*gap, *given])
     return "\n".join(with_imports(spliced(lines, cuts), fresh, path))
 
 
@@ -1034,31 +1015,32 @@ def place_pieces(old: str, new: str, path: str) -> str | None:
     lines, fresh, at = old.split("\n"), new.split("\n"), 0
     cuts: dict[tuple[int, int], list[str]] = {}
     while at < len(fresh):
-        if fresh[at].strip() and not COMMENT.match(fresh[at]):
-            places = [row for row, line in enumerate(lines) if line.strip() == fresh[at].strip()]
-            ends = extent(fresh, at), extent(lines, places[0]) if places else 0
-            if len(places) != 1 or ends[0] - at < 2 or ends[1] - places[0] < 2 or not re.search(r"\w", fresh[at]):
-                return None
-            new_one, old_one = (
-                Definition(first_line(some[row], 60), lead(some, row), row, end, "", "piece")
-                for some, row, end in ((fresh, at, ends[0]), (lines, places[0], ends[1]))
-            )
-            cuts[old_one.top, old_one.end] = redefined(lines, old_one, fresh, new_one, path)
-            at = ends[0] - 1
-        at += 1
-    apart = all(a[1] <= b[0] for a, b in pairwise(sorted(cuts)))
-    return "\n".join(spliced(lines, cuts)) if cuts and apart else None
+        if not fresh[at].strip() or COMMENT.match(fresh[at]):
+            at += 1
+            continue
+        places = [row for row, line in enumerate(lines) if line.strip() == fresh[at].strip()]
+        if len(places) != 1 or not re.search(r"\w", fresh[at]):
+            return None
+        new_one, old_one = piece(fresh, at), piece(lines, places[0])
+        if min(new_one.end - at, old_one.end - places[0]) < 2:
+            return None
+        cuts[old_one.top, old_one.end], at = redefined(lines, old_one, fresh, new_one, path), new_one.end
+    return "\n".join(spliced(lines, cuts)) if cuts else None
+
+
+def piece(lines: Sequence[str], at: int) -> Definition:
+    return Definition(first_line(lines[at], 60), lead(lines, at), at, extent(lines, at), "", "piece")
 
 
 def spare_lines(new: str, old: str, path: str, items: Sequence[Definition]) -> set[str]:
     """List what is no import and belongs to none of the items, and does not stand in the old text like that."""
     taken = {at for item in items for at in range(item.top, item.end)}
-    rest = "\n".join("" if at in taken else line for at, line in enumerate(without_imports(new).split("\n")))
+    rest = [(at, line.strip()) for at, line in enumerate(without_imports(new).split("\n")) if at not in taken]
     parts = {at for item in definitions(new, path) if not item.owner for at in range(item.top, item.end)}
-    inner = {line.strip() for at, line in enumerate(rest.split("\n")) if at in parts and not COMMENT.match(line)}
-    outer = {line.strip() for at, line in enumerate(rest.split("\n")) if at not in parts and not COMMENT.match(line)}
-    known = {line.strip() for line in old.split("\n")}
-    return (outer - loose_lines(old, path) | inner - known) - {""}
+    known, loose = {line.strip() for line in old.split("\n")}, loose_lines(old, path)
+    return {line for at, line in rest if line not in (known if at in parts else loose) and not COMMENT.match(line)} - {
+        ""
+    }
 
 
 def room_for(
@@ -1104,17 +1086,12 @@ def merge_between(old: str, lines: list[str], gaps: Sequence[int], path: str) ->
     for at, item in enumerate(items):
         inner = (gap + 1 for gap, home in homes.items() if home and item.start <= home.start < item.end)
         items[at] = replace(item, end=max([item.end, *inner]))
-    sent = {at for item in items for at in range(item.top, item.end)}
-    between = set(gaps) - sent
+    between = set(gaps) - {at for item in items for at in range(item.top, item.end)}
     pairs = pair_up(items, old, lines, path)
     for (item, target), (after, other) in pairwise(pairs):
         gone = target and other and any(target.end <= old.start < other.top for old in olds)
         if gone and not any(item.end <= gap < after.top for gap in between):
             return None
-    real = {line.strip() for line in old.split("\n")}
-    rest = (line.strip() for at, line in enumerate(lines) if at not in sent and at not in between)
-    if not all(line in real or IMPORT.match(line) for line in rest):
-        return None
     plain = "\n".join("" if at in between else line for at, line in enumerate(lines))
     return merge(old, plain, path, items, more=True)
 
@@ -1265,6 +1242,8 @@ def spliced(lines: Sequence[str], cuts: Mapping[tuple[int, int], list[str]]) -> 
     """Put new lines in the place of some ranges."""
     fresh, done = list[str](), 0
     for (start, end), piece in sorted(cuts.items()):
+        if start < done:
+            raise Misfit("it holds the same definition twice")
         fresh += [*lines[done:start], *piece]
         done = end
     return [*fresh, *lines[done:]]
