@@ -600,6 +600,7 @@ IMPORT = re.compile(
     r"^(?:(?:import|from|use|using|#include|require|require_once|include|package)\b|(?:const|let|var) [^=]*= require\()"
 )
 CLOSER = re.compile(r"^\s*(?:[})\]]|end\b|</)")
+GOES_ON = re.compile(r"\s*(?:- |(?:where|rescue|ensure|else|elsif|elif|except|finally|catch|when)\b)")
 PYTHON = (".py", ".pyi")
 
 
@@ -659,6 +660,8 @@ def other_definitions(lines: list[str], header: re.Pattern[str], kind_of_all: st
             continue
         boxes = [box for box in boxes if at < box[0]]
         end, owner = extent(lines, at), boxes[-1][1]
+        if found.groupdict().get("kind") in VALUES and not (owner or deep) and width_of(line):
+            continue  # within a call or the like: no name of the file
         full, word = f"{owner}.{name}" if owner else name, found.groupdict().get("kind") or found["impl"] or ""
         kind = kind_of_all or ("box" if BOX.match(word) else "value" if word in VALUES else "function")
         kind = "box" if kind == "rule" and word.startswith(("@media", "@supports", "@layer", "@container")) else kind
@@ -699,12 +702,7 @@ def by_indentation(lines: Sequence[str], start: int) -> int:
         return start + 1
     for at in range(start + 1, len(lines)):
         line = lines[at]
-        if (
-            line.strip()
-            and width_of(line) <= width
-            and line.strip() != "{"
-            and not re.match(r"\s*(?:where\b|- )", line)
-        ):
+        if line.strip() and width_of(line) <= width and line.strip() != "{" and not GOES_ON.match(line):
             if not CLOSER.match(line) or width_of(line) < width:
                 break
             if not line.rstrip().endswith(("{", ":", "(", "=>")):
@@ -797,7 +795,7 @@ def replaced(old: str, new: str, path: str, shown: bool, edit: Code) -> str:
     loss, headed = loss_of(old, new, len(names), len(missing)), not loose or bool(loose & given)
     repeats = any(map(re.compile(r"\w").search, same)) or any("\n".join(lines[i.start : i.end]) in old for i in tops)
     begun = next((at for at, line in enumerate(olds) if line.strip() == lines[0].strip()), 0)
-    bare = begun > 1 and not imports(lines) and kept * 2 > len(olds)
+    bare = begun > 1 and not imports(lines) and bool(kept * 2 > len(olds) or imports(old.split("\n")))
     if loss or bare or not shown or not headed or (missing and not repeats):
         indented = width_of(edit.text.lstrip("\n")) > 0  # the first line says whether these are methods
         items = [replace(item, owner=item.owner or "?" * indented) for item in members(new, old, path, shown)]
@@ -1014,6 +1012,7 @@ def place_pieces(old: str, new: str, path: str) -> str | None:
     """Put what stands together by its indentation in the place of what begins alike; None where that is not clear."""
     lines, fresh, at = old.split("\n"), new.split("\n"), 0
     cuts: dict[tuple[int, int], list[str]] = {}
+    known = {item.start for item in definitions(old, path)}
     while at < len(fresh):
         if not fresh[at].strip() or COMMENT.match(fresh[at]):
             at += 1
@@ -1022,7 +1021,7 @@ def place_pieces(old: str, new: str, path: str) -> str | None:
         if len(places) != 1 or not re.search(r"\w", fresh[at]):
             return None
         new_one, old_one = piece(fresh, at), piece(lines, places[0])
-        if min(new_one.end - at, old_one.end - places[0]) < 2:
+        if min(new_one.end - at, old_one.end - places[0]) < 2 or places[0] in known:
             return None
         cuts[old_one.top, old_one.end], at = redefined(lines, old_one, fresh, new_one, path), new_one.end
     return "\n".join(spliced(lines, cuts)) if cuts else None
@@ -1135,9 +1134,9 @@ def pair_up(news: list[Definition], old: str, fresh: Sequence[str], path: str) -
         key = (item.name, item.kind == "box")
         alike, header = twins[key], fresh[item.start].strip()
         fits = (item.kind not in FLAT and short.get(key)) or full.get(key) or []
-        if not fits and item.kind == "function":
-            inner = (some for some in definitions(old, path, deep=True) if some.kind == "function")
-            fits = [some for some in inner if some.name.rpartition(".")[2] == item.name]
+        if not fits and item.kind != "box" and item.end - item.start > 1:
+            inner = (some for some in definitions(old, path, deep=True) if some.end - some.start > 1)
+            fits = [some for some in inner if item.name in (some.name, some.name.rpartition(".")[2])]
         if len(fits) > 1 and len(fits) != len(alike):
             fits = [some for some in fits if lines[some.start].strip() == header] or fits
         if len(fits) > 1 and len(fits) != len(alike):
