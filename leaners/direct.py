@@ -955,9 +955,10 @@ def cut_off(new: str, old: str, path: str, closed: bool) -> bool:
     if closed and first_line(new) != first_line(old):
         return False
     before = {item.name: [line.strip() for line in olds[item.start : item.end]] for item in definitions(old, path)}
-    last = [item for item in definitions(new, path) if item.end == len(lines)]
+    last = [item for item in definitions(new, path) if item.end == len(lines) and not (closed and item.kind == "box")]
     ends = [(before.get(item.name, []), [line.strip() for line in lines[item.start :]]) for item in last]
-    return any(len(some) < len(whole) and whole[: len(some)] == some for whole, some in ends)
+    most = 0.5 if closed else 1  # a line less at the end may be meant
+    return any(len(some) <= most * len(whole) and some == whole[: len(some)] != whole for whole, some in ends)
 
 
 def loss_of(old: str, new: str, names: int, missing: int) -> str:
