@@ -2081,7 +2081,7 @@ def requested(reads: Sequence[Read], project: Project, tokens: int) -> str:
         if text is None:
             raise Unusable(f"The model asked to read {path}, which is not there.")
         lines = text.rstrip("\n").split("\n")
-        first, last = max(1, read.first), min(len(lines), read.last or len(lines))
+        first, last = min(max(1, read.first), len(lines)), min(len(lines), read.last or len(lines))
         parts.append(f"{path} (lines {first}-{last} of {len(lines)})\n" + fenced("\n".join(lines[first - 1 : last])))
     if estimate("\n".join(parts)) > tokens - ROOM_TO_ANSWER:
         paths = ", ".join(read.path for read in reads)

@@ -105,13 +105,22 @@ def test_no_repair_of_what_is_forbidden(root: Path, server: Any) -> None:
     assert done.reason == "direct: test_fares.py is protected: it may be read, not changed."
 
 
-def test_read_gives_the_lines_asked_for(root: Path, server: Any) -> None:
+@pytest.mark.parametrize("wish", ["READ steps.py 11-13", "READ `steps.py` lines 11 to 13", "READ steps.py:L11-L13"])
+def test_read_gives_the_lines_asked_for(root: Path, server: Any, wish: str) -> None:
     lay(root, {"steps.py": LONG.encode()})
-    model = server.answer = Model("READ steps.py 11-13\n", RIGHT)
+    model = server.answer = Model(wish, RIGHT)
     done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py")
     assert (done.code, done.usage["requests"]) == (0, 2), done.err
     assert model.asked[1].startswith(model.asked[0]), "the beginning must stay, for the server's cache"
     assert "steps.py (lines 11-13 of 1498)\n```\ndef step_2(x):\n    y = x + 2\n    return y * 2\n```" in model.asked[1]
+
+
+@pytest.mark.parametrize(("wish", "lines"), [("READ steps.py 11", "11-91"), ("READ steps.py 5000-5001", "1498-1498")])
+def test_read_of_one_line_or_beyond_the_end(root: Path, server: Any, wish: str, lines: str) -> None:
+    lay(root, {"steps.py": LONG.encode()})
+    model = server.answer = Model(wish, RIGHT)
+    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py")
+    assert (done.code, f"steps.py (lines {lines} of 1498)" in model.asked[1]) == (0, True), done.err
 
 
 @pytest.mark.parametrize(
@@ -180,6 +189,8 @@ def test_by_hand(root: Path, server: Any) -> None:
     assert (done.code, done.out, holds(root)) == (0, "wrote fares.py (+1 -1)\n", FIXED)
     assert FARES["fares.py"].decode().strip() in model.asked[0]
     assert "new.py (does not exist yet)" in model.asked[0]
+    outside = call(root, "x", "--files", "../x.py", base_url=server.base_url)
+    assert (outside.code, "'../x.py' lies outside" in outside.reason, len(model.asked)) == (1, True, 1)
 
 
 def test_help_and_no_prompt(root: Path) -> None:

@@ -66,6 +66,10 @@ FAULTS: dict[str, tuple[Script, int, str]] = {
     "no json": (lambda h, b: reply(h, {"hello": "world"}), 2, "is no OpenAI-compatible API"),
     "a list": (lambda h, b: reply(h, [1, 2]), 2, "is no OpenAI-compatible API"),
     "broken event": (lambda h, b: stream(h, b"data: {not json\n\n"), 2, "is no OpenAI-compatible API"),
+    "garbled": (lambda h, b: stream(h, piece("a.py\n"), b"data: {not json\n\n"), 75, "answer is garbled: {not json"),
+    "moved": (lambda h, b: reply(h, "", 301, Location="https://x.example/v1"), 2, "moved to https://x.example/v1"),
+    "no such model": (lambda h, b: reply(h, {"error": "m is not a valid model ID"}, 400), 2, "no model 'm'"),
+    "no HTTP": (lambda h, b: h.wfile.write(b"SSH-2.0-x\r\n"), 75, "SSH-2.0-x."),
     "error event": (
         lambda h, b: stream(h, piece("a"), {"error": {"code": 500, "message": "slot died"}}),
         75,
@@ -155,6 +159,18 @@ def test_fault(name: str, root: Path) -> None:
     assert words in done.reason
     assert done.out == ""
     assert done.reason.startswith("direct: ")
+
+
+@pytest.mark.parametrize("model", ["m", ""])
+def test_an_error_whose_body_never_comes(root: Path, model: str) -> None:
+    def script(handler: Any, body: Any) -> None:
+        handler.send_response(500 if body else 200)
+        handler.send_header("Content-Length", "100")
+        handler.end_headers()
+        time.sleep(3)
+
+    done, _ = ask(root, script, model=model, timeout=1)
+    assert (done.code, unchanged(root)) == (75, True), done.err
 
 
 def test_nobody_listens(root: Path) -> None:
@@ -368,6 +384,7 @@ REFUSED: dict[str, tuple[str, Callable[[Any], bool], dict[str, object]]] = {
         {"max_output_tokens": 9},
     ),
     "system": ("System role not supported", lambda body: len(body["messages"]) == 1, {}),
+    "stream": ("Streaming is not supported", lambda body: "stream" not in body, {}),
 }
 
 
