@@ -776,7 +776,8 @@ def rewrite(old: str, edit: Code, path: str, shown: bool) -> str:
     gaps = gaps_in(lines, old, path)
     if gaps and not old.strip():
         raise Misfit("it leaves lines out of a new file")
-    if gaps and (merged := merge_between(old, lines, gaps, path)) is not None:
+    whole = edit.closed or not cut_off("\n".join(lines), old, path, edit.closed)
+    if gaps and whole and (merged := merge_between(old, lines, gaps, path)) is not None:
         return merged
     new = "\n".join(fill(lines, old, path))
     if cut_off(new, old, path, edit.closed):
@@ -793,7 +794,10 @@ def replaced(old: str, new: str, path: str, shown: bool, edit: Code) -> str:
     loose, given = loose_lines(old, path), loose_lines(new, path)
     same = given & loose_lines(without_imports(old), path)
     loss, headed = loss_of(old, new, len(names), len(missing)), not loose or bool(loose & given)
-    repeats = any(map(re.compile(r"\w").search, same)) or any("\n".join(lines[i.start : i.end]) in old for i in tops)
+    repeats = any(re.search(r"\w", line) for line in same) or any(
+        "\n".join(lines[i.start : i.end]) in old for i in tops
+    )
+    # A text that begins further down in the file, without its imports, is a piece of it.
     begun = next((at for at, line in enumerate(olds) if line.strip() == lines[0].strip()), 0)
     bare = begun > 1 and not imports(lines) and bool(kept * 2 > len(olds) or imports(old.split("\n")))
     if loss or bare or not shown or not headed or (missing and not repeats):
@@ -944,16 +948,14 @@ def anchor(olds: Sequence[str], lines: Sequence[str], floor: int, step: int) -> 
 def cut_off(new: str, old: str, path: str, closed: bool) -> bool:
     """Tell whether a block ends too early: a whole file within a definition, one without its fence anywhere."""
     lines, olds = new.rstrip().split("\n"), old.split("\n")
-    if not closed and lines[-1] not in olds and any(line.startswith(lines[-1]) for line in olds):
-        return True
-    if not closed and path.endswith(PYTHON) and python_tree(new) is None:
-        return True
-    if not closed and not path.endswith(PYTHON):
-        spans = ((new.count(a) - new.count(b), old.count(a) - old.count(b)) for a, b in ("{}", "()", "[]"))
-        if any(given > max(0, had) for given, had in spans):
-            return True
     if closed and first_line(new) != first_line(old):
         return False
+    if not closed:
+        spans = ((new.count(a) - new.count(b), old.count(a) - old.count(b)) for a, b in ("{}", "()", "[]"))
+        within = lines[-1] not in olds and any(line.startswith(lines[-1]) for line in olds)
+        broken = python_tree(new) is None if path.endswith(PYTHON) else any(given > max(0, had) for given, had in spans)
+        if within or broken:
+            return True
     before = {item.name: [line.strip() for line in olds[item.start : item.end]] for item in definitions(old, path)}
     last = [item for item in definitions(new, path) if item.end == len(lines) and not (closed and item.kind == "box")]
     ends = [(before.get(item.name, []), [line.strip() for line in lines[item.start :]]) for item in last]
@@ -1567,7 +1569,7 @@ def place_all(edits: Iterable[Edit], project: Project, plan: Plan) -> Misfits:
         try:
             path = home_of(edit, project, plan, named)
             text = plan[path] if path in plan else project.text(path)
-            if is_example(edit, text or "", path):
+            if len(edits) > 1 and is_example(edit, text or "", path):
                 raise Misfit("it is a test, and this is no file of tests")
             if not (path in plan and is_made(edit, text or "", project.text(path) or "", path)):
                 plan[path] = placed(edit, text, path, project)
