@@ -1008,7 +1008,11 @@ def merge(old: str, new: str, path: str, items: list[Definition], more: bool = F
         spot, want = room_for(item, is_member(item, fresh, path), beside, olds, lines) or (last, "")
         given, gap = shifted(fresh, item.top, item, want), [""] * (2 if path.endswith(PYTHON) and not want else 1)
         cuts.setdefault((spot, spot), []).extend([*given, *gap] if spot in tops else [*gap, *given])
-    return "\n".join(with_imports(spliced(lines, cuts), fresh, path))
+    merged = "\n".join(with_imports(spliced(lines, cuts), fresh, path))
+    ours = python_tree(dedent(new)) or not all(target for _, target in pairs)  # else the tests tell the model's mistake
+    if path.endswith(PYTHON) and python_tree(old) and ours and not python_tree(merged):
+        raise Misfit("with it the file is no valid Python")
+    return merged
 
 
 def place_pieces(old: str, new: str, path: str) -> str | None:
