@@ -1197,6 +1197,11 @@ class Snapshots:
             self.uncovered[path] = large if readable else "not readable"
         return readable and seen[2] <= self.max_file
 
+    @property
+    def unheld(self) -> set[str]:
+        """The files that no snapshot holds: too large, not readable, or ignored and not small."""
+        return {*self.uncovered, *self.passed_over}
+
     def worth_keeping(self, others: Sequence[str]) -> list[str]:
         """Choose from what is not recorded yet: no repositories; ignored files under 1 MB each, 20 MB together."""
         fresh = [path for path in others if path not in self.passed_over]
@@ -1459,6 +1464,7 @@ class Repository:
                 here, stores = place / Path(folder).relative_to(base), list[Path]()
                 if "objects" in inner and "HEAD" in names:
                     stores = [Path(folder, "objects"), *Path(folder, "objects").glob("*/")]
+                    stores += [Path(folder, "worktrees")] if "worktrees" in inner else []
                 found |= {here / store.relative_to(folder): facts_of(store) for store in stores}
                 inner[:] = [name for name in inner if name not in ("objects", "lfs", "worktrees")]
                 found |= {here / name: facts_of(f"{folder}/{name}") for name in names}
@@ -1535,7 +1541,8 @@ class Repository:
     def is_of_others(self, path: Path) -> bool:
         """Tell whether another work tree of the same repository may have changed PATH; none removes a branch."""
         shared = self.places[-1]
-        if not (os.path.lexists(path) and (shared / "worktrees").is_dir() and path.is_relative_to(shared)):
+        others = facts_of(self.kept(shared / "worktrees"))[:2] not in (NOTHING, UNUSED)
+        if not (others and os.path.lexists(path) and path.is_relative_to(shared)):
             return False
         name, head = path.relative_to(shared).as_posix(), read_text(self.kept(self.places[0] / "HEAD"))
         return name.startswith(("refs/", "logs/", "packed-refs")) and not head.strip().endswith(f" {name}")
@@ -1666,10 +1673,11 @@ def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
 
 
 def holds_plain_bytes(root: Path) -> bool:
-    """Tell whether the project's own index holds files as they lie on disk: no conversion, no filters, no modules."""
-    converts = ask_git(root, "config", "--get", "core.autocrlf") in ("true", "input")
-    rows = () if converts else split(ask_git(root, "ls-files", "-z", "--stage"))
-    return not converts and not any(row.startswith("160000 ") or row.endswith(".gitattributes") for row in rows)
+    """Tell whether the project's own index holds files as they lie on disk: none converted, hidden or a module."""
+    if ask_git(root, "config", "--get", "core.autocrlf") in ("true", "input"):
+        return False
+    rows = split(ask_git(root, "ls-files", "-z", "-v", "--stage"))  # H: git looks at what lies on disk
+    return all(row.startswith(("H 100", "H 120")) and not row.endswith(".gitattributes") for row in rows)
 
 
 # ------------------------------------------------------------------------------------------------ reading failures
@@ -3185,12 +3193,17 @@ SKIPS = re.compile(r"\bskipped=(\d+)|\b(\d+) (?:skipped|ignored)\b|^(?:# |ℹ )s
 NO_TEST, PYTEST_FOUND_NONE = "the test command ran no test", 5  # pytest's exit code
 
 
-def why_red(done: Completed, config: Config, runner: Runner, passed: int | None, report: Report | None) -> str:
+def why_red(
+    done: Completed, output: str, config: Config, runner: Runner, passed: int | None, report: Report | None
+) -> str:
     """Say why a test run is red though it does not say so itself: exit 0 alone proves nothing."""
     if done.cut:
         return f"the tests ran into their time limit of {runner.timeout:g} s ([runner] timeout; test_files narrows)"
     if done.code == 0 and report and report.failing:
         return f"the test command ended with 0, but its report has {len(report.failing)} failing"
+    told = rx(f"(?:{'|'.join(table('_guard.txt')['shared']['red'])}).*").search(unwrapped(output))
+    if done.code == 0 and not report and told:
+        return f"the test command ended with 0, but says: {told[0].strip()} (does a pipe or ';' hide its exit code?)"
     if done.code == 0 and passed == 0 and not config.defaults.no_tests_ok:
         return f"{NO_TEST}, though it passed ([defaults] no_tests_ok = true accepts that)"
     if done.code == PYTEST_FOUND_NONE and report:
@@ -3204,7 +3217,7 @@ def verdict_of(done: Completed, output: str, config: Config, runner: Runner, rep
     """Judge a test run: only exit 0 is green, and only where some test ran, as far as that is known."""
     passed = len(report.passing) if report else count_passed(output)
     skips = sum(int(next(filter(None, found))) for found in SKIPS.findall(output))
-    why = why_red(done, config, runner, passed, report)
+    why = why_red(done, output, config, runner, passed, report)
     green = done.code == 0 and not why
     failure = Failure((), "", "") if green else read_failure(output, config.root, config.defaults.error_tail_lines)
     if not green and not failure.tests and report:
@@ -3478,10 +3491,30 @@ class Judge(Site):
         parts = {path: mended(path, was, now, words) for path, (was, now) in texts.items()}
         return {path: text for path, text in parts.items() if text != texts[path][1]}
 
-    def put_protected_back(self, task: Task, before: str, after: str) -> tuple[str, list[str], str]:
-        """Undo what happened to protected files between two trees; return the tree, their paths, and what resists."""
-        holds, taken, bad = fence(self.config, task), dict[str, None](), list[str]()
-        after = self.snapshots.take() if self.put_rights_back() else after
+    def drop_bytecode(self, since: float) -> None:
+        """Remove what was compiled SINCE of protected Python files: Python would take it for them."""
+        for folder in {place.parent for place in self.rights if place.suffix == ".py"}:
+            for file in (folder / "__pycache__").glob("*.pyc"):
+                if folder / f"{file.name.split('.')[0]}.py" in self.rights and not is_older(file, since):
+                    file.unlink()
+
+    def take_away(self, task: Task, known: Set[str]) -> list[str]:
+        """Move the protected files that no snapshot holds into the record, but those that were KNOWN before."""
+        holds, root, snapshots = fence(self.config, task), self.config.root, self.snapshots
+        fresh = sorted(path for path in snapshots.unheld - known if holds(path) and os.path.lexists(root / path))
+        for number, path in enumerate(fresh):
+            shutil.move(root / path, self.reporter.path(f"protected-{number}"))
+        snapshots.passed_over.difference_update(fresh)
+        return fresh
+
+    def put_protected_back(self, task: Task, before: str, after: str, known: Set[str]) -> tuple[str, list[str], str]:
+        """Undo what happened to protected files between two trees; return the tree, their paths, and what resists.
+
+        KNOWN are the files that no snapshot held before: a new one goes, too.
+        """
+        holds, locked, bad = fence(self.config, task), self.put_rights_back(), list[str]()
+        taken = dict.fromkeys(self.take_away(task, known))
+        after = self.snapshots.take() if locked or taken else after
         for _ in range(3):
             changed = self.snapshots.changed(before, after)
             parts = self.runners_parts(task, before, after, (path for path in changed if not holds(path)))
@@ -3505,6 +3538,12 @@ class Judge(Site):
         rows, holds = table("_guard.txt"), fence(self.config, replace(course.task, files=()))
         listed = {path for path in course.touched if holds(path)}
         yield from (f"{path} judges this task, which lists and changed it" for path in sorted(listed))
+        also = re.compile("|".join(map(translate, rows["shared"]["also"]))).match
+        mixed = sorted(path for path in course.touched - listed if also(path) or also(path.rpartition("/")[2]))
+        yield from (f"{path} configures the tests, too: read what was changed in it" for path in mixed)
+        for path, (was, _) in self.snapshots.differences(course.start, course.attempts[-1].tree).items():
+            if was[0] == GONE and path.removesuffix(".py").removesuffix("/__init__") in sys.stdlib_module_names:
+                yield f"{path} stands in the place of a module of Python's own"
         text = rx(rows["shared"]["text"][0])
         sources = sorted(path for path in course.touched - listed if not text.search(path))
         for path, both in self.snapshots.texts(course.start, course.attempts[-1].tree, sources).items():
@@ -3752,6 +3791,8 @@ class Session(Judge):
     def states_around(self, before: str, task: Task, program: Program, used: Path) -> tuple[str, str]:
         """Give the trees around a call that has ended, without what is not its edit."""
         with contextlib.suppress(OSError):
+            if self.config.root.is_symlink():
+                self.config.root.unlink()
             self.config.root.mkdir(parents=True)  # an agent took it away; what was in it is put back below
             os.chdir(self.here)
         if not program.tells_edits:
@@ -3862,10 +3903,13 @@ class Session(Judge):
         leaner, base = self.leaner(number), self.choose_base(course)
         self.wait_for(leaner)
         assert self.rights is not None  # noted before anybody can change them
+        known, begun = self.snapshots.unheld, time.time()
         afresh = base == course.start
         prompt, diagnosis = (self.first(course, leaner), "") if afresh else self.fix(course, leaner, base)
         call = self.insist(task, leaner, prompt)
-        tree, bad, resists = self.put_protected_back(task, call.before, call.after)
+        with held_back():
+            self.drop_bytecode(begun)
+            tree, bad, resists = self.put_protected_back(task, call.before, call.after, known)
         changed = self.snapshots.changed(call.before, tree)
         idle = not (base or changed or course.attempts[-1].changed)
         verdict = self.verdict(course, tree, resists, again=idle)
@@ -3962,8 +4006,8 @@ def make_commit(root: Path, name: str, paths: Sequence[str], index: Path) -> str
     git(update, root, aside, feed)
     tree = git(["write-tree"], root, aside).strip()
     made = git([*who, "commit-tree", tree, *(("-p", head) if head else ()), "-m", name], root).strip()
+    git(update, root, feed=feed)  # first: an index that stays behind HEAD would take the commit back in the next one
     git([*who, "update-ref", "-m", f"lean-loop: {name}", "HEAD", made, head or "0" * len(made)], root)
-    git(update, root, feed=feed)
     return made
 
 

@@ -61,6 +61,10 @@ DEEDS = {
     "switch": ("git checkout -q -f feature", "HEAD"),
     "detach": ("git checkout -q --detach", "HEAD"),
     "delete a branch": ("git branch -q -D feature; git tag -d v1 >/dev/null", "branches"),
+    "move branches beside a work tree": (
+        "git worktree add -q -b side $HOME/side >&2; git branch -q -f feature main; git tag -f v1 feature >&2",
+        "branches",
+    ),
     "move a branch below itself": ("git branch -q -m feature feature/x", "branches"),
     "merge": ("git stash -q; git merge -q feature", "branches"),
     "stop in a merge": ("git merge -q --no-ff --no-commit feature >&2; git rm -q --cached calc.py", "staged"),
@@ -75,9 +79,12 @@ DEEDS = {
 }  # fmt: skip
 
 
+UNSEEN = ("objects/", "gc.", "info/refs", "worktrees/side/")
+
+
 def without_objects(seen: dict[str, str | bytes]) -> dict[str, str | bytes]:
-    """Leave out the names of objects, of which there may be more than before, and what git notes of its own upkeep."""
-    names = [name for name in str(seen["files"]).splitlines() if not name.startswith(("objects/", "gc.", "info/refs"))]
+    """Leave out the names of objects, of which there may be more than before, and what git notes for itself."""
+    names = [name for name in str(seen["files"]).splitlines() if not name.startswith(UNSEEN)]
     return {**seen, "files": "\n".join(names), "fsck": ""}
 
 

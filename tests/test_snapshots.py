@@ -419,6 +419,30 @@ def test_a_small_ignored_file_is_put_back(calc: Bench, leaner: Leaner) -> None:
     assert calc.read("deep/settings.local") == "mine\n"
 
 
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_a_file_that_git_is_told_to_overlook_is_put_back(calc: Bench, leaner: Leaner, flag: str) -> None:
+    calc.write("local.toml", "port = 1\n")
+    calc.commit()
+    calc.git("update-index", flag, "local.toml")
+    calc.write("local.toml", "port = 2\n")
+    before = repository(calc)
+    leaner(after_a_diagnosis("echo x > local.toml"))
+    assert calc.lean_loop().code == 0
+    assert calc.read("local.toml") == "port = 2\n"
+    assert repository(calc) == before
+
+
+def test_what_a_sparse_checkout_leaves_out_stays_out(calc: Bench, leaner: Leaner) -> None:
+    calc.write("far/away.txt", "far\n")
+    calc.commit()
+    calc.git("sparse-checkout", "set", "--no-cone", "/*", "!/far/")
+    before, tree = repository(calc), facts(calc.project)
+    leaner(after_a_diagnosis("mkdir far; echo x > far/away.txt"))
+    assert calc.lean_loop().code == 0
+    assert without(facts(calc.project), "calc.py") == without(tree, "calc.py")
+    assert repository(calc) == before
+
+
 def test_dependency_folders_are_not_walked(calc: Bench, leaner: Leaner) -> None:
     calc.write("node_modules/big/index.js", "x\n")
     calc.write(".venv/lib/x.py", "x\n")

@@ -271,6 +271,55 @@ def test_a_non_zero_exit_is_never_green(calc: Bench, leaner: Leaner, line: str) 
     assert calc.lean_loop().code == 1
 
 
+SAYS_RED = {
+    "unittest": "Ran 2 tests in 0.1s\\n\\nFAILED (failures=1)",
+    "pytest": "1 failed, 2 passed in 0.10s",
+    "pytest loud": "===== 2 passed, 1 error in 0.10s =====",
+    "node": "# tests 3\\n# pass 2\\n# fail 1",
+    "jest": "Tests:       1 failed, 2 passed, 3 total",
+    "vitest": " Test Files  1 failed (1)\\n      Tests  2 passed | 1 failed (3)",
+    "mocha": "  2 passing (3ms)\\n  1 failing",
+    "go": "ok  \\tone\\t0.1s\\nFAIL\\ttwo\\t0.1s",
+    "cargo": "running 2 tests\\ntest result: FAILED. 1 passed; 1 failed; 0 ignored",
+    "nextest": "     Summary [   0.1s] 2 tests run: 1 passed, 1 failed, 0 skipped",
+    "maven": "[ERROR] Tests run: 3, Failures: 1, Errors: 0, Skipped: 0",
+    "gradle": "3 tests completed, 1 failed",
+    "dotnet": "Failed!  - Failed:     1, Passed:     2, Skipped:     0, Total:     3",
+    "rspec": "3 examples, 1 failure",
+    "minitest": "3 runs, 3 assertions, 1 failures, 0 errors, 0 skips",
+    "phpunit": "Tests: 3, Assertions: 3, Failures: 1.",
+    "ctest": "67%% tests passed, 1 tests failed out of 3",
+    "gtest": "[  PASSED  ] 2 tests.\\n[  FAILED  ] 1 test, listed below:",
+}
+
+
+@pytest.mark.parametrize("said", SAYS_RED.values(), ids=SAYS_RED)
+def test_a_summary_with_failing_tests_outranks_exit_0(calc: Bench, leaner: Leaner, said: str) -> None:
+    leaner(FIX)
+    line_is(calc, f"printf '{said}\\n'")
+    ran = calc.lean_loop()
+    assert ran.code == 1, ran.text
+    assert "ended with 0, but says: " in ran.out
+
+
+@pytest.mark.heavy
+def test_behind_a_pipe_the_loop_works_all_the_same(calc: Bench, leaner: Leaner) -> None:
+    leaner(FIX)
+    line_is(calc, "python3 -m unittest 2>&1 | cat")
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert [event["green"] for event in judged(calc)] == [False, True]
+    assert "# Failing tests" in prompt(calc)
+
+
+@pytest.mark.heavy
+def test_some_progress_is_no_pass_while_the_summary_tells_of_failing_tests(calc: Bench, leaner: Leaner) -> None:
+    calc.write("test_more.py", "import unittest\n\n\nclass More(unittest.TestCase):\n    def test(self): assert 0\n")
+    leaner(FIX.replace("echo", "echo 'import atexit, os; atexit.register(os._exit, 0)' >> calc.py; echo"))
+    line_is(calc, "python3 -m unittest")
+    assert calc.lean_loop().code == 1
+
+
 # --------------------------------------------------------------------------------------------- green before the call
 
 
