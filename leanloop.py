@@ -1313,6 +1313,24 @@ class Snapshots:
         """List the paths of a tree."""
         return split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
 
+    def let_go(self, trees: Set[str]) -> None:
+        """Remove the copies of objects that git's upkeep has replaced; what only they hold of TREES becomes ours."""
+        if replaced := self.repository.replaced():
+            listed = (
+                "rev-list",
+                "--objects",
+                "--no-object-names",
+                "--ignore-missing",
+                "--missing=allow-any",
+                "--stdin",
+            )
+            held = self.git(*listed, feed="\n".join(trees).encode()).encode()
+            told = ask_git(self.root, "cat-file", "--batch-check", feed=held).splitlines()
+            alone = "\n".join(name for name, *facts in map(str.split, told) if facts == ["missing"])
+            self.git("pack-objects", "--quiet", str(self.store / "objects/pack/pack"), feed=alone.encode())
+            for path in replaced:
+                path.unlink()
+
     def mixed(self, tree: str, other: str, paths: Set[str]) -> str:
         """Make a tree that is TREE, but holds PATHS as OTHER does."""
         sides = {path: sides[1] for path, sides in self.differences(tree, other).items() if path in paths}
@@ -1481,14 +1499,18 @@ class Repository:
                 self.kept(path).unlink()
         changed = [path for path in now if now[path][:2] != old.get(path, ())[:2]]
         for path in sorted(changed, reverse=True):  # a folder after those in it, which set its time
-            if path.name == "pack":
-                drop_old_packs(path, self.kept(path))
             copy_file(path, self.kept(path))
         if self.places and now != self.seen:  # without a folder refs git sees no repository
             (self.kept(self.places[-1]) / "refs").mkdir(parents=True, exist_ok=True)
             (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
         self.seen.clear()
         self.seen.update(now)
+
+    def replaced(self) -> list[Path]:
+        """List the copies of objects that git's own upkeep has replaced by others, of which there are copies now."""
+        self.keep()
+        copied = (path for place in self.places[-1:] for path in self.kept(place / "objects").glob("*/*"))
+        return [path for path in copied if not os.path.lexists(path.anchor / path.relative_to(self.copy))]
 
     def put_back(self, found: Path, died: float = float("inf")) -> str:
         """Undo what happened to it since `keep` and before DIED; keep in FOUND what is replaced. Tell what it was."""
@@ -1611,13 +1633,6 @@ def link_files(source: Path, target: Path) -> None:
                 except OSError:
                     copy_file(path, target / path.name)
         os.utime(target, ns=(told, told))
-
-
-def drop_old_packs(source: Path, target: Path) -> None:
-    """Remove from TARGET the packs that git's upkeep has replaced by new ones."""
-    here, kept = ({path.name for path in folder.glob("*")} for folder in (source, target))
-    for name in kept - here if here - kept else ():
-        (target / name).unlink()
 
 
 def is_at_work(program: str, folder: Path) -> bool:
@@ -4356,12 +4371,14 @@ def recorded(config: Config, shows: Shows) -> Iterator[tuple[Session, list[Past]
 def forget(snapshots: Snapshots, keep: int) -> None:
     """Remove the runs beyond the KEEP latest, and what only their trees hold."""
     runs = run_folders(snapshots.folder)
-    if not keep or len(runs) <= keep:
-        return
-    for old in runs[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
-    told = "".join(read_text(run / "events.jsonl") for run in runs[-keep:])
-    snapshots.git("prune", "--expire=now", *set(re.findall(r'(?<=")(?:[0-9a-f]{40}|[0-9a-f]{64})(?=")', told)))
+    old = runs[:-keep] if keep else []
+    told = "".join((run / "events.jsonl").read_text("utf-8", "replace") for run in runs[len(old) :])
+    trees = {*re.findall(r'(?<=")(?:[0-9a-f]{40}|[0-9a-f]{64})(?=")', told)}
+    snapshots.let_go(trees)
+    if old:
+        for run in old:
+            shutil.rmtree(run, ignore_errors=True)
+        snapshots.git("prune", "--expire=now", *trees)
 
 
 def bring_back(options: argparse.Namespace, shows: Shows) -> int:

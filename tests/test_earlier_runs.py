@@ -165,14 +165,32 @@ def test_the_trees_of_kept_runs_stay_and_those_of_older_ones_go(bench: Bench, le
     leaner("date +%N > one.txt; echo done")
     for _ in range(3):
         assert bench.lean_loop().code == 0
+        with (bench.runs()[-1] / "events.jsonl").open("a") as record:  # of a long run
+            record.write(json.dumps({"event": "note", "time": 0, "text": "x" * 2_000_000}) + "\n")
     assert len(bench.runs()) == 2
     store = f"--git-dir={bench.runs()[0].parent.parent / 'snapshots.git'}"
-    trees = [event["tree"] for run in (-2, -1) for event in events(bench, "result", run)]
-    assert [bench.git(store, "cat-file", "-t", tree) for tree in trees] == ["tree\n"] * 2
+    trees = [event["tree"] for run in (-2, -1) for kind in ("run", "result") for event in events(bench, kind, run)]
+    assert [bench.git(store, "cat-file", "-t", tree) for tree in trees] == ["tree\n"] * 4
     bench.git(store, "fsck", "--no-dangling")
     first = bench.read("one.txt")
     assert bench.lean_loop("--undo").code == 0
     assert bench.read("one.txt") != first
+
+
+def test_a_state_comes_back_though_git_has_cleared_away_what_it_was_made_of(bench: Bench, leaner: Leaner) -> None:
+    set_up(bench, "one")
+    bench.write("notes.txt", "first\n")
+    bench.commit("first")
+    bench.git("gc", "-q")
+    leaner("echo x > one.txt; echo x > notes.txt; echo done")
+    assert bench.lean_loop().code == 0
+    bench.git("reset", "-q", "--hard", "HEAD~1")
+    bench.git("reflog", "expire", "--expire=now", "--all")
+    bench.git("gc", "-q", "--prune=now")
+    assert bench.lean_loop().code == 0
+    ran = bench.lean_loop("--restore", f"{bench.runs()[0].name}/0")
+    assert ran.code == 0, ran.text
+    assert bench.read("notes.txt") == "first\n"
 
 
 # ----------------------------------------------------------------------------------------------------- killed runs
