@@ -227,6 +227,33 @@ def test_a_runner_that_falls_silent_is_not_believed(calc: Bench, leaner: Leaner)
     assert "told nothing of its tests" in ran.text
 
 
+RUST = "running 3 tests\ntest a ... ok\ntest b ... FAILED\ntest c ... FAILED\n\n"
+RUST += "---- b stdout ----\nb\n\n---- c stdout ----\nc\n\ntest result: FAILED. 1 passed; 2 failed; 0 ignored\n"
+GO = "--- FAIL: TestA (0.00s)\n    a_test.go:5: a\n--- FAIL: TestB (0.00s)\n    a_test.go:9: b\nFAIL\nFAIL\tone\t0.1s\n"
+TOLD = {
+    "all pass": (RUST, "running 3 tests\ntest result: ok. 3 passed; 0 failed; 0 ignored\n", 0),
+    "one has vanished": (RUST, "running 2 tests\ntest result: ok. 2 passed; 0 failed; 0 ignored\n", 1),
+    "one is skipped": (RUST, "running 3 tests\ntest result: ok. 2 passed; 0 failed; 1 ignored\n", 1),
+    "a package passes": (GO, "ok  \tone\t0.1s\n", 0),
+    "another is not told of": (GO + "ok  \ttwo\t0.1s\n", "ok  \tone\t0.1s\n", 1),
+}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("case", TOLD)
+def test_counts_tell_of_failing_tests_that_did_not_pass(calc: Bench, leaner: Leaner, case: str) -> None:
+    red, after, code = TOLD[case]
+    for name, text in (("red", red), ("after", after)):
+        (calc.home / name).write_text(text)
+    line = 'if grep -q "left+right" calc.py; then cat $HOME/after; else cat $HOME/red; exit 1; fi'
+    calc.write("leanfile.toml", f"{ONE}[runner]\ncommand = {json.dumps(line)}\nshell = true\n{TASK}")
+    leaner(FIX)
+    ran = calc.lean_loop()
+    assert ran.code == code, ran.text
+    assert ("have vanished" in ran.text) == bool(code)
+    assert "fewer tests" not in warnings(calc)
+
+
 TWO = '[[tasks]]\nname = "a"\nprompt = "a"\nfiles = ["a.txt"]\ntest_files = ["test_a.py"]\n'
 TWO += '[[tasks]]\nname = "b"\nprompt = "b"\nfiles = ["b.txt"]\ntest_files = ["test_b.py"]\n'
 
