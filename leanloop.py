@@ -3152,11 +3152,9 @@ def shell_argv(line: str) -> list[str]:
 
 def python_of(root: Path) -> str:
     """Find the Python of the project's virtual environment, else the one on PATH."""
-    inner = ("Scripts", "python.exe") if WINDOWS else ("bin", "python")
-    own = [
-        str(root.joinpath(folder, *inner)) for folder in (".venv", "venv") if root.joinpath(folder, *inner).is_file()
-    ]
-    return next(iter(own), None) or shutil.which("python3") or shutil.which("python") or sys.executable
+    own = (root / folder / ("Scripts/python.exe" if WINDOWS else "bin/python") for folder in (".venv", "venv"))
+    found = next((str(path) for path in own if path.is_file()), None)
+    return found or shutil.which("python3") or shutil.which("python") or sys.executable
 
 
 def test_argv(runner: Runner, root: Path) -> list[str]:
@@ -3203,8 +3201,6 @@ def runs_pytest(argv: Sequence[str]) -> bool:
 
 
 SKIPS = rx(r"\bskipped=(\d+)|\b(\d+) (?:skipped|ignored|pending)\b|^(?:# |ℹ )skipped (\d+)$|\bSkipped: +(\d+)")
-
-
 NO_TEST, PYTEST_FOUND_NONE = "the test command ran no test", 5  # pytest's exit code
 
 
@@ -3561,7 +3557,9 @@ class Judge(Site):
         listed = {path for path in course.touched if holds(path)}
         yield from (f"{path} judges this task, which lists and changed it" for path in sorted(listed))
         also = re.compile("|".join(map(translate, rows["shared"]["also"]))).match
-        mixed = sorted(path for path in course.touched - listed if also(path) or also(path.rpartition("/")[2]))
+        mixed = sorted(
+            path for path in course.touched.difference(course.task.files) if also(path) or also(path.rpartition("/")[2])
+        )
         yield from (f"{path} configures the tests, too: read what was changed in it" for path in mixed)
         for path, (was, _) in self.snapshots.differences(course.start, course.attempts[-1].tree).items():
             if was[0] == GONE and path.removesuffix(".py").removesuffix("/__init__") in sys.stdlib_module_names:
@@ -4101,11 +4099,6 @@ def work_since(session: Session, past: Past, pasts: Sequence[Past]) -> set[str]:
     return made & {*session.snapshots.changed(past.states[""], session.snapshots.take())}
 
 
-def is_still_green(session: Session, task: Task) -> bool:
-    """Run the tests of a task that was green in an earlier run."""
-    return not task.skip_tests and session.judge_now(task).green
-
-
 @contextlib.contextmanager
 def locked(folder: Path, config: Config) -> Iterator[None]:
     """Hold the project for one run at a time; the system lets go of the lock when its holder dies."""
@@ -4137,7 +4130,8 @@ def run_tasks(session: Session, tasks: Sequence[Task], past: Past | None, stirre
     """
     results, whole = list[Result](), whole_suite(session, tasks)
     for number, task in enumerate(tasks, 1):
-        if past and digest(task) in past.green and (not stirred or is_still_green(session, task)):
+        done = past and digest(task) in past.green
+        if done and (not stirred or (not task.skip_tests and session.judge_now(task).green)):
             session.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
             continue
         results.append(run_numbered(session, task, number, len(tasks), past))

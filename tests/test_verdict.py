@@ -68,6 +68,11 @@ SHARED = {
         '[package]\nname = "a"\n[dependencies]\nb = "1"\n[[test]]\nname = "t"\nharness = false\n',
         '[package]\nname = "a"\n[dependencies]\nb = "1"\n',
     ),
+    "kit.dist-info/entry_points.txt": (
+        "[console_scripts]\nkit = kit:main\n",
+        "[console_scripts]\nkit = kit:run\n[pytest11]\nkit = kit\n",
+        "[console_scripts]\nkit = kit:run\n",
+    ),
     "composer.json": ('{"a": 1}', '{"a": 2, "scripts": {"test": "true"}}', '{"a": 2, "scripts": {}}\n'),
 }
 
@@ -315,6 +320,17 @@ def test_source_that_reaches_for_the_test_runner_is_named(suite: Bench, leaner: 
     leaner(f"{script}; echo done")
     suite.lean_loop()
     assert f"calc.py reaches for the test runner ({word})" in warnings(suite)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("path", "doubt"),
+    [("web/vite.config.ts", "configures the tests, too"), ("colorsys.py", "stands in the place of a module of Python")],
+)
+def test_a_file_that_may_sway_the_tests_is_named(suite: Bench, leaner: Leaner, path: str, doubt: str) -> None:
+    leaner(f"mkdir -p web; echo >> {path}\n{FIX}")
+    assert suite.lean_loop().code == 0
+    assert f"{path} {doubt}" in warnings(suite)
 
 
 @pytest.mark.heavy
