@@ -1622,12 +1622,16 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def link_files(source: Path, target: Path) -> None:
-    """Make a hard link in TARGET to each file in SOURCE, a copy on another disk; give it that folder's time."""
+    """Make a hard link in TARGET to each file in SOURCE, a copy on another disk; give it that folder's time.
+
+    What was edited there stands under the same name, but has another time or size.
+    """
     target.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):  # git's own upkeep may remove the folder meanwhile
         told = source.stat().st_mtime_ns
         for path in source.iterdir():
-            if path.is_file() and not (target / path.name).exists():
+            if path.is_file() and facts_of(path)[:2] != facts_of(target / path.name)[:2]:
+                (target / path.name).unlink(missing_ok=True)
                 try:
                     (target / path.name).hardlink_to(path)
                 except OSError:
@@ -3588,12 +3592,13 @@ class Judge(Site):
 
     def moved(self, task: Task, tree: str) -> list[str]:
         """List the protected files that differ from TREE; not what tests write among themselves."""
-        sides = self.snapshots.differences(tree, self.snapshots.take())
-        changed, holds = {*sides} - self.products, fence(self.config, task)
-        code = rx(table("_guard.txt")["shared"]["code"][0])
+        now, holds = self.snapshots.take(), fence(self.config, task)
+        sides = self.snapshots.differences(tree, now)
+        changed, code = {*sides} - self.products, rx("|".join(table("_guard.txt")["shared"]["code"]))
         fresh = {path for path in changed if sides[path][0][0] == GONE and not code.search(path)}
         self.products |= fresh if self.calls else changed
-        return sorted(path for path in changed - self.products if holds(path))
+        parts = self.runners_parts(task, tree, now, changed)
+        return sorted(path for path in changed - self.products if holds(path) or path in parts)
 
     def test(self, task: Task, tree: str) -> Verdict:
         """Run the tests once; once more on the right ones where protected files changed meanwhile.

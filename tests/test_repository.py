@@ -74,6 +74,7 @@ DEEDS = {
     "exclude": ("mkdir -p .git/info; echo conftest.py >> .git/info/exclude", "ignored"),
     "remove": ("rm -rf .git", "HEAD"),
     "remove objects": ("rm -rf .git/objects", ""),
+    "edit every file": ("find .git -type f -exec sed -i 's/[a-f]/x/g' {} +", "HEAD"),
     "begin anew": (f"rm -rf .git; git init -q -b other; {COMMIT}", "HEAD"),
     "remove and put a file": ("rm -rf .git; echo x > .git", "HEAD"),
 }  # fmt: skip
