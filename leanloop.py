@@ -1051,10 +1051,7 @@ def still_running(process: subprocess.Popen[bytes]) -> set[int]:
 def tell(pid: int, number: int) -> None:
     """Send signal NUMBER to a process, or to a group where PID is negative; one that is gone is no error."""
     with contextlib.suppress(OSError):
-        if pid < 0:
-            os.killpg(-pid, number)
-        else:
-            os.kill(pid, number)
+        os.kill(pid, number)
 
 
 def descendants(pid: int) -> set[int]:
@@ -3485,11 +3482,6 @@ class Judge(Site):
     judged: dict[tuple[str, str], Verdict] = field(default_factory=dict)
     products: set[str] = field(default_factory=set)
 
-    def may_write_tests(self, task: Task) -> bool:
-        """Tell whether a leaner may write tests of TASK."""
-        guard, listed = self.config.guard, (is_test(path, self.config.defaults) for path in task.files)
-        return not guard.protect_tests or bool(guard.allow) or any(listed)
-
     @cached_property
     def rights(self) -> dict[Path, int]:
         """Note the rights of the protected files and of their folders, as the run finds them."""
@@ -3660,11 +3652,6 @@ def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
     return (words.removeprefix(f"{leaner.name}: ") or f"it {done.end}") if done.code else ""
 
 
-def drop_progress(errors: str) -> str:
-    """Take a leaner's progress lines out of what it wrote to standard error."""
-    return re.sub(r"^progress: .*\n?", "", errors, flags=re.MULTILINE)
-
-
 def one_sentence(text: str) -> str:
     """Keep the first paragraph of a diagnosis, at most 400 characters of it."""
     return re.split(r"\n\s*\n", text.strip())[0].replace("\n", " ")[:400] if text.strip() else ""
@@ -3766,7 +3753,8 @@ class Session(Judge):
         self.reporter.emit("asking", leaner=program.name, mode=mode, **said)
         short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {told} and do what it says."
         done = self.start(leaner, program, short, self.variables(task, leaner, mode, told, used), before)
-        answer, errors = (self.reporter.mask(text).strip() for text in (done.output, drop_progress(done.errors)))
+        texts = (done.output, rx(r"^progress: .*\n?").sub("", done.errors))
+        answer, errors = (self.reporter.mask(text).strip() for text in texts)
         self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
         usage = read_usage(used, program, prompt, answer)
         before, after = self.states_around(before, task, program, used)
@@ -3932,6 +3920,7 @@ class Session(Judge):
         afresh = base == course.start
         prompt, diagnosis = (self.first(course, leaner), "") if afresh else self.fix(course, leaner, base)
         call = self.insist(task, leaner, prompt)
+        known = self.snapshots.unheld if find_program(leaner).tells_edits else known  # what else is new is the user's
         with held_back():
             self.drop_bytecode(begun)
             tree, bad, resists = self.put_protected_back(task, call.before, call.after, known)
@@ -3994,7 +3983,9 @@ def run_task(session: Session, task: Task) -> Result:
     course = Course(task, start, session.judge(task, start) if proves else None)
     if course.red and course.red.green and session.config.direct:
         return Result(task, "green", (), course.red, "the tests were green already")
-    if course.red and course.red.why.startswith(NO_TEST) and not session.may_write_tests(task):
+    guard, listed = session.config.guard, any(is_test(path, session.config.defaults) for path in task.files)
+    may_write_tests = listed or guard.allow or not guard.protect_tests
+    if course.red and course.red.why.startswith(NO_TEST) and not may_write_tests:
         return Result(task, "red", (), course.red, course.red.why)
     reason = session.work(course) or run_after(session, task)
     state = "red" if reason else "untested" if task.skip_tests else "green"

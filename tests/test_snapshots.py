@@ -521,18 +521,20 @@ def test_an_edit_of_the_users_during_a_call_of_direct_survives_whatever_happens(
     def answer(body: Body) -> str:
         calc.write("notes.txt", f"mine {body['messages'][-1]['content'][:20]}\n")
         calc.write("test_calc.py", CALC_TEST + "# mine\n")
+        calc.write("tests/large.bin", b"0" * 1_100_000)
         (calc.project / "old.txt").unlink(missing_ok=True)
         return "why" if is_ask(body) else ASWAS.replace("+", "*")
 
     serve(answer=answer)
     calc.write("old.txt", "old\n")
-    settings(calc, '[defaults]\nmax_iters_per_task = 1\n[guard]\non_fail = "restore"\n')
+    settings(calc, '[defaults]\nmax_iters_per_task = 1\n[guard]\non_fail = "restore"\nmax_file = "1MB"\n')
     before = calc.read("calc.py")
     ran = calc.lean_loop()
     assert ran.code == 1, ran.text
     assert calc.read("calc.py") == before
     assert calc.read("notes.txt").startswith("mine") and calc.read("test_calc.py").endswith("# mine\n")
     assert not (calc.project / "old.txt").exists()
+    assert (calc.project / "tests/large.bin").stat().st_size == 1_100_000
     assert "protected" not in ran.err
 
 
