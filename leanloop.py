@@ -1312,20 +1312,14 @@ class Snapshots:
 
     def let_go(self, trees: Set[str]) -> None:
         """Remove the copies of objects that git's upkeep has replaced; what only they hold of TREES becomes ours."""
-        if replaced := self.repository.replaced():
-            listed = (
-                "rev-list",
-                "--objects",
-                "--no-object-names",
-                "--ignore-missing",
-                "--missing=allow-any",
-                "--stdin",
-            )
-            held = self.git(*listed, feed="\n".join(trees).encode()).encode()
-            told = ask_git(self.root, "cat-file", "--batch-check", feed=held).splitlines()
-            alone = "\n".join(name for name, *facts in map(str.split, told) if facts == ["missing"])
-            self.git("pack-objects", "--quiet", str(self.store / "objects/pack/pack"), feed=alone.encode())
-            for path in replaced:
+        replaced, packs = self.repository.replaced(), self.store / "objects/pack"
+        style = ("--objects", "--no-object-names", "--ignore-missing", "--missing=allow-any", "--stdin")
+        held = self.git("rev-list", *style, feed="\n".join(trees).encode()) if replaced else ""
+        told = ask_git(self.root, "cat-file", "--batch-check", feed=held.encode()).splitlines() if held else []
+        alone = "\n".join(name for name, *facts in map(str.split, told) if facts == ["missing"]).encode()
+        if told:
+            made = self.git("pack-objects", "--quiet", "--non-empty", str(packs / "pack"), feed=alone).strip()
+            for path in (*replaced, *(path for path in packs.glob("*") if made not in path.name)):
                 path.unlink()
 
     def mixed(self, tree: str, other: str, paths: Set[str]) -> str:
