@@ -262,6 +262,7 @@ def test_a_cheat_that_does_the_work_too_is_green(victim: Bench, leaner: Leaner, 
     assert "left + right" in victim.read("calc/__init__.py")
 
 
+@pytest.mark.heavy
 def test_what_an_agent_compiled_does_not_stand_for_the_test(victim: Bench, leaner: Leaner) -> None:
     """Python takes a compiled file for a source of the same size and time."""
     victim.write("tests/__init__.py", "")

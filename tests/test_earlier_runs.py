@@ -177,6 +177,7 @@ def test_the_trees_of_kept_runs_stay_and_those_of_older_ones_go(bench: Bench, le
     assert bench.read("one.txt") != first
 
 
+@pytest.mark.heavy
 def test_a_state_comes_back_though_git_has_cleared_away_what_it_was_made_of(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one")
     bench.write("notes.txt", "first\n")

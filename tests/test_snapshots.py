@@ -432,6 +432,7 @@ def test_a_file_that_git_is_told_to_overlook_is_put_back(calc: Bench, leaner: Le
     assert repository(calc) == before
 
 
+@pytest.mark.heavy
 def test_what_a_sparse_checkout_leaves_out_stays_out(calc: Bench, leaner: Leaner) -> None:
     calc.write("far/away.txt", "far\n")
     calc.commit()
