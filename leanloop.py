@@ -1512,7 +1512,9 @@ class Repository:
         now = self.read()
         if any(path.suffix == ".lock" for path in now.keys() - old.keys()) and is_at_work("git", self.link.parent):
             return "left a lock, so that nothing of it was touched"
-        changed = [path for path in {*now, *old} if now.get(path) != old.get(path)]
+        changed = [
+            path for path in {*now, *old} if now.get(path) != old.get(path) and not self.is_fresh(path, now, old)
+        ]
         changed.sort(key=lambda path: (path in old, path))  # what goes may stand in the way
         said = {self.put_file_back(path, now.get(path), old.get(path), found, died) for path in changed}
         (self.places[-1] / "refs").mkdir(parents=True, exist_ok=True)
@@ -1543,6 +1545,11 @@ class Repository:
             if old:
                 copy_file(kept, path)
         return said
+
+    def is_fresh(self, path: Path, now: Mapping[Path, Facts], old: Mapping[Path, Facts]) -> bool:
+        """Tell whether PATH is of a submodule that was fetched meanwhile: its files lie in the project, and need it."""
+        homes = [parent / "config" for parent in path.parents if parent.is_relative_to(self.places[-1] / "modules")]
+        return next((home not in old for home in homes if home in old or home in now), False)
 
     def has_moved(self) -> bool:
         """Tell whether HEAD may name another commit than in the copy."""

@@ -13,9 +13,9 @@ import pytest
 
 from conftest import Bench, Leaner
 from test_earlier_runs import HANG, kill_during
-from test_snapshots import FIX, after_a_diagnosis, bare, facts, repository, without
+from test_snapshots import FIX, after_a_diagnosis, bare, calc, facts, repository, without
 
-__all__ = ["bare"]
+__all__ = ["bare", "calc"]
 WHO = "git config user.name >/dev/null; export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@localhost\n"
 COMMIT = "git add -A; git commit -q -m 'by the agent'"
 
@@ -172,6 +172,25 @@ def test_a_repository_behind_a_link_is_put_back(worked: Bench, leaner: Leaner, d
     assert without_objects(repository(worked)) == without_objects(before), ran.text
     assert without(facts(worked.project), "calc.py") == without(tree, "calc.py"), ran.text
     assert (real / "config").stat() == head
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("deed", ["update --init", "add {} more"])
+def test_a_submodule_that_an_agent_fetched_can_be_worked_with(calc: Bench, leaner: Leaner, deed: str) -> None:
+    lib = Bench(calc.home, calc.project.parent / "lib", calc.env)
+    lib.project.mkdir()
+    lib.write("lib.txt", "lib\n")
+    lib.commit()
+    calc.git("-c", "protocol.file.allow=always", "submodule", "add", str(lib.project), "sub")
+    calc.commit()
+    clone = Bench(calc.home, calc.project.parent / "clone", calc.env)
+    calc.git("clone", "-q", ".", str(clone.project))
+    leaner(f"git -c protocol.file.allow=always submodule {deed.format(lib.project)} >&2; {FIX}")
+    ran = clone.lean_loop()
+    assert ran.code == 0, ran.text
+    assert "fatal" not in clone.git("status") and clone.git("config", "--list").count("submodule.") == 0
+    clone.git("-c", "protocol.file.allow=always", "submodule", "update", "--init")
+    assert (clone.project / "sub/lib.txt").exists()
 
 
 def test_a_git_file_that_leads_nowhere_stays_what_it_is(bare: Bench, leaner: Leaner) -> None:
