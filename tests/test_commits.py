@@ -60,6 +60,18 @@ def test_a_file_that_held_edits_of_the_users_is_not_committed_and_named(bench: B
     assert bench.git("status", "--porcelain").splitlines() == [" M notes.txt", "MM old.txt", "?? loose.txt"]
 
 
+@pytest.mark.heavy
+def test_where_the_index_is_held_there_is_no_commit_either(bench: Bench, leaner: Leaner) -> None:
+    """An index that stays behind its commit would take that back in the user's next one."""
+    set_up_commits(bench, "one", test="[ ! -e one.txt ] || touch .git/index.lock")
+    leaner(WRITE)
+    ran = bench.lean_loop()
+    assert ran.code == 0 and "not committed: " in ran.err, ran.text
+    (bench.project / ".git/index.lock").unlink()
+    assert log(bench) == ["commits", "start"]
+    assert bench.git("status", "--porcelain") == "?? one.txt\n"
+
+
 def test_a_red_task_is_not_committed(bench: Bench, leaner: Leaner) -> None:
     set_up_commits(bench, "one", test="false")
     leaner(WRITE)
