@@ -1501,7 +1501,7 @@ class Repository:
         """List the copies of objects that git's own upkeep has replaced by others, of which there are copies now."""
         self.keep()
         copied = (path for place in self.places[-1:] for path in self.kept(place / "objects").glob("*/*"))
-        return [path for path in copied if not os.path.lexists(path.anchor / path.relative_to(self.copy))]
+        return [path for path in copied if not os.path.lexists(self.places[-1].anchor / path.relative_to(self.copy))]
 
     def put_back(self, found: Path, died: float = float("inf")) -> str:
         """Undo what happened to it since `keep` and before DIED; keep in FOUND what is replaced. Tell what it was."""
@@ -3214,8 +3214,8 @@ def why_red(
         return f"the tests ran into their time limit of {runner.timeout:g} s ([runner] timeout; test_files narrows)"
     if done.code == 0 and report and report.failing:
         return f"the test command ended with 0, but its report has {len(report.failing)} failing"
-    told = rx(f"(?:{'|'.join(table('_guard.txt')['shared']['red'])}).*").search(unwrapped(output))
-    if done.code == 0 and not report and told:
+    said = rx(f"(?:{'|'.join(table('_guard.txt')['shared']['red'])}).*")
+    if done.code == 0 and not report and (told := said.search(unwrapped(output))):
         return f"the test command ended with 0, but says: {told[0].strip()} (does a pipe or ';' hide its exit code?)"
     if done.code == 0 and passed == 0 and not config.defaults.no_tests_ok:
         return f"{NO_TEST}, though it passed ([defaults] no_tests_ok = true accepts that)"
@@ -3554,12 +3554,11 @@ class Judge(Site):
         listed = {path for path in course.touched if holds(path)}
         yield from (f"{path} judges this task, which lists and changed it" for path in sorted(listed))
         also = re.compile("|".join(map(translate, rows["shared"]["also"]))).match
-        mixed = sorted(
-            path for path in course.touched.difference(course.task.files) if also(path) or also(path.rpartition("/")[2])
-        )
-        yield from (f"{path} configures the tests, too: read what was changed in it" for path in mixed)
-        for path, (was, _) in self.snapshots.differences(course.start, course.attempts[-1].tree).items():
-            if was[0] == GONE and path.removesuffix(".py").removesuffix("/__init__") in sys.stdlib_module_names:
+        sides = self.snapshots.differences(course.start, course.attempts[-1].tree)
+        for path in sorted({*sides} & course.touched.difference(course.task.files)):
+            if also(path) or also(path.rpartition("/")[2]):
+                yield f"{path} configures the tests, too: read what was changed in it"
+            if sides[path][0][0] == GONE and re.sub(r"(/__init__)?\.py$", "", path) in sys.stdlib_module_names:
                 yield f"{path} stands in the place of a module of Python's own"
         text = rx(rows["shared"]["text"][0])
         sources = sorted(path for path in course.touched - listed if not text.search(path))
@@ -3922,7 +3921,7 @@ class Session(Judge):
         prompt, diagnosis = (self.first(course, leaner), "") if afresh else self.fix(course, leaner, base)
         call = self.insist(task, leaner, prompt)
         known = self.snapshots.unheld if find_program(leaner).tells_edits else known  # what else is new is the user's
-        with held_back():
+        with held_back():  # half of it would leave tests as the leaner made them
             self.drop_bytecode(begun)
             tree, bad, resists = self.put_protected_back(task, call.before, call.after, known)
         changed = self.snapshots.changed(call.before, tree)
