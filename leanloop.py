@@ -30,6 +30,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import shlex
@@ -2028,13 +2029,13 @@ def language_definitions(path: str, source: str) -> tuple[Definition, ...]:
     owners, bodies, values = (spans(code, pattern, bodied, language.end) for pattern, bodied in patterns)
     around = [(begin, finish, match["name"]) for begin, finish, match in owners]
     found = set[Definition]()
-    for begin, finish, match in chain(bodies, values):
+    for bodied, (begin, finish, match) in chain(((True, span) for span in bodies), ((False, span) for span in values)):
         group, first = match.lastgroup or "name", line_of(begin)
         name = source[slice(*match.span(group))].strip("\"'`# ")
         lines = [line_of(span[0]) for span in around if span[0] < begin and finish <= span[1] and span[2] != name]
         receiver = match.groupdict().get("of")
         owner = source.split("\n")[lines[-1] - 1].strip() if lines else f"type {receiver}" if receiver else ""
-        kind = KIND_OF.get(group, "function")
+        kind = KIND_OF.get(group, "function" if bodied or group != "name" else "value")
         found.add(Definition(path, name, first, line_of(finish - 1), owner, kind, head=first))
     return tuple(sorted(found, key=lambda item: (item.first, item.last, item.name, item.kind)))
 
@@ -2044,7 +2045,8 @@ def hide(source: str, language: Language) -> str:
 
     def blank(match: re.Match[str]) -> str:
         ends = match[0][0] if match[0][0] in "\"'`" else " "
-        return ends + re.sub(r"[^\n]", " ", match[0][1:-1]) + (ends if len(match[0]) > 1 else "")
+        inside = re.sub(r"([$#]\{[^{}\n]*\})|[^\n]", lambda sign: sign[1] or " ", match[0][1:-1])
+        return ends + inside + (ends if len(match[0]) > 1 else "")
 
     return rx(language.hidden).sub(blank, source)
 
@@ -2097,6 +2099,8 @@ def mentions(code: str, first: int, last: int, line: int) -> Iterator[tuple[str,
     for number, text in sorted(numbered, key=lambda item: line - item[0] if item[0] <= line else 30 + item[0] - line):
         for match in sorted(MENTION.finditer(text), key=lambda match: (not match["call"], match.start())):
             yield match["name"], match["of"] or "", bool(match["call"]), number
+            if match["of"]:
+                yield match["of"], "", False, number  # a table is asked by its methods
 
 
 def stems(text: str) -> set[str]:
@@ -2110,6 +2114,9 @@ SPEAKERS = ("fmt", "toString", "ToString", "to_s", "__str__", "__repr__", "__toS
 SPEAKING = re.compile(r"(?i)\b(?:format|f?printf?(?:ln)?|to_?s(?:tring)?|str|repr)\b|[$f#]\W?\{")
 HOOK = re.compile(r"(?:before|setup)(?:Each|All)?|set_up|setUp")
 WORD = re.compile(r"\w+|[^\w\s]{2,}")
+CHOICE = re.compile(  # where a program can go wrong by one sign: operators, numbers, conditions
+    r"[<>=!]=|(?<=\s)[-+*/%<>&|^?]{1,2}(?=\s)|[-+]{2}|![\w(]|\b(?:\d+|if|while|for|not|and|or|switch|case)\b"
+)
 
 
 def stands_for(name: str, test: str) -> bool:
@@ -2191,8 +2198,9 @@ class Trails:
             items = self.meant(self.known[language].get(name, ()), of, body, hints) if name not in seen else []
             seen.add(name)
             alike = 0.7 * bool(self.words & stems(name)) + 0.6 * bool(self.words & stems(row))
-            place = 0.5 + 0.03 * len(seen) + 1.5 * (len(items) > 1) - alike
-            found += [(max(place + self.price(item, name, of, called), 0.1), item) for item in items]
+            place = 0.5 + 0.015 * len(seen) + 0.7 * (len(items) > 1) - alike
+            meant = called or (body.kind == "value" and not self.test_file(body.path))  # any entry of a table may be
+            found += [(max(place + self.price(item, name, of, meant), 0.1), item) for item in items]
         return found
 
     def mentioned(self, body: Definition, line: int, language: Language) -> Iterator[tuple[str, str, bool, str]]:
@@ -2212,6 +2220,13 @@ class Trails:
         told = 0 if called or fixture else 0.85 + bool(of and item.owner)  # the latter may be an attribute
         return made + told + {"class": 2.5, "value": 0.2}.get(item.kind, 0)
 
+    def unlikeliness(self, item: Definition) -> float:
+        """Say how little a definition looks at fault by itself: long, nothing in it to get wrong, no rare word told."""
+        language, rows = language_of(item.path), self.text(item.path).split("\n")[item.first : item.last]
+        places = len(CHOICE.findall(hide("\n".join(rows), language))) if language else 0
+        rare = any(self.rare[word] in (1, 2) for word in self.shared(item))
+        return 0.006 * self.project.size(item) + 0.5 * (not places) - 0.5 * math.log1p(places) - rare
+
     def follow(self, begins: Iterable[tuple[Definition, int]], most: int = 80) -> dict[Definition, float]:
         """Give what can be reached from definitions (each with the line in question) with its cost, the least first."""
         begun = dict(begins)
@@ -2228,8 +2243,7 @@ class Trails:
             for step, item in self.steps(body, begun.get(body, body.last)):
                 heappush(heap, (cost + step, next(numbers), item))
         for item in costs:
-            costs[item] += 2.5 * (costs[item] > 0 and self.test_file(item.path))
-            costs[item] -= any(self.rare[word] in (1, 2) for word in self.shared(item))
+            costs[item] += 2.5 * (costs[item] > 0 and self.test_file(item.path)) + self.unlikeliness(item)
         return dict(sorted(costs.items(), key=lambda cost: cost[1]))
 
 
@@ -2407,8 +2421,10 @@ def ranked(scores: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
 
 TOLD = ("NameError", "UnboundLocalError", "SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError")
 LONG_LINES = 60
-ENOUGH = 450  # tokens: up to here it does not matter how likely a definition is
-LIKELY = 1.9
+FEW = 640  # tokens of definitions that names lead to; more only where these hold less than
+CLEAR = 0.8  # of the likelihood
+NEAR = 4  # what a helper of the test's own may cost
+UNTRACED = 700  # tokens over which a definition is long where nothing tells which of its lines ran
 FEW_LINES = 5  # of code: a shorter function keeps its docstring
 ATTRIBUTES = 6
 HASHES = (".py", ".pyi", ".rb", ".sh", ".pl", ".ex", ".exs", ".toml", ".yml", ".yaml")
@@ -2527,19 +2543,38 @@ class Project:
 
     def led_to(self, failure: Failure, files: Sequence[str]) -> list[Definition]:
         """List what a failure leads to by names: the frames' definitions, the failing test, then what they mention."""
-        frames = list(reversed(failure.frames))
-        frames.sort(key=lambda frame: not self.is_source(frame.path))
         trails = Trails(self, files, " ".join([*failure.tests[:1], failure.summary]))
-        begins = [(self.around(frame), frame.line) for frame in frames]
+        begins = [(self.around(frame), frame.line) for frame in reversed(failure.frames)]
         failing = trails.located(failure.tests[0]) if failure.tests else []
         begins += [(item, item.last) for item in failing if item not in dict(begins)]
-        costs, chosen, spent = trails.follow(begins), [body for body, _ in begins], 0
-        sources = (cost for item, cost in costs.items() if item not in chosen and self.is_source(item.path))
-        most = 0.6 if begins and self.is_source(begins[0][0].path) else LIKELY + max(next(sources, 0), 0)
-        for item, cost in costs.items():
-            spent += tokens(self.lines(item.path, self.rows(item)))
-            chosen += [item] if spent <= ENOUGH or cost <= most else []
-        return [replace(item, most=500) for item in together(chosen)]  # nothing tells which lines ran
+        begins.sort(key=lambda begin: self.is_telling(begin[0], failure))
+        own = together(body for body, _ in begins)
+        costs = {item: cost for item, cost in trails.follow(begins).items() if item not in own}
+        helpers = [item for item, cost in costs.items() if not self.is_source(item.path) and cost < NEAR]
+        framed = sum(self.size(item) for item in own if not self.is_telling(item, failure))
+        found = self.likely({item: cost for item, cost in costs.items() if self.is_source(item.path)}, framed)
+        return [replace(item, most=UNTRACED) for item in (*own, *helpers, *found)]
+
+    def likely(self, costs: Mapping[Definition, float], framed: int) -> list[Definition]:
+        """Choose by their COSTS (the least first) a FEW tokens of definitions, or all where those are not clear.
+
+        FRAMED is the size of those that the traceback names; they are reason enough to take few.
+        """
+        few, room = list[Definition](), FEW - framed
+        for item in costs:
+            if (size := self.size(item)) <= room:
+                few.append(item)
+                room -= size
+        odds = {item: math.exp(-cost) for item, cost in costs.items()}
+        return few if framed or sum(map(odds.__getitem__, few)) >= CLEAR * sum(odds.values()) else list(costs)
+
+    def size(self, item: Definition) -> int:
+        """Count the tokens that a definition takes to show."""
+        return tokens(self.lines(item.path, self.rows(item)))
+
+    def is_telling(self, item: Definition, failure: Failure) -> bool:
+        """Tell whether a definition is a test's own: in a test file, or named like the failing test."""
+        return not self.is_source(item.path) or any(stands_for(item.name, test) for test in failure.tests[:9])
 
     def is_source(self, path: str) -> bool:
         """Tell whether PATH lies below `source_prefix`, or is no test where there is none."""
@@ -2557,7 +2592,7 @@ class Project:
         chosen = set(range(item.first, max(item.first, item.head) + 1))
         if tokens(self.lines(item.path, chosen)) > item.most // 2:
             chosen = {item.first, max(item.first, item.head)}
-        marks = item.marks or range(item.first, last)
+        marks = item.marks or range(item.first, last + 1)
         for mark, near in [(marks[0], 3), *((mark, 0) for mark in marks[1:]), *((mark, 2) for mark in marks[1:])]:
             more = without_gaps(chosen | {*range(mark - near, mark + near + 1)} & {*body}, body)
             if len(more) > len(chosen) and tokens(self.lines(item.path, more)) <= item.most:
@@ -2697,8 +2732,9 @@ def fenced(title: str, text: str, path: str) -> str:
 EDIT = "Do this task by editing files of the project. Its tests are run afterwards; test files must not be changed."
 LARGE_FILE = 1500
 SMALL_FILE = 400
-DEFINITIONS = 1250
+DEFINITIONS, BY_NAMES = 1250, 1450
 TEST_BODY = 200
+USUAL_REPORT = 250
 
 
 @dataclass(frozen=True)
@@ -2714,10 +2750,11 @@ class Errand:
     own_files: bool = False
     ran: Sequence[Ran] = ()
 
-    def evidence(self, failure: Failure, without: Sequence[str] = (), room: int = DEFINITIONS) -> list[Part]:
+    def evidence(self, failure: Failure, without: Sequence[str] = (), less: int = 0) -> list[Part]:
         """Tell of a failure: the code concerned, the test's own, the report without what stands in those already."""
         concerned = self.project.concerned(failure, self.task.files, self.ran)
-        tests = [item for item in concerned if self.ran and is_test(item.path, self.project.defaults)]
+        tests = [item for item in concerned if self.project.is_telling(item, failure)]
+        room = (DEFINITIONS if self.ran else BY_NAMES) - less - max(0, tokens(failure.excerpt) - USUAL_REPORT)
         code = self.project.pack([item for item in concerned if item not in tests], room, without)
         body = self.project.pack(tests, TEST_BODY, without)
         report = replace(failure, excerpt=without_runs(failure.excerpt, f"{code}{body}"))
@@ -2737,8 +2774,7 @@ def first_prompt(errand: Errand, red: Verdict | None, diff: str, attempts: Seque
     share = max(SMALL_FILE, min(LARGE_FILE, errand.budget // (2 * len(task.files) or 1)))
     whole = {path: project.whole(path, share) for path in task.files}
     shown, hidden = ([path for path in task.files if bool(whole[path]) == wanted] for wanted in (True, False))
-    room = DEFINITIONS - (share // 4 if hidden else 0)
-    told = errand.evidence(red.failure, shown, room) if red and not red.green else []
+    told = errand.evidence(red.failure, shown, share // 4 if hidden else 0) if red and not red.green else []
     words, code = set(re.findall(r"\w+", f"{task.name} {task.prompt}")), told[0].body if told else ""
     return errand.words(
         Part("Files", "\n".join(whole[path] for path in shown), 1),
