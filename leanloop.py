@@ -1734,6 +1734,7 @@ class Reader:
     end: str = "(?!)"
     frame: str = "(?!)"
     noise: str = "(?!)"
+    aside: str = "(?!)"
     passed: str = "(?!)"
     subtract: str = "(?!)"
 
@@ -1825,6 +1826,7 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
         (item for item in told if item[2]),
         ("", text, final_error(text, (*reader.final, *table("_readers.txt")["shared"]["any"]))),
     )
+    tests.sort(key=lambda test: bool(name) and not fits_name(name, [test]))  # the test that is shown is the first
     shown = cleaned(shorten(block, 2000, 1000, mark=final), reader, places)
     if block is text and len(tests) > 1 and final in " ".join(shown.partition(tests[1])[0].split()):
         shown = shown[: shown.rfind("\n", 0, shown.find(tests[1]))]  # what comes before the second failing test
@@ -1853,8 +1855,8 @@ def blocks(text: str, reader: Reader, tests: Sequence[str], most: int = 200) -> 
 
 def fits_name(name: str, tests: Sequence[str]) -> bool:
     """Tell whether a block's NAME stands for one of TESTS, whose names may be longer."""
-    last = name.rsplit(" ", 1)[-1].replace(".", "::")
-    return any(test.endswith((name, last)) for test in tests[:200])
+    last = name.rsplit(" ", 1)[-1]
+    return any(test.endswith((last, last.replace(".", "::"))) for test in tests[:200])
 
 
 def final_error(text: str, patterns: Sequence[str]) -> str:
@@ -1865,6 +1867,9 @@ def final_error(text: str, patterns: Sequence[str]) -> str:
     return ""
 
 
+ASIDE = 10  # lines of what a test printed
+
+
 def cleaned(block: str, reader: Reader, places: Places) -> str:
     """Take out of a failure's BLOCK the noise, the frames outside the project, addresses and blank lines."""
 
@@ -1873,9 +1878,11 @@ def cleaned(block: str, reader: Reader, places: Places) -> str:
             return frame[0]
         return "".join(line for line in frame[0].splitlines(keepends=True) if line.startswith("E "))
 
-    text = rx(reader.noise).sub("", rx(reader.frame).sub(own, block))
+    text = rx(reader.aside).sub(lambda said: f"{shorten(said[0], ASIDE)}\n", block)
+    text = rx(reader.noise).sub("", rx(reader.frame).sub(own, text))
     text = rx(r"^[-_]{3,} (.+?) [-_]{3,}$").sub(r"\1", rx(r"\b0x[0-9a-fA-F]{6,}").sub("0x", text))
-    return textwrap.dedent(rx(r"\n\s*\n").sub("\n", text)).strip("\n")
+    text = rx(r"^((?:.+\n){1,4}?)\1{2,}").sub(r"\1[... the same again and again ...]\n", rx(r"\n\s*\n").sub("\n", text))
+    return textwrap.dedent(text).strip("\n")
 
 
 class Places:
