@@ -1749,7 +1749,8 @@ def readers() -> list[Reader]:
 
 NATIVE_FRAME = re.compile(r'File "(?P<path>[^"\n]+)", line (?P<line>\d{1,7})(?:, in (?P<function>.+))?')
 PLACE = re.compile(
-    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line | on line )(?P<line>\d{1,7})(?:[^\n]{0,9}?: in (?P<function>\w+))?"
+    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line | on line |: [^\n(]{1,80}\((?=\d+:\d+\)))"
+    r"(?P<line>\d{1,7})(?:[^\n]{0,9}?: in (?P<function>\w+))?"
 )
 PATH_BACKWARDS = re.compile(r"[\w./\\@+~-]+(?::[A-Za-z](?!\w))?")
 BELOW_HEADING = re.compile(r"\s+(\d{1,7}):\d+\s+\S")
@@ -2832,7 +2833,7 @@ def as_diff(text: str) -> str:
 def tell_failure(failure: Failure, most: int = 3) -> str:
     """Show the first failure, then the others (the first MOST), by name and error, the same error once."""
     errors, grouped = dict(failure.others), dict[str, list[str]]()
-    for name in failure.tests[1:] or errors:
+    for name in failure.tests[1:] or filter(None, errors):
         error = next((error for other, error in errors.items() if other == name or fits_name(other, [name])), "")
         short = re.sub(r"^(\w+) \((\S+\.\1)\)$", r"\2", name)  # unittest's "test_a (tests.Case.test_a)"
         grouped.setdefault("the same error" if error == failure.summary else error, []).append(short)

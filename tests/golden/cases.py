@@ -826,6 +826,59 @@ ESLINT: Files = {
 }
 
 PYTEST = "python -m pytest -p no:cacheprovider -p no:randomly"
+# What runners say besides a plain failed assertion.
+ODD: Files = {
+    "feeds.py": """
+        def read(url):
+            if not url:
+                raise ExceptionGroup("no feed", [ValueError("an empty url"), KeyError("feed")])
+            return read(url[1:])
+        """,
+}
+IMPORTS = "import sys\n\nimport pytest\n\nfrom feeds import read\n\n\n"
+ODD_TESTS = {
+    "group": "def test_empty():\n    read('')\n",
+    "xpass": "@pytest.mark.xfail(strict=True)\ndef test_lists():\n    assert [read]\n",
+    "prints": "def test_list():\n    for number in range(60):\n        print('step', number)\n    assert not read\n",
+    "recursion": "def test_long():\n    sys.setrecursionlimit(150)\n    read([1] * 999)\n",
+    "setup": "@pytest.fixture\ndef feed():\n    return read('')\n\n\ndef test_z():\n    assert not read\n\n\n"
+    "def test_first(feed):\n    assert feed\n",
+}
+LISTS: Files = {
+    "rows.js": "exports.rows = (count) => Array.from({ length: count }, (_, id) => ({ id, ok: id !== count - 1 }));\n",
+    "rows.test.js": """
+        const { describe, it, before } = require("node:test");
+        const assert = require("node:assert/strict");
+        const { rows } = require("./rows");
+
+        describe("rows", () => {
+          before(() => {
+            if (process.env.BROKEN) throw new Error("no fixture");
+          });
+          it("are all well", () => assert.deepEqual(rows(25), rows(26).slice(0, 25)));
+        });
+        """,
+}
+WAITS: Files = {
+    "go.mod": "module garden\n\ngo 1.19\n",
+    "wait.go": 'package garden\n\nimport "time"\n\nfunc Wait() {\n\ttime.Sleep(time.Hour)\n}\n',
+    "wait_test.go": 'package garden\n\nimport "testing"\n\nfunc TestWait(t *testing.T) {\n\tWait()\n}\n',
+}
+PANICS: Files = {
+    "Cargo.toml": '[package]\nname = "garden"\nversion = "0.1.0"\nedition = "2021"\n',
+    "src/lib.rs": """
+        pub fn water(litres: i32) -> i32 {
+            litres.max(0)
+        }
+
+        #[test]
+        #[should_panic]
+        fn less_than_nothing() {
+            println!("watering");
+            water(-1);
+        }
+        """,
+}
 CASES = [
     *(
         Case(f"pytest-{name}", f"{PYTEST} {options}", PYTHON)
@@ -931,6 +984,17 @@ CASES = [
             )
         },
     ),
+    *(
+        Case(f"pytest-{name}", "pytest -q -p no:cacheprovider", ODD, {"test_feeds.py": f"{IMPORTS}{text}"})
+        for name, text in ODD_TESTS.items()
+    ),
+    Case("node-lists", "node --test --test-reporter=tap", LISTS),
+    Case("node-before", "BROKEN=1 node --test --test-reporter=tap", LISTS),
+    Case(
+        "jest-syntax", "jest", {"package.json": "{}\n"}, {"a.test.js": 'require("./a");\n', "a.js": "exports.x = (;\n"}
+    ),
+    Case("go-timeout", "go test -timeout 2s ./...", WAITS),
+    Case("cargo-no-panic", "cargo test --offline --lib", PANICS),
     Case("rspec", "rspec", RUBY, RSPEC),
     Case("minitest", "ruby test/test_clock.rb --seed 1", RUBY, MINITEST),
     Case("phpunit", "phpunit tests", PHP),
