@@ -996,6 +996,7 @@ CASES = [
     Case("go-timeout", "go test -timeout 2s ./...", WAITS),
     Case("cargo-no-panic", "cargo test --offline --lib", PANICS),
     Case("rspec", "rspec", RUBY, RSPEC),
+    Case("rspec-syntax", "rspec", RUBY, {**RSPEC, "lib/clock.rb": "class Clock\n  def initialize(\nend\n"}),
     Case("minitest", "ruby test/test_clock.rb --seed 1", RUBY, MINITEST),
     Case("phpunit", "phpunit tests", PHP),
     Case("mypy", "mypy calc.py", LINTED),
