@@ -2033,18 +2033,18 @@ def language_definitions(path: str, source: str) -> tuple[Definition, ...]:
         return ()
     code, lines_of = hide(source, language), [0, *(match.end() for match in re.finditer("\n", source))]
     line_of = partial(bisect_right, lines_of)
-    patterns = ((language.owner, True), (language.body, True), (language.value, False))
-    owners, bodies, values = (spans(code, pattern, bodied, language.end) for pattern, bodied in patterns)
+    owners = spans(code, language.owner, True, language.end)
     around = [(begin, finish, match["name"]) for begin, finish, match in owners]
     found = set[Definition]()
-    for bodied, (begin, finish, match) in chain(((True, span) for span in bodies), ((False, span) for span in values)):
-        group, first = match.lastgroup or "name", line_of(begin)
-        name = source[slice(*match.span(group))].strip("\"'`# ")
-        lines = [line_of(span[0]) for span in around if span[0] < begin and finish <= span[1] and span[2] != name]
-        receiver = match.groupdict().get("of")
-        owner = source.split("\n")[lines[-1] - 1].strip() if lines else f"type {receiver}" if receiver else ""
-        kind = KIND_OF.get(group, "function" if bodied or group != "name" else "value")
-        found.add(Definition(path, name, first, line_of(finish - 1), owner, kind, head=first))
+    for pattern, usual in ((language.body, "function"), (language.value, "value")):
+        for begin, finish, match in spans(code, pattern, usual == "function", language.end):
+            group, first = match.lastgroup or "name", line_of(begin)
+            name = source[slice(*match.span(group))].strip("\"'`# ")
+            lines = [line_of(span[0]) for span in around if span[0] < begin and finish <= span[1] and span[2] != name]
+            receiver = match.groupdict().get("of")
+            owner = source.split("\n")[lines[-1] - 1].strip() if lines else f"type {receiver}" if receiver else ""
+            kind = usual if group == "name" else KIND_OF.get(group, "function")
+            found.add(Definition(path, name, first, line_of(finish - 1), owner, kind, head=first))
     return tuple(sorted(found, key=lambda item: (item.first, item.last, item.name, item.kind)))
 
 
