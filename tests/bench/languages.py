@@ -40,13 +40,17 @@ PLATFORM = (
 COMMANDS = {
     "javascript/calendar": "node --test",
     "javascript/shop": "jest",
+    "javascript/ledger": "mocha",
     "typescript/expressions": "vitest run",
     "typescript/depot": "node --import tsx --test test/depot.test.ts",
     "go/timetable": "go test ./...",
     "go/store": "go test ./...",
+    "go/shipping": "go test ./...",
     "rust/grid": "cargo test --offline -- --test-threads=1",
     "rust/recipes": "cargo test --offline -- --test-threads=1",
+    "rust/layout": "cargo test --offline -- --test-threads=1",
     "c/json": "make -s test",
+    "c/textfmt": "make test",
     "c/schedule": "cmake -S . -B build > /dev/null && make -s -C build && ctest --test-dir build --output-on-failure",
     "java/library": f"javac -d out -cp {JARS}/junit-jupiter-api.jar:{JARS}/apiguardian-api.jar $(find src -name *.java)"
     f" && java -cp out:{PLATFORM} org.junit.platform.console.ConsoleLauncher --scan-classpath out --disable-banner",
