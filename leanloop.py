@@ -2429,7 +2429,7 @@ def ranked(scores: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
 
 TOLD = ("NameError", "UnboundLocalError", "SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError")
 LONG_LINES = 60
-FEW = 640  # tokens of definitions that names lead to; more only where these hold less than
+FEW = 700  # tokens of definitions that names lead to; more only where these hold less than
 CLEAR = 0.8  # of the likelihood
 NEAR = 4  # what a helper of the test's own may cost
 UNTRACED = 700  # tokens over which a definition is long where nothing tells which of its lines ran
@@ -2555,7 +2555,7 @@ class Project:
         begins = [(self.around(frame), frame.line) for frame in reversed(failure.frames)]
         failing = trails.located(failure.tests[0]) if failure.tests else []
         begins += [(item, item.last) for item in failing if item not in dict(begins)]
-        begins.sort(key=lambda begin: self.is_telling(begin[0], failure))
+        begins.sort(key=lambda begin: not self.is_source(begin[0].path) or self.is_telling(begin[0], failure))
         own = together(body for body, _ in begins)
         costs = {item: cost for item, cost in trails.follow(begins).items() if item not in own}
         helpers = [item for item, cost in costs.items() if not self.is_source(item.path) and cost < NEAR]
@@ -2582,7 +2582,7 @@ class Project:
 
     def is_telling(self, item: Definition, failure: Failure) -> bool:
         """Tell whether a definition is a test's own: in a test file, or named like the failing test."""
-        return not self.is_source(item.path) or any(stands_for(item.name, test) for test in failure.tests[:9])
+        return self.is_test(item) or any(stands_for(item.name, test) for test in failure.tests[:9])
 
     def is_source(self, path: str) -> bool:
         """Tell whether PATH lies below `source_prefix`, or is no test where there is none."""

@@ -1174,3 +1174,12 @@ def test_a_long_line_that_nothing_marks_is_shown(tmp_path: Path) -> None:
     write(tmp_path, {"table.go": f"package table\n\nvar Numbers = []int{{{numbers}}}\n"})
     (item,) = [item for item in Project(tmp_path, Defaults()).definitions("table.go") if item.name == "Numbers"]
     assert "var Numbers" in Project(tmp_path, Defaults()).show(item)
+
+
+def test_what_lies_beside_the_source_prefix_is_no_test(tmp_path: Path) -> None:
+    write(tmp_path, GREETING)
+    failure = Failure(("greets",), "Expected: x", "", (leanloop.Frame("test/greet.test.js", 4),))
+    project, task = Project(tmp_path, Defaults(source_prefix=("lib",))), leanloop.Task(name="tests", prompt="Mend it.")
+    code, test, _ = leanloop.Errand(project, task, 4000).evidence(failure)
+    assert "exports.greet = (name)" in code.body
+    assert "exports.greet = (name)" not in test.body
