@@ -2742,7 +2742,7 @@ LARGE_FILE = 1500
 SMALL_FILE = 400
 DEFINITIONS, BY_NAMES = 1250, 1450
 TEST_BODY = 200
-USUAL_REPORT = 250
+ALL_TOLD = 1700  # tokens of code and report together
 
 
 @dataclass(frozen=True)
@@ -2762,7 +2762,8 @@ class Errand:
         """Tell of a failure: the code concerned, the test's own, the report without what stands in those already."""
         concerned = self.project.concerned(failure, self.task.files, self.ran)
         tests = [item for item in concerned if self.project.is_telling(item, failure)]
-        room = (DEFINITIONS if self.ran else BY_NAMES) - less - max(0, tokens(failure.excerpt) - USUAL_REPORT)
+        left = max(ALL_TOLD - tokens(failure.excerpt), DEFINITIONS // 2)
+        room = min(DEFINITIONS if self.ran else BY_NAMES, left) - less
         code = self.project.pack([item for item in concerned if item not in tests], room, without)
         body = self.project.pack(tests, TEST_BODY, without)
         report = replace(failure, excerpt=without_runs(failure.excerpt, f"{code}{body}"))

@@ -1183,3 +1183,12 @@ def test_what_lies_beside_the_source_prefix_is_no_test(tmp_path: Path) -> None:
     code, test, _ = leanloop.Errand(project, task, 4000).evidence(failure)
     assert "exports.greet = (name)" in code.body
     assert "exports.greet = (name)" not in test.body
+
+
+def test_a_long_report_leaves_room_for_the_code(tmp_path: Path) -> None:
+    write(tmp_path, GREETING)
+    long = "\n".join(f"{number}: {'hello ada ' * 40}" for number in range(40))
+    failure = Failure(("greets",), "Expected: x", long, (leanloop.Frame("test/greet.test.js", 4),))
+    task = leanloop.Task(name="tests", prompt="Mend it.")
+    code, *_ = leanloop.Errand(Project(tmp_path, Defaults()), task, 4000).evidence(failure)
+    assert "exports.title = (text)" in code.body
