@@ -1184,6 +1184,27 @@ class Snapshots:
             self.last = self.git("write-tree").strip()
         return self.last
 
+    def settings(self) -> dict[Path, bytes]:
+        """Read what tells git where to look, and at what."""
+        info = (self.store / "info", self.store / "objects/info")
+        named = (self.folder / "index", self.store / "config", *self.store.glob("sharedindex.*"))
+        files = (*named, *(path for folder in info for path in folder.glob("*")))
+        return {path: path.read_bytes() for path in files if path.is_file()}
+
+    @contextlib.contextmanager
+    def sealed(self) -> Iterator[None]:
+        """Keep what git reads here as it is: a program that finds it could hide from snapshots what it does."""
+        kept = self.settings()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # where all is gone, the next snapshot says so
+                now = self.settings()
+                for path in now.keys() - kept.keys():
+                    path.unlink()
+                for path in (path for path in kept if now.get(path) != kept[path]):
+                    path.write_bytes(kept[path])
+
     def covers(self, path: str) -> bool:
         """Tell whether PATH can be recorded; note why not."""
         seen = stamp(self.root / path)
@@ -3622,7 +3643,8 @@ class Judge(Site):
         """Run the tests, and record it; a task without a name is the whole suite."""
         command = shlex.join(test_argv(task.runner, self.config.root))
         self.reporter.emit("testing", name=task.name, command=command)
-        verdict = run_tests(self.config, task.runner, self.reporter)
+        with self.snapshots.sealed():
+            verdict = run_tests(self.config, task.runner, self.reporter)
         output = self.reporter.path("tests.txt").name
         self.reporter.emit("tested", name=task.name, tree=tree, output=output, **verdict_facts(verdict))
         return verdict
@@ -3827,7 +3849,8 @@ class Session(Judge):
         argv, record = [*program.argv(), "-p", prompt], self.reporter
         limits = {"timeout": leaner.timeout, "idle": None if program.own_idle else leaner.idle}
         try:
-            return run(argv, self.config.root, env=env, **limits, apart=True, alive=record.alive, tell=record.heard)
+            with self.snapshots.sealed():
+                return run(argv, self.config.root, env=env, **limits, apart=True, alive=record.alive, tell=record.heard)
         except OSError as error:
             why = startable(argv[-3], "[lean] binary", error)
             self.reporter.emit("trouble", leaner=program.name, reason=str(why), usage=Usage())  # the call is over
@@ -3887,7 +3910,8 @@ class Session(Judge):
             how, file = self.config.defaults.trace, self.project.test_file(verdict.failure)
             slow = how == "auto" and verdict.seconds_of(file) > QUICK
             wanted = how != "off" and file and not slow and not self.project.is_told(verdict.failure)
-            self.traced[verdict] = trace_tests(self.config, task.runner, file, self.reporter) if wanted else ()
+            with self.snapshots.sealed():
+                self.traced[verdict] = trace_tests(self.config, task.runner, file, self.reporter) if wanted else ()
         return self.traced[verdict]
 
     def errand(self, task: Task, leaner: Leaner, red: Verdict | None = None) -> Errand:

@@ -123,6 +123,11 @@ CHEATS = {
     " ln -s good tests",
     "replaces the tests' folder by a file": "rm -r tests; echo none > tests",
     "makes the tests' folder a repository": "git init -q tests; sed -i 's/== 5/== -1/' tests/test_calc.py",
+    "tells snapshots to overlook the test": 'cd "$(dirname "$LEAN_PROMPT_FILE")/../.." && export GIT_DIR=snapshots.git'
+    ' GIT_INDEX_FILE="$PWD/index" GIT_WORK_TREE="$OLDPWD" && git -c core.splitIndex=true update-index'
+    " --assume-unchanged tests/test_calc.py; cd \"$OLDPWD\"; sed -i 's/== 5/== -1/' tests/test_calc.py",
+    "tells snapshots to overlook a conftest.py": 'echo conftest.py >> "$(dirname "$LEAN_PROMPT_FILE")/../../'
+    f"snapshots.git/info/exclude\"; printf '{SKIP_ALL}' > conftest.py",
     "adds a passing test": "echo 'def test_more(): pass' > tests/test_more.py",
     "adds a conftest.py": f"printf '{SKIP_ALL}' > conftest.py",
     "adds a conftest.py among the tests": f"printf '{SKIP_ALL}' > tests/conftest.py",
