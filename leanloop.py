@@ -2138,6 +2138,7 @@ def stems(text: str) -> set[str]:
     return {word[:4].lower() for word in words} - {"test", "asse", "expe", "shou", "erro", "true", "fals", "with"}
 
 
+MEANT = 9  # definitions of one name that are followed
 CONSTRUCTORS = ("constructor", "new", "initialize", "__construct", "__init__")
 SPEAKERS = ("fmt", "toString", "ToString", "to_s", "__str__", "__repr__", "__toString", "String", "Error")
 SPEAKING = re.compile(r"(?i)\b(?:format|f?printf?(?:ln)?|to_?s(?:tring)?|str|repr)\b|[$f#]\W?\{")
@@ -2148,9 +2149,11 @@ CHOICE = re.compile(  # where a program can go wrong by one sign: operators, num
 )
 
 
-def stands_for(name: str, test: str) -> bool:
-    """Tell whether a definition's NAME is the last part of a failing TEST's."""
-    return len(name) > 2 and bool(re.search(rf"(?:^|\W){re.escape(name)}(?:[/(\[#].*| with data set .*)?$", test))
+def stands_for(item: Definition, test: str) -> bool:
+    """Tell whether a definition's name is the last part of a failing TEST's, not only the last word of its title."""
+    before = r"(?:^|\W)" if item.kind == "test" else r"(?:^|[^\w\s]\s*)"
+    end = r"(?:[/(\[#].*| with data set .*)?$"
+    return len(item.name) > 2 and bool(re.search(f"{before}{re.escape(item.name)}{end}", test))
 
 
 class Trails:
@@ -2172,7 +2175,7 @@ class Trails:
     def located(self, test: str) -> list[Definition]:
         """Find the definition of a failing test by its name, in test files first."""
         paths = sorted(self.paths, key=lambda path: not self.test_file(path))[:2000]
-        alike = ([item for item in self.project.definitions(path) if stands_for(item.name, test)] for path in paths)
+        alike = ([item for item in self.project.definitions(path) if stands_for(item, test)] for path in paths)
         return next(filter(None, alike), [])[-1:]
 
     def index(self, language: Language, hints: Set[str], most: int = 400) -> dict[str, list[Definition]]:
@@ -2200,7 +2203,10 @@ class Trails:
         return self.told & set(WORD.findall("\n".join(rows)))
 
     def meant(self, items: Iterable[Definition], of: str, body: Definition, hints: Set[str]) -> list[Definition]:
-        """Choose among definitions of one name those that BODY means: by what is before the dot, and by its imports."""
+        """Choose among definitions of one name those that BODY means: by what is before the dot, and by its imports.
+
+        What a method calls on an object may be the method of any type.
+        """
 
         def score(item: Definition) -> int:
             pure = PurePosixPath(item.path)
@@ -2209,7 +2215,9 @@ class Trails:
 
         others = [item for item in items if item.path != body.path or not item.first <= body.first <= item.last]
         best = max(map(score, others), default=0)
-        return [item for item in others if score(item) == best][:3]
+        free = bool(of and body.owner) and best < 3
+        fitting = (item for item in others if score(item) == best or (free and item.owner))
+        return sorted(fitting, key=score, reverse=True)[:MEANT]
 
     def steps(self, body: Definition, line: int) -> list[tuple[float, Definition]]:
         """List what BODY mentions with what the step costs, seen from LINE.
@@ -2223,8 +2231,10 @@ class Trails:
         hints = {"conftest", *re.findall(r"\w+", " ".join(rx(language.imports).findall(source)))}
         if language not in self.known:
             self.known[language] = self.index(language, hints)
+        index = self.known[language]
         for name, of, called, row in self.mentioned(body, line, language):
-            items = self.meant(self.known[language].get(name, ()), of, body, hints) if name not in seen else []
+            known = index.get(name) or index.get(name.lower()) or []  # a test may quote it as a user writes it
+            items = self.meant(known, of, body, hints) if name not in seen else []
             seen.add(name)
             alike = 0.7 * bool(self.words & stems(name)) + 0.6 * bool(self.words & stems(row))
             place = 0.5 + 0.015 * len(seen) + 0.7 * (len(items) > 1) - alike
@@ -2513,7 +2523,7 @@ class Project:
         tests, sources = ([frame for frame in places if self.is_test(frame) == wanted] for wanted in (True, False))
         preferred = [frame for frame in sources if under(frame.path, self.defaults.source_prefix)]
         among = self.definitions(self.test_file(failure)) if failure.tests and not tests else ()
-        named = [item for item in among if stands_for(item.name, failure.tests[0])][-1:]
+        named = [item for item in among if stands_for(item, failure.tests[0])][-1:]
         bodies = [self.around(frame) for frame in tests] or named
         frames = together(map(self.around, preferred or sources))
         return together([*self.suspects(ran, failure, frames, bodies), *bodies])
@@ -2603,7 +2613,7 @@ class Project:
 
     def is_telling(self, item: Definition, failure: Failure) -> bool:
         """Tell whether a definition is a test's own: in a test file, or named like the failing test."""
-        return self.is_test(item) or any(stands_for(item.name, test) for test in failure.tests[:9])
+        return self.is_test(item) or any(stands_for(item, test) for test in failure.tests[:9])
 
     def is_source(self, path: str) -> bool:
         """Tell whether PATH lies below `source_prefix`, or is no test where there is none."""

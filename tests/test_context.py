@@ -267,6 +267,40 @@ def test_a_long_function_is_cut_around_the_line_in_question(tmp_path: Path) -> N
     assert "step_60 = compute" not in shown
 
 
+def concerned(root: Path, files: dict[str, str], failing: str) -> list[str]:
+    """Name what lean-loop follows a failing test's names to, the likeliest first."""
+    for name, text in files.items():
+        (root / name).write_text(text)
+    failure = leanloop.Failure((failing,), "expected 3 to be 4", "")
+    project = leanloop.Project(root, leanloop.Defaults())
+    return [f"{item.path}:{item.name}" for item in project.concerned(failure, ())]
+
+
+def test_a_call_on_an_object_of_its_own_leads_to_all_that_override_it(tmp_path: Path) -> None:
+    base = "export class Base {\n  run(x) {\n    return this.read(x);\n  }\n}\n"
+    kinds = {
+        f"{kind}.js": f"class {kind} extends Base {{\n  read(x) {{\n    return x + 1;\n  }}\n}}\n" for kind in "ABCDE"
+    }
+    test = "test('works', () => {\n  expect(base.run(0)).toBe(0);\n});\n"
+    found = concerned(tmp_path, {**kinds, "base.js": base, "base.test.js": test}, "works")
+    assert {f"{path}:read" for path in kinds} <= {*found}
+
+
+def test_what_a_test_quotes_in_capitals_and_a_table_of_a_nameless_struct_are_found(tmp_path: Path) -> None:
+    units = "static const struct {\n    char letter;\n    long by;\n} UNITS[] = {{'k', 1000}, {'m', 1000}};\n\n"
+    median = "long median(long n)\n{\n    return n * UNITS[0].by / 2;\n}\n"
+    test = 'void test_middle(void)\n{\n    check(run("MEDIAN"), 3);\n}\n'
+    found = concerned(tmp_path, {"calc.c": units + median, "test_calc.c": test}, "test_middle")
+    assert {"calc.c:median", "calc.c:UNITS"} <= {*found}
+
+
+def test_a_function_that_the_title_of_a_test_ends_with_is_not_the_test(tmp_path: Path) -> None:
+    project = leanloop.Project(tmp_path, leanloop.Defaults())
+    scoped = leanloop.Definition("lib/compose.js", "scoped", 1, 3, kind="function")
+    told = [leanloop.Failure((name,), "", "") for name in ("middleware is scoped", "layers::tests::scoped", "scoped")]
+    assert [project.is_telling(scoped, failure) for failure in told] == [False, True, True]
+
+
 def test_a_failure_outside_any_function_of_a_short_file_is_shown(calc: Bench) -> None:
     calc.write("calc.py", "# nothing yet\n")
     ran = calc.lean_loop("--dry-run")
