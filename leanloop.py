@@ -2875,8 +2875,16 @@ def tell_failure(failure: Failure, most: int = 3) -> str:
         ending = f": {shorten(error, 1, 160)}" if error and error != names[0] else ""
         listed.append(f"- {', '.join([*names[:most], *more])}{ending}")
     listed += [f"- and {len(grouped) - most} more errors"] if len(grouped) > most else []
-    head = "".join(f"{name}\n" for name in failure.tests[:1] if name not in failure.excerpt)
-    return "\n".join([fenced("", f"{head}{failure.excerpt}", "").strip(), *listed])
+    return "\n".join([fenced("", with_name(failure), "").strip(), *listed])
+
+
+def with_name(failure: Failure) -> str:
+    """Put the name of the first failing test above the excerpt, in the place of a title that is the end of it."""
+    name, (title, _, rest) = "".join(failure.tests[:1]), failure.excerpt.partition("\n")
+    if name in failure.excerpt:
+        return failure.excerpt
+    repeats = any(f"::{name}".endswith(f"::{end}") for end in (title, title.replace(".", "::")))
+    return f"{name}\n{rest if repeats else failure.excerpt}"
 
 
 def tell_attempts(attempts: Sequence[Attempt]) -> str:
