@@ -2612,8 +2612,11 @@ class Project:
         return tokens(self.lines(item.path, self.rows(item)))
 
     def is_telling(self, item: Definition, failure: Failure) -> bool:
-        """Tell whether a definition is a test's own: in a test file, or named like the failing test."""
-        return self.is_test(item) or any(stands_for(item, test) for test in failure.tests[:9])
+        """Tell whether a definition is a test's own: in a test file, or named like the failing test.
+
+        One with a docstring may have that name for its doctest, and is what is tested.
+        """
+        return self.is_test(item) or (item.doc == (0, 0) and any(stands_for(item, test) for test in failure.tests[:9]))
 
     def is_source(self, path: str) -> bool:
         """Tell whether PATH lies below `source_prefix`, or is no test where there is none."""
