@@ -2326,16 +2326,33 @@ class Ran:
     """What one test ran under the tracer; `failed` is None for what a process ran that the test started.
 
     `calls` gives for a function's path and first line the place of its last call, the number of its calls, and whether
-    the test itself called it; `lines` are paths and lines.
+    the test itself called it; `places` are paths and lines, behind whose dot a column may stand.
     """
 
     name: str
     failed: bool | None
     calls: Mapping[tuple[str, int], tuple[int, int, bool]]
-    lines: frozenset[tuple[str, int]]
+    places: frozenset[tuple[str, float]]
 
     def __add__(self, part: Ran) -> Ran:
-        return replace(self, calls={**part.calls, **self.calls}, lines=self.lines | part.lines)
+        return replace(self, calls={**part.calls, **self.calls}, places=self.places | part.places)
+
+    @cached_property
+    def lines(self) -> frozenset[tuple[str, int]]:
+        return frozenset((path, int(place)) for path, place in self.places)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """What a failing test ran: of each function its lines, the worst first, and the weight of that one, from 0 to 1.
+
+    `scores` rank the functions, a mapping for each way to look at them; `calls` give the place of the last call.
+    """
+
+    marks: Mapping[Definition, Sequence[int]]
+    worst: Mapping[Definition, float]
+    scores: Sequence[Mapping[Definition, float]]
+    calls: Mapping[Definition, int]
 
 
 @dataclass(frozen=True)
@@ -2458,7 +2475,22 @@ def ranked(scores: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
     return merged
 
 
-TOLD = ("NameError", "UnboundLocalError", "SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError")
+def even(scores: Mapping[Key, float], keys: Iterable[Key]) -> dict[Key, float]:
+    """Score those of KEYS that have no score like the one in the middle."""
+    middle = sorted(scores.values())[len(scores) // 2] if scores else 0
+    return {key: scores.get(key, middle) for key in keys}
+
+
+TRACED = (".py", ".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx")
+TOLD = (
+    "ReferenceError",
+    "NameError",
+    "UnboundLocalError",
+    "SyntaxError",
+    "IndentationError",
+    "ImportError",
+    "ModuleNotFoundError",
+)
 LONG_LINES = 60
 FEW = 700  # tokens of definitions that names lead to; more only where these hold less than
 CLEAR = 0.8  # of the likelihood
@@ -2517,81 +2549,97 @@ class Project:
 
         What the failing test RAN is ranked by spectrum, and the test itself follows; without a trace names lead on.
         """
+        trails = Trails(self, files, " ".join([*failure.tests[:1], failure.summary]))
+        begins = self.begins(failure, trails)
+        costs = trails.follow(begins)
         if not any(test.failed for test in ran):
-            return self.led_to(failure, files)
+            return self.led_to(failure, begins, costs)
         places = list(reversed(failure.frames))
-        tests, sources = ([frame for frame in places if self.is_test(frame) == wanted] for wanted in (True, False))
+        sources = [frame for frame in places if not self.is_test(frame)]
         preferred = [frame for frame in sources if under(frame.path, self.defaults.source_prefix)]
-        among = self.definitions(self.test_file(failure)) if failure.tests and not tests else ()
-        named = [item for item in among if stands_for(item, failure.tests[0])][-1:]
-        bodies = [self.around(frame) for frame in tests] or named
+        bodies = [item for item, _ in begins if self.is_test(item)]
         frames = together(map(self.around, preferred or sources))
-        return together([*self.suspects(ran, failure, frames, bodies), *bodies])
+        return together([*self.suspects(self.spectrum(ran, failure.tests[:1]), frames, costs), *bodies])
+
+    def begins(self, failure: Failure, trails: Trails) -> list[tuple[Definition, int]]:
+        """Give what a failure names, each with the line in question: the frames' definitions, then the failing test."""
+        framed = [(self.around(frame), frame.line) for frame in reversed(failure.frames)]
+        named = trails.located(failure.tests[0]) if failure.tests else []
+        return [*framed, *((item, item.last) for item in named if item not in dict(framed))]
 
     def is_test(self, at: Frame | Definition) -> bool:
         return is_test(at.path, self.defaults)
 
     def test_file(self, failure: Failure) -> str:
-        """Find the Python file of the first failing test: by its name, else the first test file of the frames."""
-        named = [test.split("::")[0] for test in failure.tests[:1] if "::" in test]
+        """Find the file of the first failing test: by its name, else the first test file of the frames."""
+        named = [re.split("::| > ", test)[0] for test in failure.tests[:1]]
         paths = [*named, *(frame.path for frame in failure.frames if self.is_test(frame))]
-        return next((path for path in paths if path.endswith(".py") and (self.root / path).is_file()), "")
+        return next((path for path in paths if path.endswith(TRACED) and (self.root / path).is_file()), "")
 
     def is_told(self, failure: Failure) -> bool:
         """Tell whether the traceback alone says what is at fault: a name that is not there, no valid Python."""
         return failure.summary.startswith(TOLD) and not all(map(self.is_test, failure.frames))
 
-    def suspects(
-        self, ran: Sequence[Ran], failure: Failure, frames: Sequence[Definition], bodies: Sequence[Definition]
-    ) -> list[Definition]:
-        """Rank the functions that the failing test RAN.
-
-        Their lines and they themselves are weighed against the tests that passed; the FRAMES (innermost first) and what
-        BODIES, the test's own, name count as well, and later last calls break ties. Without a passing test the calls
-        tell instead.
-        """
+    def spectrum(self, ran: Sequence[Ran], name: tuple[str, ...]) -> Spectrum:
+        """Weigh what the failing test of that NAME RAN against the tests that passed; without one the calls tell."""
         failing, passing = ([test for test in ran if test.failed == failed] for failed in (True, False))
-        first = next((test for test in failing if test.name.endswith(failure.tests[:1])), failing[0])
+        first = next((test for test in failing if test.name.endswith(name)), failing[0])
         at = self.homes_of(ran)
-        weights = ochiai([test.lines for test in failing], [test.lines for test in passing])
+        weights = ochiai([test.places for test in failing], [test.places for test in passing])
         marks: dict[Definition, list[int]] = {}
-        for path, line in sorted(first.lines & at.keys(), key=lambda key: (-weights[key], key)):
-            marks.setdefault(at[path, line], []).append(line)
-        worst = {home: weights[home.path, rows[0]] for home, rows in marks.items()}
+        worst: dict[Definition, float] = {}
+        for path, place in sorted(first.places, key=lambda key: (-weights[key], key)):
+            if home := at.get((path, int(place))):
+                marks.setdefault(home, []).append(int(place))
+                worst.setdefault(home, weights[path, place])
         groups = ([{at[key] for key in test.lines & at.keys()} for test in group] for group in (failing, passing))
         whole, calls = ochiai(*groups), last_calls(first, at)
-        told = [worst, {home: whole[home] for home in marks}] if passing else signs(calls, first.name)
-        total = ranked([*told, *self.nearness(marks, frames, bodies)])
-        order = sorted(marks, key=lambda home: (total[home], calls[home][0]), reverse=True)
-        framed = {item: item.marks for item in frames}
-        found = [replace(home, marks=(*framed.get(home, ()), *marks[home]), weight=worst[home]) for home in order]
-        return [*(item for item in frames if item not in marks), *found]
+        scores = [worst, {home: whole[home] for home in marks}] if passing else signs(calls, first.name)
+        return Spectrum(marks, worst, scores, {home: last for home, (last, _, _) in calls.items()})
+
+    def suspects(
+        self, seen: Spectrum, frames: Sequence[Definition], costs: Mapping[Definition, float]
+    ) -> list[Definition]:
+        """Rank the functions that were SEEN to run, and the values that names lead to.
+
+        How near they are to the FRAMES (innermost first), and what it COSTS names to lead there, count as well; later
+        last calls break ties.
+        """
+        found = [*seen.marks, *(item for item in costs if item not in seen.marks and self.is_value(item))]
+        depth = {home: -place for place, home in enumerate(frames)}
+        near = {home: depth.get(home, -len(depth)) for home in found}
+        led = {home: -costs.get(home, math.inf) for home in found}
+        votes: list[Mapping[Definition, float]] = [near, led, *(even(score, found) for score in seen.scores)]
+        total = ranked(votes)
+        found.sort(key=lambda home: (total[home], seen.calls.get(home, 0)), reverse=True)
+        marks = {home: [*seen.marks.get(home, ())] for home in found}
+        first = {item: item.marks for item in frames}
+        told = [
+            replace(item, marks=(*first.get(item, ()), *marks[item]), weight=seen.worst.get(item, 0)) for item in found
+        ]
+        return [*(item for item in frames if item not in marks), *together(told)]
+
+    def is_value(self, item: Definition) -> bool:
+        """Tell whether names may lead to ITEM as a value at fault; Python's crowd out what ran (94 to 91 %)."""
+        return item.kind == "value" and self.is_source(item.path) and not item.path.endswith(".py")
 
     def homes_of(self, ran: Sequence[Ran]) -> dict[tuple[str, int], Definition]:
         """Give for the lines of the sources that tests RAN the functions around them."""
         files = {path for path in {path for test in ran for path, _ in test.lines} if not is_test(path, self.defaults)}
         return {(path, line): home for path in files for line, home in homes(self.definitions(path)).items()}
 
-    def nearness(
-        self, found: Iterable[Definition], frames: Sequence[Definition], bodies: Sequence[Definition]
-    ) -> list[dict[Definition, float]]:
-        """Score what is FOUND by its place among the FRAMES, and by whether BODIES name it."""
-        depth = {home: -place for place, home in enumerate(frames)}
-        named = set(re.findall(r"\w+", "".join(self.lines(item.path, range(item.first, item.last)) for item in bodies)))
-        return [{home: depth.get(home, -len(depth)) for home in found}, {home: home.name in named for home in found}]
-
-    def led_to(self, failure: Failure, files: Sequence[str]) -> list[Definition]:
-        """List what a failure leads to by names: the frames' definitions, the failing test, then what they mention."""
-        trails = Trails(self, files, " ".join([*failure.tests[:1], failure.summary]))
-        begins = [(self.around(frame), frame.line) for frame in reversed(failure.frames)]
-        failing = trails.located(failure.tests[0]) if failure.tests else []
-        begins += [(item, item.last) for item in failing if item not in dict(begins)]
-        begins.sort(key=lambda begin: not self.is_source(begin[0].path) or self.is_telling(begin[0], failure))
-        own = together(body for body, _ in begins)
-        costs = {item: cost for item, cost in trails.follow(begins).items() if item not in own}
-        helpers = [item for item, cost in costs.items() if not self.is_source(item.path) and cost < NEAR]
+    def led_to(
+        self, failure: Failure, begins: Sequence[tuple[Definition, int]], costs: Mapping[Definition, float]
+    ) -> list[Definition]:
+        """List what a failure BEGINS with, then what names lead to from there, by their COSTS."""
+        order = sorted(
+            begins, key=lambda begin: not self.is_source(begin[0].path) or self.is_telling(begin[0], failure)
+        )
+        own = together(body for body, _ in order)
+        left = {item: cost for item, cost in costs.items() if item not in own}
+        helpers = [item for item, cost in left.items() if not self.is_source(item.path) and cost < NEAR]
         framed = sum(self.size(item) for item in own if not self.is_telling(item, failure))
-        found = self.likely({item: cost for item, cost in costs.items() if self.is_source(item.path)}, framed)
+        found = self.likely({item: cost for item, cost in left.items() if self.is_source(item.path)}, framed)
         return [replace(item, most=UNTRACED) for item in (*own, *helpers, *found)]
 
     def likely(self, costs: Mapping[Definition, float], framed: int) -> list[Definition]:
@@ -3231,7 +3279,8 @@ def mended(path: str, old: str, new: str, words: Sequence[str]) -> str:
 # --------------------------------------------------------------------------------------------------- running tests
 
 QUICK = 20.0  # seconds; a test run that took longer is not traced
-TRACED, PASSING = 60.0, 200  # seconds that a traced run may take, and how many passing tests it records
+TRACING, PASSING = 60.0, 200  # seconds that a traced run may take, and how many passing tests it records
+TRACERS = {"leanloop_trace.py": "_trace.py", "sitecustomize.py": "_trace.py", "trace.cjs": "_trace.cjs"}
 
 
 def shell_argv(line: str) -> list[str]:
@@ -3349,7 +3398,7 @@ def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
 
 
 def trace_tests(config: Config, runner: Runner, file: str, record: Reporter) -> tuple[Ran, ...]:
-    """Run the test command once more for the tests of FILE, under leaners/_trace.py; no verdict comes of it.
+    """Run the test command once more for the tests of FILE, under the TRACERS; no verdict comes of it.
 
     All that it needs and finds lies in a folder of its own, which is gone afterwards. Whatever goes wrong, nothing was
     traced: trace.txt of the RECORD tells.
@@ -3357,12 +3406,19 @@ def trace_tests(config: Config, runner: Runner, file: str, record: Reporter) -> 
     folder = record.path("trace")
     try:
         folder.mkdir()
-        for name in ("leanloop_trace", "sitecustomize"):
-            shutil.copyfile(share() / "leaners" / "_trace.py", folder / f"{name}.py")
-        told = {"root": str(config.root), "files": [file], "folder": str(folder), "seconds": TRACED, "passing": PASSING}
+        for name, source in TRACERS.items():
+            shutil.copyfile(share() / "leaners" / source, folder / name)
+        told = {
+            "root": str(config.root),
+            "files": [file],
+            "folder": str(folder),
+            "seconds": TRACING,
+            "passing": PASSING,
+        }
         env = test_environment(runner, "-p leanloop_trace") | {"LEANLOOP_TRACE": json.dumps(told)}
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), env.get("PYTHONPATH", ""))))
-        done = run(test_argv(runner, config.root), config.root, env=env, timeout=TRACED + 5)
+        env["NODE_OPTIONS"] = f"{env.get('NODE_OPTIONS', '')} --require {json.dumps(str(folder / 'trace.cjs'))}".strip()
+        done = run(test_argv(runner, config.root), config.root, env=env, timeout=TRACING + 5)
         record.write("trace.txt", f"{done.output}\n{done.end}\n")
         return read_trace(folder)
     except OSError as error:
@@ -5707,7 +5763,13 @@ def obey(options: argparse.Namespace, shows: Shows) -> int:
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    """Turn a signal that asks for the end into Interrupted."""
+    """Turn a signal that asks for the end into Interrupted; of those that follow one more counts."""
+    on_signals(stop_at_last)
+    raise Interrupted(number)
+
+
+def stop_at_last(number: int, frame: FrameType | None) -> None:
+    on_signals(signal.SIG_IGN)
     raise Interrupted(number)
 
 
@@ -5726,28 +5788,36 @@ def forget_closed_streams() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the command line asks; return the exit code. Every error of the user's is shown here, in one place."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace", encoding="utf-8")  # type: ignore[union-attr]
+def answer(argv: Sequence[str] | None) -> int:
+    """Do what the command line asks; give the exit code. Every error of the user's is shown here, in one place."""
     shows = Shows(sys.stdout, sys.stderr, json="--json" in (sys.argv if argv is None else argv))
-    on_signals(stop)
-    adopt_orphans()
     try:
         options = read_command_line(argv)
         shows = replace(shows, quiet=options.quiet, verbose=options.verbose and not options.quiet, json=options.json)
         return obey(options, shows)
     except (LeanError, Interrupted) as stopped:
-        on_signals(signal.SIG_IGN)
         shows.fail(stopped)
         return stopped.code
     except OSError as error:  # the project's or lean-loop's own folder was taken away, or the disk is full
         place = error.filename2 or error.filename or f"{state_folder()}, or where the output goes"
         shows.fail(NotReady(f"{place}: {error.strerror or error}. Look at its rights, and at the space on its disk."))
         return NOT_READY
-    finally:
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Answer the command line; return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace", encoding="utf-8")  # type: ignore[union-attr]
+    on_signals(stop)
+    adopt_orphans()
+    try:
+        code = answer(argv)
         on_signals(signal.SIG_IGN)  # all is done, and Python itself has to end yet
+    except Interrupted as stopped:  # while an error, or the first signal, was told
+        code = stopped.code
+    finally:
         forget_closed_streams()
+    return code
 
 
 if __name__ == "__main__":

@@ -1,0 +1,172 @@
+"""What prompts carry for projects that run on Node: what the failing test ran, under each runner of tests."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench import languages
+from conftest import Bench, Leaner
+
+KEEP = 'cp "$LEAN_PROMPT_FILE" "$HOME/prompt.md"; exit 2'
+# As in test_context.py, the tests' text leads nowhere: what runs is found by a made-up name, and one is at fault.
+RULES = """
+interface Parcel {
+  kg?: number;
+  zone?: string;
+}
+
+export function byWeight(parcel: Parcel): number {
+  const heavy = (parcel.kg ?? 0) > 20;
+  return heavy ? 9 : 4;
+}
+
+export function byZone(parcel: Parcel): number {
+  const far = ["b", "c"].includes(parcel.zone ?? "");
+  return far ? 7 : 2;
+}
+
+export function byHand(parcel: Parcel): number {
+  return 1;
+}
+"""
+COST = """
+import * as rules from "./rules.js";
+
+export function cost(parcel, ...names) {
+  return names.reduce((sum, name) => sum + rules["by" + name](parcel), 0);
+}
+"""
+TESTS = """
+describe("cost", () => {
+  it("of weight", () => assert.equal(cost({ kg: 30 }, "Weight"), 9));
+  it("of work", () => assert.equal(cost({}, "Hand"), 1));
+  it("of distance", async () => {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.equal(cost({ zone: "c" }, "Zone", "Hand"), 3);
+  });
+});
+"""
+NODE = 'import { describe, it } from "node:test";\n'
+VITEST = 'import { describe, it } from "vitest";\n'
+# The command, what the test file begins with, and how the sources end.
+RUNNERS = {
+    "node": (["node", "--test"], NODE, "js"),
+    "node, one file": (["node", "test/cost.test.js"], NODE, "js"),
+    "tsx": (["node", "--import", "tsx", "--test", "test/cost.test.ts"], NODE, "ts"),
+    "mocha": (["mocha", "test"], "", "js"),
+    "jest": (["jest"], "", "js"),
+    "vitest": (["vitest", "run"], VITEST, "ts"),
+    "vitest in threads": (["vitest", "run", "--pool=threads"], VITEST, "ts"),
+}
+HEAVY = [pytest.param(name, marks=pytest.mark.heavy) for name in RUNNERS if not name.startswith("node")]
+
+
+def untyped(source: str) -> str:
+    """Turn the TypeScript above into JavaScript."""
+    return source.split("}\n", 1)[1].replace(": Parcel", "").replace("): number", ")")
+
+
+def required(source: str) -> str:
+    """Turn the modules above into those of CommonJS."""
+    named = ", ".join(re.findall(r"export function (\w+)", source))
+    imported = re.sub(r"import (?:\* as )?(.+) from (.+);", r"const \1 = require(\2);", source)
+    return imported.replace("export ", "") + (f"module.exports = {{ {named} }};\n" if named else "")
+
+
+@pytest.fixture
+def post(bench: Bench, leaner: Leaner) -> Bench:
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    leaner(KEEP)
+    return bench
+
+
+def make(post: Bench, runner: str) -> None:
+    """Write the project in the language and for the RUNNER of tests that are asked for."""
+    command, begin, suffix = RUNNERS[runner]
+    program = command[command.index("tsx")] if "tsx" in command else command[0]
+    if program != "node":
+        languages.install()
+        (post.project / "node_modules").symlink_to(languages.WEB / "node_modules")
+        post.write(".gitignore", "node_modules\n")
+        command = [f"node_modules/.bin/{command[0]}", *command[1:]] if command[0] == program else command
+    head = f'{begin}import assert from "node:assert";\nimport {{ cost }} from "../src/cost.js";\n'
+    form = required if program == "jest" else str
+    post.write("package.json", '{"type": "module"}' if program != "jest" else "{}")
+    post.write(f"src/rules.{suffix}", form(RULES if suffix == "ts" else untyped(RULES)))
+    post.write(f"src/cost.{suffix}", form(COST))
+    post.write(f"test/cost.test.{suffix}", form(head + TESTS))
+    args = json.dumps(command[1:])
+    post.write("leanfile.toml", f'[runner]\ncommand = "{command[0]}"\nargs = {args}\n[defaults]\n')
+    post.commit()
+
+
+def prompt(post: Bench) -> str:
+    ran = post.lean_loop()
+    assert (post.home / "prompt.md").is_file(), ran.text
+    return (post.home / "prompt.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("runner", ["node", pytest.param("node, one file", marks=pytest.mark.heavy), *HEAVY])
+def test_the_function_that_only_the_failing_test_ran_comes_first(post: Bench, runner: str) -> None:
+    make(post, runner)
+    told = prompt(post)
+    records = [path.read_text(encoding="utf-8") for path in post.home.rglob("*-trace.txt")]
+    code = told.split("# Code\n")[1].split("# The test")[0]
+    suffix = RUNNERS[runner][2]
+    first = 11 if suffix == "ts" else 6
+    assert code.startswith(f"src/rules.{suffix} (lines {first}-"), f"{told}\n{records}"
+    assert "function byZone(parcel" in code.splitlines()[2]
+    assert "byWeight(parcel" not in code
+
+
+def test_without_the_tracer_names_alone_lead_on(post: Bench) -> None:
+    make(post, "node")
+    post.write("leanfile.toml", f'{(post.project / "leanfile.toml").read_text()}trace = "off"\n')
+    assert "byZone(parcel" not in prompt(post)
+
+
+def test_the_tracer_leaves_nothing_in_the_project_and_judges_nothing(post: Bench) -> None:
+    make(post, "node")
+    before = {path.relative_to(post.project) for path in post.project.rglob("*") if ".git" not in path.parts}
+    prompt(post)
+    assert {path.relative_to(post.project) for path in post.project.rglob("*") if ".git" not in path.parts} == before
+    (run,) = post.runs()
+    events = [json.loads(line)["event"] for line in (run / "events.jsonl").read_text().splitlines()]
+    assert events.count("tested") == 1
+    assert not (run / "trace").exists()
+
+
+@pytest.mark.heavy
+def test_a_block_that_only_the_failing_test_ran_counts_within_its_line(post: Bench) -> None:
+    make(post, "node")
+    for n in range(1, 9):
+        text = f'export function r{n}(x) {{\n  return x > {10 if n == 3 else 100} ? "far" : x;\n}}\n'
+        post.write(f"src/r{n}.js", text)
+    imports = "\n".join(f'import {{ r{n} }} from "./r{n}.js";' for n in range(1, 9))
+    post.write(
+        "src/cost.js", f"{imports}\nexport const cost = (x) => [r1, r2, r3, r4, r5, r6, r7, r8].map((r) => r(x));\n"
+    )
+    tests = 'it("small", () => assert.deepEqual(cost(1), Array(8).fill(1)));\n'
+    tests += 'it("large", () => assert.deepEqual(cost(15), Array(8).fill(15)));\n'
+    head = f'{NODE}import assert from "node:assert";\nimport {{ cost }} from "../src/cost.js";\n'
+    post.write("test/cost.test.js", head + tests)
+    post.commit()
+    shown = re.findall(r"^src/r\d.js", prompt(post), re.MULTILINE)
+    assert "src/r3.js" in shown[:2]  # the first of the eight is the nearest by name
+
+
+@pytest.mark.heavy
+def test_own_options_for_node_are_kept(post: Bench) -> None:
+    make(post, "node")
+    Path(post.home / "with blank").mkdir()
+    Path(post.home / "with blank" / "own.cjs").write_text("globalThis.own = 'b';\n")
+    post.env["NODE_OPTIONS"] = f'--require "{post.home}/with blank/own.cjs"'
+    post.write("src/rules.js", untyped(RULES).replace('["b", "c"]', '[globalThis.own, "c"]'))
+    post.commit()
+    assert prompt(post).split("# Code\n")[1].splitlines()[2].startswith("export function byZone(parcel")
