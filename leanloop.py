@@ -2570,14 +2570,19 @@ class Project:
     def is_test(self, at: Frame | Definition) -> bool:
         return is_test(at.path, self.defaults)
 
-    def test_file(self, failure: Failure) -> str:
-        """Find the file of the first failing test: by its name, else the first test file of the frames."""
-        named = [re.split("::| > ", test)[0] for test in failure.tests[:1]]
-        paths = [*named, *(frame.path for frame in failure.frames if self.is_test(frame))]
-        return next((path for path in paths if path.endswith(TRACED) and (self.root / path).is_file()), "")
+    def test_files(self, failure: Failure) -> list[str]:
+        """Find the file of the first failing test: by its name, else those that its title and the frames lead to."""
+
+        def traceable(paths: Iterable[str]) -> list[str]:
+            return [path for path in dict.fromkeys(paths) if path.endswith(TRACED) and (self.root / path).is_file()]
+
+        named = traceable(re.split("::| > ", test)[0] for test in failure.tests[:1])
+        framed = (frame.path for frame in failure.frames if self.is_test(frame))
+        titled = (item.path for test in failure.tests[:1] for item in Trails(self, (), "").located(test))
+        return named or traceable([*framed, *titled])
 
     def is_told(self, failure: Failure) -> bool:
-        """Tell whether the traceback alone says what is at fault: a name that is not there, no valid Python."""
+        """Tell whether the traceback alone says what is at fault: a name that is not there, no valid code."""
         return failure.summary.startswith(TOLD) and not all(map(self.is_test, failure.frames))
 
     def spectrum(self, ran: Sequence[Ran], name: tuple[str, ...]) -> Spectrum:
@@ -2612,12 +2617,10 @@ class Project:
         votes: list[Mapping[Definition, float]] = [near, led, *(even(score, found) for score in seen.scores)]
         total = ranked(votes)
         found.sort(key=lambda home: (total[home], seen.calls.get(home, 0)), reverse=True)
-        marks = {home: [*seen.marks.get(home, ())] for home in found}
         first = {item: item.marks for item in frames}
-        told = [
-            replace(item, marks=(*first.get(item, ()), *marks[item]), weight=seen.worst.get(item, 0)) for item in found
-        ]
-        return [*(item for item in frames if item not in marks), *together(told)]
+        rows = {item: (*first.get(item, ()), *seen.marks.get(item, ())) for item in found}
+        told = [replace(item, marks=rows[item], weight=seen.worst.get(item, 0)) for item in found]
+        return [*(item for item in frames if item not in rows), *together(told)]
 
     def is_value(self, item: Definition) -> bool:
         """Tell whether names may lead to ITEM as a value at fault; Python's crowd out what ran (94 to 91 %)."""
@@ -3397,27 +3400,17 @@ def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
     return verdict_of(done, output, config, runner, tests)
 
 
-def trace_tests(config: Config, runner: Runner, file: str, record: Reporter) -> tuple[Ran, ...]:
-    """Run the test command once more for the tests of FILE, under the TRACERS; no verdict comes of it.
+def trace_tests(config: Config, runner: Runner, files: Sequence[str], record: Reporter) -> tuple[Ran, ...]:
+    """Run the test command once more for the tests of FILES, under the TRACERS; no verdict comes of it.
 
     All that it needs and finds lies in a folder of its own, which is gone afterwards. Whatever goes wrong, nothing was
     traced: trace.txt of the RECORD tells.
     """
     folder = record.path("trace")
+    told = {"root": str(config.root), "files": files, "folder": str(folder), "seconds": TRACING, "passing": PASSING}
     try:
         folder.mkdir()
-        for name, source in TRACERS.items():
-            shutil.copyfile(share() / "leaners" / source, folder / name)
-        told = {
-            "root": str(config.root),
-            "files": [file],
-            "folder": str(folder),
-            "seconds": TRACING,
-            "passing": PASSING,
-        }
-        env = test_environment(runner, "-p leanloop_trace") | {"LEANLOOP_TRACE": json.dumps(told)}
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), env.get("PYTHONPATH", ""))))
-        env["NODE_OPTIONS"] = f"{env.get('NODE_OPTIONS', '')} --require {json.dumps(str(folder / 'trace.cjs'))}".strip()
+        env = traced_environment(runner, folder) | {"LEANLOOP_TRACE": json.dumps(told)}
         done = run(test_argv(runner, config.root), config.root, env=env, timeout=TRACING + 5)
         record.write("trace.txt", f"{done.output}\n{done.end}\n")
         return read_trace(folder)
@@ -3426,6 +3419,16 @@ def trace_tests(config: Config, runner: Runner, file: str, record: Reporter) -> 
         return ()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def traced_environment(runner: Runner, folder: Path) -> dict[str, str]:
+    """Copy the TRACERS into FOLDER; make the environment in which pytest, Python and Node load them."""
+    for name, source in TRACERS.items():
+        shutil.copyfile(share() / "leaners" / source, folder / name)
+    env = test_environment(runner, "-p leanloop_trace")
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), env.get("PYTHONPATH", ""))))
+    env["NODE_OPTIONS"] = f"{env.get('NODE_OPTIONS', '')} --require {json.dumps(str(folder / 'trace.cjs'))}".strip()
+    return env
 
 
 # --------------------------------------------------------------------------------------------------------- judging
@@ -3984,11 +3987,11 @@ class Session(Judge):
     def trace(self, task: Task, verdict: Verdict) -> tuple[Ran, ...]:
         """Give what the failing test's file runs, traced once for a red verdict; nothing where it is not worth it."""
         if verdict not in self.traced:
-            how, file = self.config.defaults.trace, self.project.test_file(verdict.failure)
-            slow = how == "auto" and verdict.seconds_of(file) > QUICK
-            wanted = how != "off" and file and not slow and not self.project.is_told(verdict.failure)
+            how, files = self.config.defaults.trace, self.project.test_files(verdict.failure)
+            slow = how == "auto" and bool(files) and verdict.seconds_of(files[0]) > QUICK
+            wanted = how != "off" and files and not slow and not self.project.is_told(verdict.failure)
             with self.snapshots.sealed():
-                self.traced[verdict] = trace_tests(self.config, task.runner, file, self.reporter) if wanted else ()
+                self.traced[verdict] = trace_tests(self.config, task.runner, files, self.reporter) if wanted else ()
         return self.traced[verdict]
 
     def errand(self, task: Task, leaner: Leaner, red: Verdict | None = None) -> Errand:

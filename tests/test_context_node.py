@@ -162,6 +162,27 @@ def test_a_block_that_only_the_failing_test_ran_counts_within_its_line(post: Ben
 
 
 @pytest.mark.heavy
+def test_an_error_that_a_helper_throws_later_leads_to_the_test_by_its_title(post: Bench) -> None:
+    make(post, "node")
+    later = """
+import assert from "node:assert";
+
+export function later(found, wanted) {
+  const judge = (resolve, reject) => (found === wanted ? resolve() : reject(Error("not so")));
+  return new Promise((resolve, reject) => setTimeout(judge, 1, resolve, reject));
+}
+"""
+    post.write("test/helpers.js", later)
+    test = (post.project / "test" / "cost.test.js").read_text()
+    test = test.replace("assert.equal(cost({ zone", "await later(cost({ zone")
+    post.write("test/cost.test.js", f'import {{ later }} from "./helpers.js";\n{test}')
+    post.commit()
+    told = prompt(post)
+    assert "not so" in told
+    assert "function byZone(parcel" in told.split("# Code\n")[1].splitlines()[2]
+
+
+@pytest.mark.heavy
 def test_own_options_for_node_are_kept(post: Bench) -> None:
     make(post, "node")
     Path(post.home / "with blank").mkdir()
