@@ -3427,7 +3427,8 @@ def traced_environment(runner: Runner, folder: Path) -> dict[str, str]:
         shutil.copyfile(share() / "leaners" / source, folder / name)
     env = test_environment(runner, "-p leanloop_trace")
     env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), env.get("PYTHONPATH", ""))))
-    env["NODE_OPTIONS"] = f"{env.get('NODE_OPTIONS', '')} --require {json.dumps(str(folder / 'trace.cjs'))}".strip()
+    traced = json.dumps(str(folder / "trace.cjs"), ensure_ascii=False)  # Node knows quotes and \\, but no \\u
+    env["NODE_OPTIONS"] = f"{env.get('NODE_OPTIONS', '')} --require {traced}".strip()
     return env
 
 
