@@ -7,7 +7,12 @@
 // Node 20.16 or newer, nothing but its own modules. Nothing is written anywhere else.
 "use strict";
 
-const fs = require("node:fs");
+// Taken here, before a test puts its own in place of them.
+const { existsSync, readFileSync, realpathSync, statSync, writeFileSync } = require("node:fs");
+const { setTimeout } = require("node:timers");
+const { parse, stringify } = JSON;
+const now = performance.now.bind(performance);
+
 const path = require("node:path");
 const Module = require("node:module");
 const { Session } = require("node:inspector");
@@ -17,23 +22,38 @@ const { threadId } = require("node:worker_threads");
 const DEPENDENCIES = /(^|\/)(node_modules|bower_components|\.yarn|\.git)(\/|$)/;
 const JEST_WRAPPER = "Object.<anonymous>";
 const FAILING = 20;
+const LARGEST = 1_000_000; // bytes of a script; what is larger was made by a program
+
+/** Make a function quiet about its errors: the project's run goes on, less of it is traced. */
+function quiet(action) {
+  return (...given) => {
+    try {
+      return action(...given);
+    } catch {
+      return undefined;
+    }
+  };
+}
 
 /** The settings, or null; `files` are absolute. */
 function readSettings() {
-  const told = JSON.parse(process.env.LEANLOOP_TRACE || "null");
+  const told = parse(process.env.LEANLOOP_TRACE || "null");
   if (!told) return null;
-  const root = fs.realpathSync(told.root);
+  const root = realpathSync(told.root);
   return { ...told, root, files: new Set(told.files.map((file) => path.join(root, file))) };
 }
 
 /** Records what the project's functions do, test by test; tests may hold others, or run beside them. */
 class Tracer {
-  constructor({ root, files, folder, passing }) {
+  constructor({ root, files, folder, seconds, passing }) {
     Object.assign(this, { root, files, folder, passing, failing: FAILING });
+    this.late = now() + seconds * 500; // the other half is for the tests that are left, and for writing
+    this.places = new Map();
     this.open = new Map();
     this.tests = [];
-    process.on("exit", () => this.write());
-    process.on("SIGTERM", () => process.exit());
+    for (const name of ["start", "begin", "end", "write"]) this[name] = quiet(this[name].bind(this));
+    this.onEnd = () => this.giveUp();
+    process.on("exit", this.write);
   }
 
   post(method, given = {}) {
@@ -44,9 +64,16 @@ class Tracer {
 
   /** Give the path of a script in the project, or "". */
   place(url) {
+    if (!this.places.has(url)) this.places.set(url, quiet(() => this.find(url))() ?? "");
+    return this.places.get(url);
+  }
+
+  /** Find out what `place` gives. */
+  find(url) {
     const file = url.startsWith("file:") ? fileURLToPath(url) : url;
     const inside = path.isAbsolute(file) ? path.relative(this.root, file).replaceAll("\\", "/") : "..";
-    return inside.startsWith("..") || DEPENDENCIES.test(inside) ? "" : inside;
+    const isForeign = inside.startsWith("..") || DEPENDENCIES.test(inside);
+    return isForeign || statSync(file).size > LARGEST ? "" : inside;
   }
 
   /** Take what ran since the last time; all tests that are open ran it. */
@@ -64,20 +91,35 @@ class Tracer {
     this.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
   }
 
-  /** Begin a test, whose key is anything that stands for it. */
+  /** Begin a test, whose key is anything that stands for it; one that is tried again counts anew. */
   begin(key, file, name) {
-    if (!this.files.has(fs.realpathSync(file)) || (this.passing <= 0 && this.failing <= 0)) return;
+    if (!this.files.has(realpathSync(file)) || (this.passing <= 0 && this.failing <= 0) || now() > this.late) return;
+    this.tests = this.tests.filter((test) => test.key !== key);
     this.take();
-    this.open.set(key, { name, ran: [] });
+    this.open.set(key, { key, name, ran: [] });
+    // An endless loop never hears a signal, but would outlive it if there were a handler: none before timers run.
+    setTimeout(() => this.open.has(key) && process.off("SIGTERM", this.onEnd).on("SIGTERM", this.onEnd), 100).unref();
+  }
+
+  /** Write before SIGTERM, which ends what hangs, does its work; the project's own handlers decide for themselves. */
+  giveUp() {
+    process.off("SIGTERM", this.onEnd);
+    if (process.listenerCount("SIGTERM")) return;
+    this.write();
+    process.kill(process.pid, "SIGTERM");
   }
 
   end(key, failed) {
     const test = this.open.get(key);
     if (!test) return;
-    this.take();
+    const isWanted = failed ? this.failing > 0 : this.passing > 0;
+    if (isWanted || this.open.size > 1) this.take(); // which lasts for milliseconds
     this.open.delete(key);
-    const left = failed ? this.failing-- : this.passing--;
-    if (left > 0 && failed !== undefined) this.tests.push({ ...test, failed });
+    if (!this.open.size) process.off("SIGTERM", this.onEnd);
+    if (!isWanted || failed === undefined) return;
+    if (failed) this.failing--;
+    else this.passing--;
+    this.tests.push({ ...test, failed });
   }
 
   /** Write what was recorded; a test that has not ended counts as failed. */
@@ -88,7 +130,7 @@ class Tracer {
     for (const { scriptId, functions } of this.tests.flatMap((test) => test.ran)) scripts.get(scriptId)?.learn(functions);
     for (const script of scripts.values()) script.points = [...script.points].sort((one, other) => one - other);
     const tests = this.tests.map((test) => told(test, scripts));
-    fs.writeFileSync(path.join(this.folder, `${process.pid}-${threadId}.json`), JSON.stringify({ tests }));
+    writeFileSync(path.join(this.folder, `${process.pid}-${threadId}.json`), stringify({ tests }));
   }
 
   /** Give the scripts that ran by their ids, each as it was compiled. */
@@ -112,18 +154,29 @@ class Script {
     this.lines = [0, ...[...source.matchAll(/\n/g)].map(({ index }) => index + 1)];
     const statements = source.matchAll(/(?:^|[;{}])\s*(?=[^\s;{}])/gm);
     this.points = new Set([...statements].map((found) => found.index + found[0].length));
+    this.folder = path.resolve(tracer.root, path.dirname(this.path));
+    this.found = new Map();
     this.map = this.readMap(sourceMapURL);
   }
 
   readMap(url) {
     try {
       const inline = /^data:.*?;base64,(.*)/s.exec(url);
-      const file = path.resolve(this.tracer.root, path.dirname(this.path), url || ".");
-      const text = inline ? Buffer.from(inline[1], "base64").toString() : fs.readFileSync(file, "utf8");
-      return new Module.SourceMap(JSON.parse(text));
+      const file = path.resolve(this.folder, url || ".");
+      const map = parse(inline ? Buffer.from(inline[1], "base64").toString() : readFileSync(file, "utf8"));
+      this.sourceRoot = path.resolve(this.folder, map.sourceRoot || ".");
+      // What a runner compiles on its way has the path of its source; what a compiler wrote has one of its own.
+      this.isStored = readFileSync(path.join(this.tracer.root, this.path), "utf8") === this.source;
+      return new Module.SourceMap(map);
     } catch {
       return null;
     }
+  }
+
+  /** Find the file that the source map means; there may be none. */
+  find(named) {
+    const forms = [named, quiet(decodeURI)(named), quiet(fileURLToPath)(named)];
+    return forms.map((form) => form && path.resolve(this.sourceRoot, form)).find((file) => file && existsSync(file));
   }
 
   /** Learn where blocks begin: V8 leaves out those that ran as often as what is around them. */
@@ -139,8 +192,10 @@ class Script {
     if (!this.map) return [this.path, place(line, column)];
     const { originalLine, originalColumn, originalSource } = this.map.findEntry(line, column);
     if (originalLine === undefined) return null;
-    const named = path.resolve(this.tracer.root, path.dirname(this.path), decodeURI(originalSource));
-    return [fs.existsSync(named) ? this.tracer.place(named) : this.path, place(originalLine, originalColumn)];
+    if (!this.found.has(originalSource)) this.found.set(originalSource, this.find(originalSource));
+    const file = this.found.get(originalSource);
+    if (!file && this.isStored) return [this.path, place(line, column)];
+    return [file ? this.tracer.place(file) : this.path, place(originalLine, originalColumn)];
   }
 
   /** Tell whether a function is the script itself, or what a runner wraps around it. */
@@ -196,31 +251,42 @@ function runs(script, functions) {
 /** Under node --test, and where a test file is run by itself. */
 function watchNode(tracer) {
   const file = process.argv[1] && path.resolve(process.argv[1]);
-  if (process.execArgv.includes("--test") || !file || !fs.existsSync(file) || !tracer.files.has(fs.realpathSync(file))) return;
+  if (process.execArgv.includes("--test") || !file || !existsSync(file) || !tracer.files.has(realpathSync(file))) return;
   const { beforeEach, afterEach } = require("node:test");
   tracer.start();
-  beforeEach((test) => tracer.begin(test.fullName, file, test.name));
-  afterEach((test) => tracer.end(test.fullName, test.passed === undefined ? undefined : !test.passed));
+  beforeEach((test) => tracer.begin(test, file, test.name));
+  afterEach((test) => tracer.end(test, test.passed === undefined ? undefined : !test.passed));
 }
 
 /** Watch the modules of a runner as they are loaded. */
 function watchRequire(tracer) {
   const load = Module._load;
+  const watch = quiet((loaded) => {
+    if (loaded?.constants?.EVENT_TEST_END && loaded.prototype?.runTest) watchMocha(tracer, loaded);
+    return typeof loaded?.TestEnvironment === "function" ? watchJest(tracer, loaded) : undefined;
+  });
   Module._load = function (...given) {
     const loaded = load.apply(this, given);
-    if (loaded?.constants?.EVENT_TEST_END && loaded.prototype?.runTest) watchMocha(tracer, loaded);
-    return typeof loaded?.TestEnvironment === "function" ? watchJest(tracer, loaded) : loaded;
+    return watch(loaded) ?? loaded;
   };
 }
 
 function watchMocha(tracer, Runner) {
   const { emit } = Runner.prototype;
+  const { EVENT_TEST_BEGIN, EVENT_TEST_END, EVENT_TEST_RETRY, EVENT_SUITE_END } = Runner.constants;
   if (Runner.prototype.isTraced) return;
   Runner.prototype.isTraced = true;
   tracer.start();
+  const watch = quiet((event, test) => {
+    if (event === EVENT_TEST_RETRY) tracer.end(test, undefined);
+    // A test whose hook failed has no end of its own.
+    const isPast = event === EVENT_TEST_BEGIN || event === EVENT_SUITE_END;
+    if (isPast) for (const key of tracer.open.keys()) tracer.end(key, true);
+    if (event === EVENT_TEST_BEGIN) tracer.begin(test, test.file, test.fullTitle());
+    if (event === EVENT_TEST_END) tracer.end(test, test.state ? test.state === "failed" : undefined);
+  });
   Runner.prototype.emit = function (event, test, ...more) {
-    if (event === Runner.constants.EVENT_TEST_BEGIN) tracer.begin(test, test.file, test.fullTitle());
-    if (event === Runner.constants.EVENT_TEST_END) tracer.end(test, test.state ? test.state === "failed" : undefined);
+    if (!this.isParallelMode?.()) watch(event, test); // else its workers tell
     return emit.call(this, event, test, ...more);
   };
 }
@@ -234,15 +300,15 @@ function watchJest(tracer, loaded) {
     constructor(config, context) {
       super(config, context);
       tracer.start();
-      this.tracedFile = context.testPath;
-    }
-
-    async handleTestEvent(event, state) {
-      const { name, test } = event;
-      if (name === "test_start") tracer.begin(test, this.tracedFile, title(test).join(" › "));
-      if (name === "test_skip" || name === "test_todo") tracer.end(test, undefined);
-      if (name === "test_done") tracer.end(test, test.errors.length > 0);
-      return super.handleTestEvent?.(event, state);
+      // An environment of the project's own, whose base this is, has its own handler and need not call another.
+      const { handleTestEvent } = this;
+      this.handleTestEvent = (event, state) => {
+        const { name, test } = event;
+        if (name === "test_start") tracer.begin(test, context.testPath, title(test).join(" › "));
+        if (name === "test_skip" || name === "test_todo") tracer.end(test, undefined);
+        if (name === "test_done") tracer.end(test, test.errors.length > 0);
+        return handleTestEvent?.call(this, event, state);
+      };
     }
   }
   const changed = { ...loaded, __esModule: loaded.__esModule, TestEnvironment: Watched, default: Watched };
@@ -254,20 +320,26 @@ function watchJest(tracer, loaded) {
 function watchVitest(tracer) {
   if (!process.env.VITEST) return;
   const told = (test) => [...(test.suite ? told(test.suite) : test.file ? [test.file.name] : []), test.name];
+  // Of a test that is skipped, or skips itself, no end is told.
+  const dropSkipped = () => {
+    for (const test of tracer.open.keys()) if (test.mode === "skip") tracer.end(test, undefined);
+  };
   globalThis.leanloopWatches = async (run, files, runner) => {
     tracer.start();
     const { onBeforeRunTask, onAfterRunTask } = runner;
     runner.onBeforeRunTask = function (test) {
-      tracer.begin(test.id, test.file.filepath, told(test).join(" > "));
+      dropSkipped();
+      if (test.mode !== "todo") tracer.begin(test, test.file.filepath, told(test).join(" > "));
       return onBeforeRunTask?.call(this, test);
     };
     runner.onAfterRunTask = function (test) {
-      tracer.end(test.id, test.result?.state === "fail");
+      tracer.end(test, test.result?.state === "fail");
       return onAfterRunTask?.call(this, test);
     };
     try {
       return await run(files, runner);
     } finally {
+      dropSkipped();
       tracer.write(); // a worker of its pool is ended without a word
     }
   };
@@ -282,10 +354,12 @@ async function load(url, context, next) {
   return isRunner ? { ...loaded, source: loaded.source + more } : loaded;
 }
 
-const settings = readSettings();
-if (settings?.files.size) {
+/** Watch whichever runner this process is of. */
+function main() {
+  const settings = readSettings();
+  if (!settings?.files.size) return;
   const tracer = new Tracer(settings);
-  watchNode(tracer);
-  watchRequire(tracer);
-  watchVitest(tracer);
+  for (const watch of [watchRequire, watchVitest, watchNode]) quiet(watch)(tracer);
 }
+
+quiet(main)();

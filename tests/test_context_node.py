@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,4 +193,168 @@ def test_own_options_for_node_are_kept(post: Bench) -> None:
     post.env["NODE_OPTIONS"] = f'--require "{post.home}/with blank/own.cjs"'
     post.write("src/rules.js", untyped(RULES).replace('["b", "c"]', '[globalThis.own, "c"]'))
     post.commit()
+    post.env["XDG_STATE_HOME"] = str(post.home / "Zustände")
     assert prompt(post).split("# Code\n")[1].splitlines()[2].startswith("export function byZone(parcel")
+
+
+# ------------------------------------------------------------------------------------- the tracer by itself
+
+SOURCE = """
+exports.a = function a(x) {
+  return x > 5 ? "big" : "small";
+};
+exports.b = function b(x) {
+  return x + 1;
+};
+exports.c = function c(x) {
+  return x * 2;
+};
+"""
+LINES = {2: "a", 5: "b", 8: "c"}
+TRACER = Path(__file__).parent.parent / "leaners" / "_trace.cjs"
+NODE_HEAD = 'const { test, mock } = require("node:test"); const { a, b, c } = require("../src/r.js");\n'
+WEB_HEAD = NODE_HEAD.split(";", 1)[1].strip() + "\n"
+
+
+def traced(post: Bench, command: list[str], tests: str, name: str = "test/x.test.js") -> list[dict[str, Any]]:
+    """Run COMMAND with TESTS in the file NAME under the tracer; give what it wrote."""
+    if command[0] != "node":
+        languages.install()
+        (post.project / "node_modules").symlink_to(languages.WEB / "node_modules")
+        command = [f"node_modules/.bin/{command[0]}", *command[1:]]
+    if not (post.project / "package.json").exists():
+        post.write("package.json", "{}")
+    if not (post.project / "src").exists():
+        post.write("src/r.js", SOURCE)
+    post.write(name, tests)
+    folder = post.home / "trace"
+    folder.mkdir()
+    told = {"root": str(post.project), "files": [name], "folder": str(folder), "seconds": 60, "passing": 200}
+    env = {**os.environ, "LEANLOOP_TRACE": json.dumps(told), "NODE_OPTIONS": f'--require "{TRACER}"'}
+    subprocess.run(command, cwd=post.project, env=env, capture_output=True, timeout=40, check=False)
+    return [test for path in folder.glob("*.json") for test in json.loads(path.read_text())["tests"]]
+
+
+def outcomes(tests: list[dict[str, Any]]) -> dict[str, tuple[bool, str]]:
+    """Give of each test whether it failed, and which of the functions a, b and c it ran."""
+    ran = {test["name"]: {int(line) for line in test["lines"].get("src/r.js", ())} for test in tests}
+    named = {name: "".join(LINES[line] for line in sorted(lines & LINES.keys())) for name, lines in ran.items()}
+    assert len(ran) == len(tests), tests
+    return {test["name"]: (test["failed"], named[test["name"]]) for test in tests}
+
+
+@pytest.mark.heavy
+def test_a_test_may_stub_what_the_tracer_writes_with(post: Bench) -> None:
+    tests = """
+const fs = require("node:fs");
+const no = () => { throw new Error("stub"); };
+test("stubs", () => {
+  for (const name of ["realpathSync", "writeFileSync", "existsSync"]) mock.method(fs, name, no);
+  mock.method(JSON, "stringify", no);
+  a(1);
+});
+test("after", () => b(1));
+"""
+    assert outcomes(traced(post, ["node", "--test"], NODE_HEAD + tests)) == {
+        "stubs": (False, "a"),
+        "after": (False, "b"),
+    }
+
+
+@pytest.mark.heavy
+def test_programs_that_are_ended_by_a_signal_still_are(post: Bench) -> None:
+    tests = """
+const { spawn } = require("node:child_process");
+for (const code of ["setInterval(() => {}, 1000)", "for (;;);"])
+  test(code, (_, done) => {
+    b(1);
+    const child = spawn(process.execPath, ["-e", code]);
+    setTimeout(() => child.kill(), 500);
+    const late = setTimeout(() => child.kill("SIGKILL"), 3000);
+    child.on("exit", (_, signal) => {
+      clearTimeout(late);
+      done(signal === "SIGTERM" ? undefined : new Error(signal));
+    });
+  });
+"""
+    assert [test["failed"] for test in traced(post, ["node", "--test"], NODE_HEAD + tests)] == [False, False]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("code", "known"), [("for (;;);", False), ("return new Promise(() => {});", True)])
+def test_a_test_that_hangs_is_ended_by_the_runner(post: Bench, code: str, known: bool) -> None:
+    tests = f'setInterval(() => {{}}, 1000);\ntest("hangs", () => {{ a(1); {code} }});\n'
+    found = traced(post, ["node", "--test", "--test-timeout=1000"], NODE_HEAD + tests)
+    assert outcomes(found) == ({"hangs": (True, "a")} if known else {})
+
+
+@pytest.mark.heavy
+def test_under_mocha_each_attempt_and_each_failed_hook_ends(post: Bench) -> None:
+    tests = """
+let n = 0;
+it("flaky", function () { this.retries(1); a(1); if (!n++) throw new Error("x"); });
+describe("hook", () => { beforeEach(() => { b(1); throw new Error("x"); }); it("never", () => {}); });
+describe("then", () => { it("fine", () => c(1)); });
+"""
+    expected = {"flaky": (False, "a"), "hook never": (True, "b"), "then fine": (False, "c")}
+    assert outcomes(traced(post, ["mocha", "test"], WEB_HEAD + tests)) == expected
+
+
+@pytest.mark.heavy
+def test_under_mocha_in_parallel_its_workers_alone_tell(post: Bench) -> None:
+    tests = 'it("one", () => { a(1); });\n'
+    assert outcomes(traced(post, ["mocha", "--parallel", "test"], WEB_HEAD + tests)) == {"one": (False, "a")}
+
+
+@pytest.mark.heavy
+def test_under_jest_the_last_attempt_counts_and_an_environment_need_not_call_its_base(post: Bench) -> None:
+    own = 'const { TestEnvironment } = require("jest-environment-node");\n'
+    post.write("own.js", f"{own}module.exports = class extends TestEnvironment {{ async handleTestEvent() {{}} }};\n")
+    tests = """
+let n = 0;
+jest.retryTimes(1);
+test("flaky", () => { a(1); if (!n++) throw new Error("x"); });
+test("red", () => { b(1); throw new Error("x"); });
+"""
+    found = outcomes(traced(post, ["jest"], f"/** @jest-environment ./own.js */\n{WEB_HEAD}{tests}"))
+    assert found == {"flaky": (False, "a"), "red": (True, "b")}
+
+
+@pytest.mark.heavy
+def test_under_vitest_a_skipped_test_is_none(post: Bench) -> None:
+    post.write("package.json", '{"type": "module"}')
+    post.write("src/r.js", SOURCE.replace("exports.", "export const "))
+    tests = """
+import { test } from "vitest";
+import { a, b, c } from "../src/r.js";
+test.skip("skipped", () => {});
+test.todo("planned");
+test("skips itself", (context) => context.skip());
+test("one", () => { a(1); });
+test("two", () => { b(1); throw new Error("x"); });
+"""
+    found = outcomes(traced(post, ["vitest", "run"], tests))
+    assert found == {"test/x.test.js > one": (False, "a"), "test/x.test.js > two": (True, "b")}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("root", "source", "expected"),
+    [
+        ("", "../lib/r.ts", ("lib/r.ts", 4)),
+        ("..", "lib/r.ts", ("lib/r.ts", 4)),
+        ("", "webpack://parcel/./lib/r.ts", ("src/r.js", 2)),  # without its source, what was compiled is shown
+        ("", "100%.ts", ("src/r.js", 2)),
+    ],
+)
+def test_lines_are_those_of_the_file_that_a_source_map_names(
+    post: Bench, root: str, source: str, expected: tuple[str, int]
+) -> None:
+    post.write("lib/r.ts", "type A = 1;\n\nexport function b(x: A) {\n  return x;\n}\n")
+    table = {"version": 3, "sourceRoot": root, "sources": [source], "names": [], "mappings": "AAEA;EACE"}
+    post.write("src/r.js.map", json.dumps(table))
+    post.write("src/r.js", "exports.b = function b(x) {\n  return x;\n};\n//# sourceMappingURL=r.js.map\n")
+    (test,) = traced(post, ["node", "--test"], NODE_HEAD + 'test("one", () => b(1));\n')
+    ran = {(path, int(line)) for path, lines in test["lines"].items() for line in lines}
+    assert expected in ran
+    assert {path for path, _ in ran} == {expected[0], "test/x.test.js"}
