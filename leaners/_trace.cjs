@@ -22,7 +22,7 @@ const { threadId } = require("node:worker_threads");
 const DEPENDENCIES = /(^|\/)(node_modules|bower_components|\.yarn|\.git)(\/|$)/;
 const JEST_WRAPPER = "Object.<anonymous>";
 const FAILING = 20;
-const LARGEST = 1_000_000; // bytes of a script; what is larger was made by a program
+const LARGEST = 300_000; // bytes of a script; what is larger was made by a program
 
 /** Make a function quiet about its errors: the project's run goes on, less of it is traced. */
 function quiet(action) {

@@ -358,3 +358,12 @@ def test_lines_are_those_of_the_file_that_a_source_map_names(
     ran = {(path, int(line)) for path, lines in test["lines"].items() for line in lines}
     assert expected in ran
     assert {path for path, _ in ran} == {expected[0], "test/x.test.js"}
+
+
+@pytest.mark.heavy
+def test_a_script_that_a_program_made_is_not_recorded(post: Bench) -> None:
+    post.write("src/r.js", SOURCE)
+    post.write("src/made.js", f"exports.made = function made() {{}}; // {'x' * 300_000}\n")
+    tests = 'test("one", () => { require("../src/made.js").made(); a(1); });\n'
+    (test,) = traced(post, ["node", "--test"], NODE_HEAD + tests)
+    assert set(test["lines"]) == {"src/r.js", "test/x.test.js"}
