@@ -2559,7 +2559,8 @@ class Project:
         preferred = [frame for frame in sources if under(frame.path, self.defaults.source_prefix)]
         bodies = [item for item, _ in begins if self.is_test(item)]
         frames = together(map(self.around, preferred or sources))
-        return together([*self.suspects(self.spectrum(ran, failure.tests[:1]), frames, costs), *bodies])
+        seen = self.spectrum(ran, failure.tests[:1])
+        return together([*self.suspects(seen, frames, bodies, costs), *bodies])
 
     def begins(self, failure: Failure, trails: Trails) -> list[tuple[Definition, int]]:
         """Give what a failure names, each with the line in question: the frames' definitions, then the failing test."""
@@ -2603,18 +2604,26 @@ class Project:
         return Spectrum(marks, worst, scores, {home: last for home, (last, _, _) in calls.items()})
 
     def suspects(
-        self, seen: Spectrum, frames: Sequence[Definition], costs: Mapping[Definition, float]
+        self,
+        seen: Spectrum,
+        frames: Sequence[Definition],
+        bodies: Sequence[Definition],
+        costs: Mapping[Definition, float],
     ) -> list[Definition]:
         """Rank the functions that were SEEN to run, and the values that names lead to.
 
-        How near they are to the FRAMES (innermost first), and what it COSTS names to lead there, count as well; later
-        last calls break ties.
+        How near they are to the FRAMES (innermost first), whether the test's BODIES name them, and what it COSTS names
+        to lead there, count as well; later last calls break ties.
         """
         found = [*seen.marks, *(item for item in costs if item not in seen.marks and self.is_value(item))]
         depth = {home: -place for place, home in enumerate(frames)}
-        near = {home: depth.get(home, -len(depth)) for home in found}
-        led = {home: -costs.get(home, math.inf) for home in found}
-        votes: list[Mapping[Definition, float]] = [near, led, *(even(score, found) for score in seen.scores)]
+        named = set(re.findall(r"\w+", "".join(self.lines(item.path, range(item.first, item.last)) for item in bodies)))
+        votes: list[Mapping[Definition, float]] = [
+            {home: depth.get(home, -len(depth)) for home in found},
+            {home: home.name in named for home in found},
+            {home: -costs.get(home, math.inf) for home in found},
+            *(even(score, found) for score in seen.scores),
+        ]
         total = ranked(votes)
         found.sort(key=lambda home: (total[home], seen.calls.get(home, 0)), reverse=True)
         first = {item: item.marks for item in frames}
@@ -3427,7 +3436,7 @@ def traced_environment(runner: Runner, folder: Path) -> dict[str, str]:
         shutil.copyfile(share() / "leaners" / source, folder / name)
     env = test_environment(runner, "-p leanloop_trace")
     env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), env.get("PYTHONPATH", ""))))
-    traced = json.dumps(str(folder / "trace.cjs"), ensure_ascii=False)  # Node knows quotes and \\, but no \\u
+    traced = json.dumps(str(folder / "trace.cjs"), ensure_ascii=False)  # Node reads no escape but that of a quote
     env["NODE_OPTIONS"] = f"{env.get('NODE_OPTIONS', '')} --require {traced}".strip()
     return env
 
