@@ -2560,7 +2560,8 @@ class Project:
         bodies = [item for item, _ in begins if self.is_test(item)]
         frames = together(map(self.around, preferred or sources))
         seen = self.spectrum(ran, failure.tests[:1])
-        return together([*self.suspects(seen, frames, bodies, costs), *bodies])
+        values = [item for item in costs if item not in seen.marks and self.is_value(item)]
+        return together([*self.suspects(seen, values, frames, self.clues(frames, bodies, costs)), *bodies])
 
     def begins(self, failure: Failure, trails: Trails) -> list[tuple[Definition, int]]:
         """Give what a failure names, each with the line in question: the frames' definitions, then the failing test."""
@@ -2603,33 +2604,37 @@ class Project:
         scores = [worst, {home: whole[home] for home in marks}] if passing else signs(calls, first.name)
         return Spectrum(marks, worst, scores, {home: last for home, (last, _, _) in calls.items()})
 
+    def clues(
+        self, frames: Sequence[Definition], bodies: Sequence[Definition], costs: Mapping[Definition, float]
+    ) -> list[Callable[[Definition], float]]:
+        """Give what tells of a suspect beside the spectrum.
+
+        How near it is to the FRAMES (innermost first), whether the test's BODIES name it, and what names COST to get
+        there.
+        """
+        depth = {home: -place for place, home in enumerate(frames)}
+        named = set(re.findall(r"\w+", "".join(self.lines(item.path, range(item.first, item.last)) for item in bodies)))
+        return [
+            lambda home: depth.get(home, -len(depth)),
+            lambda home: home.name in named,
+            lambda home: -costs.get(home, math.inf),
+        ]
+
     def suspects(
         self,
         seen: Spectrum,
+        values: Sequence[Definition],
         frames: Sequence[Definition],
-        bodies: Sequence[Definition],
-        costs: Mapping[Definition, float],
+        clues: Sequence[Callable[[Definition], float]],
     ) -> list[Definition]:
-        """Rank the functions that were SEEN to run, and the values that names lead to.
-
-        How near they are to the FRAMES (innermost first), whether the test's BODIES name them, and what it COSTS names
-        to lead there, count as well; later last calls break ties.
-        """
-        found = [*seen.marks, *(item for item in costs if item not in seen.marks and self.is_value(item))]
-        depth = {home: -place for place, home in enumerate(frames)}
-        named = set(re.findall(r"\w+", "".join(self.lines(item.path, range(item.first, item.last)) for item in bodies)))
-        votes: list[Mapping[Definition, float]] = [
-            {home: depth.get(home, -len(depth)) for home in found},
-            {home: home.name in named for home in found},
-            {home: -costs.get(home, math.inf) for home in found},
-            *(even(score, found) for score in seen.scores),
-        ]
-        total = ranked(votes)
+        """Rank the functions SEEN to run and VALUES by spectrum and CLUES; later last calls break ties."""
+        found, first = [*seen.marks, *values], {item: item.marks for item in frames}
+        scores = [even(score, found) for score in seen.scores]
+        total = ranked([*({home: clue(home) for home in found} for clue in clues), *scores])
         found.sort(key=lambda home: (total[home], seen.calls.get(home, 0)), reverse=True)
-        first = {item: item.marks for item in frames}
         rows = {item: (*first.get(item, ()), *seen.marks.get(item, ())) for item in found}
         told = [replace(item, marks=rows[item], weight=seen.worst.get(item, 0)) for item in found]
-        return [*(item for item in frames if item not in rows), *together(told)]
+        return [*(item for item in frames if item not in rows), *told]
 
     def is_value(self, item: Definition) -> bool:
         """Tell whether names may lead to ITEM as a value at fault; Python's crowd out what ran (94 to 91 %)."""
