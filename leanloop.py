@@ -219,6 +219,7 @@ class Guard:
     keep_runs: Count = 20
     max_file: Size = 50_000_000
     mask: Patterns = ()
+    scope: Text = choice("source", "files", "any")
 
 
 @dataclass(frozen=True)
@@ -395,7 +396,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class Call:
-    """One finished call of a leaner: what it answered, and the trees before and after it."""
+    """One finished call of a leaner: what it answered, and the trees around it once it is settled.
+
+    `put_back` are the paths that it was not allowed to change, `resists` names those that came back.
+    """
 
     leaner: str
     answer: str
@@ -405,16 +409,19 @@ class Call:
     seconds: float
     before: str
     after: str
+    put_back: tuple[str, ...] = ()
+    resists: str = ""
 
 
-Worth = tuple[int, int, int]
+CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
+RankKey = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Attempt:
     """One edit by a leaner and what the tests said of it.
 
-    `tree` is the judged state, `worth` orders it (less is better); `fresh` says that it did not go on from the attempt
+    `tree` is the judged state, `rank` orders it (less is better); `fresh` says that it did not go on from the attempt
     before it.
     """
 
@@ -424,12 +431,12 @@ class Attempt:
     verdict: Verdict
     diagnosis: str = ""
     note: str = ""
-    worth: Worth = (0, 0, 0)
+    rank: RankKey = (0, 0, 0)
     fresh: bool = False
 
 
 @dataclass
-class Course:
+class TaskState:
     """A task under way: the tree that it began from, what its tests said there, and the attempts since."""
 
     task: Task
@@ -443,8 +450,17 @@ class Course:
         return {path for attempt in self.attempts for path in attempt.changed}
 
     @property
-    def is_over(self) -> bool:
-        return any(attempt.verdict.green for attempt in self.attempts[-1:]) or len(self.attempts) > self.task.max_iters
+    def goes_on(self) -> bool:
+        """Tell whether another attempt is to be made."""
+        return not self.attempts or (not self.attempts[-1].verdict.green and len(self.attempts) <= self.task.max_iters)
+
+    @property
+    def why_red(self) -> str:
+        """Say why a task whose attempts are spent is red; nothing where it is green."""
+        last = self.attempts[-1]
+        return (
+            "" if last.verdict.green else ". ".join(filter(None, ("no attempt is left", last.verdict.why, last.note)))
+        )
 
 
 @dataclass(frozen=True)
@@ -691,7 +707,7 @@ def load(path: Path, static: Path | None = None, over: Document | None = None) -
     direct = Task(  # whatever the test command reports
         name="tests",
         prompt="Make the failing tests pass by mending the code.",
-        runner=aim(tables["runner"], ()),
+        runner=insert_test_files(tables["runner"], ()),
         max_iters=tables["defaults"].max_iters_per_task,
     )
     config = Config(path=path, root=root, escalate=(), tasks=tuple(tasks) or (direct,), direct=not tasks, **tables)
@@ -727,10 +743,10 @@ def build_task(table: Document, document: Document, number: int, path: Path, roo
     iters = table.get("max_iters", document.get("defaults", {}).get("max_iters_per_task", Defaults.max_iters_per_task))
     name = task.name or f"task-{number}"
     files = tuple(inside(file, root, f"{where} ({name}): files") for file in task.files)
-    return replace(task, name=name, files=files, max_iters=iters, runner=aim(runner, task.test_files))
+    return replace(task, name=name, files=files, max_iters=iters, runner=insert_test_files(runner, task.test_files))
 
 
-def aim(runner: Runner, test_files: Sequence[str]) -> Runner:
+def insert_test_files(runner: Runner, test_files: Sequence[str]) -> Runner:
     """Put TEST_FILES where {test_files} stands in the runner's arguments, else behind them."""
     args = runner.args if "{test_files}" in runner.args or not test_files else (*runner.args, "{test_files}")
     parts = ([arg] if arg != "{test_files}" else test_files for arg in args)
@@ -923,7 +939,7 @@ def run(
     """
     clock = Clock(timeout, idle)
     with contextlib.ExitStack() as ending:
-        with held_back():
+        with defer_signals():
             process = start(argv, cwd, os.environ if env is None else env, apart)
             drains = [Drain(stream, clock.hear, tell) for stream in (process.stdout, process.stderr) if stream]
             ending.callback(close, drains)
@@ -939,7 +955,7 @@ ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if h
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """Hold back the signals that ask for the end: what is started meanwhile must be known, so that it can be ended."""
     heard = list[int]()
     before = {number: signal.signal(number, lambda number, frame: heard.append(number)) for number in ENDING}
@@ -1026,12 +1042,12 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
         while (left := still_running(process)) and (waited := time.monotonic() - begun) <= 3 * GRACE:
             for pid in sorted(left):  # the group first: a shell whose child alone is ended goes on to its next line
                 if waited > GRACE or pid not in asked:
-                    tell(pid, signal.SIGKILL if waited > GRACE else signal.SIGTERM)
+                    send_signal(pid, signal.SIGKILL if waited > GRACE else signal.SIGTERM)
             asked.update(left)
             time.sleep(0.01)
     except Interrupted:
         for pid in still_running(process):
-            tell(pid, signal.SIGKILL)
+            send_signal(pid, signal.SIGKILL)
         raise
 
 
@@ -1049,7 +1065,7 @@ def still_running(process: subprocess.Popen[bytes]) -> set[int]:
     return left
 
 
-def tell(pid: int, number: int) -> None:
+def send_signal(pid: int, number: int) -> None:
     """Send signal NUMBER to a process, or to a group where PID is negative; one that is gone is no error."""
     with contextlib.suppress(OSError):
         os.kill(pid, number)
@@ -1120,7 +1136,7 @@ Stamp = tuple[int, ...] | None
 Counts = list[tuple[str, int, int]]
 Side = tuple[str, str]  # what a tree holds at a path: mode and object, as git writes them
 Facts = tuple[int, ...]
-GONE = "000000"  # the mode of what it does not hold
+GONE, LINK = "000000", "120000"  # the mode of what it does not hold, and of a link
 
 
 @dataclass
@@ -1155,7 +1171,7 @@ class Snapshots:
         """Run git on the private repository; return what it printed."""
         return finish(self.start(*args), feed)
 
-    def aside(self, name: str = "staged", index: Path | None = None) -> dict[str, str]:
+    def copy_index(self, name: str = "staged", index: Path | None = None) -> dict[str, str]:
         """Copy the user's INDEX, by default the present one, for a git that writes to the one that it is given."""
         place, copy = next(iter(self.repository.places), self.folder), self.folder / name
         copy.unlink(missing_ok=True)
@@ -1332,7 +1348,7 @@ class Snapshots:
         """List the paths of a tree."""
         return split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
 
-    def let_go(self, trees: Set[str]) -> None:
+    def prune_borrowed_objects(self, trees: Set[str]) -> None:
         """Remove the copies of objects that git's upkeep has replaced; what only they hold of TREES becomes ours."""
         replaced, packs = self.repository.replaced(), self.store / "objects/pack"
         style = ("--objects", "--no-object-names", "--ignore-missing", "--missing=allow-any", "--stdin")
@@ -1344,7 +1360,7 @@ class Snapshots:
             for path in (*replaced, *(path for path in packs.glob("*") if made not in path.name)):
                 path.unlink()
 
-    def mixed(self, tree: str, other: str, paths: Set[str]) -> str:
+    def tree_with_paths_from(self, tree: str, other: str, paths: Set[str]) -> str:
         """Make a tree that is TREE, but holds PATHS as OTHER does."""
         sides = {path: sides[1] for path, sides in self.differences(tree, other).items() if path in paths}
         if not sides:
@@ -1393,7 +1409,7 @@ def put(path: Path, mode: str, content: bytes) -> None:
     fresh.unlink(missing_ok=True)
     if path.is_dir() and not path.is_symlink():
         path.rmdir()
-    if mode == "120000":
+    if mode == LINK:
         fresh.symlink_to(os.fsdecode(content))
     else:
         fresh.write_bytes(content)
@@ -1664,11 +1680,11 @@ def is_at_work(program: str, folder: Path) -> bool:
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if read_text(place / "comm").strip() == program and (place / "cwd").resolve().is_relative_to(folder):
-                return bool(born(int(place.name)))
+                return bool(process_start_time(int(place.name)))
     return False
 
 
-def mend_repository(folder: Path, pasts: Sequence[Past], found: Path) -> str:
+def put_repository_back(folder: Path, pasts: Sequence[RunRecord], found: Path) -> str:
     """Put the user's repository back after a call that was killed; tell what it was that had changed."""
     link, *places = map(Path, read_text(folder / "git/places").splitlines() or [""])
     cut = next((past for past in unsettled(pasts) if past.unfinished[0]), None)
@@ -3178,9 +3194,10 @@ def server_trouble(url: str, key: str, left: float) -> str:
 
 def words_of(runner: Runner) -> list[str]:
     """Take the test command apart into words, those of a shell line too."""
+    words = [runner.command, *runner.args]
     with contextlib.suppress(ValueError):
-        return shlex.split(" ".join([runner.command, *runner.args]).replace(";", " ; "))
-    return [runner.command, *runner.args]
+        return shlex.split(" ".join(words).replace(";", " ; "))
+    return words
 
 
 def runner_files(config: Config, task: Task) -> list[str]:
@@ -3188,109 +3205,111 @@ def runner_files(config: Config, task: Task) -> list[str]:
     rows, words = table("_guard.txt"), words_of(task.runner)
     found = [*rows["whole"]["name"]]
     modules = words[words.index("-m") + 1 :] if "-m" in words else []
-    for word in [*words, *(f"{name.replace('.', '/')}.py" for name in modules[: None if "unittest" in words else 1])]:
+    if "unittest" not in words:
+        modules = modules[:1]
+    for word in (*words, *(f"{name.replace('.', '/')}.py" for name in modules)):
         path = word.split("::")[0].split("=")[-1].removeprefix(f"{config.root}/").removeprefix("./")
-        found += [path] if re.fullmatch(r"[^\s-]\S*[./]\S*", path) or (config.root / path).is_file() else []
+        if re.fullmatch(r"[^\s-]\S*[./]\S*", path) or (config.root / path).is_file():
+            found.append(path)
         found += rows.get(PurePosixPath(word).name, {}).get("reads", [])
-    return [*found, *(f"{folder.strip('/')}/*" for folder in task.test_files if (config.root / folder).is_dir())]
+    for folder in task.test_files:
+        if (config.root / folder).is_dir():
+            found.append(f"{folder.strip('/')}/*")
+    return found
 
 
-def judges(config: Config, task: Task) -> list[str]:
+def judging_patterns(config: Config, task: Task) -> list[str]:
     """List the patterns of what judges TASK beside the tests: what its runner reads, what is set, the leanfile."""
-    leanfile, tests = config.path.resolve(), config.guard.protect_tests
-    own = [leanfile.relative_to(config.root).as_posix()] if leanfile.is_relative_to(config.root) else []
-    return [*(runner_files(config, task) if tests else ()), *config.guard.protect, *own]
+    patterns = runner_files(config, task) if config.guard.protect_tests else []
+    leanfile = config.path.resolve()
+    if leanfile.is_relative_to(config.root):
+        patterns.append(leanfile.relative_to(config.root).as_posix())
+    return [*patterns, *config.guard.protect]
 
 
-def protection(config: Config, task: Task) -> list[str]:
+def protected_patterns(config: Config, task: Task) -> list[str]:
     """List the protected patterns as leaners get them; a line with ! excepts."""
     tests = config.defaults.test_prefix or (*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS))
     free = (f"!{item}" for item in (*config.guard.allow, *task.files))
-    return [*(tests if config.guard.protect_tests else ()), *judges(config, task), *free]
+    return [*(tests if config.guard.protect_tests else ()), *judging_patterns(config, task), *free]
 
 
-def fence(config: Config, task: Task) -> Callable[[str], bool]:
-    """Make the question whether a leaner may not change a path during TASK; what TASK lists is free."""
-    both = (judges(config, task), config.guard.allow)
-    shut, free = (re.compile("|".join(map(translate, patterns)) or r"(?!)").match for patterns in both)
+def path_matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Make the question whether a path, or its last part, fits one of PATTERNS."""
+    match = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
+    return lambda path: bool(match(path) or match(path.rpartition("/")[2]))
 
-    def holds(path: str) -> bool:
-        name = path.rpartition("/")[2]
-        if path in task.files or free(path) or free(name):
+
+@cache
+def source_endings() -> frozenset[str]:
+    """List the endings of source code, templates and styles among them."""
+    rows = table("_languages.txt").values()
+    endings = [*table("_guard.txt")["shared"]["source"], *chain(*(row.get("suffixes", []) for row in rows))]
+    return frozenset(" ".join(endings).split())
+
+
+class ChangeRules:
+    """What a leaner may change during a task: its files, what `[guard] allow` names, and source that does not judge."""
+
+    def __init__(self, config: Config, task: Task) -> None:
+        self.config, self.task = config, task
+        self.is_allowed = path_matcher(config.guard.allow)
+        self.is_judging = path_matcher(judging_patterns(config, task))
+
+    def is_listed(self, path: str) -> bool:
+        return path in self.task.files or self.is_allowed(path)
+
+    def protects(self, path: str) -> bool:
+        """Tell whether a path decides over the tests: it is one, or configures them."""
+        if self.is_listed(path):
             return False
-        return bool(shut(path) or shut(name) or (config.guard.protect_tests and is_test(path, config.defaults)))
+        tests = self.config.guard.protect_tests and is_test(path, self.config.defaults)
+        return tests or self.is_judging(path)
 
-    return holds
+    def permits(self, path: str, sides: tuple[Side, Side] | None = None) -> bool:
+        """Tell whether a leaner may change a path; SIDES say what it was and what it became."""
+        scope = self.config.guard.scope
+        if self.is_listed(path) or self.protects(path) or scope == "files":
+            return self.is_listed(path)
+        if scope == "any":
+            return True
+        (was, _), (now, _) = sides or ((GONE, ""), (GONE, ""))
+        shadows = was == GONE and re.sub(r"(/__init__)?\.py$", "", path) in sys.stdlib_module_names
+        return PurePosixPath(path).suffix in source_endings() and now != LINK and not shadows
 
 
 def check_test_files(config: Config, tasks: Sequence[Task]) -> None:
     """Refuse a task with a test file that is not there and that no task may write."""
-    fences = [fence(config, task) for task in tasks]
+    rules = [ChangeRules(config, task) for task in tasks]
     for task in tasks:
         for path in (PurePosixPath(name.split("::")[0]) for name in task.test_files):
-            known = path.suffix == ".py" or path.suffix in languages()
-            if known and not (config.root / path).exists() and all(holds(str(path)) for holds in fences):
+            missing = path.suffix in source_endings() and not (config.root / path).exists()
+            if missing and all(rule.protects(str(path)) for rule in rules):
                 raise LeanError(
                     f"{config.path}: task '{task.name}': its test file {path} is not there, and no task may write it."
                     " Write it first, or correct the name."
                 )
 
 
-def sections(text: str) -> list[tuple[str, str]]:
-    """Cut a TOML or INI text before each [section]; what stands before the first has no name."""
-    parts = re.split(r"(?m)^(?=[ \t]*\[)", text)
-    return [(re.sub(r"[\s\[\"']", "", part.split("]")[0]) if part.lstrip()[:1] == "[" else "", part) for part in parts]
+def green_warnings(snapshots: Snapshots, rules: ChangeRules, state: TaskState) -> Iterator[str]:
+    """Give what makes the green of a task doubtful beside its tests."""
+    unlisted = ChangeRules(rules.config, replace(state.task, files=()))
+    judging = {path for path in state.touched if unlisted.protects(path)}
+    yield from (f"{path} judges this task, which lists and changed it" for path in sorted(judging))
+    rows = table("_guard.txt")
+    sources = sorted(path for path in state.touched - judging if PurePosixPath(path).suffix in source_endings())
+    for path, (old, new) in snapshots.texts(state.start, state.attempts[-1].tree, sources).items():
+        inner = "|".join(rows.get(PurePosixPath(path).suffix, {}).get("test", ["(?!)"]))
+        if lost := len(matches(inner, old) - matches(inner, new)):
+            yield f"{path}: tests inside it were changed or removed ({lost})"
+        runner = "|".join(rows["shared"]["runner"])
+        if fresh := sorted(matches(runner, new) - matches(runner, old)):
+            yield f"{path} reaches for the test runner ({', '.join(fresh)}): read it before you believe it"
 
 
-FORMS: dict[str, Callable[[str], Any]] = {
-    "toml": tomllib.loads,
-    "json": json.loads,
-    "ini": lambda text: {name: part.split() for name, part in sections(text)},
-}
-
-
-def flat(value: Any, key: str = "") -> dict[str, Any]:
-    """Write nested tables as one, with dots in its keys."""
-    if not isinstance(value, dict):
-        return {key: value}
-    return {name: item for part in value for name, item in flat(value[part], f"{key}.{part}".strip(".")).items()}
-
-
-def graft(was: Any, now: Any, is_ours: Callable[[str], Any], key: str = "") -> Any:
-    """Lay a JSON value over an earlier one: what is the runner's as it was, all else as it is."""
-    if is_ours(key) or not isinstance(now, dict):
-        return was if is_ours(key) else now
-    was = was if isinstance(was, dict) else {}
-    keys = [name for name in (now | was) if name in now or is_ours(f"{key}.{name}".strip("."))]
-    parts = {name: graft(was.get(name), now.get(name), is_ours, f"{key}.{name}".strip(".")) for name in keys}
-    return {name: part for name, part in parts.items() if part is not None}
-
-
-def mended(path: str, old: str, new: str, words: Sequence[str]) -> str:
-    """Put the runner's part of a shared file back from OLD into NEW; OLD where that cannot be done cleanly."""
-    row = table("_guard.txt")[PurePosixPath(path).name]
-    keys = [key.replace("{word}", word) for key in row["ours"] for word in (words if "{word}" in key else ("",))]
-    is_ours = re.compile("|".join(f"{translate(key)}|{translate(key + '.*')}" for key in keys)).match
-    form = row["form"][0]
-
-    def halves(text: str) -> list[dict[str, Any]]:
-        known = flat(FORMS[form](text)) if text.strip() else {}
-        return [{key: known[key] for key in known if bool(is_ours(key)) == ours} for ours in (True, False)]
-
-    try:
-        was, now = halves(old), halves(new)
-        if was[0] == now[0] or was[1] == now[1] or not new:
-            return new if was[0] == now[0] else old
-        if form == "json":
-            indent = re.search(r"\n([ \t]+)", new)
-            dump = partial(json.dumps, indent=indent[1] if indent else None, ensure_ascii=False)
-            text = new.replace(dump(json.loads(new)), dump(graft(json.loads(old or "{}"), json.loads(new), is_ours)))
-        else:
-            rest = "".join(part for name, part in sections(new) if not is_ours(name))
-            text = f"{rest.rstrip()}\n\n" + "".join(part for name, part in sections(old) if is_ours(name))
-        return f"{text.strip()}\n" if halves(text) == [was[0], now[1]] else old
-    except ValueError:
-        return old
+def matches(pattern: str, text: str) -> set[str]:
+    """List what PATTERN matches in TEXT."""
+    return {found[0].strip() for found in rx(pattern).finditer(text)}
 
 
 # --------------------------------------------------------------------------------------------------- running tests
@@ -3307,9 +3326,11 @@ def shell_argv(line: str) -> list[str]:
 
 def python_of(root: Path) -> str:
     """Find the Python of the project's virtual environment, else the one on PATH."""
-    own = (root / folder / ("Scripts/python.exe" if WINDOWS else "bin/python") for folder in (".venv", "venv"))
-    found = next((str(path) for path in own if path.is_file()), None)
-    return found or shutil.which("python3") or shutil.which("python") or sys.executable
+    program = "Scripts/python.exe" if WINDOWS else "bin/python"
+    for folder in (".venv", "venv"):
+        if (root / folder / program).is_file():
+            return str(root / folder / program)
+    return shutil.which("python3") or shutil.which("python") or sys.executable
 
 
 def test_argv(runner: Runner, root: Path) -> list[str]:
@@ -3336,17 +3357,23 @@ def read_report(path: Path, root: Path) -> Report | None:
     times: dict[str, float] = {}
     try:
         for case in ElementTree.parse(path).iter("testcase"):
-            name = re.sub(rf"^(?:{above})\.", "", f"{case.get('classname', '')}.{case.get('name', '')}".strip("."))
-            outcomes = {child.tag for child in case}
+            name = f"{case.get('classname', '')}.{case.get('name', '')}".strip(".")
+            name = re.sub(rf"^(?:{above})\.", "", name)
             times[name] = times.get(name, 0) + float(case.get("time") or 0)
-            bad = outcomes & {"failure", "error"}
-            found["failed" if bad else "skipped" if "skipped" in outcomes else "passed"].add(name)
+            found[outcome_of({child.tag for child in case})].add(name)
     except (ElementTree.ParseError, OSError, ValueError):
         return None
     finally:
         path.unlink(missing_ok=True)  # it repeats the output, unmasked
     passed, failed, skipped = map(frozenset, found.values())
     return Report(passed - failed, failed, skipped, times)
+
+
+def outcome_of(tags: Set[str]) -> str:
+    """Say how a test case with these TAGS in pytest's report ended."""
+    if tags & {"failure", "error"}:
+        return "failed"
+    return "skipped" if "skipped" in tags else "passed"
 
 
 def runs_pytest(argv: Sequence[str]) -> bool:
@@ -3365,16 +3392,18 @@ def why_red(
     """Say why a test run is red though it does not say so itself: exit 0 alone proves nothing."""
     if done.cut:
         return f"the tests ran into their time limit of {runner.timeout:g} s ([runner] timeout; test_files narrows)"
-    if done.code == 0 and report and report.failing:
-        return f"the test command ended with 0, but its report has {len(report.failing)} failing"
-    said = rx(f"(?:{'|'.join(table('_guard.txt')['shared']['red'])}).*")
-    if done.code == 0 and not report and (told := said.search(unwrapped(output))):
-        return f"the test command ended with 0, but says: {told[0].strip()} (does a pipe or ';' hide its exit code?)"
-    if done.code == 0 and passed == 0 and not config.defaults.no_tests_ok:
-        return f"{NO_TEST}, though it passed ([defaults] no_tests_ok = true accepts that)"
     if done.code == PYTEST_FOUND_NONE and report:
         return f"{NO_TEST}: write the tests of this task first, or correct the command"
-    if done.code == 0 and not report and runs_pytest(done.argv):
+    if done.code:
+        return ""
+    if report and report.failing:
+        return f"the test command ended with 0, but its report has {len(report.failing)} failing"
+    said = rx(f"(?:{'|'.join(table('_guard.txt')['shared']['red'])}).*")
+    if not report and (line := said.search(unwrapped(output))):
+        return f"the test command ended with 0, but says: {line[0].strip()} (does a pipe or ';' hide its exit code?)"
+    if passed == 0 and not config.defaults.no_tests_ok:
+        return f"{NO_TEST}, though it passed ([defaults] no_tests_ok = true accepts that)"
+    if not report and runs_pytest(done.argv):
         return "pytest ended with 0, but wrote no report: something ended it early"
     return ""
 
@@ -3382,54 +3411,56 @@ def why_red(
 def verdict_of(done: Completed, output: str, config: Config, runner: Runner, report: Report | None) -> Verdict:
     """Judge a test run: only exit 0 is green, and only where some test ran, as far as that is known."""
     passed = len(report.passing) if report else count_passed(output)
-    skips = sum(int(next(filter(None, found))) for found in SKIPS.findall(output))
+    skipped = sum(int(next(filter(None, found))) for found in SKIPS.findall(output))
     why = why_red(done, output, config, runner, passed, report)
-    green = done.code == 0 and not why
-    failure = Failure((), "", "") if green else read_failure(output, config.root, config.defaults.error_tail_lines)
-    if not green and not failure.tests and report:
+    skipped = len(report.skipped) if report else skipped
+    if done.code == 0 and not why:
+        return Verdict(True, Failure((), "", ""), passed, done.seconds, "", skipped, report)
+    failure = read_failure(output, config.root, config.defaults.error_tail_lines)
+    if report and not failure.tests:
         failure = replace(failure, tests=tuple(sorted(report.failing)))
-    if not green and (why or done.code < 0 or not failure.excerpt):
-        told = why or f"the test command {'said nothing and ' * (done.code > 0)}{done.end}"
-        failure = replace(failure, summary=told, excerpt=f"{told}\n{failure.excerpt}")
-    return Verdict(green, failure, passed, done.seconds, why, len(report.skipped) if report else skips, report)
+    if why or done.code < 0 or not failure.excerpt:
+        summary = why or f"the test command {'said nothing and ' * (done.code > 0)}{done.end}"
+        failure = replace(failure, summary=summary, excerpt=f"{summary}\n{failure.excerpt}")
+    return Verdict(False, failure, passed, done.seconds, why, skipped, report)
 
 
-def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
+def run_tests(config: Config, runner: Runner, reporter: Reporter) -> Verdict:
     """Run the test command once and say what it means."""
-    report = record.path("junit.xml")
-    env, argv = test_environment(runner, f"--junitxml={shlex.quote(str(report))}"), test_argv(runner, config.root)
+    path = reporter.path("junit.xml")
+    env, argv = test_environment(runner, f"--junitxml={shlex.quote(str(path))}"), test_argv(runner, config.root)
     try:
-        done = run(argv, config.root, env=env, timeout=runner.timeout, alive=record.alive, tell=record.heard)
+        done = run(argv, config.root, env=env, timeout=runner.timeout, alive=reporter.alive, tell=reporter.heard)
     except OSError as error:
         raise startable(argv[0], "[runner] command", error) from None
-    output = record.mask(done.output)
-    record.write("tests.txt", output)
-    tests = read_report(report, config.root)
+    output = reporter.mask(done.output)
+    reporter.write("tests.txt", output)
+    report = read_report(path, config.root)
     module = argv[argv.index("-m") + 1] if "-m" in argv[:-1] else ""
     missing = module and re.search(rf"No module named '?{re.escape(module)}'?$", output, re.MULTILINE)
     if missing or (runner.shell and done.code in (126, 127)):
         raise NotReady(
             f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command."
         )
-    return verdict_of(done, output, config, runner, tests)
+    return verdict_of(done, output, config, runner, report)
 
 
-def trace_tests(config: Config, runner: Runner, files: Sequence[str], record: Reporter) -> tuple[Ran, ...]:
+def trace_tests(config: Config, runner: Runner, files: Sequence[str], reporter: Reporter) -> tuple[Ran, ...]:
     """Run the test command once more for the tests of FILES, under the TRACERS; no verdict comes of it.
 
     All that it needs and finds lies in a folder of its own, which is gone afterwards. Whatever goes wrong, nothing was
-    traced: trace.txt of the RECORD tells.
+    traced: trace.txt of the record tells.
     """
-    folder = record.path("trace")
+    folder = reporter.path("trace")
     told = {"root": str(config.root), "files": files, "folder": str(folder), "seconds": TRACING, "passing": PASSING}
     try:
         folder.mkdir()
         env = traced_environment(runner, folder) | {"LEANLOOP_TRACE": json.dumps(told)}
         done = run(test_argv(runner, config.root), config.root, env=env, timeout=TRACING + 5)
-        record.write("trace.txt", f"{done.output}\n{done.end}\n")
+        reporter.write("trace.txt", f"{done.output}\n{done.end}\n")
         return read_trace(folder)
     except OSError as error:
-        record.write("trace.txt", f"{error}\n")
+        reporter.write("trace.txt", f"{error}\n")
         return ()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -3446,7 +3477,7 @@ def traced_environment(runner: Runner, folder: Path) -> dict[str, str]:
     return env
 
 
-# --------------------------------------------------------------------------------------------------------- judging
+# -------------------------------------------------------------------------------------------------------- verdicts
 
 NOT_TESTED = Verdict(True, Failure((), "", ""))
 
@@ -3456,15 +3487,15 @@ def count_all(verdict: Verdict) -> int | None:
     return None if verdict.passed is None else verdict.passed + len(verdict.failing) + (verdict.skipped or 0)
 
 
-def by_name(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
-    """Compare the reports: the tests that pass newly, those that broke, the red ones that were lost.
+def compare_names(before: Report, now: Report) -> tuple[Set[str], Set[str], Set[str]]:
+    """Compare two reports: the tests that pass newly, those that broke, the red ones that were lost.
 
     A module that could not be imported is one red test; others, which pass, may stand for it later.
     """
-    old, new = cast(Report, before.report), cast(Report, now.report)
-    fresh, lost = new.passing - old.passing, old.failing - new.failing - new.passing
-    gone = lost if len(lost) > len(fresh - old.failing) else lost & new.skipped
-    return fresh, old.passing & new.failing, gone
+    fresh, lost = now.passing - before.passing, before.failing - now.failing - now.passing
+    if len(lost) <= len(fresh - before.failing):
+        lost &= now.skipped
+    return fresh, before.passing & now.failing, lost
 
 
 def counts_tests(verdict: Verdict) -> bool:
@@ -3472,47 +3503,65 @@ def counts_tests(verdict: Verdict) -> bool:
     return not any(reader.passed.endswith("()$") for reader in readers() if reader.name == verdict.failure.reader)
 
 
-def by_count(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
+def compare_counts(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
     """Compare the names of failing tests and the counts, to the same end."""
-    fixed, fresh = (set(one.failing) - set(other.failing) for one, other in ((before, now), (now, before)))
+    fixed = set(before.failing) - set(now.failing)
+    fresh = set(now.failing) - set(before.failing)
     grown = (count_all(now) or 0) - (count_all(before) or 0)  # as many red ones may be new
+    broke = fresh if before.green or len(fresh) > grown else set[str]()
+    if before.passed is None or now.passed is None:
+        return fixed, broke, set()
     hidden = counts_tests(before) and (grown < 0 or (now.skipped or 0) > (before.skipped or 0))
-    least = (before.passed or 0) + (len(fixed) if hidden else 1)
-    more = before.passed is None or now.passed is None or now.passed >= least
-    return fixed, fresh if before.green or len(fresh) > grown else set(), set() if more else fixed
+    least = before.passed + (len(fixed) if hidden else 1)
+    return fixed, broke, set() if now.passed >= least else fixed
 
 
 def compare(before: Verdict | None, now: Verdict) -> Change:
     """Say what became of the tests between two runs of one command, by name where the runner tells names."""
     if before is None:
         return Change(warnings=("it was not proven red: [guard] baseline = false",))
-    fixed, broke, lost = by_name(before, now) if before.report and now.report else by_count(before, now)
-    kept = len(before.report.passing & now.report.passing) if before.report and now.report else None
+    kept = None
+    if before.report and now.report:
+        fixed, broke, lost = compare_names(before.report, now.report)
+        kept = len(before.report.passing & now.report.passing)
+    else:
+        fixed, broke, lost = compare_counts(before, now)
     found = Change(tuple(sorted(fixed)), tuple(sorted(broke)), kept)
     if not now.green:
         return found
-    veto = f"red now, but green before: {', '.join(found.broke[:5])}" if broke else ""
+    return replace(found, veto=why_vetoed(before, now, broke, lost), warnings=tuple(compare_sizes(before, now)))
+
+
+def why_vetoed(before: Verdict, now: Verdict, broke: Set[str], lost: Set[str]) -> str:
+    """Say why a run that ended with 0 is not green, compared with the one BEFORE."""
     if before.passed is not None and now.passed is None:
-        veto = "the test command ended with 0, but told nothing of its tests, unlike before: something ended it early"
-    elif not before.green and lost:
-        veto = f"the failing tests did not pass, they were skipped or have vanished: {', '.join(sorted(lost)[:5])}"
-    warnings = ["the tests did not prove this task: they were green before"] if before.green else []
-    counts = [total for total in (count_all(before), count_all(now)) if total is not None]
-    if counts != sorted(counts) and counts_tests(before):
-        warnings.append(f"fewer tests than before: {counts[0]} -> {counts[1]}")
+        return "the test command ended with 0, but told nothing of its tests, unlike before: something ended it early"
+    if not before.green and lost:
+        return f"the failing tests did not pass, they were skipped or have vanished: {', '.join(sorted(lost)[:5])}"
+    return f"red now, but green before: {', '.join(sorted(broke)[:5])}" if broke else ""
+
+
+def compare_sizes(before: Verdict, now: Verdict) -> Iterator[str]:
+    """Give what is doubtful about the number of tests in a green run."""
+    if before.green:
+        yield "the tests did not prove this task: they were green before"
+    old, new = count_all(before), count_all(now)
+    if old is not None and new is not None and new < old and counts_tests(before):
+        yield f"fewer tests than before: {old} -> {new}"
     if (now.skipped or 0) > (before.skipped or 0):
-        warnings.append(f"more tests are skipped than before: {before.skipped or 0} -> {now.skipped}")
-    return replace(found, veto=veto, warnings=tuple(warnings))
+        yield f"more tests are skipped than before: {before.skipped or 0} -> {now.skipped}"
 
 
-def worth_of(verdict: Verdict | None, before: Verdict | None) -> Worth:
+def rank_key(verdict: Verdict | None, before: Verdict | None) -> RankKey:
     """Order red states, less is better: tests that broke, then those that pass, then those that fail."""
     if not verdict:
         return (0, 0, 0)
     return (len(compare(before, verdict).broke), -(verdict.passed or 0), len(verdict.failing) or 10**6)
 
 
-def next_base(start: str, worth: Worth, attempts: Sequence[Attempt], restart_after: int, takeover: bool = False) -> str:
+def next_base(
+    start: str, rank: RankKey, attempts: Sequence[Attempt], restart_after: int, takeover: bool = False
+) -> str:
     """Choose the state that a task's next attempt begins afresh from; "" where it goes on from the last attempt.
 
     It begins afresh after `restart_after` fixes in a row without progress, when a tree comes back, when nothing was
@@ -3525,54 +3574,79 @@ def next_base(start: str, worth: Worth, attempts: Sequence[Attempt], restart_aft
     begun = max((place for place, attempt in enumerate(attempts) if attempt.fresh), default=0)
     streak = attempts[begun:]
     idle = len(streak) > 1 and not streak[-1].changed and not streak[-2].changed
-    tried = bool(last.changed) and last.tree in {start, *(attempt.tree for attempt in attempts[:-1])}
-    best_at = min(range(len(streak)), key=lambda place: streak[place].worth)
+    repeated = bool(last.changed) and last.tree in {start, *(attempt.tree for attempt in attempts[:-1])}
+    best_at = min(range(len(streak)), key=lambda place: streak[place].rank)
     stuck = 0 < restart_after < len(streak) - best_at
-    if not (takeover or idle or tried or stuck):
+    if not (takeover or idle or repeated or stuck):
         return ""
-    best = min(attempts, key=lambda attempt: attempt.worth)
-    return best.tree if best.worth < worth else start
+    best = min(attempts, key=lambda attempt: attempt.rank)
+    return best.tree if best.rank < rank else start
 
 
-def verdict_facts(verdict: Verdict) -> dict[str, Any]:
+def verdict_facts(verdict: Verdict) -> Document:
     """Say what the record holds of a test run: at most 50 tests by name, and the first and the last two places."""
     failure = verdict.failure
     places = list(dict.fromkeys((frame.path, frame.line) for frame in failure.frames))
     places[1:-2] = []
-    told = verdict.why or failure.summary or failure.excerpt.rpartition("\n")[2].strip()
-    facts = {"green": verdict.green, "failing": len(verdict.failing), "tests": failure.tests[:50], "places": places}
-    facts = {**facts, "summary": told, "reader": "" if verdict.green else failure.reader}
-    return {**facts, "passed": verdict.passed, "skipped": verdict.skipped, "seconds": verdict.seconds}
+    return {
+        "green": verdict.green,
+        "failing": len(verdict.failing),
+        "tests": failure.tests[:50],
+        "places": places,
+        "summary": verdict.why or failure.summary or failure.excerpt.rpartition("\n")[2].strip(),
+        "reader": "" if verdict.green else failure.reader,
+        "passed": verdict.passed,
+        "skipped": verdict.skipped,
+        "seconds": verdict.seconds,
+    }
+
+
+# --------------------------------------------------------------------------------------------------- the workspace
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The trees around a call once its changes are put in order; `put_back` was not allowed, `resists` came back."""
+
+    before: str
+    after: str
+    put_back: tuple[str, ...] = ()
+    resists: str = ""
 
 
 @dataclass
-class Site:
-    """What a run works on: the project's states, and the record of what happens to them.
+class Workspace:
+    """The project's files during a run: their states, and the order in which a leaner's call leaves them.
 
-    `start_of_task` is the tree that the task under way began from; `told` holds the paths that no snapshot covers and
-    that were named already.
+    `named` holds the paths that no snapshot covers and that were told already, `repaired` says what of the user's
+    repository was put back after a killed run, `rights` are the modes that protected files
+    and their folders had before anybody could change them.
     """
 
     config: Config
     snapshots: Snapshots
     reporter: Reporter
-    calls: list[Call] = field(default_factory=list)
-    start_of_task: str = ""
-    told: set[str] = field(default_factory=set)
+    here: Path = field(default_factory=Path.cwd)
+    named: set[str] = field(default_factory=set)
+    repaired: str = ""
+    rights: dict[Path, int] = field(default_factory=dict)
 
     def warn(self, text: str) -> None:
         self.reporter.emit("warning", text=text)
 
-    def tell_uncovered(self) -> None:
+    def warn_uncovered(self) -> None:
         """Name, once, what snapshots do not hold."""
-        found = {path: why for path, why in self.snapshots.uncovered.items() if path not in self.told}
-        self.told.update(found)
+        found = {path: why for path, why in self.snapshots.uncovered.items() if path not in self.named}
+        self.named.update(found)
         if found:
             some = ", ".join(f"{path} ({why})" for path, why in list(found.items())[:20])
             self.warn(f"not covered by snapshots, so that nothing can put them back: {some}")
 
     def put_back(self, seen: str, tree: str, paths: Iterable[str], to: str, left: Iterable[str] = ()) -> list[str]:
-        """Restore, recorded before and after; LEFT is left alone beside what does not hold SEEN, which is all told."""
+        """Restore PATHS from SEEN to TREE, recorded before and after.
+
+        Returns what was left alone: LEFT, and what does not hold what SEEN has, which is the user's own later edit.
+        """
         snapshots = self.snapshots
         before, wanted = snapshots.take(), {*snapshots.changed(seen, tree)} & {*paths}
         edited = wanted & {*snapshots.changed(seen, before)}
@@ -3583,22 +3657,122 @@ class Site:
         self.reporter.emit("restored", to=to, left=alone, before=before, after=after, tree=after)
         return alone
 
-    def suspects(self, before: str, after: str, task: Task) -> list[str]:
-        """List the files of which a call may have thrown away what was not committed, and is older than the task."""
-        repository, sides = self.snapshots.repository, self.snapshots.differences(before, after)
-        found = {*sides} - {*task.files}
-        kept = {"GIT_DIR": str(repository.kept(repository.places[0])), "GIT_WORK_TREE": str(repository.link.parent)}
-        for path, facts in self.snapshots.status(kept).items() if found and not repository.has_moved() else ():
-            fresh = path in found and facts[0] == "?" and sides[path][0][0] == GONE
-            if path in found and (fresh or facts[-2:] == [sides[path][0][1]] * 2):  # last commit and index had the same
-                found.remove(path)
-        return sorted(found - {*self.snapshots.changed(self.start_of_task, before)}) if found else []
+    # What a call leaves behind
 
-    def tidy_repository(self, before: str, task: Task, leaner: str) -> str:
+    def note_rights(self) -> None:
+        """Note the rights of the protected files and of their folders, once, as the run finds them."""
+        if self.rights:
+            return
+        rules = ChangeRules(self.config, Task(runner=self.config.runner))
+        for path in filter(rules.protects, self.snapshots.paths(self.snapshots.last)):
+            for place in (PurePosixPath(path), *PurePosixPath(path).parents):
+                if (rights := rights_of(self.config.root / place)) >= 0:
+                    self.rights[self.config.root / place] = rights
+
+    def settle(
+        self, before: str, task: Task, start: str, known: Set[str], begun: float, by: Program, used: Path
+    ) -> Settled:
+        """Put in order what a call that BEGUN then has changed since BEFORE; START is where its task began.
+
+        KNOWN are the files that no snapshot held before it, USED names the file with what the leaner says of itself.
+        """
+        self.find_root()
+        if by.tells_edits:
+            before, after = self.own_edits(before, used)
+            known = self.snapshots.unheld  # what else is new is the user's
+        else:
+            after = self.tidy_repository(before, task, start, by.name)
+        with defer_signals():  # half of it would leave tests as the leaner made them
+            self.drop_bytecode(begun)
+            return self.undo_forbidden(ChangeRules(self.config, task), before, after, known)
+
+    def find_root(self) -> None:
+        """Make the project's folder anew where an agent took it away; what was in it is put back later."""
+        with contextlib.suppress(OSError):
+            if self.config.root.is_symlink():
+                self.config.root.unlink()
+            self.config.root.mkdir(parents=True)
+            os.chdir(self.here)
+
+    def own_edits(self, before: str, used: Path) -> tuple[str, str]:
+        """Give the trees around a call that tells what it edited: all else is the user's, as if it had been there."""
+        after = self.snapshots.take()
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            edited = set(json.loads(read_text(used))["files"])
+            users = set(self.snapshots.changed(before, after)) - edited
+            before = self.snapshots.tree_with_paths_from(before, after, users)
+        return before, after
+
+    def undo_forbidden(self, rules: ChangeRules, before: str, after: str, known: Set[str]) -> Settled:
+        """Put back what a leaner may not change, three times where it comes back."""
+        stirred = self.put_rights_back()
+        taken = dict.fromkeys(self.take_away(rules, known))
+        if stirred or taken:
+            after = self.snapshots.take()
+        bad = self.forbidden(rules, before, after)
+        for _ in range(3):
+            if not bad:
+                break
+            self.reporter.write(f"put-back-{len(taken)}.diff", self.snapshots.diff(before, after, only=bad))
+            self.snapshots.restore(after, before, bad)
+            taken |= dict.fromkeys(bad)
+            after = self.snapshots.take()
+            bad = self.forbidden(rules, before, after)
+        if taken:
+            self.reporter.emit("protected", paths=list(taken))
+        return Settled(before, after, tuple(taken), ", ".join(bad))
+
+    def forbidden(self, rules: ChangeRules, before: str, after: str) -> list[str]:
+        """List the changed paths that a leaner may not change, and those that stand in the way of such a path."""
+        sides = self.snapshots.differences(before, after)
+        bad = [path for path, both in sides.items() if not rules.permits(path, both)]
+        ways = {str(parent) for path in bad for parent in PurePosixPath(path).parents}
+        return [*bad, *(path for path in sides if path in ways and path not in bad)]
+
+    def put_rights_back(self) -> bool:
+        """Give protected files and their folders the rights that they had; tell whether one had other ones."""
+        stirred = [place for place, mode in self.rights.items() if rights_of(place) not in (mode, -1)]
+        for place in stirred:
+            place.chmod(self.rights[place])
+        return bool(stirred)
+
+    def drop_bytecode(self, since: float) -> None:
+        """Remove what was compiled SINCE of protected Python files: Python would take it for them."""
+        for folder in {place.parent for place in self.rights if place.suffix == ".py"}:
+            for file in (folder / "__pycache__").glob("*.pyc"):
+                if folder / f"{file.name.split('.')[0]}.py" in self.rights and not is_older(file, since):
+                    file.unlink()
+
+    def take_away(self, rules: ChangeRules, known: Set[str]) -> list[str]:
+        """Move what no snapshot holds and no leaner may make into the record, but what was KNOWN before."""
+        moved = list[str]()
+        for path in sorted(self.snapshots.unheld - known):
+            forbidden = rules.protects(path) or (path.endswith("/") and not rules.permits(path))
+            if forbidden and os.path.lexists(self.config.root / path):
+                shutil.move(self.config.root / path, self.reporter.path(f"put-back-{len(moved)}"))
+                moved.append(path)
+        self.snapshots.passed_over.difference_update(moved)
+        for path in moved:
+            self.snapshots.uncovered.pop(path, None)
+        return moved
+
+    def undo_call(self, before: str) -> None:
+        """Put all back to BEFORE a call that was interrupted, unless a second signal skips that."""
+        try:
+            self.snapshots.repository.put_back(self.reporter.path("repository"))
+            now = self.snapshots.take()
+            self.put_back(now, before, self.snapshots.changed(now, before), "the state before the call")
+        except Interrupted as second:
+            second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
+            raise
+
+    # What a call did to the user's repository, and the uncommitted work that git threw away
+
+    def tidy_repository(self, before: str, task: Task, start: str, leaner: str) -> str:
         """Put back what a call did to the repository, and the uncommitted work that it threw away; take a tree."""
         repository, root, found = self.snapshots.repository, self.config.root, self.reporter.path("repository")
         after = self.snapshots.take()
-        suspects = self.suspects(before, after, task) if repository.places else []
+        suspects = self.possibly_thrown_away(before, after, task, start) if repository.places else []
         thrown, head = [], ask_git(root, "rev-parse", "--verify", "HEAD") if suspects else ""
         kept = {"GIT_DIR": str(repository.kept(repository.places[-1]))} if head else None
         known = head and ask_git(root, "cat-file", "-t", head, places=kept)  # else it was made in this call
@@ -3616,10 +3790,27 @@ class Site:
         self.warn(f"{leaner} threw away work that is not committed, and it was put back: {', '.join(thrown)}")
         return self.snapshots.take()
 
+    def possibly_thrown_away(self, before: str, after: str, task: Task, start: str) -> list[str]:
+        """List the files of which a call may have thrown away what was not committed, and is older than the task."""
+        repository, sides = self.snapshots.repository, self.snapshots.differences(before, after)
+        found = {*sides} - {*task.files}
+        if not found:
+            return []
+        if not repository.has_moved():
+            copy = {"GIT_DIR": str(repository.kept(repository.places[0])), "GIT_WORK_TREE": str(repository.link.parent)}
+            for path, facts in self.snapshots.status(copy).items():
+                if path not in found:
+                    continue
+                (was, blob), _ = sides[path]
+                was_committed = facts[-2:] == [blob, blob]  # last commit and index had the same
+                if was_committed or (facts[0] == "?" and was == GONE):
+                    found.remove(path)
+        return sorted(found - {*self.snapshots.changed(start, before)})
+
     def thrown_away(self, paths: Sequence[str], commit: str) -> list[str]:
         """Tell which of PATHS hold what COMMIT or the index has, or are gone and in neither: git did that, no edit."""
         root, repository = self.config.root, self.snapshots.repository
-        index = self.snapshots.aside("kept", repository.kept(repository.places[0] / "index"))
+        index = self.snapshots.copy_index("kept", repository.kept(repository.places[0] / "index"))
         style, here = ("-z", "--name-only"), {path for path in paths if os.path.lexists(root / path)}
 
         def ask(*words: str, at: Mapping[str, str] | None = None) -> set[str]:
@@ -3627,177 +3818,101 @@ class Site:
 
         differ = ("diff", "--no-renames", "--relative", *style)
         committed, staged = ask("ls-tree", "-r", *style, commit), ask("ls-files", "-z", at=index)
-        same = committed - ask(*differ, commit, at=self.snapshots.aside()) | staged - ask(*differ, at=index)
-        ignored = {*split(ask_git(root, "check-ignore", "-z", "--stdin", feed=joined(paths)))}
-        found = [path for path in paths if path in same or path not in committed | staged | here]
-        swept = any(path not in ignored or path.startswith(".") for path in found)  # more than a build's own cleaning
-        return [path for path in found if swept or path not in ignored]
+        same = committed - ask(*differ, commit, at=self.snapshots.copy_index()) | staged - ask(*differ, at=index)
+        return [path for path in paths if path in same or path not in committed | staged | here]
+
+
+# ---------------------------------------------------------------------------------------------------- the verifier
 
 
 @dataclass
-class Judge(Site):
-    """Runs the tests on states of the project, and keeps leaners from changing what decides.
+class Verifier:
+    """Runs the tests on states of the project.
 
-    `judged` holds verdicts by test command and tree; `products` are protected files that tests write by themselves.
+    `judged` holds verdicts by test command and tree; `products` are protected files that tests write by themselves,
+    which is only learned while the project is `pristine`: no leaner has changed it in this run.
     """
 
+    config: Config
+    workspace: Workspace
+    reporter: Reporter
     judged: dict[tuple[str, str], Verdict] = field(default_factory=dict)
     products: set[str] = field(default_factory=set)
-
-    @cached_property
-    def rights(self) -> dict[Path, int]:
-        """Note the rights of the protected files and of their folders, as the run finds them."""
-        holds = fence(self.config, Task(runner=self.config.runner))
-        files = [PurePosixPath(path) for path in self.snapshots.paths(self.snapshots.last) if holds(path)]
-        places = {self.config.root / place for file in files for place in (file, *file.parents)}
-        return {place: rights_of(place) for place in places if rights_of(place) >= 0}
-
-    def put_rights_back(self) -> bool:
-        """Give protected files and their folders the rights that they had; tell whether one had other ones."""
-        stirred = [place for place, mode in self.rights.items() if rights_of(place) not in (mode, -1)]
-        for place in stirred:
-            place.chmod(self.rights[place])
-        return bool(stirred)
-
-    def runners_parts(self, task: Task, before: str, after: str, paths: Iterable[str]) -> dict[str, str]:
-        """Write those shared files among PATHS anew in which the runner's part has changed between two trees."""
-        rows, words = table("_guard.txt"), words_of(task.runner)
-        shared = [path for path in paths if "form" in rows.get(PurePosixPath(path).name, ())]
-        texts = self.snapshots.texts(before, after, shared)
-        parts = {path: mended(path, was, now, words) for path, (was, now) in texts.items()}
-        return {path: text for path, text in parts.items() if text != texts[path][1]}
-
-    def drop_bytecode(self, since: float) -> None:
-        """Remove what was compiled SINCE of protected Python files: Python would take it for them."""
-        for folder in {place.parent for place in self.rights if place.suffix == ".py"}:
-            for file in (folder / "__pycache__").glob("*.pyc"):
-                if folder / f"{file.name.split('.')[0]}.py" in self.rights and not is_older(file, since):
-                    file.unlink()
-
-    def take_away(self, task: Task, known: Set[str]) -> list[str]:
-        """Move the protected files that no snapshot holds into the record, but those that were KNOWN before."""
-        holds, root, snapshots = fence(self.config, task), self.config.root, self.snapshots
-        fresh = sorted(path for path in snapshots.unheld - known if holds(path) and os.path.lexists(root / path))
-        for number, path in enumerate(fresh):
-            shutil.move(root / path, self.reporter.path(f"protected-{number}"))
-        snapshots.passed_over.difference_update(fresh)
-        return fresh
-
-    def put_protected_back(self, task: Task, before: str, after: str, known: Set[str]) -> tuple[str, list[str], str]:
-        """Undo what happened to protected files between two trees; return the tree, their paths, and what resists.
-
-        KNOWN are the files that no snapshot held before: a new one goes, too.
-        """
-        holds, locked, bad = fence(self.config, task), self.put_rights_back(), list[str]()
-        taken = dict.fromkeys(self.take_away(task, known))
-        after = self.snapshots.take() if locked or taken else after
-        for _ in range(3):
-            changed = self.snapshots.changed(before, after)
-            parts = self.runners_parts(task, before, after, (path for path in changed if not holds(path)))
-            ways = {str(parent) for path in changed if holds(path) for parent in PurePosixPath(path).parents}
-            bad = [path for path in changed if holds(path) or path in parts or path in ways]
-            if not bad:
-                break
-            self.reporter.write(f"protected-{len(taken)}.diff", self.snapshots.diff(before, after, only=bad))
-            self.snapshots.restore(after, before, bad)
-            for path, text in parts.items():
-                if text.strip():
-                    (self.config.root / path).write_bytes(text.encode("utf-8", "surrogateescape"))
-            taken |= dict.fromkeys(bad)
-            after = self.snapshots.take()
-        if taken:
-            self.reporter.emit("protected", paths=list(taken))
-        return after, list(taken), ", ".join(bad)
-
-    def doubts(self, course: Course) -> Iterator[str]:
-        """Give what makes the green of a task doubtful beside its tests."""
-        rows, holds = table("_guard.txt"), fence(self.config, replace(course.task, files=()))
-        listed = {path for path in course.touched if holds(path)}
-        yield from (f"{path} judges this task, which lists and changed it" for path in sorted(listed))
-        also = re.compile("|".join(map(translate, rows["shared"]["also"]))).match
-        sides = self.snapshots.differences(course.start, course.attempts[-1].tree)
-        for path in sorted({*sides} & course.touched.difference(course.task.files)):
-            if also(path) or also(path.rpartition("/")[2]):
-                yield f"{path} configures the tests, too: read what was changed in it"
-            if sides[path][0][0] == GONE and re.sub(r"(/__init__)?\.py$", "", path) in sys.stdlib_module_names:
-                yield f"{path} stands in the place of a module of Python's own"
-        text = rx(rows["shared"]["text"][0])
-        sources = sorted(path for path in course.touched - listed if not text.search(path))
-        for path, both in self.snapshots.texts(course.start, course.attempts[-1].tree, sources).items():
-            ending = rows.get(PurePosixPath(path).suffix, {}).get("test", ["(?!)"])
-            tests, words = (
-                [{found[0].strip() for found in rx("|".join(patterns)).finditer(content)} for content in both]
-                for patterns in (ending, rows["shared"]["runner"])
-            )
-            if lost := len(tests[0] - tests[1]):
-                yield f"{path}: tests inside it were changed or removed ({lost})"
-            if fresh := sorted(words[1] - words[0]):
-                yield f"{path} reaches for the test runner ({', '.join(fresh)}): read it before you believe it"
-
-    def run_once(self, task: Task, tree: str) -> Verdict:
-        """Run the tests, and record it; a task without a name is the whole suite."""
-        command = shlex.join(test_argv(task.runner, self.config.root))
-        self.reporter.emit("testing", name=task.name, command=command)
-        with self.snapshots.sealed():
-            verdict = run_tests(self.config, task.runner, self.reporter)
-        output = self.reporter.path("tests.txt").name
-        self.reporter.emit("tested", name=task.name, tree=tree, output=output, **verdict_facts(verdict))
-        return verdict
-
-    def moved(self, task: Task, tree: str) -> list[str]:
-        """List the protected files that differ from TREE; not what tests write among themselves."""
-        now, holds = self.snapshots.take(), fence(self.config, task)
-        sides = self.snapshots.differences(tree, now)
-        changed, code = {*sides} - self.products, rx("|".join(table("_guard.txt")["shared"]["code"]))
-        fresh = {path for path in changed if sides[path][0][0] == GONE and not code.search(path)}
-        self.products |= fresh if self.calls else changed
-        parts = self.runners_parts(task, tree, now, changed)
-        return sorted(path for path in changed - self.products if holds(path) or path in parts)
-
-    def test(self, task: Task, tree: str) -> Verdict:
-        """Run the tests once; once more on the right ones where protected files changed meanwhile.
-
-        What changes them again is the code that they run, and vetoes a green; what does not is the user, and is kept.
-        Before the first call of a run it is the tests themselves, which is noted.
-        """
-        verdict = self.run_once(task, tree)
-        if moved := self.moved(task, tree):
-            seen = self.snapshots.take()
-            self.snapshots.restore(seen, tree, moved)
-            verdict, again = self.run_once(task, tree), self.moved(task, tree)
-            if again:
-                self.snapshots.restore(self.snapshots.take(), tree, again)
-                verdict = verdict.vetoed(f"the tests are changed by what they run: {', '.join(again)}")
-            else:
-                self.snapshots.restore(tree, seen, moved)
-                self.warn(f"changed while the tests ran, and not used for the verdict: {', '.join(moved)}")
-        return verdict
+    pristine: bool = True
 
     def judge(self, task: Task, tree: str, again: bool = False) -> Verdict:
         """Run the tests on TREE, which is what lies on disk; a tree judged already is run AGAIN only on demand.
 
         A green one runs `[guard] confirm` times more before it is believed.
         """
-        key, more = (repr(task.runner), tree), self.config.guard.confirm
+        key = (repr(task.runner), tree)
         if not again and key in self.judged:
             self.reporter.emit("tested", name=task.name, tree=tree, output="", **verdict_facts(self.judged[key]))
             return self.judged[key]
         verdict = self.test(task, tree)
-        while verdict.green and more:
-            verdict, more = self.test(task, tree), more - 1
-            if not verdict.green:
-                verdict = replace(verdict, why="the tests were green, then red on the same files: they are flaky")
+        for _ in range(self.config.guard.confirm):
+            if verdict.green:
+                verdict = self.test(task, tree)
+                if not verdict.green:
+                    verdict = replace(verdict, why="the tests were green, then red on the same files: they are flaky")
         self.judged[key] = verdict
         return verdict
 
     def judge_now(self, task: Task) -> Verdict:
         """Judge what lies on disk."""
-        return self.judge(task, self.snapshots.take())
+        return self.judge(task, self.workspace.snapshots.take())
+
+    def test(self, task: Task, tree: str) -> Verdict:
+        """Run the tests once; once more on the right ones where protected files changed meanwhile.
+
+        What changes them again is the code that they run, and vetoes a green; what does not is the user, and is kept.
+        """
+        snapshots = self.workspace.snapshots
+        verdict = self.run_once(task, tree)
+        changed = self.protected_changes(task, tree)
+        if not changed:
+            return verdict
+        seen = snapshots.take()
+        snapshots.restore(seen, tree, changed)
+        verdict, again = self.run_once(task, tree), self.protected_changes(task, tree)
+        if again:
+            snapshots.restore(snapshots.take(), tree, again)
+            return verdict.vetoed(f"the tests are changed by what they run: {', '.join(again)}")
+        snapshots.restore(tree, seen, changed)
+        self.workspace.warn(f"changed while the tests ran, and not used for the verdict: {', '.join(changed)}")
+        return verdict
+
+    def run_once(self, task: Task, tree: str) -> Verdict:
+        """Run the tests, and record it; a task without a name is the whole suite."""
+        command = shlex.join(test_argv(task.runner, self.config.root))
+        self.reporter.emit("testing", name=task.name, command=command)
+        with self.workspace.snapshots.sealed():
+            verdict = run_tests(self.config, task.runner, self.reporter)
+        output = self.reporter.path("tests.txt").name
+        self.reporter.emit("tested", name=task.name, tree=tree, output=output, **verdict_facts(verdict))
+        return verdict
+
+    def protected_changes(self, task: Task, tree: str) -> list[str]:
+        """List the protected files that differ from TREE; not what tests write among themselves."""
+        snapshots, rules = self.workspace.snapshots, ChangeRules(self.config, task)
+        sides = snapshots.differences(tree, snapshots.take())
+        code = rx("|".join(table("_guard.txt")["shared"]["code"]))
+        fresh = {path for path, (was, _) in sides.items() if was[0] == GONE and not code.search(path)}
+        self.products |= {*sides} if self.pristine else fresh
+        return sorted(path for path in {*sides} - self.products if rules.protects(path))
+
+    def trace(self, task: Task, verdict: Verdict, project: Project) -> tuple[Ran, ...]:
+        """Give what the failing test's file runs; nothing where it is not worth it, or the report says enough."""
+        how, files = self.config.defaults.trace, project.test_files(verdict.failure)
+        slow = how == "auto" and bool(files) and verdict.seconds_of(files[0]) > QUICK
+        if how == "off" or not files or slow or project.is_told(verdict.failure):
+            return ()
+        with self.workspace.snapshots.sealed():
+            return trace_tests(self.config, task.runner, files, self.reporter)
 
 
 # -------------------------------------------------------------------------------------------------------- the loop
 
-CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
 UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
 
@@ -3805,13 +3920,61 @@ class TaskStopped(Exception):
     """A task cannot go on, though nothing is broken: a limit was reached, or the leaner does nothing."""
 
 
+def run_task(run: Run, task: Task) -> Result:
+    """Bring the tests of TASK to green: ask once, then let what they report be fixed until they pass."""
+    state = run.begin_task(task)
+    if decided := decide_before(run.config, state):
+        return decided
+    try:
+        while state.goes_on:
+            leaner, base = run.leaner(len(state.attempts)), run.choose_base(state)
+            prompt, diagnosis = run.write_prompt(state, leaner, base)
+            call = run.ask_retrying_empty(state, leaner, prompt)
+            run.judge_call(state, leaner, call, base, diagnosis)
+        reason = state.why_red
+    except TaskStopped as stopped:
+        reason = str(stopped)
+    if reason:
+        run.leave_best(state)
+    else:
+        reason = run.after_commands(task)
+    return conclude_task(run, state, reason)
+
+
+def decide_before(config: Config, state: TaskState) -> Result | None:
+    """End a task before its first call where the tests say all: green already, or no test that anybody may write."""
+    red, guard = state.red, config.guard
+    if red and red.green and config.direct:
+        return Result(state.task, "green", (), red, "the tests were green already")
+    may_write_tests = guard.allow or not guard.protect_tests
+    may_write_tests = may_write_tests or any(is_test(path, config.defaults) for path in state.task.files)
+    if red and red.why.startswith(NO_TEST) and not may_write_tests:
+        return Result(state.task, "red", (), red, red.why)
+    return None
+
+
+def conclude_task(run: Run, state: TaskState, reason: str) -> Result:
+    """Say how a task ended, and what is doubtful of a green."""
+    task = state.task
+    ended = "red" if reason else "untested" if task.skip_tests else "green"
+    change = compare(state.red, state.attempts[-1].verdict) if state.attempts else Change()
+    warnings: tuple[str, ...] = ()
+    if ended == "green":
+        more = green_warnings(run.workspace.snapshots, ChangeRules(run.config, task), state)
+        warnings = (*change.warnings, *more)
+    attempts = tuple(state.attempts)
+    return Result(task, ended, attempts, state.red, reason.strip(" ."), replace(change, warnings=warnings))
+
+
 def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
     """Say why a leaner did not succeed: lean-loop's own reason, else its last words."""
     if done.cut:
-        limit = ("timeout", leaner.timeout) if done.cut == "time limit" else ("idle", leaner.idle)
-        return f"it {done.end}; [lean] {limit[0]} = {limit[1]:g}"
+        key, limit = ("timeout", leaner.timeout) if done.cut == "time limit" else ("idle", leaner.idle)
+        return f"it {done.end}; [lean] {key} = {limit:g}"
+    if not done.code:
+        return ""
     words = " ".join((errors or answer)[-2000:].rsplit("\n", 3)[-3:])[-600:]
-    return (words.removeprefix(f"{leaner.name}: ") or f"it {done.end}") if done.code else ""
+    return words.removeprefix(f"{leaner.name}: ") or f"it {done.end}"
 
 
 def one_sentence(text: str) -> str:
@@ -3822,25 +3985,28 @@ def one_sentence(text: str) -> str:
 def uncommitted(snapshots: Snapshots, paths: Sequence[str]) -> str:
     """Show what is not committed in PATHS; empty without a repository or a commit."""
     wanted = [path for path in paths if not PurePosixPath(path).name.startswith(".env")]
+    if not wanted:
+        return ""
     style = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative")
-    asked = ("diff", "HEAD", *style, "--", *wanted)
-    diff = ask_git(snapshots.root, *asked, places=snapshots.aside()) if wanted else ""
+    diff = ask_git(snapshots.root, "diff", "HEAD", *style, "--", *wanted, places=snapshots.copy_index())
     return diff.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 @dataclass
-class Session(Judge):
-    """One run over one leanfile: asks leaners, judges what they do, and goes on until the tests pass.
+class Run:
+    """One run over one leanfile: asks leaners, has their work judged, and goes on until the tests pass.
 
-    `mended` says what was put back of the user's repository after a killed run; `spent` holds what the runs that this
-    one resumes have used of the limits; `traced` what tests ran, by the verdict that they explain; `ready` that the
-    server was found to be so, and not called since.
+    `spent` holds what the runs that this one resumes have used of the limits; `traced` what tests ran, by the verdict
+    that they explain; `ready` says that the server was found to be so, and was not called since.
     """
 
-    mended: str = ""
+    config: Config
+    workspace: Workspace
+    verifier: Verifier
+    reporter: Reporter
+    calls: list[Call] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     spent: Document = field(default_factory=dict)
-    here: Path = field(default_factory=Path.cwd)
     traced: dict[Verdict, tuple[Ran, ...]] = field(default_factory=dict)
     ready: bool = False
 
@@ -3849,24 +4015,37 @@ class Session(Judge):
         return Project(self.config.root, self.config.defaults)
 
     @property
+    def snapshots(self) -> Snapshots:
+        return self.workspace.snapshots
+
+    @property
     def usage(self) -> Usage:
         """What all calls so far cost."""
         return sum((call.usage for call in self.calls), Usage(**self.spent.get("usage", {})))
 
-    def begin(self, called: str, past: Past | None = None, tasks: Sequence[str] = ()) -> None:
-        """Record what this run begins with, that of the run PAST which it resumes too."""
-        self.spent = past.spent if past else {}
+    def begin(self, called: str, resumed: RunRecord | None = None, tasks: Sequence[str] = ()) -> None:
+        """Record what this run begins with, that of the run which it resumes too."""
+        self.spent = resumed.spent if resumed else {}
         self.begun -= self.spent.get("seconds", 0)
-        facts: Document = {
-            "leanfile": called,
-            "file": str(self.config.path.resolve()),
-            "root": str(self.config.root),
-            "leaner": self.config.lean.name if tasks else "",
-            "tasks": tasks,
-            "pricing": self.config.pricing,
-        }
-        facts |= {"green": past.green if past else (), "spent": self.spent}
-        self.reporter.emit("run", id=self.reporter.folder.name, tree=self.snapshots.take(), **facts)
+        self.reporter.emit(
+            "run",
+            id=self.reporter.folder.name,
+            tree=self.snapshots.take(),
+            leanfile=called,
+            file=str(self.config.path.resolve()),
+            root=str(self.config.root),
+            leaner=self.config.lean.name if tasks else "",
+            tasks=tasks,
+            pricing=self.config.pricing,
+            green=resumed.green if resumed else (),
+            spent=self.spent,
+        )
+
+    def begin_task(self, task: Task) -> TaskState:
+        """Take a snapshot, and run the task's tests on it: what fails goes into the first prompt."""
+        start = self.snapshots.take()
+        proves = self.config.guard.baseline and not task.skip_tests
+        return TaskState(task, start, self.verifier.judge(task, start) if proves else None)
 
     def leaner(self, failed: int) -> Leaner:
         """Choose who is asked after FAILED failed judgements of a task."""
@@ -3885,103 +4064,33 @@ class Session(Judge):
             if limit and used >= limit:
                 raise TaskStopped(f"the limit of {limit:g} {name} is reached: raise [limits] {name} to go on")
 
-    def ask(self, task: Task, leaner: Leaner, prompt: str, mode: str) -> Call:
-        """Call LEANER once with PROMPT; trouble of the server is waited for and is no attempt."""
+    # Asking
+
+    def ask_retrying_empty(self, state: TaskState, leaner: Leaner, prompt: str) -> Call:
+        """Ask for an edit, and once more where a call that claims success said nothing and changed nothing."""
+        for _ in range(2):
+            call = self.ask(state.task, leaner, prompt, "edit", state.start)
+            if call.code or call.answer or call.put_back or call.before != call.after:
+                return call
+        raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
+
+    def ask(self, task: Task, leaner: Leaner, prompt: str, mode: str, start: str = "") -> Call:
+        """Call LEANER once with PROMPT; trouble of the server is waited for and is no attempt.
+
+        START is the tree that the task began from. A call that was only to answer, or failed for its set-up, leaves the
+        project as it was.
+        """
         program, deadline = find_program(leaner), time.monotonic() + self.config.health.max_wait
         while True:
             self.check_limits()
             self.wait_for(leaner)
-            call, self.ready = self.call(task, leaner, program, prompt, mode), False
+            call, self.ready = self.call(task, leaner, program, prompt, mode, start), False
             if call.code != SERVER_TROUBLE:
-                return self.settled(call, mode)
+                break
             self.reporter.emit("trouble", leaner=program.name, reason=call.reason, usage=call.usage)
             if time.monotonic() > deadline:
                 raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
             time.sleep(2)
-
-    def wait_for(self, leaner: Leaner) -> None:
-        """Wait until the leaner's server is ready, once before each call: first it has to tell its context."""
-        if not self.ready:
-            wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
-        self.ready = True
-
-    def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str) -> Call:
-        """Run the leaner's program between two snapshots."""
-        prompt = self.reporter.mask(prompt).replace("\0", "")
-        told, used = self.reporter.write("prompt.md", prompt), self.reporter.path("usage.json")
-        self.snapshots.repository.keep()
-        before = self.snapshots.take()
-        said = {"tokens": tokens(prompt), "prompt": told.name, "tree": before}
-        self.reporter.emit("asking", leaner=program.name, mode=mode, **said)
-        short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {told} and do what it says."
-        done = self.start(leaner, program, short, self.variables(task, leaner, mode, told, used), before)
-        texts = (done.output, rx(r"^progress: .*\n?").sub("", done.errors))
-        answer, errors = (self.reporter.mask(text).strip() for text in texts)
-        self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
-        usage = read_usage(used, program, prompt, answer)
-        before, after = self.states_around(before, task, program, used)
-        used.unlink(missing_ok=True)  # its figures stand in the events
-        reason = why_ended(done, errors, answer, leaner)
-        self.calls.append(Call(program.name, answer, done.code, reason, usage, done.seconds, before, after))
-        return self.calls[-1]
-
-    def variables(self, task: Task, leaner: Leaner, mode: str, told: Path, used: Path) -> dict[str, str]:
-        """Make a leaner's environment."""
-        return {
-            **clean_environment(),
-            **leaner_variables(leaner),
-            "LEAN_MODE": mode,
-            "LEAN_FILES": "\n".join(task.files),
-            "LEAN_PROTECT": "\n".join(protection(self.config, task)),
-            "LEAN_PROMPT_FILE": str(told),
-            "LEAN_USAGE_FILE": str(used),
-            "LEAN_PROGRESS": "1",
-            "LEAN_LIB": str(share() / "leaners" / "_lib.bash"),
-        }
-
-    def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
-        """Run a leaner; when that is interrupted, put the tree back to BEFORE."""
-        argv, record = [*program.argv(), "-p", prompt], self.reporter
-        limits = {"timeout": leaner.timeout, "idle": None if program.own_idle else leaner.idle}
-        try:
-            with self.snapshots.sealed():
-                return run(argv, self.config.root, env=env, **limits, apart=True, alive=record.alive, tell=record.heard)
-        except OSError as error:
-            why = startable(argv[-3], "[lean] binary", error)
-            self.reporter.emit("trouble", leaner=program.name, reason=str(why), usage=Usage())  # the call is over
-            raise why from None
-        except Interrupted:
-            self.undo_call(before)
-            raise
-
-    def undo_call(self, before: str) -> None:
-        """Put all back to BEFORE a call that was interrupted, unless a second signal skips that."""
-        try:
-            self.snapshots.repository.put_back(self.reporter.path("repository"))
-            now = self.snapshots.take()
-            self.put_back(now, before, self.snapshots.changed(now, before), "the state before the call")
-        except Interrupted as second:
-            second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
-            raise
-
-    def states_around(self, before: str, task: Task, program: Program, used: Path) -> tuple[str, str]:
-        """Give the trees around a call that has ended, without what is not its edit."""
-        with contextlib.suppress(OSError):
-            if self.config.root.is_symlink():
-                self.config.root.unlink()
-            self.config.root.mkdir(parents=True)  # an agent took it away; what was in it is put back below
-            os.chdir(self.here)
-        if not program.tells_edits:
-            return before, self.tidy_repository(before, task, program.name)
-        after = self.snapshots.take()  # no agent: what happens to the repository meanwhile is the user's, too
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            told = set(json.loads(read_text(used))["files"])
-            users = set(self.snapshots.changed(before, after)) - told
-            before = self.snapshots.mixed(before, after, users)  # as if it had been there before
-        return before, after
-
-    def settled(self, call: Call, mode: str) -> Call:
-        """Put back what an answer-only call changed; stop where the leaner is wrongly set up."""
         if (mode == "ask" or call.code == USAGE) and call.after != call.before:
             self.snapshots.restore(call.after, call.before)
         facts = {name: getattr(call, name) for name in CALL_FACTS}
@@ -3990,233 +4099,281 @@ class Session(Judge):
             raise NotReady(f"{call.leaner}: {call.reason}")
         return call
 
+    def wait_for(self, leaner: Leaner) -> None:
+        """Wait until the leaner's server is ready, once before each call: first it has to tell its context."""
+        if not self.ready:
+            wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
+        self.ready = True
+
+    def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str, start: str) -> Call:
+        """Run the leaner's program between two snapshots, and settle what it changed, however it ended."""
+        prompt = self.reporter.mask(prompt).replace("\0", "")
+        file, used = self.reporter.write("prompt.md", prompt), self.reporter.path("usage.json")
+        self.workspace.note_rights()
+        self.snapshots.repository.keep()
+        before, known, begun = self.snapshots.take(), self.snapshots.unheld, time.time()
+        sizes = {"tokens": tokens(prompt), "prompt": file.name, "tree": before}
+        self.reporter.emit("asking", leaner=program.name, mode=mode, **sizes)
+        short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {file} and do what it says."
+        done = self.start(leaner, program, short, self.variables(task, leaner, mode, file, used), before)
+        self.verifier.pristine = False
+        answer = self.reporter.mask(done.output).strip()
+        errors = self.reporter.mask(rx(r"^progress: .*\n?").sub("", done.errors)).strip()
+        self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
+        usage = read_usage(used, program, prompt, answer)
+        settled = self.workspace.settle(before, task, start or before, known, begun, program, used)
+        used.unlink(missing_ok=True)  # its figures stand in the events
+        reason = why_ended(done, errors, answer, leaner)
+        self.calls.append(Call(program.name, answer, done.code, reason, usage, done.seconds, **vars(settled)))
+        return self.calls[-1]
+
+    def variables(self, task: Task, leaner: Leaner, mode: str, prompt: Path, used: Path) -> dict[str, str]:
+        """Make a leaner's environment."""
+        return {
+            **clean_environment(),
+            **leaner_variables(leaner),
+            "LEAN_MODE": mode,
+            "LEAN_FILES": "\n".join(task.files),
+            "LEAN_PROTECT": "\n".join(protected_patterns(self.config, task)),
+            "LEAN_PROMPT_FILE": str(prompt),
+            "LEAN_USAGE_FILE": str(used),
+            "LEAN_PROGRESS": "1",
+            "LEAN_LIB": str(share() / "leaners" / "_lib.bash"),
+        }
+
+    def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
+        """Run a leaner; when that is interrupted, put the tree back to BEFORE."""
+        argv, reporter = [*program.argv(), "-p", prompt], self.reporter
+        call = partial(run, argv, self.config.root, env=env, apart=True, timeout=leaner.timeout)
+        try:
+            with self.snapshots.sealed():
+                idle = None if program.own_idle else leaner.idle
+                return call(idle=idle, alive=reporter.alive, tell=reporter.heard)
+        except OSError as error:
+            why = startable(argv[-3], "[lean] binary", error)
+            reporter.emit("trouble", leaner=program.name, reason=str(why), usage=Usage())  # the call is over
+            raise why from None
+        except Interrupted:
+            self.workspace.undo_call(before)
+            raise
+
+    # Writing prompts
+
     def context(self, task: Task, leaner: Leaner) -> int:
         """Tokens of the model's context: as set, as the server tells, else 8,192."""
-        told = task.context_tokens or leaner.context_tokens
-        return told or server_context(leaner.base_url, leaner.key, leaner.model) or 8192
+        known = task.context_tokens or leaner.context_tokens
+        return known or server_context(leaner.base_url, leaner.key, leaner.model) or 8192
 
     def budget(self, task: Task, leaner: Leaner) -> int:
         """Tokens that a prompt may have: what the context leaves beside the answer, and no more than is read well."""
         return min(self.context(task, leaner) * 6 // 10, LARGEST_PROMPT)
 
-    def trace(self, task: Task, verdict: Verdict) -> tuple[Ran, ...]:
-        """Give what the failing test's file runs, traced once for a red verdict; nothing where it is not worth it."""
-        if verdict not in self.traced:
-            how, files = self.config.defaults.trace, self.project.test_files(verdict.failure)
-            slow = how == "auto" and bool(files) and verdict.seconds_of(files[0]) > QUICK
-            wanted = how != "off" and files and not slow and not self.project.is_told(verdict.failure)
-            with self.snapshots.sealed():
-                self.traced[verdict] = trace_tests(self.config, task.runner, files, self.reporter) if wanted else ()
-        return self.traced[verdict]
-
     def errand(self, task: Task, leaner: Leaner, red: Verdict | None = None) -> Errand:
         """Gather what a prompt of TASK for LEANER draws on, once its tests are RED."""
-        ran = self.trace(task, red) if red else ()
+        if red and red not in self.traced:
+            self.traced[red] = self.verifier.trace(task, red, self.project)
+        ran = self.traced[red] if red else ()
         return Errand(self.project, task, self.budget(task, leaner), find_program(leaner).own_files, ran)
 
-    def first(self, course: Course, leaner: Leaner) -> str:
+    def write_prompt(self, state: TaskState, leaner: Leaner, base: str) -> tuple[str, str]:
+        """Write the prompt of the next attempt, from BASE or from where the last one left off; with its diagnosis."""
+        self.wait_for(leaner)
+        return (self.first(state, leaner), "") if base == state.start else self.fix(state, leaner, base)
+
+    def first(self, state: TaskState, leaner: Leaner) -> str:
         """Write the prompt of a fresh start; it tells of the attempts before."""
-        task, red = course.task, course.red
+        task, red = state.task, state.red
         named = {frame.path for frame in red.failure.frames} if red else set[str]()
         diff = uncommitted(self.snapshots, sorted(named - set(task.files)))
-        return first_prompt(self.errand(task, leaner, red), red, diff, course.attempts)
+        return first_prompt(self.errand(task, leaner, red), red, diff, state.attempts)
 
-    def fix(self, course: Course, leaner: Leaner, base: str) -> tuple[str, str]:
+    def fix(self, state: TaskState, leaner: Leaner, base: str) -> tuple[str, str]:
         """Ask for a diagnosis; write the prompt of a fix of the last attempt, or of the one that reached BASE."""
-        task, attempts = course.task, sorted(course.attempts, key=lambda attempt: attempt.tree == base)
+        task, attempts = state.task, sorted(state.attempts, key=lambda attempt: attempt.tree == base)
         last = attempts[-1]
         errand, diagnosis = self.errand(task, leaner, last.verdict), last.diagnosis  # holds while nothing changes
         if self.config.defaults.summarize_errors and (last.changed or not diagnosis):
             request = diagnosis_prompt(errand, last.verdict.failure, self.config.prompts.summary)
-            diagnosis = one_sentence(self.ask(task, leaner, request, "ask").answer)
-        diff = self.snapshots.diff(course.start, last.tree, "-U1", only=sorted(course.touched))
+            diagnosis = one_sentence(self.ask(task, leaner, request, "ask", state.start).answer)
+        diff = self.snapshots.diff(state.start, last.tree, "-U1", only=sorted(state.touched))
         return fix_prompt(errand, attempts, diagnosis, diff), diagnosis
 
-    def go_back(self, course: Course, tree: str) -> None:
-        """Put the tree of a task to an earlier state of it; only what leaners changed is touched."""
-        last = course.attempts[-1].tree
-        if paths := course.touched & set(self.snapshots.changed(last, tree)):
-            self.put_back(
-                last, tree, paths, "the state before the task" if tree == course.start else "the best attempt"
-            )
+    # Judging
 
-    def choose_base(self, course: Course) -> str:
-        """Choose and bring back the state that the next attempt begins afresh from; "" goes on from the last."""
-        number, again = len(course.attempts), self.config.defaults.restart_after
-        takeover = number > 0 and self.leaner(number) != self.leaner(number - 1)
-        base = next_base(course.start, worth_of(course.red, course.red), course.attempts, again, takeover)
-        if base and course.attempts:
-            self.go_back(course, base)
-        return base
+    def judge_call(self, state: TaskState, leaner: Leaner, call: Call, base: str, diagnosis: str) -> None:
+        """Judge what a call left, and record it as an attempt of the task."""
+        changed = self.snapshots.changed(call.before, call.after)
+        idle = not (base or changed or state.attempts[-1].changed)
+        verdict = self.verdict(state, call, again=idle)
+        by = f"{call.leaner} {leaner.model}".strip() if self.config.escalate else call.leaner
+        rank = rank_key(verdict, state.red)
+        attempt = Attempt(by, call.after, changed, verdict, diagnosis, note_on(call), rank, bool(base))
+        state.attempts.append(attempt)
+        self.record_attempt(attempt, call.before, len(state.attempts))
+        if idle and verdict.green and not state.task.skip_tests:
+            raise TaskStopped("flaky, not fixed: the tests turned green although nothing changed")
 
-    def tell_attempt(self, attempt: Attempt, before: str, number: int) -> None:
-        """Record an attempt and its diff."""
-        changed, text = self.snapshots.counted_diff(before, attempt.tree)
-        diff = self.reporter.write("diff.txt", text).name
-        facts = {"leaner": attempt.leaner, "tree": attempt.tree, "diagnosis": attempt.diagnosis, "note": attempt.note}
-        tests = {"failing": len(attempt.verdict.failing), "green": attempt.verdict.green}
-        self.reporter.emit("attempt", number=number, **facts, **tests, changed=changed, diff=diff)
-
-    def insist(self, task: Task, leaner: Leaner, prompt: str) -> Call:
-        """Ask for an edit, and once more where a call that claims success said nothing and changed nothing."""
-        for _ in range(2):
-            call = self.ask(task, leaner, prompt, "edit")
-            if call.code or call.answer or call.before != call.after:
-                return call
-        raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
-
-    def verdict(self, course: Course, tree: str, resists: str, again: bool) -> Verdict:
-        """Judge a tree of a task; veto a green that what RESISTS being put back or an earlier run contradicts."""
-        verdict = NOT_TESTED if course.task.skip_tests else self.judge(course.task, tree, again)
-        veto = f"protected files could not be put back: {resists}" if resists else compare(course.red, verdict).veto
+    def verdict(self, state: TaskState, call: Call, again: bool) -> Verdict:
+        """Judge the tree that a call left; veto a green that the run before it contradicts, or what resists."""
+        task = state.task
+        verdict = NOT_TESTED if task.skip_tests else self.verifier.judge(task, call.after, again)
+        veto = f"protected files could not be put back: {call.resists}" if call.resists else ""
+        veto = veto or compare(state.red, verdict).veto
         if verdict.green and veto:
-            self.warn(veto)
+            self.workspace.warn(veto)
             return verdict.vetoed(veto)
         return verdict
 
-    def attempt(self, course: Course) -> None:
-        """Make the next attempt of a task: on from the last one or afresh, ask for an edit, judge it."""
-        task, number = course.task, len(course.attempts)
-        leaner, base = self.leaner(number), self.choose_base(course)
-        self.wait_for(leaner)
-        assert self.rights is not None  # noted before anybody can change them
-        known, begun = self.snapshots.unheld, time.time()
-        afresh = base == course.start
-        prompt, diagnosis = (self.first(course, leaner), "") if afresh else self.fix(course, leaner, base)
-        call = self.insist(task, leaner, prompt)
-        known = self.snapshots.unheld if find_program(leaner).tells_edits else known  # what else is new is the user's
-        with held_back():  # half of it would leave tests as the leaner made them
-            self.drop_bytecode(begun)
-            tree, bad, resists = self.put_protected_back(task, call.before, call.after, known)
-        changed = self.snapshots.changed(call.before, tree)
-        idle = not (base or changed or course.attempts[-1].changed)
-        verdict = self.verdict(course, tree, resists, again=idle)
-        notes = [f"The last answer changed protected files, which was undone: {', '.join(bad)}."] if bad else []
-        notes += [f"The last answer could not be used: {call.reason}"] if call.code else []
-        who = f"{call.leaner} {leaner.model}".strip() if self.config.escalate else call.leaner
-        worth = worth_of(verdict, course.red)
-        course.attempts.append(Attempt(who, tree, changed, verdict, diagnosis, " ".join(notes), worth, bool(base)))
-        self.tell_attempt(course.attempts[-1], call.before, number + 1)
-        if idle and verdict.green and not task.skip_tests:
-            raise TaskStopped("flaky, not fixed: the tests turned green although nothing changed")
+    def record_attempt(self, attempt: Attempt, before: str, number: int) -> None:
+        """Record an attempt and its diff."""
+        changed, text = self.snapshots.counted_diff(before, attempt.tree)
+        self.reporter.emit(
+            "attempt",
+            number=number,
+            leaner=attempt.leaner,
+            tree=attempt.tree,
+            diagnosis=attempt.diagnosis,
+            note=attempt.note,
+            failing=len(attempt.verdict.failing),
+            green=attempt.verdict.green,
+            changed=changed,
+            diff=self.reporter.write("diff.txt", text).name,
+        )
 
-    def work(self, course: Course) -> str:
-        """Make attempts until the tests pass; where they do not in the end, leave the best state and return why."""
-        try:
-            while not course.is_over:
-                self.attempt(course)
-            last = course.attempts[-1]
-            told = ("no attempt is left", last.verdict.why, last.note)
-            reason = "" if last.verdict.green else ". ".join(filter(None, told))
-        except TaskStopped as stopped:
-            reason = str(stopped)
-        if reason:
-            self.leave_best(course)
-        return reason
+    # The state to go on from
 
-    def leave_best(self, course: Course) -> None:
+    def choose_base(self, state: TaskState) -> str:
+        """Choose and bring back the state that the next attempt begins afresh from; "" goes on from the last."""
+        number, again = len(state.attempts), self.config.defaults.restart_after
+        takeover = number > 0 and self.leaner(number) != self.leaner(number - 1)
+        base = next_base(state.start, rank_key(state.red, state.red), state.attempts, again, takeover)
+        if base and state.attempts:
+            self.go_back(state, base)
+        return base
+
+    def go_back(self, state: TaskState, tree: str) -> None:
+        """Put the tree of a task to an earlier state of it; only what leaners changed is touched."""
+        last = state.attempts[-1].tree
+        if paths := state.touched & set(self.snapshots.changed(last, tree)):
+            name = "the state before the task" if tree == state.start else "the best attempt"
+            self.workspace.put_back(last, tree, paths, name)
+
+    def leave_best(self, state: TaskState) -> None:
         """Leave the tree of a red task as `on_fail` says."""
-        states = [(worth_of(course.red, course.red), course.start)] if course.red else []
-        states += [(attempt.worth, attempt.tree) for attempt in course.attempts]
-        for number, attempt in enumerate(course.attempts, 1):
-            self.reporter.write(f"attempt-{number}.diff", self.snapshots.diff(course.start, attempt.tree))
-        if course.attempts:
-            best = min(reversed(states), key=lambda state: state[0])[1]
-            wanted = {"best": best, "keep": course.attempts[-1].tree, "restore": course.start}
-            self.go_back(course, wanted[self.config.guard.on_fail])
+        states = [(rank_key(state.red, state.red), state.start)] if state.red else []
+        states += [(attempt.rank, attempt.tree) for attempt in state.attempts]
+        for number, attempt in enumerate(state.attempts, 1):
+            self.reporter.write(f"attempt-{number}.diff", self.snapshots.diff(state.start, attempt.tree))
+        if state.attempts:
+            best = min(reversed(states), key=lambda item: item[0])[1]
+            wanted = {"best": best, "keep": state.attempts[-1].tree, "restore": state.start}
+            self.go_back(state, wanted[self.config.guard.on_fail])
+
+    def after_commands(self, task: Task) -> str:
+        """Run a green task's after-commands; return what failed, if one did."""
+        root, limit = self.config.root, self.config.defaults.after_command_timeout
+        for command in task.after:
+            self.reporter.emit("after", command=command)
+            argv = shell_argv(command.replace("{python}", python_of(root)))
+            done = run(argv, root, env=clean_environment(), timeout=limit)
+            output = self.reporter.mask(done.output)
+            self.reporter.write("after.txt", output)
+            if done.code or done.cut:
+                return f"the after-command '{command}' {done.end}: {' '.join(output.splitlines()[-3:]).strip()}"
+        return ""
 
 
-def run_after(session: Session, task: Task) -> str:
-    """Run a green task's after-commands; return what failed, if one did."""
-    root, limit = session.config.root, session.config.defaults.after_command_timeout
-    for command in task.after:
-        session.reporter.emit("after", command=command)
-        argv = shell_argv(command.replace("{python}", python_of(root)))
-        done = run(argv, root, env=clean_environment(), timeout=limit)
-        output = session.reporter.mask(done.output)
-        session.reporter.write("after.txt", output)
-        if done.code or done.cut:
-            return f"the after-command '{command}' {done.end}: {' '.join(output.splitlines()[-3:]).strip()}"
-    return ""
+def note_on(call: Call) -> str:
+    """Say in the next prompt what was wrong with a call: what was put back, and why its answer could not be used."""
+    notes = []
+    if call.put_back:
+        notes.append(f"The last answer changed what it may not, which was undone: {few_names(call.put_back, 5)}.")
+    if call.code:
+        notes.append(f"The last answer could not be used: {call.reason}")
+    return " ".join(notes)
 
 
-def run_task(session: Session, task: Task) -> Result:
-    """Bring the tests of TASK to green: ask once, then let what they report be fixed until they pass."""
-    start = session.snapshots.take()
-    proves = session.config.guard.baseline and not task.skip_tests
-    course = Course(task, start, session.judge(task, start) if proves else None)
-    if course.red and course.red.green and session.config.direct:
-        return Result(task, "green", (), course.red, "the tests were green already")
-    guard, listed = session.config.guard, any(is_test(path, session.config.defaults) for path in task.files)
-    may_write_tests = listed or guard.allow or not guard.protect_tests
-    if course.red and course.red.why.startswith(NO_TEST) and not may_write_tests:
-        return Result(task, "red", (), course.red, course.red.why)
-    reason = session.work(course) or run_after(session, task)
-    state = "red" if reason else "untested" if task.skip_tests else "green"
-    change = compare(course.red, course.attempts[-1].verdict) if course.attempts else Change()
-    doubts = (*change.warnings, *session.doubts(course)) if state == "green" else ()
-    change = replace(change, warnings=doubts)
-    return Result(task, state, tuple(course.attempts), course.red, reason.strip(" ."), change)
+def few_names(names: Sequence[str], most: int) -> str:
+    """Name the first MOST of some things, and count the others."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def commit_task(session: Session, name: str, paths: set[str], dirty: set[str]) -> None:
+def commit_task(run: Run, name: str, paths: set[str], dirty: set[str]) -> None:
     """Commit the PATHS that a task changed; not what was DIRTY with the user's own edits."""
-    places = session.snapshots.repository.places
-    paths &= {*session.snapshots.status()}
+    places, warn = run.snapshots.repository.places, run.workspace.warn
+    paths &= {*run.snapshots.status()}
     if not places or any((places[0] / mark).exists() for mark in UNDER_WAY):
-        session.warn(f"nothing is committed: there is {'a merge or rebase under way' if places else 'no repository'}")
+        warn(f"nothing is committed: there is {'a merge or rebase under way' if places else 'no repository'}")
         return
     if paths & dirty:
-        session.warn(f"not committed, for earlier edits that are not: {', '.join(sorted(paths & dirty))}")
+        warn(f"not committed, for earlier edits that are not: {', '.join(sorted(paths & dirty))}")
     if own := sorted(paths - dirty):
         try:
-            made = make_commit(session.config.root, name, own, session.snapshots.folder / "staged")
-            session.reporter.emit("committed", commit=made, paths=own)
+            made = make_commit(run.config.root, name, own, run.snapshots.folder / "staged")
+            run.reporter.emit("committed", commit=made, paths=own)
         except GitError as error:
-            session.warn(f"not committed: {error}")
+            warn(f"not committed: {error}")
 
 
 def make_commit(root: Path, name: str, paths: Sequence[str], index: Path) -> str:
     """Commit PATHS alone, by way of a temporary INDEX: no hooks, no signing, and a name where the user has none."""
     head, aside = ask_git(root, "rev-parse", "-q", "--verify", "HEAD"), {"GIT_INDEX_FILE": str(index)}
     update, feed = ("update-index", "-z", "--add", "--remove", "--stdin"), joined(paths)
-    usual = {"user.name": "lean-loop", "user.email": "lean-loop@localhost"}
-    who = [word for key, other in usual.items() for word in ("-c", f"{key}={ask_git(root, 'config', key) or other}")]
+    who = list[str]()
+    for key, usual in {"user.name": "lean-loop", "user.email": "lean-loop@localhost"}.items():
+        who += ["-c", f"{key}={ask_git(root, 'config', key) or usual}"]
     git(["read-tree", head or "--empty"], root, aside)
     git(update, root, aside, feed)
     tree = git(["write-tree"], root, aside).strip()
-    made = git([*who, "commit-tree", tree, *(("-p", head) if head else ()), "-m", name], root).strip()
+    parent = ["-p", head] if head else []
+    made = git([*who, "commit-tree", tree, *parent, "-m", name], root).strip()
     git(update, root, feed=feed)  # first: an index that stays behind HEAD would take the commit back in the next one
     git([*who, "update-ref", "-m", f"lean-loop: {name}", "HEAD", made, head or "0" * len(made)], root)
     return made
 
 
-def digest(task: Task) -> str:
+def task_fingerprint(task: Task) -> str:
     """Mark a task as it was resolved, so that a changed one is known."""
     return hashlib.sha256(repr(task).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def run_numbered(session: Session, task: Task, number: int, total: int, past: Past | None) -> Result:
+def run_numbered(run: Run, task: Task, number: int, total: int, resumed: RunRecord | None) -> Result:
     """Run one of TOTAL tasks, and record how it began and ended; attempts of a run that is resumed count."""
-    facts: dict[str, Any] = {"number": number, "total": total, "name": task.name}
-    start = session.start_of_task = session.snapshots.take()
-    cut = past.cut if past and past.cut and past.cut[0]["digest"] == digest(task) else []
-    dirty = {*session.snapshots.status()} if session.config.defaults.commit else set()
-    dirty = {*cut[0]["dirty"]} if cut else dirty
-    session.reporter.emit("task", **facts, tree=start, digest=digest(task), dirty=sorted(dirty))
-    session.tell_uncovered()
+    facts: Document = {"number": number, "total": total, "name": task.name}
+    start, commits, mark = run.snapshots.take(), run.config.defaults.commit, task_fingerprint(task)
+    cut = resumed.cut if resumed and resumed.cut and resumed.cut[0]["digest"] == mark else []
+    dirty = set[str]()
+    if commits:
+        dirty = {*cut[0]["dirty"]} if cut else {*run.snapshots.status()}
+    run.reporter.emit("task", **facts, tree=start, digest=mark, dirty=sorted(dirty))
+    run.workspace.warn_uncovered()
     made = sum(event["event"] == "attempt" for event in cut)
-    result = run_task(session, replace(task, max_iters=max(0, task.max_iters - made)))
-    ended = {"state": result.state, "reason": result.reason, "attempts": len(result.attempts)}
-    ended |= {"red_to_green": len(result.change.fixed), "fixed": result.change.fixed[:50], "kept": result.change.kept}
-    ended |= {"broke": result.change.broke, "warnings": result.change.warnings}
-    if session.config.defaults.commit and result.state == "green":
-        earlier = past.touched(session.snapshots) if past and cut else set[str]()
-        commit_task(session, task.name, {path for made in result.attempts for path in made.changed} | earlier, dirty)
-    tree = session.snapshots.take()
-    session.tell_uncovered()
-    session.reporter.emit("result", **facts, **ended, tree=tree, changed=session.snapshots.counted_diff(start, tree)[0])
+    result = run_task(run, replace(task, max_iters=max(0, task.max_iters - made)))
+    if commits and result.state == "green":
+        paths = {path for attempt in result.attempts for path in attempt.changed}
+        if resumed and cut:
+            paths |= resumed.touched(run.snapshots)
+        commit_task(run, task.name, paths, dirty)
+    tree = run.snapshots.take()
+    run.workspace.warn_uncovered()
+    changed = run.snapshots.counted_diff(start, tree)[0]
+    run.reporter.emit("result", **facts, **result_facts(result), tree=tree, changed=changed)
     return result
+
+
+def result_facts(result: Result) -> Document:
+    """Say what the record holds of a task's end."""
+    change = result.change
+    return {
+        "state": result.state,
+        "reason": result.reason,
+        "attempts": len(result.attempts),
+        "red_to_green": len(change.fixed),
+        "fixed": change.fixed[:50],
+        "kept": change.kept,
+        "broke": change.broke,
+        "warnings": change.warnings,
+    }
 
 
 def choose(config: Config, names: Sequence[str]) -> tuple[Task, ...]:
@@ -4228,35 +4385,46 @@ def choose(config: Config, names: Sequence[str]) -> tuple[Task, ...]:
     return tuple(task for task in config.tasks if not names or task.name in names)
 
 
-def whole_suite(session: Session, tasks: Sequence[Task]) -> Verdict | None:
+def whole_suite(config: Config) -> Task:
+    """Make the task that runs the plain [runner]; it has no name."""
+    return Task(runner=insert_test_files(config.runner, ()))
+
+
+def judge_whole_suite(run: Run, tasks: Sequence[Task]) -> Verdict | None:
     """Judge the plain [runner] before the first task, where the tasks' own tests are narrower."""
-    config = session.config
-    if config.direct or not config.guard.baseline or all(task.runner == aim(config.runner, ()) for task in tasks):
+    config, whole = run.config, whole_suite(run.config)
+    if config.direct or not config.guard.baseline or all(task.runner == whole.runner for task in tasks):
         return None
-    return session.judge_now(Task(runner=aim(config.runner, ())))
+    return run.verifier.judge_now(whole)
 
 
-def broken_since(session: Session, results: Sequence[Result], before: Verdict | None) -> str:
+def broken_since(run: Run, results: Sequence[Result], before: Verdict | None) -> str:
     """Run the plain [runner] once more; name what was green before the run, or in one of its tasks, and is red now."""
     if before is None:
         return ""
-    after = session.judge_now(Task(runner=aim(session.config.runner, ())))
-    mended = {name for result in results if result.before for name in result.before.failing}
-    broken = {*compare(before, after).broke, *(mended & set(after.failing))}
-    return ", ".join(sorted(broken)) or ("" if after.green or not before.green else after.why or "the suite")
+    after = run.verifier.judge_now(whole_suite(run.config))
+    fixed = {name for result in results if result.before for name in result.before.failing}
+    broken = {*compare(before, after).broke, *(fixed & set(after.failing))}
+    if broken or after.green or not before.green:
+        return ", ".join(sorted(broken))
+    return after.why or "the suite"
 
 
-def resumable(config: Config, pasts: Sequence[Past]) -> Past | None:
+def last_run_of(config: Config, records: Sequence[RunRecord]) -> RunRecord | None:
     """Find the last run of a leanfile."""
-    own = [past for past in pasts if past.first["file"] == str(config.path.resolve()) and past.first["tasks"]]
+    leanfile = str(config.path.resolve())
+    own = [record for record in records if record.first["file"] == leanfile and record.first["tasks"]]
     return own[-1] if own else None
 
 
-def work_since(session: Session, past: Past, pasts: Sequence[Past]) -> set[str]:
-    """List what green tasks of earlier runs changed and what is not any more as the run PAST left it."""
-    results = (event for run in pasts for event in run.of("result") if event["state"] != "red")
-    made = {path for event in results for path, *_ in event["changed"]}
-    return made & {*session.snapshots.changed(past.states[""], session.snapshots.take())}
+def work_since(run: Run, last: RunRecord, records: Sequence[RunRecord]) -> set[str]:
+    """List what green tasks of earlier runs changed and what is not any more as the LAST run left it."""
+    made = set[str]()
+    for record in records:
+        for event in record.of("result"):
+            if event["state"] != "red":
+                made |= {path for path, *_ in event["changed"]}
+    return made & {*run.snapshots.changed(last.states[""], run.snapshots.take())}
 
 
 @contextlib.contextmanager
@@ -4264,14 +4432,7 @@ def locked(folder: Path, config: Config) -> Iterator[None]:
     """Hold the project for one run at a time; the system lets go of the lock when its holder dies."""
     with (folder / "lock").open("a+") as lock:
         try:
-            if WINDOWS:
-                import msvcrt
-
-                msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-            else:
-                import fcntl
-
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(lock)
         except OSError:
             lock.seek(0)
             raise NotReady(
@@ -4283,21 +4444,35 @@ def locked(folder: Path, config: Config) -> Iterator[None]:
         yield
 
 
-def run_tasks(session: Session, tasks: Sequence[Task], past: Past | None, stirred: bool) -> tuple[int, str]:
+def lock_file(lock: IO[str]) -> None:
+    """Lock an open file; raises OSError where another process holds it."""
+    if WINDOWS:
+        import msvcrt
+
+        lock.seek(0)  # Windows locks from the present place on
+        msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    else:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def run_tasks(run: Run, tasks: Sequence[Task], resumed: RunRecord | None, stirred: bool) -> tuple[int, str]:
     """Run tasks until one is not green; return the exit code, and what of the whole suite is worse than before.
 
-    Those that were green in the run PAST are passed over; only if they still are, where their work was STIRRED since.
+    Those that were green in the run that is RESUMED are passed over; only if they still are, where their work was
+    STIRRED since.
     """
-    results, whole = list[Result](), whole_suite(session, tasks)
+    results, whole = list[Result](), judge_whole_suite(run, tasks)
     for number, task in enumerate(tasks, 1):
-        done = past and digest(task) in past.green
-        if done and (not stirred or (not task.skip_tests and session.judge_now(task).green)):
-            session.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
+        done = resumed and task_fingerprint(task) in resumed.green
+        if done and (not stirred or (not task.skip_tests and run.verifier.judge_now(task).green)):
+            run.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
             continue
-        results.append(run_numbered(session, task, number, len(tasks), past))
+        results.append(run_numbered(run, task, number, len(tasks), resumed))
         if not results[-1].ok:
             return RED, ""
-    broken = broken_since(session, results, whole)
+    broken = broken_since(run, results, whole)
     return RED if broken else GREEN, broken
 
 
@@ -4307,17 +4482,17 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
     for leaner in (config.lean, *config.escalate):
         check_leaner(leaner)
     check_test_files(config, tasks)
-    with recorded(config, shows) as (session, pasts):
-        past = resumable(config, pasts) if resume else None
-        stirred = bool(past and work_since(session, past, pasts))
-        session.begin(str(config.path), past, tasks=[task.name for task in tasks])
+    with recorded(config, shows) as (run, records):
+        resumed = last_run_of(config, records) if resume else None
+        stirred = bool(resumed and work_since(run, resumed, records))
+        run.begin(str(config.path), resumed, tasks=[task.name for task in tasks])
         code, error, broken = RED, "", ""
         try:
-            code, broken = run_tasks(session, tasks, past, stirred)
+            code, broken = run_tasks(run, tasks, resumed, stirred)
         except (LeanError, Interrupted) as stopped:
             code, error = stopped.code, str(stopped)
         finally:
-            session.reporter.outcome(code, error, broken)
+            run.reporter.outcome(code, error, broken)
     return code
 
 
@@ -4327,7 +4502,7 @@ SETTLES = ("answered", "trouble", "tested", "attempt", "result", "restored")
 
 
 @dataclass(frozen=True)
-class Past:
+class RunRecord:
     """An earlier run (a restore counts as one too) as its events tell of it."""
 
     folder: Path
@@ -4345,17 +4520,18 @@ class Past:
         """Name its trees: 0 before the run, N.0 before task N, N.M its attempt M, N as it ended, "" the last of all."""
         found, task = dict[str, str](), 0
         for event in self.of("run", "task", "attempt", "result", "asking", "restored"):
-            number = event.get("number", 0)
-            task = task if event["event"] == "attempt" else number or task
+            kind, number = event["event"], event.get("number", 0)
+            if kind in ("task", "result"):
+                task = number
             names = {"run": "0", "task": f"{task}.0", "attempt": f"{task}.{number}", "result": f"{task}"}
-            found |= {names.get(event["event"], ""): event["tree"], "": event["tree"]}
+            found[names.get(kind, "")] = found[""] = event["tree"]
         return found
 
     @property
     def changes(self) -> set[tuple[str, str]]:
         """List the trees before and after each call and each restore that changed something."""
-        pairs = {(event["before"], event["after"]) for event in self.of("answered", "restored") if "before" in event}
-        return {pair for pair in pairs if len({*pair}) > 1}
+        pairs = {(event["before"], event["after"]) for event in self.of("answered", "restored")}
+        return {(before, after) for before, after in pairs if before != after}
 
     def acted(self) -> bool:
         """Tell whether it changed the project, or may have when it was killed."""
@@ -4393,16 +4569,18 @@ class Past:
 
     @property
     def green(self) -> list[str]:
-        """List the digests of the tasks that were green, those before it included where it was a resumed run."""
-        ended = (chapter for chapter in chapters(self.events) if chapter[-1]["event"] == "result")
-        return [*self.first["green"], *(begun["digest"] for begun, *_, end in ended if end["state"] != "red")]
+        """List the fingerprints of the tasks that were green, those before it included where it was a resumed run."""
+        found = list[str](self.first["green"])
+        for begun, *_, end in chapters(self.events):
+            if end["event"] == "result" and end["state"] != "red":
+                found.append(begun["digest"])
+        return found
 
     @property
     def cut(self) -> list[Event]:
         """Give the events of the task that was not brought to an end."""
-        return [
-            event for chapter in chapters(self.events)[-1:] for event in chapter if chapter[-1]["event"] != "result"
-        ]
+        last = chapters(self.events)[-1:]
+        return last[0] if last and last[0][-1]["event"] != "result" else []
 
     @property
     def spent(self) -> Event:
@@ -4415,18 +4593,34 @@ class Past:
         }
 
 
-def past_of(run: Path) -> Past:
+def chapters(events: Iterable[Event]) -> list[list[Event]]:
+    """Take the tasks out of a run's events, each with what happened from its `task` to its `result`."""
+    found = list[list[Event]]()
+    for event in events:
+        if event["event"] == "task":
+            found.append([event])
+        elif found and found[-1][-1]["event"] != "result" and event["event"] != "outcome":
+            found[-1].append(event)
+    return found
+
+
+def usage_of(events: Iterable[Event]) -> Usage:
+    """Sum up what the calls among EVENTS cost."""
+    return sum((Usage(**event["usage"]) for event in events if event["event"] in ("answered", "trouble")), Usage())
+
+
+def read_record(run: Path) -> RunRecord:
     """Read the events of a run in their order; a line that was cut off at the end is left out."""
     found = list[Event]()
     for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines():
         with contextlib.suppress(ValueError):
             found.append(json.loads(line))
-    return Past(run, tuple(found))
+    return RunRecord(run, tuple(found))
 
 
-def read_past(folder: Path) -> list[Past]:
+def read_records(folder: Path) -> list[RunRecord]:
     """Read the runs of a project, oldest first."""
-    return [past for past in map(past_of, run_folders(folder)) if past.events]
+    return [record for record in map(read_record, run_folders(folder)) if record.events]
 
 
 def make_run_folder(folder: Path) -> Path:
@@ -4442,65 +4636,70 @@ def run_folders(folder: Path) -> list[Path]:
     return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
 
 
-def find_run(folder: Path, named: str, meant: Callable[[Past], bool]) -> Past:
+def find_run(folder: Path, named: str, meant: Callable[[RunRecord], bool]) -> RunRecord:
     """Find the run that NAMED means: a folder's name, the beginning of only one, or "last": the last that is MEANT."""
-    pasts = read_past(folder)
-    last = ([past for past in pasts if meant(past)] or pasts)[-1:]
-    fitting = last if named == "last" else [past for past in pasts if past.folder.name.startswith(named)]
+    records = read_records(folder)
+    if not records:
+        raise LeanError("this project has no runs yet. Start one with: lean-loop")
+    if named == "last":
+        return (list(filter(meant, records)) or records)[-1]
+    fitting = [record for record in records if record.folder.name.startswith(named)]
     if len(fitting) == 1:
         return fitting[0]
-    if not pasts:
-        raise LeanError("this project has no runs yet. Start one with: lean-loop")
-    latest = f"The latest is {pasts[-1].folder.name}; lean-loop --runs lists all"
+    latest = f"The latest is {records[-1].folder.name}; lean-loop --runs lists all"
     raise LeanError(f"{len(fitting) or 'no'} runs of this project begin with '{named}'. {latest}.")
 
 
-def unsettled(pasts: Sequence[Past]) -> list[Past]:
+def unsettled(records: Sequence[RunRecord]) -> list[RunRecord]:
     """List the runs that may need tidying up, the latest first: the last, and what it was to tidy up when it died."""
-    found = list[Past]()
-    for past in reversed(pasts):
-        found.append(past)
-        if not past.was_killed or past.of("task", "warning"):
+    found = list[RunRecord]()
+    for record in reversed(records):
+        found.append(record)
+        if not record.was_killed or record.of("task", "warning"):
             break
     return found
 
 
-def born(pid: int) -> str:
+def process_start_time(pid: int) -> str:
     """Tell when a process was started, in the system's own words; nothing where there is none."""
     with contextlib.suppress(OSError, IndexError):
         if Path("/proc/self/stat").is_file():
             facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             return "" if facts[0] == "Z" else facts[19]
-        told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
-        return told.stdout.strip()
+        listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
+        return listing.stdout.strip()
     return ""
 
 
-def end_left_over(past: Past) -> int:
-    """End what a killed run left running, known by number and birth, or by the run's folder in its variables."""
-    noted = {event["pid"] for event in past.of("started") if event["born"] and born(event["pid"]) == event["born"]}
+def end_left_over(record: RunRecord) -> int:
+    """End what a killed run left running, known by number and start, or by the run's folder in its variables."""
+    left = set[int]()
+    for event in record.of("started"):
+        if event["born"] and process_start_time(event["pid"]) == event["born"]:
+            left.add(event["pid"])
     for place in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            if os.fsencode(past.folder) in place.read_bytes():
-                noted.add(int(place.parent.name))
-    found = {pid for start in noted for pid in (start, *descendants(start))} - {os.getpid()}
+            if os.fsencode(record.folder) in place.read_bytes():
+                left.add(int(place.parent.name))
+    found = {pid for start in left for pid in (start, *descendants(start))} - {os.getpid()}
     for pid in found:
-        tell(pid, signal.SIGKILL)
+        send_signal(pid, signal.SIGKILL)
     return len(found)
 
 
-def recover(session: Session, past: Past) -> None:
+def recover(run: Run, record: RunRecord) -> None:
     """End what a killed run left running, and undo what its unfinished step changed; keep what is younger than it."""
-    ended = end_left_over(past) if past.was_killed else 0
-    tree, paths = past.unfinished
+    ended = end_left_over(record) if record.was_killed else 0
+    tree, paths = record.unfinished
     if tree:
-        now = session.snapshots.take()
-        changed = {path for path in session.snapshots.changed(tree, now) if paths is None or path in paths}
-        own = {path for path in changed if is_older(session.config.root / path, past.died)}
-        session.put_back(now, tree, own, f"the last finished step of {past.folder.name}", changed - own)
-    if past.was_killed:
+        now = run.snapshots.take()
+        changed = {path for path in run.snapshots.changed(tree, now) if paths is None or path in paths}
+        own = {path for path in changed if is_older(run.config.root / path, record.died)}
+        to = f"the last finished step of {record.folder.name}"
+        run.workspace.put_back(now, tree, own, to, changed - own)
+    if record.was_killed:
         also = ", and what it had left running was ended" if ended else ""
-        session.warn(f"the run {past.folder.name} was killed{also}. To go on with it: lean-loop --resume")
+        run.workspace.warn(f"the run {record.folder.name} was killed{also}. To go on with it: lean-loop --resume")
 
 
 def is_older(path: Path, moment: float) -> bool:
@@ -4510,75 +4709,87 @@ def is_older(path: Path, moment: float) -> bool:
     return True
 
 
+def make_run(config: Config, folder: Path, reporter: Reporter) -> Run:
+    """Put together what a run works with; FOLDER holds what lean-loop keeps of the project."""
+    workspace = Workspace(config, open_snapshots(config.root, folder, config.guard.max_file), reporter)
+    return Run(config, workspace, Verifier(config, workspace, reporter), reporter)
+
+
 @contextlib.contextmanager
-def recorded(config: Config, shows: Shows) -> Iterator[tuple[Session, list[Past]]]:
+def recorded(config: Config, shows: Shows) -> Iterator[tuple[Run, list[RunRecord]]]:
     """Hold the project and keep a record of what is done to it; give the earlier runs too, oldest first."""
     folder = project_folder(config.root)
     if folder.is_relative_to(tempfile.gettempdir()) and not home():
         lies = f"the record lies in {folder}, where it may be cleaned up"
         shows.say(f"lean-loop: there is no home folder: {lies}.", shows.err)
     with locked(folder, config):
-        pasts = read_past(folder)
+        records = read_records(folder)
         reporter = Reporter(make_run_folder(folder), config, shows)
-        mended = mend_repository(folder, pasts, reporter.path("repository"))
-        snapshots = open_snapshots(config.root, folder, config.guard.max_file)
+        said = put_repository_back(folder, records, reporter.path("repository"))
+        run = make_run(config, folder, reporter)
+        run.workspace.repaired = said
         try:
-            yield Session(config, snapshots, reporter, mended=mended), pasts
+            yield run, records
         finally:
             reporter.display.outcome()
-        forget(snapshots, config.guard.keep_runs)
+        forget(run.snapshots, config.guard.keep_runs)
 
 
 def forget(snapshots: Snapshots, keep: int) -> None:
     """Remove the runs beyond the KEEP latest, and what only their trees hold."""
     runs = run_folders(snapshots.folder)
     old = runs[:-keep] if keep else []
-    told = "".join((run / "events.jsonl").read_text("utf-8", "replace") for run in runs[len(old) :])
-    trees = {*re.findall(r'(?<=")(?:[0-9a-f]{40}|[0-9a-f]{64})(?=")', told)}
-    snapshots.let_go(trees)
+    events = "".join((run / "events.jsonl").read_text("utf-8", "replace") for run in runs[len(old) :])
+    trees = {*re.findall(r'(?<=")(?:[0-9a-f]{40}|[0-9a-f]{64})(?=")', events)}
+    snapshots.prune_borrowed_objects(trees)
     if old:
         for run in old:
             shutil.rmtree(run, ignore_errors=True)
         snapshots.git("prune", "--expire=now", *trees)
 
 
-def bring_back(options: argparse.Namespace, shows: Shows) -> int:
+def restore_state(options: argparse.Namespace, shows: Shows) -> int:
     """Bring back a state of an earlier run, or some files of it."""
     place, *paths = options.restore or [f"{options.undo}/0"]
     name, _, state = place.partition("/")
     config = config_here(options)
-    past = find_run(project_folder(config.root), name, Past.acted)  # before one more is made
+    record = find_run(project_folder(config.root), name, RunRecord.acted)  # before one more is made
     tidy_up(config.path, shows)
-    if state not in past.states:
-        known = ", ".join(filter(None, past.states))
+    if state not in record.states:
+        known = ", ".join(filter(None, record.states))
         raise LeanError(
-            f"{past.folder.name} has no state '{state}'. It has: {known} (N.M: attempt M of task N)."
+            f"{record.folder.name} has no state '{state}'. It has: {known} (N.M: attempt M of task N)."
             " Other runs: lean-loop --runs"
         )
-    with recorded(config, shows) as (session, _):
-        session.begin(f"restore {place}")
-        now, tree, seen = session.snapshots.take(), past.states[state], past.states[""]
-        wanted = below(paths, session, now, tree) if paths else past.touched(session.snapshots)
-        left = session.put_back(now if paths else seen, tree, wanted, place)
-        session.reporter.emit("outcome", code=GREEN)
-        count = len(session.snapshots.changed(now, session.snapshots.take()))
-        again = f"lean-loop --restore {past.folder.name}/{state} {shlex.join(left)}"
-        kept = f" Edited since, and left alone: {', '.join(left)}. To put that back too: {again}." if left else ""
-        told = f"{many(count, 'file')} put back.{kept}{' To take this back: lean-loop --undo' if count else ''}"
-        shows.say(told, shows.err if shows.json else shows.out)
+    with recorded(config, shows) as (run, _):
+        run.begin(f"restore {place}")
+        now, tree = run.snapshots.take(), record.states[state]
+        if paths:
+            left = run.workspace.put_back(now, tree, differing(paths, run, now, tree), place)
+        else:
+            left = run.workspace.put_back(record.states[""], tree, record.touched(run.snapshots), place)
+        run.reporter.emit("outcome", code=GREEN)
+        count = len(run.snapshots.changed(now, run.snapshots.take()))
+        said = f"{many(count, 'file')} put back."
+        if left:
+            again = f"lean-loop --restore {record.folder.name}/{state} {shlex.join(left)}"
+            said += f" Edited since, and left alone: {', '.join(left)}. To put that back too: {again}."
+        if count:
+            said += " To take this back: lean-loop --undo"
+        shows.say(said, shows.err if shows.json else shows.out)
     return GREEN
 
 
-def below(paths: Sequence[str], session: Session, now: str, tree: str) -> list[str]:
+def differing(paths: Sequence[str], run: Run, now: str, tree: str) -> list[str]:
     """List what differs between two trees in files and folders that are given from the current folder."""
-    found, root, held = list[str](), session.config.root, session.snapshots.paths(tree)
+    found, root, held = list[str](), run.config.root, run.snapshots.paths(tree)
     for given in paths:
         path = Path(given).parent.resolve() / Path(given).name
         name = f"{path.relative_to(root).as_posix()}/".removeprefix("./") if path.is_relative_to(root) else "?"
         if not os.path.lexists(path) and not any(f"{known}/".startswith(name) for known in held):
-            session.reporter.emit("outcome", code=USAGE)
+            run.reporter.emit("outcome", code=USAGE)
             raise LeanError(f"{given}: this is neither here nor in that state. Name a file of the project {root}.")
-        found += [path for path in session.snapshots.changed(now, tree) if f"{path}/".startswith(name)]
+        found += [path for path in run.snapshots.changed(now, tree) if f"{path}/".startswith(name)]
     return found
 
 
@@ -4588,8 +4799,8 @@ def config_here(options: argparse.Namespace) -> Config:
     try:
         return load(path, static_config(options.global_config))
     except LeanError:
-        for past in last_runs(path):
-            return bare_config(path, Path(past.first["root"]))
+        for record in last_runs(path):
+            return bare_config(path, Path(record.first["root"]))
         raise
 
 
@@ -4601,27 +4812,28 @@ def bare_config(path: Path, root: Path, document: Document | None = None) -> Con
     return Config(path=path, root=root, escalate=(), tasks=(), direct=False, **tables)
 
 
-def last_runs(path: Path) -> list[Past]:
+def last_runs(path: Path) -> list[RunRecord]:
     """List the last run of each project for which the leanfile at PATH was used then."""
-    found, wanted = list[Past](), json.dumps(str(path.resolve()))
-    for run in (run for place in state_folder().glob("*") for run in run_folders(place)[-1:]):
-        with (run / "events.jsonl").open(encoding="utf-8", errors="replace") as events:
-            if f'"file": {wanted}' in events.readline():
-                found.append(past_of(run))
+    found, wanted = list[RunRecord](), json.dumps(str(path.resolve()))
+    for project in state_folder().glob("*"):
+        for run in run_folders(project)[-1:]:
+            with (run / "events.jsonl").open(encoding="utf-8", errors="replace") as events:
+                if f'"file": {wanted}' in events.readline():
+                    found.append(read_record(run))
     return found
 
 
 def tidy_up(path: Path, shows: Shows) -> None:
     """Tidy up after a run that was killed, before the leanfile at PATH is read: it may have been changed, too."""
-    for past in last_runs(path):
-        if past.was_killed or past.unfinished[0]:
-            with recorded(bare_config(path, Path(past.first["root"])), shows) as (session, pasts):
-                session.begin("tidying up")
-                for earlier in unsettled(pasts):
-                    recover(session, earlier)
-                if session.mended:
-                    session.warn(f"the repository was put back, where the killed run had changed it ({session.mended})")
-                session.reporter.emit("outcome", code=GREEN)
+    for record in last_runs(path):
+        if record.was_killed or record.unfinished[0]:
+            with recorded(bare_config(path, Path(record.first["root"])), shows) as (run, records):
+                run.begin("tidying up")
+                for earlier in unsettled(records):
+                    recover(run, earlier)
+                if what := run.workspace.repaired:
+                    run.workspace.warn(f"the repository was put back, where the killed run had changed it ({what})")
+                run.reporter.emit("outcome", code=GREEN)
 
 
 # ------------------------------------------------------------------------------------------------------- reporting
@@ -4756,7 +4968,8 @@ class Display:
         self.step(f"{which}: {tell_tests(event)}{why}; {event['seconds']:.1f} s")
 
     def protected(self, event: Event) -> None:
-        self.step(f"  put back, because they are protected: {', '.join(event['paths'])}")
+        names, them = few_names(event["paths"], 5), "it" if len(event["paths"]) == 1 else "them"
+        self.step(f"  put back: {names}; list {them} in files to allow {them}")
 
     def restored(self, event: Event) -> None:
         left = f", except what was edited since: {', '.join(event['left'])}" if event["left"] else ""
@@ -4877,7 +5090,7 @@ class Reporter:
             os.utime(self.folder / "events.jsonl")
         else:
             self.pid = pid
-            self.emit("started", pid=pid, born=born(pid))
+            self.emit("started", pid=pid, born=process_start_time(pid))
 
     def heard(self, raw: bytes) -> None:
         """Show what a program prints while it runs."""
@@ -4933,17 +5146,6 @@ def conclude(events: Sequence[Event], end: Event | None = None) -> Event:
     }
 
 
-def chapters(events: Iterable[Event]) -> list[list[Event]]:
-    """Take the tasks out of a run's events, each with what happened from its `task` to its `result`."""
-    found = list[list[Event]]()
-    for event in events:
-        if event["event"] == "task":
-            found.append([event])
-        elif found and found[-1][-1]["event"] != "result" and event["event"] != "outcome":
-            found[-1].append(event)
-    return found
-
-
 def tell_task(chapter: Sequence[Event]) -> Event:
     """Sum up a task from its events; a red count of failing tests is at least 1, `before` may be unknown."""
     attempts, tested = ([event for event in chapter if event["event"] == kind] for kind in ("attempt", "tested"))
@@ -4979,11 +5181,6 @@ def failing_in(event: Event) -> int:
 
 def tell_tests(event: Event) -> str:
     return "green" if event["green"] else f"{failing_in(event)} failing"
-
-
-def usage_of(events: Iterable[Event]) -> Usage:
-    """Sum up what the calls among EVENTS cost."""
-    return sum((Usage(**event["usage"]) for event in events if event["event"] in ("answered", "trouble")), Usage())
 
 
 def two_counts(used: Event) -> tuple[str, str]:
@@ -5182,7 +5379,7 @@ def tell_steps(page: Sequence[Event]) -> Iterator[str]:
 def list_runs(options: argparse.Namespace, shows: Shows) -> str:
     """List the project's runs, newest first: name (when it began), result, how long it took, what it cost."""
     rows = [("run", "ended", "green", "s", "tokens in", "out", "leanfile")]
-    for past in reversed(read_past(project_folder(config_here(options).root))):
+    for past in reversed(read_records(project_folder(config_here(options).root))):
         told = conclude(past.events)
         spent = (f"{told['seconds']:.0f}", *two_counts(told["usage"]))
         rows.append((told["run"], told["state"], f"{told['green']}/{told['total']}", *spent, told["leanfile"]))
@@ -5202,41 +5399,40 @@ def show_report(options: argparse.Namespace, shows: Shows) -> str:
 
 
 @contextlib.contextmanager
-def unrecorded(config: Config, shows: Shows, quiet: bool = True) -> Iterator[Session]:
+def unrecorded(config: Config, shows: Shows, quiet: bool = True) -> Iterator[Run]:
     """Hold the project for what leaves no record: a check, a dry run, a question."""
     folder = project_folder(config.root)
     with locked(folder, config), tempfile.TemporaryDirectory(prefix="lean-loop-") as place:
         reporter = Reporter(Path(place), config, replace(shows, quiet=quiet, json=False))
-        session = Session(config, open_snapshots(config.root, folder, config.guard.max_file), reporter)
-        session.start_of_task = session.snapshots.take()
+        run = make_run(config, folder, reporter)
         try:
-            yield session
+            yield run
         finally:
             reporter.display.outcome()
 
 
-def each_project(options: argparse.Namespace, shows: Shows) -> Iterator[tuple[Session, tuple[Task, ...]]]:
+def each_project(options: argparse.Namespace, shows: Shows) -> Iterator[tuple[Run, tuple[Task, ...]]]:
     """Hold the project of each leanfile in turn; give the tasks that are chosen too."""
     for config in load_all(options):
-        with unrecorded(config, shows) as session:
-            yield session, choose(config, options.task)
+        with unrecorded(config, shows) as run:
+            yield run, choose(config, options.task)
 
 
 def dry_run(options: argparse.Namespace, shows: Shows) -> int:
     """Print each task's first prompt as it would be sent, and what takes how many tokens; no leaner is called."""
-    for session, tasks in each_project(options, shows):
+    for run, tasks in each_project(options, shows):
         for task in tasks:
-            shows.say(tell_prompt(session, task), shows.out)
+            shows.say(tell_prompt(run, task), shows.out)
     return GREEN
 
 
-def tell_prompt(session: Session, task: Task) -> str:
+def tell_prompt(run: Run, task: Task) -> str:
     """Write the first prompt of a task, and what takes how many tokens of it."""
-    leaner, tree = session.leaner(0), session.start_of_task
-    red = session.judge(task, tree) if session.config.guard.baseline and not task.skip_tests else None
-    prompt = session.reporter.mask(session.first(Course(task, tree, red), leaner))
+    leaner, tree = run.leaner(0), run.snapshots.take()
+    red = run.verifier.judge(task, tree) if run.config.guard.baseline and not task.skip_tests else None
+    prompt = run.reporter.mask(run.first(TaskState(task, tree, red), leaner))
     sizes = {**titled(prompt), f"{leaner.name}'s own share": find_program(leaner).overhead // 4}
-    sizes[f"all, of a context of {session.context(task, leaner):,}"] = sum(sizes.values())
+    sizes[f"all, of a context of {run.context(task, leaner):,}"] = sum(sizes.values())
     rows = columns([("", f"{size:,}", title) for title, size in sizes.items()])
     return "\n".join([f"=== {task.name}: the first prompt\n{prompt}\n=== {task.name}: tokens, about", *rows, ""])
 
@@ -5261,16 +5457,16 @@ def ask_about(options: argparse.Namespace, shows: Shows) -> str:
     check_leaner(config.lean)
     files = tuple(inside(str(Path(name).absolute()), config.root, "--ask") for name in names)
     prompt = "\n".join([*(fenced(path, text_for(config.root / path), path) for path in files), question])
-    with unrecorded(config, shows, quiet=shows.quiet or not is_terminal(shows.err)) as session:
+    with unrecorded(config, shows, quiet=shows.quiet or not is_terminal(shows.err)) as run:
         task = Task(name="question", files=files)
-        session.wait_for(config.lean)
-        room = session.context(task, config.lean) * 8 // 10
+        run.wait_for(config.lean)
+        room = run.context(task, config.lean) * 8 // 10
         if tokens(prompt) > room:
             raise LeanError(
                 f"--ask: the files have about {tokens(prompt):,} tokens, of the context {room:,} are free for them."
                 " Name fewer files, or give the server a larger context ([lean] context_tokens)."
             )
-        call = session.ask(task, config.lean, prompt, "ask")
+        call = run.ask(task, config.lean, prompt, "ask")
     if call.code or not call.answer:
         raise NotReady(f"{call.leaner}: {call.reason or 'it said nothing'}. Try lean-loop --smoke")
     return call.answer
@@ -5300,12 +5496,12 @@ Check = Iterator[tuple[str, str, str]]
 def check_all(options: argparse.Namespace, shows: Shows) -> int:
     """Say of everything that a run needs whether it is ready; the exit code is 3 where something is not."""
     levels = set[str]()
-    for session, tasks in each_project(options, shows):
-        checks = look_at_project(session, tasks)
-        for subject, check in chain(checks, smoke(session, shows) if options.smoke else ()):
+    for run, tasks in each_project(options, shows):
+        checks = look_at_project(run, tasks)
+        for subject, check in chain(checks, smoke(run, shows) if options.smoke else ()):
             for level, text in settle(subject, check):
                 levels.add(level)
-                shows.say(tell_finding(level, session.reporter.mask(text), shows.out), shows.out)
+                shows.say(tell_finding(level, run.reporter.mask(text), shows.out), shows.out)
     return NOT_READY if "error" in levels else GREEN
 
 
@@ -5325,18 +5521,18 @@ def tell_finding(level: str, text: str, stream: IO[str]) -> str:
     return inked(level, level, stream) + "\n".join(lines).removeprefix(level)
 
 
-def look_at_project(session: Session, tasks: Sequence[Task]) -> Iterator[tuple[str, Check]]:
+def look_at_project(run: Run, tasks: Sequence[Task]) -> Iterator[tuple[str, Check]]:
     """List the checks of a project, each with its subject, in their order."""
-    config = session.config
+    config = run.config
     where = f"{config.path}, {many(len(tasks), 'task')}, project {config.root}"
     yield "configuration", iter([("configuration", where, "")])
     for leaner in (config.lean, *config.escalate):
         yield "leaner", look_at_leaner(leaner)
         yield "server", look_at_server(config, leaner)
-    yield "tests", look_at_tests(session)
+    yield "tests", look_at_tests(run)
     yield "git", look_at_git(config.root)
     yield "protected", look_at_protection(config)
-    yield "tasks", look_at_tasks(session, tasks)
+    yield "tasks", look_at_tasks(run, tasks)
 
 
 def look_at_leaner(leaner: Leaner) -> Check:
@@ -5370,13 +5566,13 @@ def look_at_model(leaner: Leaner) -> tuple[str, str]:
     return (f"{known[0]}, the only one listed", "") if known else ("the server lists none", advice)
 
 
-def look_at_tests(session: Session) -> Check:
+def look_at_tests(run: Run) -> Check:
     """Run the plain test command once; tell how many are red."""
-    runner = aim(session.config.runner, ())
-    verdict = session.judge(Task(runner=runner), session.start_of_task)
+    runner = insert_test_files(run.config.runner, ())
+    verdict = run.verifier.judge(Task(runner=runner), run.snapshots.take())
     red = "all green" if verdict.green else f"{len(verdict.failing)} red" if verdict.failing else "not green"
     passed = "" if verdict.passed is None else f", {verdict.passed} passed"
-    told = f"{red}{passed}, {verdict.seconds:.1f} s: {shlex.join(test_argv(runner, session.config.root))}"
+    told = f"{red}{passed}, {verdict.seconds:.1f} s: {shlex.join(test_argv(runner, run.config.root))}"
     why = "write a task's tests first: red ones prove it" if verdict.green else verdict.why
     doubt = why[:1].upper() + why[1:]
     if not (doubt or verdict.failing):
@@ -5396,24 +5592,24 @@ def look_at_git(root: Path) -> Check:
 def look_at_protection(config: Config) -> Check:
     """Tell which files are protected."""
     listed = git_files(config.root)
-    held = list(filter(fence(config, Task(runner=config.runner)), listed))
+    held = list(filter(ChangeRules(config, Task(runner=config.runner)).protects, listed))
     told = f"{len(held)} of {len(listed)} files: {', '.join(held[:5])}{', …' if len(held) > 5 else ''}"
     yield "protected", *((told, "") if held else ("no file", "Set [defaults] test_prefix"))
 
 
-def look_at_tasks(session: Session, tasks: Sequence[Task]) -> Check:
+def look_at_tasks(run: Run, tasks: Sequence[Task]) -> Check:
     """Tell whether the files of each task fit into a prompt; name its test files that are missing."""
-    leaners, fit = (session.config.lean, *session.config.escalate), len(tasks)
-    check_test_files(session.config, tasks)
+    leaners, fit = (run.config.lean, *run.config.escalate), len(tasks)
+    check_test_files(run.config, tasks)
     for task in tasks:
-        if new := [path for path in task.files if not (session.config.root / path).exists()]:
+        if new := [path for path in task.files if not (run.config.root / path).exists()]:
             yield task.name, f"{few(new, 3, 40)} {'is' if len(new) == 1 else 'are'} not there yet, and will be new", ""
         for path in task.test_files:
             looks_like_one = re.match(r"(?!-|.*\.\.\.).*[./]", path)  # no option, no word after one, no ./...
-            if looks_like_one and not (session.config.root / path.split("::")[0]).exists():
+            if looks_like_one and not (run.config.root / path.split("::")[0]).exists():
                 yield task.name, f"its test file {path} is not there", "Write it first, or correct the name"
-        size = sum(tokens(session.project.text(path)) for path in task.files)
-        room = min(session.budget(task, leaner) for leaner in leaners)
+        size = sum(tokens(run.project.text(path)) for path in task.files)
+        room = min(run.budget(task, leaner) for leaner in leaners)
         if size > room:
             fit -= 1
             large = f"its files have about {size:,} tokens, a prompt may have {room:,}: large ones are shown in part"
@@ -5426,27 +5622,27 @@ CANARY = "quokka-7341"
 TOOL_TEXT = re.compile(r"<function=|<tool_call>|<\|python_tag\|>|\{\s*\"(?:name|tool|function)\"\s*:")
 
 
-def smoke(session: Session, shows: Shows) -> Iterator[tuple[str, Check]]:
+def smoke(run: Run, shows: Shows) -> Iterator[tuple[str, Check]]:
     """Let the leaner do one real edit in a temporary project, and answer to a long prompt; name what goes wrong."""
     with tempfile.TemporaryDirectory(prefix="lean-loop-smoke-") as place:
         root = Path(place).resolve()
         shutil.copytree(share() / "examples" / "smoke", root, dirs_exist_ok=True)
-        config = replace(session.config, root=root, path=root / "leanfile.toml", tasks=())
+        config = replace(run.config, root=root, path=root / "leanfile.toml", tasks=())
         try:
             with unrecorded(config, shows) as small:
-                yield "smoke, edit", smoke_edit(small, session.config.root)
+                yield "smoke, edit", smoke_edit(small, run.config.root)
                 yield "smoke, long prompt", smoke_canary(small)
         finally:
             shutil.rmtree(project_folder(root), ignore_errors=True)
 
 
-def smoke_edit(session: Session, elsewhere: Path) -> Check:
+def smoke_edit(run: Run, elsewhere: Path) -> Check:
     """Ask for one line, and look at what lies there then; a leaner in a wrong folder may have written ELSEWHERE."""
-    root, leaner, name = session.config.root, session.config.lean, "greeting_smoke.txt"
+    root, leaner, name = run.config.root, run.config.lean, "greeting_smoke.txt"
     task = Task(name="smoke", prompt=read_text(root / "prompt.md"), files=(name,))
-    session.wait_for(leaner)
-    prompt = first_prompt(session.errand(task, leaner), None, "")
-    call = session.ask(task, leaner, prompt, "edit")
+    run.wait_for(leaner)
+    prompt = first_prompt(run.errand(task, leaner), None, "")
+    call = run.ask(task, leaner, prompt, "edit")
     places = (folder / name for folder in (elsewhere, Path.cwd(), home() or root) if folder != root)
     stray = next(filter(Path.exists, places), None)
     faults: dict[str, object] = {
@@ -5464,13 +5660,13 @@ def smoke_edit(session: Session, elsewhere: Path) -> Check:
     yield "smoke, edit", f"done in {call.seconds:.1f} s, {call.usage.input_tokens:,} tokens in", ""
 
 
-def smoke_canary(session: Session) -> Check:
+def smoke_canary(run: Run) -> Check:
     """Ask for a word at the beginning of a prompt as long as the loop's may be."""
-    task, leaner = Task(name="smoke"), session.config.lean
+    task, leaner = Task(name="smoke"), run.config.lean
     filler = "This line says nothing of interest, and is here to be long.\n"
-    middle = filler * (max(0, session.budget(task, leaner) - 100) // tokens(filler))
+    middle = filler * (max(0, run.budget(task, leaner) - 100) // tokens(filler))
     prompt = f"The word is {CANARY}.\n\n{middle}\nAnswer with the word that the first line tells, and nothing else."
-    call = session.ask(task, leaner, prompt, "ask")
+    call = run.ask(task, leaner, prompt, "ask")
     if CANARY not in call.answer:
         raise NotReady(
             f"of {tokens(prompt):,} tokens the beginning did not come back: the server cuts prompts, or the model does"
@@ -5710,9 +5906,9 @@ OPTIONS = (
     option("--resume", "go on after the tasks that were green in the leanfile's last run"),
     option("--restore", "bring back a state of a run, or some files of it: RUN is its name, a beginning of it, or last;"
            " STATE is 0 (before the run), N.M (attempt M of task N), N.0 (before task N), N (as it ended); none: as the"
-           " run ended", bring_back, nargs="+", metavar=("RUN[/STATE]", "PATH")),
+           " run ended", restore_state, nargs="+", metavar=("RUN[/STATE]", "PATH")),
     option("--undo", "bring back the state before a run, by default the last",
-           bring_back, nargs="?", const="last", metavar="RUN"),
+           restore_state, nargs="?", const="last", metavar="RUN"),
     option("--task", "run this task only; may repeat", action="append", default=[], metavar="NAME"),
     option("--init", "write a sample leanfile for this project (to standard output without FILE)",
            write_sample, nargs="?", const="-", metavar="FILE"),

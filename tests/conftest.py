@@ -272,19 +272,22 @@ def serve(bench: Bench) -> Iterator[Serve]:
         server.__exit__(None, None, None)
 
 
-Leaner = Callable[[str], Path]
+Leaner = Callable[..., Path]
 
 
 @pytest.fixture
 def leaner(bench: Bench) -> Leaner:
-    """Write a scripted leaner (a bash script's text) outside the project and make it the active one."""
+    """Write a scripted leaner (a bash script's text) outside the project and make it the active one.
 
-    def make(script: str) -> Path:
+    It may change files of any kind, where SCOPE does not say otherwise.
+    """
+
+    def make(script: str, scope: str = "any") -> Path:
         path = bench.home / "leaner.sh"
         path.write_text("#!/usr/bin/env bash\n" + textwrap.dedent(script))
         path.chmod(0o755)
         config = bench.home / "config.toml"
-        config.write_text(f'[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n')
+        config.write_text(f'[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n[guard]\nscope = "{scope}"\n')
         bench.env["LEANLOOP_CONFIG"] = str(config)
         return path
 
