@@ -28,7 +28,6 @@ if sys.version_info < (3, 11):
 import argparse
 import contextlib
 import hashlib
-import io
 import json
 import math
 import os
@@ -51,7 +50,6 @@ from fnmatch import translate
 from functools import cache, cached_property, lru_cache, partial, reduce
 from heapq import heappop, heappush
 from itertools import accumulate, chain, count, groupby, islice, pairwise
-from operator import ge, gt, le
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import IO, Any, NoReturn, TypeVar, cast
@@ -59,7 +57,7 @@ from typing import IO, Any, NoReturn, TypeVar, cast
 __version__ = "0.1.0"
 
 GREEN, RED, USAGE, NOT_READY = 0, 1, 2, 3
-LEANFILE = Path("leanfile.toml")
+LEANFILE, SCHEMA = Path("leanfile.toml"), "leanfile.schema.json"
 SERVER_TROUBLE = 75
 LARGEST_PROMPT = 8000  # in tokens
 WINDOWS = os.name == "nt"
@@ -483,86 +481,81 @@ class Result:
 
 Document = dict[str, Any]
 Built = TypeVar("Built")
+MOST = 10**9  # what is larger overflows somewhere
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of configuration value: how it is called in messages, what fits as JSON Schema, and how it is made."""
+    """A kind of configuration value: how it is called in messages, which values fit, and what is made of one."""
 
     called: str
-    schema: Document
+    fits: Callable[[Any], bool]
     make: Callable[[Any], Any] = lambda value: value
 
 
-TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,), "array": (list,), "boolean": (bool,), "integer": (int,), "number": (int, float), "object": (dict,)
-}  # fmt: skip
+def is_text(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
 
 
-def fits(value: Any, schema: Document) -> bool:
-    """Tell whether VALUE is what SCHEMA asks for, in the words of ASKED; "type" comes first."""
-    return all(ASKED[word](value, what) for word, what in schema.items())
+def is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(is_text, value))
 
 
-def is_regex(text: str) -> bool:
-    """Tell whether TEXT is a regular expression, and one that does not fit everywhere."""
+def is_amount(value: Any, least: float = 0) -> bool:
+    return type(value) in (int, float) and least <= value <= MOST
+
+
+def is_count(value: Any, least: int = 0) -> bool:
+    return type(value) is int and is_amount(value, least)
+
+
+def is_pattern(value: Any) -> bool:
+    """Tell whether VALUE is a regular expression, and one that does not fit everywhere."""
     with contextlib.suppress(re.error):
-        return not re.search(text, "")
+        return is_text(value) and not re.search(value, "")
     return False
 
 
-# The words of JSON Schema that KINDS uses, and what each asks of a value.
-ASKED: dict[str, Callable[[Any, Any], bool]] = {
-    "type": lambda value, name: type(value) in TYPES[name],
-    "anyOf": lambda value, schemas: any(fits(value, schema) for schema in schemas),
-    "items": lambda items, schema: all(fits(item, schema) for item in items),
-    "propertyNames": lambda table, schema: all(fits(key, schema) for key in table),
-    "additionalProperties": lambda table, schema: all(fits(value, schema) for value in table.values()),
-    "minimum": ge,
-    "exclusiveMinimum": gt,
-    "maximum": le,
-    "pattern": lambda text, pattern: bool(re.search(pattern, text)),
-    "format": lambda text, name: is_regex(text),
-}
+def is_environment(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        re.fullmatch(r"[^=\0]+", name) and is_text(text) for name, text in value.items()
+    )
 
 
-def size(value: str) -> int:
+SIZE = re.compile(r"(\d{1,9}) *(?:([kKmMgG])[bB]?|[bB])?")
+
+
+def bytes_of(size: str) -> int:
     """Read a size such as "50MB" into bytes."""
-    number, unit = cast("re.Match[str]", re.fullmatch(r"(\d+) *(\w?)\w?", value)).groups()
-    return int(number) * {"k": 10**3, "m": 10**6, "g": 10**9}.get(unit.lower(), 1)
+    number, unit = SIZE.fullmatch(size).groups()  # type: ignore[union-attr]
+    return int(number) * {"k": 10**3, "m": 10**6, "g": 10**9}.get((unit or "").lower(), 1)
 
 
-MOST = 10**9  # what is larger overflows somewhere
-TEXT: Document = {"type": "string", "pattern": r"^[^\x00]*$"}
-LIST: Document = {"type": "array", "items": TEXT}
-AMOUNT: Document = {"type": "number", "minimum": 0, "maximum": MOST}
+def words_in(value: str | list[str]) -> tuple[str, ...]:
+    """Take a string for a list of one; leave empty ones out."""
+    return tuple(word for word in ([value] if isinstance(value, str) else value) if word)
+
+
 KINDS: dict[str, Kind] = {
-    "Text": Kind("a string", TEXT),
-    "MaybeText": Kind("a string", TEXT),
-    "Prompt": Kind("a text that says what is to be done", {**TEXT, "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"}),
-    "Texts": Kind("a list of strings", LIST, tuple),
-    "Words": Kind(
-        "a string or a list of strings",
-        {"anyOf": [TEXT, LIST]},
-        lambda value: tuple(word for word in ([value] if isinstance(value, str) else value) if word),
-    ),
+    "Text": Kind("a string", is_text),
+    "MaybeText": Kind("a string", is_text),
+    "Prompt": Kind("a text that says what is to be done", lambda value: is_text(value) and bool(value.strip())),
+    "Texts": Kind("a list of strings", is_texts, tuple),
+    "Words": Kind("a string or a list of strings", lambda value: is_text(value) or is_texts(value), words_in),
     "Patterns": Kind(
         "a list of regular expressions that fit some text, but not an empty one",
-        {"type": "array", "items": {**TEXT, "format": "regex"}},
+        lambda value: isinstance(value, list) and all(map(is_pattern, value)),
         tuple,
     ),
-    "Flag": Kind("true or false", {"type": "boolean"}),
-    "Count": Kind("a whole number from 0 to 10^9", {**AMOUNT, "type": "integer"}),
-    "Positive": Kind("a whole number from 1 to 10^9", {**AMOUNT, "type": "integer", "minimum": 1}),
-    "Seconds": Kind("a number of seconds above 0, to 10^9", {**AMOUNT, "exclusiveMinimum": 0}),
-    "Amount": Kind("a number from 0 to 10^9", AMOUNT),
-    "Maybe": Kind("a number", {"type": "number", "minimum": -MOST, "maximum": MOST}),
-    "Size": Kind('a size such as "50MB"', {**TEXT, "pattern": r"^\d{1,9} *(?:[kKmMgG][bB]?|[bB])?$"}, size),
-    "Table": Kind("a table", {"type": "object"}),
-    "Variables": Kind(
-        "a table of variables' names and strings",
-        {"type": "object", "propertyNames": {"pattern": r"^[^=\x00]+$"}, "additionalProperties": TEXT},
-    ),
+    "Flag": Kind("true or false", lambda value: isinstance(value, bool)),
+    "Count": Kind("a whole number from 0 to 10^9", is_count),
+    "Positive": Kind("a whole number from 1 to 10^9", lambda value: is_count(value, 1)),
+    "Seconds": Kind("a number of seconds above 0, to 10^9", lambda value: is_amount(value) and value > 0),
+    "Amount": Kind("a number from 0 to 10^9", is_amount),
+    "Maybe": Kind("a number", lambda value: is_amount(value, -MOST)),
+    "Size": Kind('a size such as "50MB"', lambda value: is_text(value) and bool(SIZE.fullmatch(value)), bytes_of),
+    "Table": Kind("a table", lambda value: isinstance(value, dict)),
+    "Variables": Kind("a table of variables' names and strings", is_environment),
 }
 
 TABLES: dict[str, type] = {
@@ -596,7 +589,7 @@ def convert(value: Any, item: Any, where: str) -> Any:
     if item.type == "Runner":
         return build(Runner, value, f"{where.removesuffix(']')}.runner]")
     kind, choices = KINDS[item.type], item.metadata.get("choices")
-    if not fits(value, kind.schema):
+    if not kind.fits(value):
         raise LeanError(f"{where}: {item.name} is {kind.called}, not {shown(value)}. Change it there.")
     if choices and value not in choices:
         raise LeanError(f"{where}: {item.name} is one of {', '.join(choices)}, not {shown(value)}. Choose one.")
@@ -605,17 +598,18 @@ def convert(value: Any, item: Any, where: str) -> Any:
 
 def shown(value: Any) -> str:
     """Show a TOML value in a message, shortened."""
-    text = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else json.dumps(value, default=str)
-    return text if text and len(text) < 60 else f"{str(text)[:57]}..."
+    text = json.dumps(value, default=str)
+    return text if len(text) < 60 else f"{text[:57]}..."
 
 
 def nearest(word: str, known: Iterable[str], places: Sequence[str] = ()) -> str:
     """End a message about an unknown WORD: the nearest known one, the PLACES where it belongs, or all known ones."""
     import difflib
 
-    told = [f"Did you mean '{near}'?" for near in difflib.get_close_matches(word, list(known), n=1)]
-    told += [f"Put '{word}' under {' or '.join(places)}."] if places else []
-    return ". " + (" ".join(told) or f"Known here: {', '.join(known)}.")
+    advice = [f"Did you mean '{near}'?" for near in difflib.get_close_matches(word, list(known), n=1)]
+    if places:
+        advice.append(f"Put '{word}' under {' or '.join(places)}.")
+    return ". " + (" ".join(advice) or f"Known here: {', '.join(known)}.")
 
 
 def tables_with(key: str) -> list[str]:
@@ -632,12 +626,13 @@ def read_toml(path: Path) -> Document:
         raise LeanError(f"{path}: this is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise LeanError(f"{path}: this is not valid TOML: {error}. Mend that line.") from None
+    except FileNotFoundError:
+        advice = f"Write one with: lean-loop --init {shlex.quote(str(path))}"
+        raise LeanError(f"{path}: there is no such file. {advice}") from None
+    except IsADirectoryError:
+        raise LeanError(f"{path}: this is a folder. Name the leanfile in it.") from None
     except OSError as error:
-        known: dict[type, str] = {
-            FileNotFoundError: f"there is no such file. Write one with: lean-loop --init {shlex.quote(str(path))}",
-            IsADirectoryError: "this is a folder. Name the leanfile in it.",
-        }
-        raise LeanError(f"{path}: {known.get(type(error), f'it cannot be read: {error.strerror}.')}") from None
+        raise LeanError(f"{path}: it cannot be read: {error.strerror}.") from None
 
 
 def check(document: Document, path: Path) -> Document:
@@ -646,7 +641,7 @@ def check(document: Document, path: Path) -> Document:
     for name, content in document.items():
         if name not in known:
             raise LeanError(f"{path}: there is no table or key '{name}'{nearest(name, known, tables_with(name))}")
-        for header, table in apart(name, content, path):
+        for header, table in iter_tables(name, content, path):
             build(known[name], table, f"{path}: {header}")
             if name in NEEDED and NEEDED[name] not in table:
                 raise LeanError(f"{path}: {header}: {NEEDED[name]} is missing. Add it there.")
@@ -656,16 +651,18 @@ def check(document: Document, path: Path) -> Document:
     return document
 
 
-def apart(name: str, content: Any, path: Path) -> list[tuple[str, Any]]:
-    """Take a list of tables apart, and [leaners]: the header of each, with a number for a name, and its content."""
-    if name in LISTS and not isinstance(content, list):
-        header = f"[[{name}]]"
-        raise LeanError(f"{path}: {header}: this is a list of tables, not {shown(content)}. Begin each with {header}")
+def iter_tables(name: str, content: Any, path: Path) -> Iterator[tuple[str, Any]]:
+    """Give header and content of each table that stands under NAME: of a list, of [leaners], or the one table."""
     if name in LISTS:
-        return [(f"[[{name} {number}]]", table) for number, table in enumerate(content, 1)]
-    if name == "leaners" and isinstance(content, dict):
-        return [(f"[leaners.{leaner}]", table) for leaner, table in content.items()]
-    return [(f"[{name}]", content)]
+        if not isinstance(content, list):
+            header = f"[[{name}]]"
+            advice = f"this is a list of tables, not {shown(content)}. Begin each with {header}"
+            raise LeanError(f"{path}: {header}: {advice}")
+        yield from ((f"[[{name} {number}]]", table) for number, table in enumerate(content, 1))
+    elif name == "leaners" and isinstance(content, dict):
+        yield from ((f"[leaners.{leaner}]", table) for leaner, table in content.items())
+    else:
+        yield f"[{name}]", content
 
 
 def anchor(document: Document, folder: Path) -> Document:
@@ -700,17 +697,9 @@ def load(path: Path, static: Path | None = None, over: Document | None = None) -
     root = (path.resolve().parent / Path(tables["defaults"].project_root).expanduser()).resolve()
     if not root.is_dir():
         raise LeanError(f"{path}: [defaults] project_root: there is no folder {root}. Correct the path.")
-    told = enumerate(document.get("tasks", []), 1)
-    tasks = [build_task(table, document, number, path, root) for number, table in told]
-    if twice := [name for name, times in Counter(task.name for task in tasks).items() if times > 1]:
-        raise LeanError(f"{path}: two tasks are named '{twice[0]}'. Give each its own name.")
-    direct = Task(  # whatever the test command reports
-        name="tests",
-        prompt="Make the failing tests pass by mending the code.",
-        runner=insert_test_files(tables["runner"], ()),
-        max_iters=tables["defaults"].max_iters_per_task,
-    )
-    config = Config(path=path, root=root, escalate=(), tasks=tuple(tasks) or (direct,), direct=not tasks, **tables)
+    tasks = build_tasks(document, path, root)
+    made = tasks or (whatever_is_red(tables["runner"], tables["defaults"]),)
+    config = Config(path=path, root=root, escalate=(), tasks=made, direct=not tasks, **tables)
     return replace(config, escalate=build_escalations(document, config, over or {}))
 
 
@@ -735,6 +724,16 @@ def build_escalations(document: Document, config: Config, over: Document) -> tup
     return tuple(sorted(built, key=lambda item: item.after))
 
 
+def build_tasks(document: Document, path: Path, root: Path) -> tuple[Task, ...]:
+    """Make the tasks of a document; two of one name are an error."""
+    tasks = [build_task(table, document, n, path, root) for n, table in enumerate(document.get("tasks", []), 1)]
+    names = [task.name for task in tasks]
+    for name in names:
+        if names.count(name) > 1:
+            raise LeanError(f"{path}: two tasks are named '{name}'. Give each its own name.")
+    return tuple(tasks)
+
+
 def build_task(table: Document, document: Document, number: int, path: Path, root: Path) -> Task:
     """Make a task with its runner merged over [runner], its test files in place, and its name."""
     where = f"{path}: [[tasks {number}]]"
@@ -742,18 +741,31 @@ def build_task(table: Document, document: Document, number: int, path: Path, roo
     task = build(Task, {key: value for key, value in table.items() if key != "runner"}, where)
     iters = table.get("max_iters", document.get("defaults", {}).get("max_iters_per_task", Defaults.max_iters_per_task))
     name = task.name or f"task-{number}"
-    files = tuple(inside(file, root, f"{where} ({name}): files") for file in task.files)
+    files = tuple(project_relative(file, root, f"{where} ({name}): files") for file in task.files)
     return replace(task, name=name, files=files, max_iters=iters, runner=insert_test_files(runner, task.test_files))
+
+
+def whatever_is_red(runner: Runner, defaults: Defaults) -> Task:
+    """Make the task of a leanfile without tasks: whatever the test command reports."""
+    return Task(
+        name="tests",
+        prompt="Make the failing tests pass by mending the code.",
+        runner=insert_test_files(runner, ()),
+        max_iters=defaults.max_iters_per_task,
+    )
 
 
 def insert_test_files(runner: Runner, test_files: Sequence[str]) -> Runner:
     """Put TEST_FILES where {test_files} stands in the runner's arguments, else behind them."""
-    args = runner.args if "{test_files}" in runner.args or not test_files else (*runner.args, "{test_files}")
-    parts = ([arg] if arg != "{test_files}" else test_files for arg in args)
-    return replace(runner, args=tuple(chain.from_iterable(parts)))
+    args = list[str]()
+    for arg in runner.args:
+        args += test_files if arg == "{test_files}" else [arg]
+    if "{test_files}" not in runner.args:
+        args += test_files
+    return replace(runner, args=tuple(args))
 
 
-def inside(file: str, root: Path, where: str) -> str:
+def project_relative(file: str, root: Path, where: str) -> str:
     """Make FILE relative to ROOT with forward slashes; refuse what lies outside or is a folder."""
     path = (root / Path(file).expanduser()).resolve()
     if not path.is_relative_to(root):
@@ -4293,11 +4305,6 @@ def note_on(call: Call) -> str:
     return " ".join(notes)
 
 
-def few_names(names: Sequence[str], most: int) -> str:
-    """Name the first MOST of some things, and count the others."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 def commit_task(run: Run, name: str, paths: set[str], dirty: set[str]) -> None:
     """Commit the PATHS that a task changed; not what was DIRTY with the user's own edits."""
     places, warn = run.snapshots.repository.places, run.workspace.warn
@@ -4731,7 +4738,7 @@ def recorded(config: Config, shows: Shows) -> Iterator[tuple[Run, list[RunRecord
         try:
             yield run, records
         finally:
-            reporter.display.outcome()
+            reporter.display.close()
         forget(run.snapshots, config.guard.keep_runs)
 
 
@@ -4881,29 +4888,32 @@ def window(stream: IO[str]) -> os.terminal_size:
     return os.terminal_size((80, 24))
 
 
-def wide(text: str) -> int:
+def width_of(text: str) -> int:
     """Count the columns that TEXT takes on a terminal."""
     from unicodedata import category, east_asian_width
 
     return sum(0 if category(sign) in ("Mn", "Me") else 1 + (east_asian_width(sign) in "WF") for sign in text)
 
 
-def cut(text: str, room: int) -> str:
+def one_line(text: str, room: int) -> str:
     """Make TEXT one line of at most ROOM columns."""
     line = "".join(sign if sign.isprintable() else " " for sign in text[: 2 * room + 2]).rstrip()
-    while wide(line) > max(room, 1):
+    while width_of(line) > max(room, 1):
         line = f"{line[:-2]}…"
     return line
 
 
 def folded(text: str, room: int) -> Iterator[str]:
     """Break TEXT into lines of at most ROOM columns, at blanks where there are any."""
-    while wide(text) > room:
-        most = next(end for end in range(min(len(text), room), 0, -1) if wide(text[:end]) <= room)
-        end = most if (blank := text.rfind(" ", 5, most + 1)) < 0 else blank
-        yield cut(text[:end], room)
+    while width_of(text) > room:
+        end = min(len(text), room)
+        while width_of(text[:end]) > room:
+            end -= 1
+        blank = text.rfind(" ", 5, end + 1)
+        end = blank if blank > 0 else end
+        yield one_line(text[:end], room)
         text = f"    {text[end:].lstrip()}"
-    yield cut(text, room)
+    yield one_line(text, room)
 
 
 def inked(text: str, state: str, stream: IO[str]) -> str:
@@ -4912,83 +4922,117 @@ def inked(text: str, state: str, stream: IO[str]) -> str:
     return text if plain else f"\x1b[{INKS[state]}m{text}\x1b[0m"
 
 
+def many(count: int, noun: str) -> str:
+    """Count things."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def few_names(names: Sequence[str], most: int) -> str:
+    """Name the first MOST of some things, and count the others."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
+    """Lay rows of cells out in columns, those of numbers to the right, heading and all: a line a row."""
+    aligned = list[list[str]]()
+    for column in zip(*rows, strict=True):
+        right = all(re.fullmatch(r"(about )?\d[\d,.]*( s)?", cell) for cell in column[1:])
+        widest = max(map(width_of, column))
+        cells = list[str]()
+        for cell in column:
+            blanks = " " * (widest - width_of(cell))
+            cells.append(blanks + cell if right else cell + blanks)
+        aligned.append(cells)
+    return [gap.join(row).rstrip() for row in zip(*aligned, strict=True)]
+
+
+def describe_answer(event: Event) -> str:
+    what, used = event["reason"] or {"ask": "answer", "edit": "edit"}[event["mode"]], event["usage"]
+    about = "about " if used["estimated"] else ""
+    spent = f"{about}{used['input_tokens']:,} tokens in, {used['output_tokens']:,} out"
+    return f"  {event['leaner']}: {what}; {spent}, {event['seconds']:.1f} s"
+
+
+def describe_tests(event: Event) -> str:
+    why = "" if event["green"] else f": {event['summary']}"
+    which = "  tests" if event["name"] else "the whole suite"
+    return f"{which}: {count_failing(event)}{why}; {event['seconds']:.1f} s"
+
+
+def count_failing(event: Event) -> str:
+    return "green" if event["green"] else f"{max(1, event['failing'])} failing"
+
+
+def describe_put_back(paths: Sequence[str]) -> str:
+    them = "it" if len(paths) == 1 else "them"
+    return f"  put back: {few_names(paths, 5)}; list {them} in files to allow {them}"
+
+
+def describe_restored(event: Event) -> str:
+    left = f", except what was edited since: {', '.join(event['left'])}" if event["left"] else ""
+    return f"  the project was put back to {event['to']}{left}"
+
+
+def describe_result(event: Event) -> str:
+    why = f" ({event['reason']})" if event["reason"] else ""
+    return f"[{event['number']}/{event['total']}] {event['name']}: {event['state']}{why}"
+
+
+# Events as they are shown, by their kinds: a finished step. What is not here is not shown.
+STEPS: dict[str, Callable[[Event], str]] = {
+    "run": lambda event: f"lean-loop: {event['leanfile']}" + (f" with {event['leaner']}" if event["leaner"] else ""),
+    "task": lambda event: f"[{event['number']}/{event['total']}] {event['name']}",
+    "skipped": lambda event: f"[{event['number']}/{event['total']}] {event['name']}: green in the run before",
+    "waiting": lambda event: f"  waiting for the server at {event['url']}, at most {event['left']} s",
+    "trouble": lambda event: f"  {event['leaner']}: trouble: {event['reason']}",
+    "answered": describe_answer,
+    "tested": describe_tests,
+    "protected": lambda event: describe_put_back(event["paths"]),
+    "restored": describe_restored,
+    "warning": lambda event: f"  warning: {event['text']}",
+    "committed": lambda event: f"  committed as {event['commit'][:10]}: {', '.join(event['paths'])}",
+    "result": describe_result,
+}
+# What goes on from an event until the next.
+DOING: dict[str, Callable[[Event], str]] = {
+    "asking": lambda event: f"asking {event['leaner']}{' what is wrong' * (event['mode'] == 'ask')}",
+    "waiting": lambda event: f"waiting, at most {event['left']} s",
+    "testing": lambda event: "running tests" if event["name"] else "running the whole suite",
+    "after": lambda event: f"after: {event['command']}",
+}
+
+
 class Display:
-    """Show the events of a run as they happen, one method an event: finished steps, and on a terminal a living line."""
+    """Shows the events of a run as they happen: finished steps, and on a terminal a living line below them."""
 
     PAUSE = 0.12  # seconds between two redraws: at most ten a second, the last one included
 
     def __init__(self, shows: Shows) -> None:
         self.shows = shows
         self.live = is_terminal(shows.err) and not (shows.json and is_terminal(shows.out))
-        self.last = dict[str, Event]()  # of each kind, since the task began
+        self.task, self.attempt, self.tests = "", 1, ""
         self.steps, self.painted = deque[str](), ""
         self.doing, self.rate, self.since = "", "", 0.0
         self.over, self.painter = threading.Event(), threading.Thread(target=self.keep_painting, daemon=True)
 
     def show(self, event: Event) -> None:
         """Show EVENT, if it is one to be shown."""
-        kept = {} if event["event"] in ("task", "result") else self.last
-        self.last = {**kept, event["event"]: event}
-        if not self.shows.quiet:
-            getattr(self, event["event"], lambda event: None)(event)
+        if self.shows.quiet:
+            return
+        kind = event["event"]
+        if kind in ("task", "result"):
+            self.task = f"task {event['number']}/{event['total']}" if kind == "task" else ""
+            self.attempt, self.tests = 1, ""
+        elif kind == "attempt":
+            self.attempt = event["number"] + 1
+        elif kind == "tested":
+            self.tests = count_failing(event)
+        if event.get("shown") and not (kind == "waiting" and self.doing.startswith("waiting")):
+            self.step(event["shown"], event.get("state", ""))
+        if kind in DOING:
+            self.begin(DOING[kind](event))
 
-    def run(self, event: Event) -> None:
-        leaner = f" with {event['leaner']}" if event["leaner"] else ""
-        self.step(f"lean-loop: {event['leanfile']}{leaner}")
-
-    def task(self, event: Event) -> None:
-        self.step(f"[{event['number']}/{event['total']}] {event['name']}")
-
-    def skipped(self, event: Event) -> None:
-        self.step(f"[{event['number']}/{event['total']}] {event['name']}: green in the run before")
-
-    def asking(self, event: Event) -> None:
-        diagnoses = event["mode"] == "ask" and "task" in self.last
-        self.begin(f"asking {event['leaner']}{' what is wrong' * diagnoses}")
-
-    def answered(self, event: Event) -> None:
-        told = "diagnosis" if "task" in self.last else "answer"
-        what = event["reason"] or (told if event["mode"] == "ask" else "edit")
-        self.step(f"  {event['leaner']}: {what}; {tell_usage(event['usage'])}, {event['seconds']:.1f} s")
-
-    def waiting(self, event: Event) -> None:
-        if not self.doing.startswith("waiting"):
-            self.step(f"  waiting for the server at {event['url']}, at most {event['left']} s")
-            self.begin(f"waiting, at most {event['left']} s")
-
-    def trouble(self, event: Event) -> None:
-        self.step(f"  {event['leaner']}: trouble: {event['reason']}")
-
-    def testing(self, event: Event) -> None:
-        self.begin(f"running {'the whole suite' if event.get('name') == '' else 'tests'}")
-
-    def tested(self, event: Event) -> None:
-        why = "" if event["green"] else f": {event['summary']}"
-        which = "the whole suite" if event.get("name") == "" else "  tests"
-        self.step(f"{which}: {tell_tests(event)}{why}; {event['seconds']:.1f} s")
-
-    def protected(self, event: Event) -> None:
-        names, them = few_names(event["paths"], 5), "it" if len(event["paths"]) == 1 else "them"
-        self.step(f"  put back: {names}; list {them} in files to allow {them}")
-
-    def restored(self, event: Event) -> None:
-        left = f", except what was edited since: {', '.join(event['left'])}" if event["left"] else ""
-        self.step(f"  the project was put back to {event['to']}{left}")
-
-    def warning(self, event: Event) -> None:
-        self.step(f"  warning: {event['text']}")
-
-    def committed(self, event: Event) -> None:
-        self.step(f"  committed as {event['commit'][:10]}: {', '.join(event['paths'])}")
-
-    def after(self, event: Event) -> None:
-        self.begin(f"after: {event['command']}")
-
-    def result(self, event: Event) -> None:
-        why = f" ({event['reason']})" if event["reason"] else ""
-        self.step(f"[{event['number']}/{event['total']}] {event['name']}: {event['state']}{why}", event["state"])
-
-    def outcome(self, event: Event | None = None) -> None:
+    def close(self) -> None:
         """Stop drawing, and clear the line that lived."""
         self.over.set()
         if self.painter.is_alive():
@@ -5004,7 +5048,7 @@ class Display:
     def step(self, text: str, state: str = "", whole: bool = False) -> None:
         """Let a finished step stand, as one line; or a WHOLE line that a program prints meanwhile."""
         self.doing = self.doing if whole else ""
-        line = text if whole else cut(text, window(self.shows.err).columns - 1 if self.live else len(text))
+        line = text if whole else one_line(text, window(self.shows.err).columns - 1 if self.live else len(text))
         if self.live:
             self.steps.append(inked(line, state, self.shows.err))
         else:
@@ -5013,26 +5057,20 @@ class Display:
     def heard(self, line: str) -> None:
         """Take a line of what a running leaner or test prints: its progress, or what --verbose shows."""
         if found := PROGRESS.fullmatch(line):
-            told = float(found[2]) and int(found[1]) > 9  # of fewer the speed is chance
-            self.rate = many(int(found[1]), "token") + (f", {found[2]}/s" if told else "")
+            is_steady = float(found[2]) and int(found[1]) > 9  # of fewer the speed is chance
+            self.rate = many(int(found[1]), "token") + (f", {found[2]}/s" if is_steady else "")
         elif self.shows.verbose and not line.startswith("progress: "):
             self.step(f"  | {line}", whole=True)
 
     def living(self, room: int) -> str:
         """Say what is going on; what matters least goes first where there is no ROOM."""
-        task, tried, tested = map(self.last.get, ("task", "attempt", "tested"))
-        pieces = [
-            f"task {task['number']}/{task['total']}" if task else "",
-            f"attempt {tried['number'] + 1 if tried else 1}" if task else "",
-            self.doing,
-            f"{time.monotonic() - self.since:.0f} s" if self.doing else "",
-            self.rate,
-            tell_tests(tested) if tested else "",
-        ]
+        attempt = f"attempt {self.attempt}" if self.task else ""
+        elapsed = f"{time.monotonic() - self.since:.0f} s" if self.doing else ""
+        pieces = [self.task, attempt, self.doing, elapsed, self.rate, self.tests]
         for least in (4, 1, 0):
-            if wide(" · ".join(filter(None, pieces))) > room:
+            if width_of(" · ".join(filter(None, pieces))) > room:
                 pieces[least] = ""
-        return cut(" · ".join(filter(None, pieces)), room)
+        return one_line(" · ".join(filter(None, pieces)), room)
 
     def keep_painting(self) -> None:
         """Draw until the run is over."""
@@ -5053,14 +5091,16 @@ class Reporter:
     def __init__(self, folder: Path, config: Config, shows: Shows) -> None:
         self.folder, self.config, self.shows = folder, config, shows
         self.step = self.pid = 0
-        self.events, self.display = list[Event](), Display(shows)
+        self.display = Display(shows)
         keys = {leaner.key for leaner in (config.lean, *config.escalate)} - {Leaner.api_key}
         secrets = [re.escape(key) for key in keys if len(key) >= 8]
         self.secrets = [re.compile(pattern) for pattern in (*secrets, *config.guard.mask)]
 
     def mask(self, text: str) -> str:
         """Hide the configured keys and what `[guard] mask` matches."""
-        return reduce(lambda masked, secret: secret.sub(MASKED, masked), self.secrets, text)
+        for secret in self.secrets:
+            text = secret.sub(MASKED, text)
+        return text
 
     def path(self, name: str) -> Path:
         """Name a file of the current step in the run's folder."""
@@ -5075,12 +5115,13 @@ class Reporter:
     def emit(self, kind: str, **data: Any) -> None:
         """Record an event, each of its texts masked, and show it."""
         self.step += kind in ("task", "answered", "tested")
-        text = json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=vars)
-        line = QUOTED.sub(lambda quoted: json.dumps(self.mask(json.loads(quoted[0]))), text)
-        self.events.append(json.loads(line))
+        event = json.loads(json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=vars))
+        if kind in STEPS:
+            event["shown"] = STEPS[kind](event)
+        line = QUOTED.sub(lambda quoted: json.dumps(self.mask(json.loads(quoted[0]))), json.dumps(event))
         with (self.folder / "events.jsonl").open("a", encoding="utf-8") as events:
             events.write(f"{line}\n")
-        self.display.show(self.events[-1])
+        self.display.show(json.loads(line))
         if self.shows.json:
             self.shows.say(line, self.shows.out)
 
@@ -5094,305 +5135,86 @@ class Reporter:
 
     def heard(self, raw: bytes) -> None:
         """Show what a program prints while it runs."""
-        for line in readable(raw).splitlines() if self.shows.verbose or b"progress: " in raw else ():
-            self.display.heard(self.mask(line))
+        if self.shows.verbose or b"progress: " in raw:
+            for line in readable(raw).splitlines():
+                self.display.heard(self.mask(line))
 
     def outcome(self, code: int, error: str, broken: str) -> None:
         """End the run: write its report, run the user's command, record and show how it ended."""
-        told = conclude(self.events, {"code": code, "error": self.mask(error), "broken": broken, "time": time.time()})
-        story = report(told, self.events, self.folder).encode("utf-8", "replace")
-        (self.folder / "report.md").write_bytes(story)
+        end = {"code": code, "error": self.mask(error), "broken": broken, "time": time.time()}
+        told = json.loads(page("outcome", str(self.folder), json.dumps(end)))
+        (self.folder / "report.md").write_bytes(told["report"].encode("utf-8", "replace"))
         with contextlib.suppress(Interrupted):
             self.notify(told)
-        self.emit("outcome", **told)
+        self.emit("outcome", **told["outcome"])
+        self.display.close()
+        out = self.shows.out
         if not self.shows.json:
-            out = self.shows.out
-            self.shows.say(on_screen(told, out) if is_terminal(out) else in_words(told), out)
-        if error and not (is_terminal(self.shows.out) and is_terminal(self.shows.err)):  # told there already
+            self.shows.say(on_screen(told, out) if is_terminal(out) else told["words"], out)
+        if error and not (is_terminal(out) and is_terminal(self.shows.err)):  # told there already
             self.shows.say(f"lean-loop: {self.mask(error)}", self.shows.err)
 
     def notify(self, told: Event) -> None:
         """Run `[notify] command` with the outcome in its environment; that it fails is a warning only."""
         if not self.config.notify.command:
             return
-        facts = {"code": told["code"], "state": told["state"], "run": told["run"]}
-        facts |= {"report": self.folder / "report.md", "outcome": in_words(told)[-30_000:]}  # Windows takes 32,767
-        env = {**clean_environment(), **{f"LEANLOOP_{name.upper()}": str(value) for name, value in facts.items()}}
+        env = {
+            **clean_environment(),
+            "LEANLOOP_CODE": str(told["outcome"]["code"]),
+            "LEANLOOP_STATE": told["outcome"]["state"],
+            "LEANLOOP_RUN": told["outcome"]["run"],
+            "LEANLOOP_REPORT": str(self.folder / "report.md"),
+            "LEANLOOP_OUTCOME": told["words"][-30_000:],  # Windows takes 32,767
+        }
         done = run(shell_argv(self.config.notify.command), self.config.root, env=env, timeout=NOTIFY_SECONDS)
         if done.code or done.cut:
             self.emit("warning", text=f"[notify] command {done.end}: {' '.join(done.output.split())[-200:]}")
 
 
-def conclude(events: Sequence[Event], end: Event | None = None) -> Event:
-    """Sum up a run: the keys of its `outcome` (examples/events.schema.json); END says how it ends, if no event does."""
-    first, last = events[0], events[-1]
-    end = end or (last if last["event"] == "outcome" else {"code": -1, "error": "it was not finished"})
-    used, price = usage_of(events), Pricing(**first.get("pricing", {}))
-    cost = (used.input_tokens * price.input + used.output_tokens * price.output) / 1e6
-    tasks, skipped = [tell_task(chapter) for chapter in chapters(events)], sum(e["event"] == "skipped" for e in events)
-    return {
-        "code": end["code"],
-        "state": {GREEN: "green", RED: "red"}.get(end["code"], "stopped"),
-        "error": end.get("error", ""),
-        "broken": end.get("broken", ""),
-        "run": first["id"],
-        "leanfile": first["leanfile"],
-        "total": len(first["tasks"]),
-        "green": skipped + sum(is_done(task) for task in tasks),
-        "seconds": round(end.get("time", last["time"]) - first["time"], 3),
-        "usage": asdict(used),
-        "cost": None if price == Pricing() else cost,
-        "tasks": tasks,
-    }
-
-
-def tell_task(chapter: Sequence[Event]) -> Event:
-    """Sum up a task from its events; a red count of failing tests is at least 1, `before` may be unknown."""
-    attempts, tested = ([event for event in chapter if event["event"] == kind] for kind in ("attempt", "tested"))
-    touched = {change[0]: change for attempt in attempts for change in attempt["changed"]}
-    ended = chapter[-1]["event"] == "result"
-    result: Event = {"tree": "", "warnings": [], **chapter[-1], **({} if ended else {"state": "stopped", "reason": ""})}
-    changed = result["changed"] if ended else touched.values()
-    first = next((event for event in chapter if event["event"] in ("asking", "tested")), result)
-    seen = [event for event in tested if event["tree"] == result["tree"]] or tested
-    red = seen[-1] if seen and not (is_done(result) or seen[-1]["green"]) else {}
-    return {
-        **{key: result[key] for key in ("state", "reason")},
-        "warnings": [*result["warnings"], *(event["text"] for event in chapter if event["event"] == "warning")],
-        **{key: chapter[0][key] for key in ("number", "name")},
-        **{key: red[key] for key in ("tests", "summary", "places") if red},
-        "before": failing_in(first) if first["event"] == "tested" else None,
-        "failing": [failing_in(attempt) for attempt in attempts],
-        "tried": [tell_attempt(attempt) for attempt in attempts if red],
-        "changed": [change for change in changed if change[0] in touched],
-        "leaners": list(dict.fromkeys(attempt["leaner"] for attempt in attempts)),
-        "usage": asdict(usage_of(chapter)),
-        "seconds": round(chapter[-1]["time"] - chapter[0]["time"], 3),
-    }
-
-
-def is_done(task: Event) -> bool:
-    return task["state"] in ("green", "untested")
-
-
-def failing_in(event: Event) -> int:
-    return 0 if event["green"] else max(1, event["failing"])
-
-
-def tell_tests(event: Event) -> str:
-    return "green" if event["green"] else f"{failing_in(event)} failing"
-
-
-def two_counts(used: Event) -> tuple[str, str]:
-    """Tell the tokens that went in, and those that came out."""
-    return f"{'about ' if used['estimated'] else ''}{used['input_tokens']:,}", f"{used['output_tokens']:,}"
-
-
-def tell_usage(used: Event) -> str:
-    return "{} tokens in, {} out".format(*two_counts(used))
-
-
-def tell_attempt(attempt: Event) -> str:
-    """Say in a line what was tried."""
-    said, changed = attempt["diagnosis"] or begun(attempt["number"]), tell_changed(attempt["changed"], 2)
-    return f"{attempt['number']}. {said} -> {changed or 'nothing changed'}, {failing_in(attempt)} failing"
-
-
-def tell_changed(changed: Sequence[Sequence[Any]], most: int) -> str:
-    """Name the changed files with the lines that they gained and lost; more than MOST of them only in sum."""
-    if len(changed) > most:
-        changed = [(f"{len(changed)} files", sum(up for _, up, _ in changed), sum(down for *_, down in changed))]
-    return ", ".join(f"{path} +{up} -{down}" for path, up, down in changed)
-
-
-def tell_failing(task: Event) -> str:
-    """Say how many tests failed before and after."""
-    ends = list(filter(lambda count: count is not None, (task["before"], *task["failing"])))
-    if task["state"] == "untested" or not ends:
-        return "no tests" if task["state"] == "untested" else "not tested"
-    return f"{ends[0]} -> {ends[-1]} failing"
-
-
-def many(count: int, noun: str) -> str:
-    """Count things."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
-def clip(text: str, most: int) -> str:
-    """Make TEXT one line of at most MOST tokens, rather fewer; other scripts and capitals within words count twice."""
-    line, used = " ".join(text.split()), 0
-    for piece in PIECES.finditer(line):
-        used += 1 if piece[0].isascii() and not re.search(r".[A-Z]", piece[0]) else 2
-        if used > most:
-            return f"{line[: piece.start()]}…"
-    return line
-
-
-def few(names: Sequence[str], most: int, room: int) -> str:
-    """Name the first MOST of some things, in ROOM tokens, and count the others."""
-    return clip(", ".join(names[:most]), room) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def in_words(told: Event) -> str:
-    """Write the outcome for whoever pays by the token: a line a task, more for a red one only."""
-    lines = list[str]()
-    for task in told["tasks"]:
-        tries, changed = len(task["failing"]), tell_changed(task["changed"], 3) or "nothing changed"
-        who = f", at last {task['leaners'][-1]}" if len(task["leaners"]) > 1 else ""
-        facts = (f"{many(tries, 'attempt')}{who}", tell_failing(task), changed)
-        lines += [f"{task['state']}: {clip(task['name'], 15)}: {clip('; '.join(facts), 40)}"]
-    return "\n".join([*lines, *tell_more(told), tell_end(told)])
-
-
-def tell_more(told: Event, run: str = "last") -> list[str]:
-    """Say what is doubtful, what is red and why, and why the run could not go on."""
-    doubts = dict[str, list[str]]()
-    for task in told["tasks"]:
-        for text in task["warnings"]:
-            doubts.setdefault(text, []).append(task["name"])
-    lines = [f"warning: {few(names, 1, 15)}: {clip(text, 30)}" for text, names in doubts.items()]
-    lines += [line for task in told["tasks"] if not is_done(task) for line in tell_red(task, told["leanfile"], run)]
-    parts = {
-        "red: the whole suite is worse than before the run": (told["broken"], 60),
-        "  next": (f"mend it, or {undoing(told['leanfile'], run)}" * bool(told["broken"]), 40),
-        "stopped": (told["error"], 80),
-    }
-    return [*lines, *(f"{name}: {clip(text, most)}" for name, (text, most) in parts.items() if text)]
-
-
-def calling(leanfile: str) -> str:
-    """Write the beginning of a command for LEANFILE."""
-    return "lean-loop" if leanfile == str(LEANFILE) else f"lean-loop -c {shlex.quote(leanfile)}"
-
-
-def undoing(leanfile: str, run: str) -> str:
-    return f"{calling(leanfile)} --undo{f' {run}' * (run != 'last')} takes the run back"
-
-
-def tell_red(task: Event, leanfile: str, run: str) -> list[str]:
-    """Say what somebody needs who takes over a red task; what was tried, the latest first, gets what room is left."""
-    error, reason, tries = task.get("summary", ""), task["reason"], len(task["failing"])
-    back = f"{undoing(leanfile, run)}, --restore {run}/{task['number']}.{tries} brings the last attempt"
-    facts = {
-        "failing": (few(task.get("tests", ()), 3, 45), 55),
-        "error": (error, 55),
-        "at": (", ".join(f"{path}:{line}" for path, line in task.get("places", ())), 25),
-        "why": ("" if reason == error else reason.replace(f". {error or reason}", ""), 30),
-    }
-    parts = {
-        **(facts if tries or task["state"] == "red" else {}),
-        "next": (f"{'mend it; ' * (task['state'] == 'red')}{calling(leanfile)} --resume", 30),
-        "back": (back * bool(tries), 50),
-    }
-    lines = [f"  {name}: {clip(text, most)}" for name, (text, most) in parts.items() if text]
-    tried = clip(" | ".join(reversed(task["tried"])), max(25, 185 - sum(map(tokens, lines))))
-    return [*lines, f"  tried: {tried}"] if tried else lines
-
-
-def tell_end(told: Event) -> str:
-    """Say how the whole run ended, and what it cost."""
-    used, about = told["usage"], "about " if told["usage"]["estimated"] else ""
-    cost = f"; would cost {about}{told['cost']:.4f} at [pricing]" if told["cost"] is not None else ""
-    spent = f"{tell_usage(used)}, {many(used['requests'], 'request')}, {told['seconds']:.1f} s{cost}"
-    return f"{told['green']}/{told['total']} green; {spent}; run {told['run']}"
-
-
-BARS = "▁▂▃▄▅▆▇█"
-
-
-def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
-    """Lay rows of cells out in columns, those of numbers to the right, heading and all: a line a row."""
-    aligned = list[list[str]]()
-    for column in zip(*rows, strict=True):
-        right = all(re.fullmatch(r"(about )?\d[\d,.]*( s)?", cell) for cell in column[1:])
-        blanks = [" " * (max(map(wide, column)) - wide(cell)) for cell in column]
-        aligned.append([blank + cell if right else cell + blank for cell, blank in zip(column, blanks, strict=True)])
-    return [gap.join(row).rstrip() for row in zip(*aligned, strict=True)]
-
-
-def grid(told: Event, room: int = 120) -> list[str]:
-    """Lay the tasks out in columns, in ROOM if they can be; with a chart of failing tests after several tries."""
-    rows = [("", "task", "failing", "tries", "changed", "in", "out", "s", "leaner")]
-    for task in told["tasks"]:
-        counts = [task["before"] or 0, *task["failing"]][-12:]
-        chart = "".join(BARS[count * 7 // (max(counts) or 1)] for count in counts) if len(counts) > 2 else ""
-        failing = tell_failing(task).replace("->", "→").removesuffix(" failing")
-        names = (task["state"], cut(task["name"], 24), f"{failing} {chart}".rstrip(), str(len(task["failing"])))
-        changed = tell_changed(task["changed"], 1).replace(" -", " −")
-        rows.append((*names, changed, *two_counts(task["usage"]), f"{task['seconds']:.1f}", ", ".join(task["leaners"])))
-    lines = columns(rows)
-    return lines if max(map(wide, lines)) <= room else columns(rows, " ")
+def page(*args: str) -> str:
+    """Let leaners/_page.py tell of runs; out of the reach of the keyboard's signals."""
+    argv = [sys.executable, "-I", str(share() / "leaners" / "_page.py"), *args]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=not WINDOWS)
+    if done.returncode:
+        raise RuntimeError(done.stderr.decode("utf-8", "replace"))
+    return done.stdout.decode("utf-8", "replace")
 
 
 def on_screen(told: Event, stream: IO[str]) -> str:
     """Write the outcome for a person: a table, what to do next, and the sums, as large as the window at most."""
     width, height = window(stream)
     room = max(width - 1, 8)
-    head, *lines = (cut(line, room) for line in grid(told, room))
-    lines = [inked(line, task["state"], stream) for line, task in zip(lines, told["tasks"], strict=True)]
-    words = [*tell_more(told), tell_end(told), "each attempt: lean-loop --report"]
-    below, most = [line for text in words for line in folded(text, room)], height - 2 - min(len(lines), 2)
+    states = [row[0] for row in told["rows"][1:]]
+    cells = [[*row[:1], one_line(row[1], 24), *row[2:]] for row in told["rows"]]
+    wide = columns(cells)
+    head, *lines = wide if max(map(width_of, wide)) <= room else columns(cells, " ")
+    lines = [inked(one_line(line, room), state, stream) for line, state in zip(lines, states, strict=True)]
+    last = [told["end"], "each attempt: lean-loop --report"]
+    below, most = list[str](), height - 2 - min(len(lines), 2)
+    for text in (*told["notes"], *last):
+        below += folded(text, room)
     if len(below) > most:
-        below = [cut(line, room) for line in (*words[:-2][: most - 2], *words[-2:])]
-    if len(lines) > (free := max(2, height - 2 - len(below))):
+        below = [one_line(line, room) for line in (*told["notes"][: most - 2], *last)]
+    free = max(2, height - 2 - len(below))
+    if len(lines) > free:
         lines = [f"({len(lines) - free + 1} more above)", *lines[1 - free :]]
-    return "\n".join([head, *lines, *below])
-
-
-def report(told: Event, events: Sequence[Event], folder: Path) -> str:
-    """Write the story of a run in Markdown, as it lies beside the files in FOLDER."""
-    begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(events[0]["time"]))
-    lines = [f"# lean-loop: {told['state']}\n", f"`{told['leanfile']}`, {begun}\n"]
-    lines += [fenced("", "\n".join([*grid(told), *tell_more(told, told["run"]), tell_end(told)]), "").lstrip()]
-    for chapter in chapters(events):
-        lines += [f"## {chapter[0]['number']}. {cut(chapter[0]['name'], 80)}\n", *tell_story(chapter, folder)]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def tell_story(chapter: Sequence[Event], folder: Path) -> Iterator[str]:
-    """Tell a task attempt by attempt: the steps as they were shown, the files of the record, the diff."""
-    page = list[Event]()
-    for event in chapter:
-        page.append(event)
-        if event["event"] == "attempt":
-            said = clip(event["diagnosis"], 200).replace("<", "&lt;")
-            yield f"### Attempt {event['number']}\n" + (f"\n> {said}\n" if said else "")
-        if event["event"] == "attempt" or event is chapter[-1]:
-            yield from tell_steps(page)
-            page = []
-        if event["event"] == "attempt" and event["changed"]:
-            diff = as_diff(read_text(folder / event["diff"]))
-            yield f"<details><summary>{tell_changed(event['changed'], 3)}</summary>\n\n{diff}\n</details>\n"
-
-
-def tell_steps(page: Sequence[Event]) -> Iterator[str]:
-    """Tell events as they were shown, and name their files."""
-    steps = io.StringIO()
-    display = Display(Shows(steps, steps))
-    for event in page:
-        display.show(event)
-    yield fenced("", steps.getvalue(), "").lstrip()
-    if names := [event[kind] for event in page for kind in ("prompt", "answer", "output", "diff") if event.get(kind)]:
-        yield ", ".join(f"[{name}]({name})" for name in names) + "\n"
+    return "\n".join([one_line(head, room), *lines, *below])
 
 
 def list_runs(options: argparse.Namespace, shows: Shows) -> str:
-    """List the project's runs, newest first: name (when it began), result, how long it took, what it cost."""
-    rows = [("run", "ended", "green", "s", "tokens in", "out", "leanfile")]
-    for past in reversed(read_records(project_folder(config_here(options).root))):
-        told = conclude(past.events)
-        spent = (f"{told['seconds']:.0f}", *two_counts(told["usage"]))
-        rows.append((told["run"], told["state"], f"{told['green']}/{told['total']}", *spent, told["leanfile"]))
-    if len(rows) == 1:
+    """List the project's runs, newest first."""
+    folders = run_folders(project_folder(config_here(options).root))
+    if not folders:
         shows.say("lean-loop: this project has no runs yet.", shows.err)
-    return "\n".join(columns(rows)) if len(rows) > 1 else ""
+        return ""
+    return "\n".join(columns(json.loads(page("runs", *map(str, folders)))))
 
 
 def show_report(options: argparse.Namespace, shows: Shows) -> str:
     """Tell the story of a run; the last is the last that worked on a task."""
     folder = project_folder(config_here(options).root)
-    past = find_run(folder, options.report, lambda past: bool(past.of("task")))
-    return f"{report(conclude(past.events), past.events, past.folder)}\nThe files lie in {past.folder}"
+    record = find_run(folder, options.report, lambda record: bool(record.of("task")))
+    return f"{page('report', str(record.folder))}\nThe files lie in {record.folder}"
 
 
 # ---------------------------------------------------------------------------------------------- before a run, or beside
@@ -5408,7 +5230,7 @@ def unrecorded(config: Config, shows: Shows, quiet: bool = True) -> Iterator[Run
         try:
             yield run
         finally:
-            reporter.display.outcome()
+            reporter.display.close()
 
 
 def each_project(options: argparse.Namespace, shows: Shows) -> Iterator[tuple[Run, tuple[Task, ...]]]:
@@ -5455,7 +5277,7 @@ def ask_about(options: argparse.Namespace, shows: Shows) -> str:
     question, *names = options.ask
     config = config_at_hand(options)
     check_leaner(config.lean)
-    files = tuple(inside(str(Path(name).absolute()), config.root, "--ask") for name in names)
+    files = tuple(project_relative(str(Path(name).absolute()), config.root, "--ask") for name in names)
     prompt = "\n".join([*(fenced(path, text_for(config.root / path), path) for path in files), question])
     with unrecorded(config, shows, quiet=shows.quiet or not is_terminal(shows.err)) as run:
         task = Task(name="question", files=files)
@@ -5603,7 +5425,11 @@ def look_at_tasks(run: Run, tasks: Sequence[Task]) -> Check:
     check_test_files(run.config, tasks)
     for task in tasks:
         if new := [path for path in task.files if not (run.config.root / path).exists()]:
-            yield task.name, f"{few(new, 3, 40)} {'is' if len(new) == 1 else 'are'} not there yet, and will be new", ""
+            yield (
+                task.name,
+                f"{few_names(new, 3)} {'is' if len(new) == 1 else 'are'} not there yet, and will be new",
+                "",
+            )
         for path in task.test_files:
             looks_like_one = re.match(r"(?!-|.*\.\.\.).*[./]", path)  # no option, no word after one, no ./...
             if looks_like_one and not (run.config.root / path.split("::")[0]).exists():
@@ -5674,40 +5500,6 @@ def smoke_canary(run: Run) -> Check:
             f" {call.answer[:200] or call.reason or 'nothing'}"
         )
     yield "smoke, long prompt", f"the beginning of {tokens(prompt):,} tokens was read", ""
-
-
-def schema() -> Document:
-    """Make the JSON Schema (draft 7) of a leanfile from the dataclasses that check it."""
-    pieces = re.split(r"^(?:# )?\[+(\w+)\]+", read_text(share() / "config.toml"), flags=re.MULTILINE)
-    comments = (dict(re.findall(r"^(?:# )?(\w+) = .*?  # (.+)$", text, re.MULTILINE)) for text in pieces[2::2])
-    told = dict(zip(pieces[1::2], comments, strict=True))
-    parts = {name: table_schema(cls, told.get(name, {})) for name, cls in TABLES.items()}
-    keys = {key: value for key, value in parts["lean"]["properties"].items() if key != "binary"}
-    parts["leaners"] = {"type": "object", "additionalProperties": {**parts["lean"], "properties": keys}}
-    for name, cls in LISTS.items():
-        items = {**table_schema(cls, told["lean"]), "required": [NEEDED[name]]}
-        parts[name] = {"type": "array", "items": items}
-    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "leanfile.toml"}
-    return {**head, "type": "object", "additionalProperties": False, "properties": parts}
-
-
-def table_schema(cls: type, told: Mapping[str, str]) -> Document:
-    """Make the schema of one table; TOLD describes its keys."""
-    keys: Document = {}
-    for item in fields(cls):
-        kind = table_schema(Runner, {}) if item.type == "Runner" else KINDS[str(item.type)].schema
-        choices = {"enum": [*item.metadata["choices"]]} if "choices" in item.metadata else {}
-        keys[item.name] = {**kind, **choices, **({"description": told[item.name]} if item.name in told else {})}
-    return {"type": "object", "additionalProperties": False, "properties": keys}
-
-
-def keep_schema() -> Path:
-    """Write the schema where an editor finds it, and name the file."""
-    path = state_folder() / "leanfile.schema.json"
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(json.dumps(schema(), indent=1), encoding="utf-8")
-    return path
 
 
 # ------------------------------------------------------------------------------------------------ the command line
@@ -5858,7 +5650,7 @@ def filled(name: str, root: Path) -> str:
     known_by, (command, *args), narrow = detect_runner(root)
     path = "" if called() == "lean-loop" else f" (Here `lean-loop` stands for `{called()}`.)"
     words = {"COMMAND": json.dumps(command), "ARGS": json.dumps(args), "TEST_HINT": known_by, "CALLED": path}
-    words |= {"NARROW": json.dumps(narrow), "LAYOUT": layout(root), "SCHEMA": keep_schema().as_uri()}
+    words |= {"NARROW": json.dumps(narrow), "LAYOUT": layout(root), "SCHEMA": (share() / "examples" / SCHEMA).as_uri()}
     text = (share() / "examples" / name).read_text(encoding="utf-8")
     return re.sub(r"@([A-Z_]+)@", lambda mark: words[mark[1]], text).rstrip()
 
@@ -5915,7 +5707,7 @@ OPTIONS = (
     option("--guide", "print what a cloud model needs to know to write leanfiles for this project",
            lambda options, shows: filled("guide.md", Path())),
     option("--schema", "print the JSON Schema of leanfiles, for editors",
-           lambda options, shows: keep_schema().read_text(encoding="utf-8")),
+           lambda options, shows: read_text(share() / "examples" / SCHEMA).rstrip()),
     option("--check", "say of everything that a run needs whether it is ready", check_all),
     option("--smoke", "--check, and let the leaner do one small edit in a temporary project", check_all),
     option("--dry-run", "print each task's first prompt and its tokens; no leaner is called", dry_run),
