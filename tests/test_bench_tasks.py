@@ -17,7 +17,9 @@ from bench import python_faults, real_tasks
 from bench.real_tasks import BenchTask, Runner, load_tasks
 
 COUNTS = {"functions": (24, 12), "faults": (12, 6), "features": (2, 1)}
-WRITTEN = [task for kind in ("functions", "features") for split in real_tasks.SPLITS for task in load_tasks(kind, split)]
+WRITTEN = [
+    task for kind in ("functions", "features") for split in real_tasks.SPLITS for task in load_tasks(kind, split)
+]
 TESTS_RUN = re.compile(r"\b(?:Ran|tests) (\d+)\b")  # unittest, node --test
 SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
