@@ -31,6 +31,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -403,12 +404,14 @@ def line_of(row: Row) -> str:
     return f"{'green' if row.green else 'red  '} {row.who} {row.task} ({row.level}): {told}: {fate}"
 
 
-def chosen(options: argparse.Namespace) -> list[BenchTask]:
-    tasks = [task for name in options.set for task in load_tasks(name, options.split)]
-    if "faults" in options.set and options.who == ["lean-loop"]:
-        tasks += [replace(task, name=f"{task.name}-direct") for task in load_tasks("faults", options.split, "direct")]
-    only = options.only or [""]
-    return [task for task in tasks if any(word in task.name for word in only)][: options.first or None]
+def chosen(options: argparse.Namespace, who: str) -> list[BenchTask]:
+    """List the tasks for a contender: faults without a task are lean-loop's own mode, the ceiling is for faults."""
+    tasks = [task for name in options.set for task in load_tasks(name, options.split.replace("-", " "))]
+    if who == "lean-loop" and "faults" in options.set:
+        direct = load_tasks("faults", options.split.replace("-", " "), "direct")
+        tasks += [replace(task, name=f"{task.name}-direct") for task in direct]
+    fit = [task for task in tasks if who != "ceiling" or task.function]
+    return [task for task in fit if any(word in task.name for word in options.only or [""])][: options.first or None]
 
 
 @contextlib.contextmanager
@@ -418,7 +421,7 @@ def model_server(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
         yield options.url.rstrip("/"), options.model
         return
     with tempfile.TemporaryDirectory() as folder:
-        settings = ("-np", "1", "-c", "8192", "--metrics")
+        settings = ("-np", str(options.jobs), "-c", str(8192 * options.jobs), "--metrics")
         with serving(llama_server(), weights(options.weights), Path(folder), *settings) as server:
             server.wait(200)
             yield server.base_url, WEIGHTS[options.weights].name
@@ -430,10 +433,11 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--url", help="another server's base URL, with /v1")
     parser.add_argument("--model", default="", help="its model")
     parser.add_argument("--set", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--split", choices=SPLITS, default="tune")
+    parser.add_argument("--split", choices=[split.replace(" ", "-") for split in SPLITS], default="tune")
     parser.add_argument("--who", nargs="+", choices=[*CONTENDERS, "ceiling"], default=["lean-loop"])
     parser.add_argument("--only", nargs="+", metavar="WORD", help="tasks whose names hold one of these")
     parser.add_argument("--first", type=int, default=0, help="so many tasks at most")
+    parser.add_argument("--jobs", type=int, default=1, help="tasks at a time, each with a slot of the server")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--calls", type=int, default=Limits.calls)
     parser.add_argument("--tokens", type=int, default=Limits.tokens, help="answer tokens a task may take")
@@ -452,13 +456,11 @@ def main() -> int:
         kept = None if options.anew else CACHE / "answers" / re.sub(r"\W+", "-", model)
         limits = Limits(options.calls, options.tokens, options.seconds)
         bench = Bench(url, model, limits, kept, options.config.replace("\\n", "\n"), options.keep)
-        for who in options.who:
-            for task in chosen(options):
-                if who == "ceiling" and not task.function:
-                    continue
-                for seed in options.seeds:
-                    rows.append(bench.run(who, task, seed))
-                    print(line_of(rows[-1]), flush=True)
+        jobs = [(who, task, seed) for who in options.who for task in chosen(options, who) for seed in options.seeds]
+        with ThreadPoolExecutor(options.jobs) as pool:
+            for row in pool.map(lambda job: bench.run(*job), jobs):
+                rows.append(row)
+                print(line_of(row), flush=True)
     print("\n".join(["", *table(rows), "", *fates(rows)]))
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
