@@ -1659,6 +1659,8 @@ CONTEXT_ERROR = re.compile(
 )
 SIZES = ("max_model_len", "loaded_context_length", "n_ctx", "context_length", "context_window", "max_context_length")
 BROKEN = (OSError, http.client.HTTPException)
+CIRCLE, COPIES = 2000, 4  # what an answer's end repeats in so many characters and times is no code any more
+STRIDE = 200  # characters of an answer between two looks at it
 HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
 NO_API = "{url} is no OpenAI-compatible API ({status}): {said}. Does base_url end in /v1?"
 NO_MODEL = "The server has no model {model!r}: {said}. Set model in [lean]."
@@ -1755,25 +1757,40 @@ class Server:
         if size and tokens >= size:
             raise too_long(tokens, size)
 
-    def ask(self, system: str, prompt: str) -> str:
-        """Send one request and return the text of the answer."""
+    def ask(self, system: str, prompt: str, longest: int = 0, stops: Sequence[str] = ()) -> str:
+        """Return the text of the answer to one request; Unusable where there is none that could stand.
+
+        The answer ends at the first of `stops`, and after `longest` tokens (0: as the server sees fit) unless
+        max_output_tokens says how many. Where a server stops before the first word, as within a model's thoughts, the
+        request is sent once more without these bounds; they hold on this side.
+        """
         self.model = self.model or self.choose_model()
         self.check_size(system + prompt)
-        said = (("system", system), ("user", prompt))
-        messages = [{"role": role, "content": content} for role, content in said if content]
-        body = {"model": self.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
-        # A slow machine needs time to read a long prompt before its first word: a second for twenty tokens.
-        patience, answer = self.call.idle + estimate(system + prompt) / 20, Answer(self.call)
-        try:
-            with self.send("/chat/completions", body | self.call.body(), patience) as response:
-                self.receive(response, answer)
-        finally:
-            if answer.events:
-                self.used += answer.used(estimate(system + prompt))
+        longest = 0 if self.call.max_output_tokens else longest
+        limits = {"max_tokens": longest, "stop": [*stops, *self.call.stop]}
+        bounds = {key: value for key, value in limits.items() if value}
+        answer = self.request(system, prompt, bounds, Answer(self.call, longest, stops))
+        if not answer.said() and (stops or (longest and answer.finish == "length")):
+            answer = self.request(system, prompt, {}, Answer(self.call, longest, stops))
         text = answer.result()
         if folder := self.call.options.get("record"):
             record(Path(folder), self.call.mode, prompt, text)
         return text
+
+    def request(self, system: str, prompt: str, bounds: Mapping[str, Any], answer: Answer) -> Answer:
+        """Send one request and take in its answer."""
+        said = (("system", system), ("user", prompt))
+        messages = [{"role": role, "content": content} for role, content in said if content]
+        body = {"model": self.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+        # A slow machine needs time to read a long prompt before its first word: a second for twenty tokens.
+        patience = self.call.idle + estimate(system + prompt) / 20
+        try:
+            with self.send("/chat/completions", {**body, **self.call.body(), **bounds}, patience) as response:
+                self.receive(response, answer)
+        finally:
+            if answer.events:
+                self.used += answer.used(estimate(system + prompt))
+        return answer
 
     def send(self, path: str, body: dict[str, Any] | None = None, patience: float = 10.0) -> http.client.HTTPResponse:
         """Send a request; wait and try again where the server is busy, or asks for a plainer request."""
@@ -1849,8 +1866,11 @@ class Answer:
     """An answer as it comes in, piece by piece."""
 
     call: Call
+    longest: int = 0
+    stops: Sequence[str] = ()
     begun: float = field(default_factory=time.monotonic)
     shown: float = 0.0
+    looked: int = 0
     text: str = ""
     thought: str = ""
     refusal: str = ""
@@ -1875,7 +1895,26 @@ class Answer:
             self.finish = flat(get(choice, "finish_reason")) or self.finish
             self.ended = self.ended or bool(get(choice, "message"))
         self.ended = self.ended or bool(self.finish and self.usage)
+        self.bound()
         self.show_progress()
+
+    def bound(self) -> None:
+        """End the answer where enough is said: at a stop text, at its longest, or where it runs in circles."""
+        said = self.said() if self.stops else ""
+        if ends := [at for stop in self.stops if (at := said.find(stop, 1)) > 0]:
+            self.text, self.finish, self.ended = said[: min(ends)], "stop", True
+        size = len(self.text) + len(self.thought)
+        if not self.ended and size < self.looked + STRIDE:
+            return
+        self.looked = size
+        if (end := first_copy_end(self.text)) or first_copy_end(self.thought):
+            self.text, self.finish, self.ended = self.text[:end], "circles", True
+        elif self.longest and estimate(self.said()) > self.longest:
+            self.finish, self.ended = "length", True
+
+    def said(self) -> str:
+        """Return the text without thoughts."""
+        return spoken(self.text).strip()
 
     def show_progress(self) -> None:
         """Print tokens and tokens a second: a live line on a terminal, lines for the loop."""
@@ -1900,20 +1939,58 @@ class Answer:
 
     def result(self) -> str:
         """Return the answer's text; Unusable where it is a refusal, a tool call, cut off or nothing at all."""
-        text = self.text if self.text.strip() or self.finish == "length" else self.thought
-        said, count = spoken(text).strip(), number(self.usage, "completion_tokens")
-        if self.finish == "length":
-            what = "The answer was" if said else "The model was still thinking when it was"
-            hint = "name fewer or smaller files" if said else "turn thinking off with extra_body"
+        text, count = self.text, number(self.usage, "completion_tokens")
+        if self.finish in ("length", "circles"):
+            text = finished_part(text, self.call.mode)
+        if self.finish == "length" and not text:
+            what = "The answer was" if self.said() else "The model was still thinking when it was"
+            hint = "name fewer or smaller files" if self.said() else "turn thinking off with extra_body"
             limits = "raise max_output_tokens or the server's context"
             when = f" after {count} tokens" if count else ""
             raise Unusable(f"{what} cut off{when} (finish_reason length): {limits}, or {hint}.")
+        if self.finish == "circles" and not text:
+            when = f" after {first_line(self.text[-80:])!r}" if self.said() else " in its thoughts"
+            raise Unusable(f"The model ran in circles{when}: set temperature, or a repetition penalty in extra_body.")
         if self.refusal or self.finish == "content_filter":
             raise Unusable(f"The model refused: {first_line(self.refusal) or 'its answer was filtered'}")
-        if not said:
+        text = text if text.strip() else self.thought
+        if not spoken(text).strip():
             tool = "The model answered with a tool call, although no tools were offered; try another chat template."
             raise Unusable(tool if self.tools else "The model's answer is empty.")
         return text
+
+
+def first_copy_end(text: str) -> int | None:
+    """Return where the first copy ends of what a text's end repeats in circles; None where it does not.
+
+    Equal rows of data, closing lines and drawings stay below COPIES copies or CIRCLE characters.
+    """
+    end = text[-50:]
+    at = text.rfind(end, 0, -1) if len(text) >= CIRCLE else -1
+    while at >= 0 and COPIES * (period := len(text) - len(end) - at) <= len(text):
+        size = max(CIRCLE, COPIES * period)
+        if text[-size:-period] == text[period - size :]:
+            while size < len(text) and text[-size - 1] == text[period - size - 1]:
+                size += 1
+            return len(text) - size + period
+        at = text.rfind(end, 0, at + len(end) - 1)
+    return None
+
+
+def finished_part(text: str, mode: str) -> str:
+    """Return what can stand of an answer whose end never came: edits if all fences are closed, whole sentences."""
+    if mode == "ask":
+        sentences = re.match(r"(?s).*[.!?](?=\W*(?:\s|$))", spoken(text))
+        return sentences[0] if sentences else ""
+    fence, closed, lines = "", False, spoken(text).split("\n")
+    for line in lines:
+        ticks = re.match(r"\s*(`{3,}|~{3,})(.*)", line)
+        if ticks and not fence:
+            fence = ticks[1]
+        elif ticks and ticks[1].startswith(fence) and not ticks[2].strip():
+            fence, closed = "", True
+    heads, tails = (sum(line.startswith(mark) for line in lines) for mark in ("<<<<<<< S", ">>>>>>> R"))
+    return text if (closed or tails) and heads == tails and not fence else ""
 
 
 def without_refused(body: dict[str, Any], raw: bytes) -> dict[str, Any] | None:

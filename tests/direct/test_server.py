@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from support import PROGRAM, Done, Scripted, call, holds, piece, reply, stream
+from support import PROGRAM, Done, Scripted, call, direct, holds, piece, reply, stream
 
 pytestmark = pytest.mark.usefixtures("sealed")
 
@@ -88,7 +89,7 @@ FAULTS: dict[str, tuple[Script, int, str]] = {
     "tool": (lambda h, b: stream(h, piece(tool_calls=[{"id": "1"}]), piece("", "tool_calls")), 1, "a tool call"),
     "length": (
         lambda h, b: stream(
-            h, piece(EDIT), {**piece("", "length"), "usage": {"prompt_tokens": 9, "completion_tokens": 77}}
+            h, piece(EDIT[:-4]), {**piece("", "length"), "usage": {"prompt_tokens": 9, "completion_tokens": 77}}
         ),
         1,
         "cut off after 77 tokens (finish_reason length)",
@@ -374,6 +375,160 @@ def test_settings_pass_through(root: Path) -> None:
     body = server.asked[0]
     assert (body["temperature"], body["max_tokens"], body["stop"]) == (0, 500, ["END"])
     assert (body["chat_template_kwargs"], body["top_p"]) == ({"enable_thinking": False}, 0.9)
+
+
+# What a model writes again and again is stopped; what stands before it counts if it is whole.
+
+LINE = "        total = total + 1  # add one\n"
+FUNCTION = "def area(width, height):\n    # The area of a rectangle.\n    return width * height\n\n\n"
+CIRCLES: dict[str, tuple[str, str, str]] = {  # before it, what is repeated, what stays
+    "a line": ("def f():\n", LINE, "def f():\n" + LINE.rstrip()),
+    "a definition": ("a.py\n```\n", FUNCTION, "a.py\n```\n" + FUNCTION.rstrip()),
+    "a whole answer": ("Well. ", f"{EDIT}\nThis sets x to 2.\n\n", f"Well. {EDIT}\nThis sets x to 2."),
+    "characters": ("x = '", "ab", "x = 'ab"),
+    "blanks": ("x = 2", "\n", "x = 2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "again", "stays"), CIRCLES.values(), ids=CIRCLES)
+@pytest.mark.parametrize("rest", [0, 1, 7])
+def test_circles_are_seen(before: str, again: str, stays: str, rest: int) -> None:
+    text = before + again * (4000 // len(again)) + again[:rest]
+    assert text[: direct.first_copy_end(text)].rstrip() == stays
+
+
+ROWS = "\n".join(f"        elif code == {n}:\n            return 'value {n}'" for n in range(300))
+STRAIGHT: dict[str, str] = {
+    "a chain": ROWS,
+    "numbered rows": "".join(f"    ({n}, {n * n}),\n" for n in range(500)),
+    "equal rows": "board = [\n" + "    [0, 0, 0, 0, 0, 0, 0, 0, 0],\n" * 40,
+    "an empty screen": ("." * 80 + "\n") * 24,
+    "closing lines": LINE + "}\n" * 30,
+    "closing tags": "</div>\n" * 60,
+    "a rule": "x = 1\n# " + "-" * 200,
+    "a table of zeros": "table = [" + "0x00, " * 256,
+    "cards": '<div class="card">\n  <h2>Item</h2>\n  <p>Some words about it.</p>\n</div>\n' * 12,
+    "two copies": ROWS[:6000] * 2,
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("text", STRAIGHT.values(), ids=STRAIGHT)
+def test_code_that_repeats_itself_is_no_circle(text: str) -> None:
+    assert [end for end in range(0, len(text) + 1, 50) if direct.first_copy_end(text[:end])] == []
+
+
+def test_the_look_for_circles_costs_little() -> None:
+    text, begun = ROWS * 20 + "-" * 1900, time.monotonic()
+    for _ in range(20):
+        assert direct.first_copy_end(text) is None
+    assert time.monotonic() - begun < 2
+
+
+def endless(*pieces: str) -> tuple[Script, list[int]]:
+    """Return a server that never ends, and how many pieces it got rid of."""
+    sent: list[int] = []
+
+    def script(handler: Any, body: Any) -> None:
+        stream(handler, piece(pieces[0]), done=False)
+        with contextlib.suppress(OSError):
+            for n in range(1, 100_000):
+                handler.wfile.write(f"data: {json.dumps(piece(pieces[n % len(pieces)]))}\n\n".encode())
+                sent[:] = [n]
+
+    return script, sent
+
+
+def test_an_answer_in_circles_is_cut_and_used(root: Path) -> None:
+    script, sent = endless(EDIT, "\nThis sets x to 2, as you asked me to.\n\n")
+    done, server = ask(root, script, timeout=30)
+    assert (done.code, (root / "a.py").read_text()) == (0, "x = 2\n"), done.err
+    assert len(server.asked) == 1
+    assert sent[0] < 99_000, "the connection was closed"
+
+
+@pytest.mark.parametrize(("field", "words"), [("content", "in circles after 'a = 1 a = 1"), ("reasoning", "thoughts")])
+def test_an_answer_in_circles_without_an_edit_is_refused(root: Path, field: str, words: str) -> None:
+    events = [piece(**{field: "a.py\n```\n"}), *(piece(**{field: "a = 1\n"}) for _ in range(2000)), 20]
+    done, _ = ask(root, lambda h, b: stream(h, *events), timeout=15)
+    assert (done.code, unchanged(root)) == (1, True), done.err
+    assert "ran in circles" in done.reason and words.split(" a")[0] in done.reason, done.reason
+
+
+# An answer is bounded: at the server, and on this side.
+
+
+def bounded(
+    script: Script, mode: str = "ask", longest: int = 0, stops: tuple[str, ...] = (), **more: Any
+) -> tuple[str, Scripted]:
+    """Ask within bounds, as a call of the program does."""
+    with Scripted(script) as server:
+        made = direct.Call("", base_url=server.base_url, model="m", mode=mode, timeout=20.0, **more)
+        return direct.Server(made).ask("", "Why?", longest, stops), server
+
+
+WHY = "The sign is wrong."
+
+
+def test_bounds_are_sent(root: Path) -> None:
+    said, server = bounded(lambda h, b: stream(h, piece(WHY, "stop")), longest=60, stops=("\n\n", "```"))
+    assert said == WHY
+    assert (server.asked[0]["max_tokens"], server.asked[0]["stop"]) == (60, ["\n\n", "```"])
+
+
+def test_bounds_of_the_users_come_first(root: Path) -> None:
+    script: Script = lambda h, b: stream(h, piece(WHY, "stop"))  # noqa: E731
+    _, server = bounded(script, longest=60, stops=("\n\n",), max_output_tokens=99, stop=["END"])
+    assert (server.asked[0]["max_tokens"], server.asked[0]["stop"]) == (99, ["\n\n", "END"])
+
+
+@pytest.mark.parametrize("head", ["", "\n\n", "<think>a\n\nb</think>\n\n"])
+@pytest.mark.parametrize("text", [f"{WHY}\n\nMore.", f"{WHY}\n```python\nx = 1\n"])
+def test_a_server_that_knows_no_stop_texts_is_stopped(head: str, text: str) -> None:
+    said, server = bounded(lambda h, b: stream(h, *map(piece, head + text), 20), stops=("\n\n", "```"))
+    assert (said.strip(), len(server.asked)) == (WHY, 1)
+
+
+def test_a_server_that_knows_no_limit_is_stopped() -> None:
+    script, sent = endless(*(f"{WHY} It has to be number {n}, " for n in range(5000)))
+    said, _ = bounded(script, longest=100)
+    assert said.endswith(WHY) and 300 < len(said) < 1000
+    assert sent[0] < 99_000, "the connection was closed"
+
+
+@pytest.mark.parametrize("part", [piece("<think>Hm"), piece(reasoning_content="Hm"), piece("\n\n")])
+def test_bounds_do_not_end_a_models_thoughts(part: dict[str, object]) -> None:
+    def script(handler: Any, body: Any) -> None:
+        stream(
+            handler,
+            part,
+            *([piece("", "length")] if "max_tokens" in body else [piece("</think>\n"), piece(WHY, "stop")]),
+        )
+
+    said, server = bounded(script, longest=60, stops=("\n\n",))
+    assert (said.endswith(WHY), len(server.asked)) == (True, 2)
+    assert "stop" not in server.asked[1]
+
+
+CUT: dict[str, tuple[str, str, bool]] = {
+    "all fences closed": ("edit", EDIT + "\nThis is because th", True),
+    "a search block": ("edit", "a.py\n<<<<<<< SEARCH\nx = 1\n=======\nx = 2\n>>>>>>> REPLACE\nAs y", True),
+    "an open fence": ("edit", EDIT + "\nb.py\n```\ny = ", False),
+    "an open search block": ("edit", EDIT + "a.py\n<<<<<<< SEARCH\nx = 1\n=======\nx =", False),
+    "no edit": ("edit", "The sign is wrong. It", False),
+    "a sentence": ("ask", f"{WHY} It", True),
+    "no sentence": ("ask", "The sign is", False),
+}
+
+
+@pytest.mark.parametrize(("mode", "text", "stands"), CUT.values(), ids=CUT)
+def test_what_is_whole_of_an_answer_that_was_cut_off_counts(root: Path, mode: str, text: str, stands: bool) -> None:
+    done, server = ask(root, lambda h, b: stream(h, piece(text), piece("", "length")), mode=mode)
+    assert (done.code, len(server.asked)) == (0 if stands else 1, 1), done.err
+    if mode == "ask":
+        assert done.out == (WHY + "\n" if stands else "")
+    else:
+        assert (root / "a.py").read_text() == ("x = 2\n" if stands else "x = 1\n")
 
 
 REFUSED: dict[str, tuple[str, Callable[[Any], bool], dict[str, object]]] = {
