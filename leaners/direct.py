@@ -154,6 +154,7 @@ class Call:
     options: Mapping[str, Any] = field(default_factory=dict)
     progress: bool = False
     usage_file: str = ""
+    answer_file: str = ""
 
     def body(self) -> dict[str, Any]:
         """Return what the request says of the answer."""
@@ -1790,7 +1791,15 @@ class Server:
         finally:
             if answer.events:
                 self.used += answer.used(estimate(system + prompt))
+                self.keep(answer)
         return answer
+
+    def keep(self, answer: Answer) -> None:
+        """Add what the model said to the record of this call."""
+        if self.call.answer_file:
+            thought = f"<think>\n{answer.thought}\n</think>\n" if answer.thought else ""
+            with suppress(OSError), Path(self.call.answer_file).open("a", encoding="utf-8", errors="replace") as file:
+                file.write(("\n--- the next answer ---\n" if file.tell() else "") + thought + answer.text)
 
     def send(self, path: str, body: dict[str, Any] | None = None, patience: float = 10.0) -> http.client.HTTPResponse:
         """Send a request; wait and try again where the server is busy, or asks for a plainer request."""
