@@ -3090,6 +3090,14 @@ def read_usage(path: Path, program: Program, prompt: str, answer: str) -> Usage:
     return Usage(1, tokens(prompt) + program.overhead // 4, tokens(answer), estimated=True)
 
 
+def answer_record(words: str, leaner: str, answer: str, errors: str) -> str:
+    """Return what the model said, where the leaner tells, and below it what the leaner printed."""
+    printed = "\n".join(filter(None, ("" if answer in words else answer, errors)))
+    if words and printed:
+        printed = f"\n--- what {leaner} did with it ---\n{printed}"
+    return "\n".join(filter(None, (words, printed))) + "\n"
+
+
 def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str, int], None]) -> None:
     """Wait until the server answers, for `[health] max_wait` seconds at most; explain what will not get better."""
     url = config.health.check_url
@@ -3914,10 +3922,13 @@ class Session(Judge):
         said = {"tokens": tokens(prompt), "prompt": told.name, "tree": before}
         self.reporter.emit("asking", leaner=program.name, mode=mode, **said)
         short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {told} and do what it says."
-        done = self.start(leaner, program, short, self.variables(task, leaner, mode, told, used), before)
+        try:
+            done = self.start(leaner, program, short, self.variables(task, leaner, mode, told, used), before)
+        finally:
+            words = self.words_of_model()
         texts = (done.output, rx(r"^progress: .*\n?").sub("", done.errors))
         answer, errors = (self.reporter.mask(text).strip() for text in texts)
-        self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
+        self.reporter.write("answer.txt", answer_record(words, program.name, answer, errors))
         usage = read_usage(used, program, prompt, answer)
         before, after = self.states_around(before, task, program, used)
         used.unlink(missing_ok=True)  # its figures stand in the events
@@ -3935,9 +3946,19 @@ class Session(Judge):
             "LEAN_PROTECT": "\n".join(protection(self.config, task)),
             "LEAN_PROMPT_FILE": str(told),
             "LEAN_USAGE_FILE": str(used),
+            "LEAN_ANSWER_FILE": str(self.reporter.path("said.txt")),
             "LEAN_PROGRESS": "1",
             "LEAN_LIB": str(share() / "leaners" / "_lib.bash"),
         }
+
+    def words_of_model(self) -> str:
+        """Take what the model said, as the leaner may have written it down, out of its file; on record it is masked."""
+        said, words = self.reporter.path("said.txt"), ""
+        with contextlib.suppress(OSError):
+            words = self.reporter.mask(readable(said.read_bytes())).strip()
+            said.unlink()
+            self.reporter.write("answer.txt", f"{words}\n")
+        return words
 
     def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
         """Run a leaner; when that is interrupted, put the tree back to BEFORE."""
