@@ -29,7 +29,6 @@ import argparse
 import contextlib
 import hashlib
 import json
-import math
 import os
 import re
 import shlex
@@ -42,14 +41,12 @@ import textwrap
 import threading
 import time
 import tomllib
-from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import translate
-from functools import cache, cached_property, lru_cache, partial, reduce
-from heapq import heappop, heappush
-from itertools import accumulate, chain, count, groupby, islice, pairwise
+from functools import cache, cached_property, partial, reduce
+from itertools import chain, groupby, islice, pairwise
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import IO, Any, NoReturn, TypeVar, cast
@@ -2042,345 +2039,20 @@ def shorten(text: str, most: int, width: int = 400, mark: str = "") -> str:
     return "\n".join(f"[... {gaps[at]} lines left out ...]\n{rows[at]}" if gaps[at] else rows[at] for at in kept)
 
 
-# ------------------------------------------------------------------------------------------------------- languages
-
-
-@dataclass(frozen=True)
-class Language:
-    """How a language writes what a failure leads to: a row of `leaners/_languages.txt`, which explains the fields."""
-
-    suffixes: str
-    hidden: str
-    imports: str
-    body: str = "(?!)"
-    value: str = "(?!)"
-    owner: str = "(?!)"
-    field: str = "(?!)"
-    end: str = ""
-
-
-@cache
-def languages() -> dict[str, Language]:
-    """Map the endings of files to the table's languages."""
-    _, *rows = table("_languages.txt").values()
-    made = [Language(**{key: "|".join(patterns) for key, patterns in row.items()}) for row in rows]
-    return {suffix: language for language in made for suffix in language.suffixes.split()}
-
-
-def language_of(path: str) -> Language | None:
-    return languages().get(path[path.rfind(".") :])
-
-
-KIND_OF = {"type": "class", "test": "test", "hook": "test", "table": "value", "macro": "value", "group": "value"}
-
-
-@lru_cache(512)
-def language_definitions(path: str, source: str) -> tuple[Definition, ...]:
-    """List the definitions in a file of one of the LANGUAGES in the order of their first lines; none of others."""
-    language = language_of(path)
-    if not language or len(source) > 80 * source.count("\n") + 20_000:  # a minified or generated file
-        return ()
-    code, lines_of = hide(source, language), [0, *(match.end() for match in re.finditer("\n", source))]
-    line_of = partial(bisect_right, lines_of)
-    owners = spans(code, language.owner, True, language.end)
-    around = [(begin, finish, match["name"]) for begin, finish, match in owners]
-    found = set[Definition]()
-    for pattern, usual in ((language.body, "function"), (language.value, "value")):
-        for begin, finish, match in spans(code, pattern, usual == "function", language.end):
-            group, first = match.lastgroup or "name", line_of(begin)
-            name = source[slice(*match.span(group))].strip("\"'`# ")
-            lines = [line_of(span[0]) for span in around if span[0] < begin and finish <= span[1] and span[2] != name]
-            receiver = match.groupdict().get("of")
-            owner = source.split("\n")[lines[-1] - 1].strip() if lines else f"type {receiver}" if receiver else ""
-            kind = usual if group == "name" else KIND_OF.get(group, "function")
-            found.add(Definition(path, name, first, line_of(finish - 1), owner, kind, head=first))
-    return tuple(sorted(found, key=lambda item: (item.first, item.last, item.name, item.kind)))
-
-
-def hide(source: str, language: Language) -> str:
-    """Blank out comments and what stands in quotes; every offset stays what it was."""
-
-    def blank(match: re.Match[str]) -> str:
-        ends = match[0][0] if match[0][0] in "\"'`" else " "
-        inside = re.sub(r"([$#]\{[^{}\n]*\})|[^\n]", lambda sign: sign[1] or " ", match[0][1:-1])
-        return ends + inside + (ends if len(match[0]) > 1 else "")
-
-    return rx(language.hidden).sub(blank, source)
-
-
-def spans(code: str, pattern: str, bodied: bool, end: str) -> Iterator[tuple[int, int, re.Match[str]]]:
-    """Give begin and end of what PATTERN finds in CODE, with the match; see `ending`."""
-    for match in rx(pattern).finditer(code):
-        begin = match.start() + len(match[0]) - len(match[0].lstrip())
-        finish = ending(code, begin, bodied, end)
-        if finish > begin:
-            yield begin, finish, match
-
-
-PAIRS = {")": "(", "]": "[", "}": "{"}
-
-
-def ending(code: str, begin: int, bodied: bool, end: str = "", most: int = 200_000) -> int:
-    """Find where the definition at BEGIN ends; 0 where it is BODIED and has no body in braces."""
-    indent = begin - code.rfind("\n", 0, begin) - 1
-    if end:
-        last = re.compile(rf"\n[ \t]{{0,{indent}}}(?={end})\S+|\n(?=[ \t]{{0,{indent}}}\S)").search(code, begin)
-        return last.end() if last else len(code)
-    seen, inside = not bodied, ""
-    for stop in re.compile(r"[()\[\]{};\n]").finditer(code, begin, begin + most):
-        if stop[0] in "([{":
-            inside += stop[0]
-        elif PAIRS.get(stop[0], "none") in inside[-3:]:  # what was left open in between is passed over
-            inside = inside[: inside.rindex(PAIRS[stop[0]])]
-            seen = seen or (stop[0] == "}" and not inside)
-        elif stop[0] != "\n" and not inside:
-            return stop.start() if seen else 0
-        elif stop[0] == "\n" and not inside and seen:
-            following = re.compile(r"([ \t]*)([^\s]?)").match(code, stop.end())
-            if following and len(following[1]) <= indent and following[2] not in tuple("{.?:|&+="):
-                return stop.start()
-    return min(len(code), begin + most) if seen else 0
-
-
-MENTION = re.compile(
-    r"(?:(?P<of>\w+)\s*(?:\?\.|\.|->|::)\s*)?(?P<name>[A-Za-z_$][\w$]*[?!]?)(?P<call>!?\s*(?:(?:::)?<[^<>()\n]*>)?\()?"
-)
-
-
-def mentions(code: str, first: int, last: int, line: int) -> Iterator[tuple[str, str, bool, int]]:
-    """List the names in the lines FIRST to LAST: with what is before their dot, whether they are called, and where.
-
-    The nearest to LINE, where the failure is, come first; what is behind it counts less.
-    """
-    numbered = list(enumerate(code.split("\n")[first - 1 : last], first))
-    for number, text in sorted(numbered, key=lambda item: line - item[0] if item[0] <= line else 30 + item[0] - line):
-        for match in sorted(MENTION.finditer(text), key=lambda match: (not match["call"], match.start())):
-            yield match["name"], match["of"] or "", bool(match["call"]), number
-            if match["of"]:
-                yield match["of"], "", False, number  # a table is asked by its methods
-
-
-def stems(text: str) -> set[str]:
-    """Take the beginnings of the words in names and prose, to tell what is named alike."""
-    words = re.findall(r"[A-Z]?[a-z]{3,}|[A-Z]{3,}", text)
-    return {word[:4].lower() for word in words} - {"test", "asse", "expe", "shou", "erro", "true", "fals", "with"}
-
-
-MEANT = 9  # definitions of one name that are followed
-CONSTRUCTORS = ("constructor", "new", "initialize", "__construct", "__init__")
-SPEAKERS = ("fmt", "toString", "ToString", "to_s", "__str__", "__repr__", "__toString", "String", "Error")
-SPEAKING = re.compile(r"(?i)\b(?:format|f?printf?(?:ln)?|to_?s(?:tring)?|str|repr)\b|[$f#]\W?\{")
-HOOK = re.compile(r"(?:before|setup)(?:Each|All)?|set_up|setUp")
-WORD = re.compile(r"\w+|[^\w\s]{2,}")
-CHOICE = re.compile(  # where a program can go wrong by one sign: operators, numbers, conditions
-    r"[<>=!]=|(?<=\s)[-+*/%<>&|^?]{1,2}(?=\s)|[-+]{2}|![\w(]|\b(?:\d+|if|while|for|not|and|or|switch|case)\b"
-)
-
-
-def stands_for(item: Definition, test: str) -> bool:
-    """Tell whether a definition's name is the last part of a failing TEST's, not only the last word of its title."""
-    before = r"(?:^|\W)" if item.kind == "test" else r"(?:^|[^\w\s]\s*)"
-    end = r"(?:[/(\[#].*| with data set .*)?$"
-    return len(item.name) > 2 and bool(re.search(f"{before}{re.escape(item.name)}{end}", test))
-
-
-class Trails:
-    """Follows names from definition to definition of a PROJECT; FILES and what is named like TOLD are likelier."""
-
-    def __init__(self, project: Project, files: Sequence[str], told: str) -> None:
-        self.project, self.files, self.told, self.words = project, files, set(WORD.findall(told)), stems(told)
-        self.text = cache(project.text)
-        self.test_file = cache(partial(is_test, defaults=project.defaults))
-        self.known: dict[Language, dict[str, list[Definition]]] = {}
-        self.rare = Counter[str]()
-
-    @cached_property
-    def paths(self) -> list[str]:
-        """The files to look into, those first whose paths stand in what is told."""
-        paths = [path for path in listed(self.project.root) if language_of(path)]
-        return sorted(paths, key=lambda path: self.told.isdisjoint(WORD.findall(path)))
-
-    def located(self, test: str) -> list[Definition]:
-        """Find the definition of a failing test by its name, in test files first."""
-        paths = sorted(self.paths, key=lambda path: not self.test_file(path))[:2000]
-        alike = ([item for item in self.project.definitions(path) if stands_for(item, test)] for path in paths)
-        return next(filter(None, alike), [])[-1:]
-
-    def index(self, language: Language, hints: Set[str], most: int = 400) -> dict[str, list[Definition]]:
-        """Map names to what they mean in LANGUAGE: a type's constructor, a table for its entry, never a test.
-
-        Of a large project the files that HINTS name are read, and what stands first.
-        """
-        found: dict[str, list[Definition]] = {}
-        paths = [path for path in self.paths if language_of(path) is language]
-        for path in sorted(paths, key=lambda path: hints.isdisjoint(WORD.findall(path)))[:most]:
-            items = [item for item in self.project.definitions(path) if item.kind != "test"]
-            owners = {item: re.findall(r"\w+", item.owner) for item in items}
-            for item in items:
-                below = (other for other in items if item.first < other.first <= item.last)
-                inner = [other for other in below if item.name in owners[other]]
-                made = [other for other in inner if other.name in (item.name, *CONSTRUCTORS)]
-                tables = [other for other in items if other.first < item.first <= other.last and other.kind == "value"]
-                found.setdefault(item.name, []).extend(made if inner else tables[-1:] or [item])
-                self.rare.update(self.shared(item) if not inner and not self.test_file(path) else ())
-        return found
-
-    def shared(self, item: Definition) -> set[str]:
-        """Take from a definition the words, and the signs, that are told of the failure too."""
-        rows = self.text(item.path).split("\n")[item.first - 1 : item.last]
-        return self.told & set(WORD.findall("\n".join(rows)))
-
-    def meant(self, items: Iterable[Definition], of: str, body: Definition, hints: Set[str]) -> list[Definition]:
-        """Choose among definitions of one name those that BODY means: by what is before the dot, and by its imports.
-
-        What a method calls on an object may be the method of any type.
-        """
-
-        def score(item: Definition) -> int:
-            pure = PurePosixPath(item.path)
-            near = (item.path in (body.path, *self.files)) + (pure.stem in hints) + (pure.parent.name in hints)
-            return near + 3 * bool(of and of.lower() in f"{item.owner} {pure.stem}".lower())
-
-        others = [item for item in items if item.path != body.path or not item.first <= body.first <= item.last]
-        best = max(map(score, others), default=0)
-        free = bool(of and body.owner) and best < 3
-        fitting = (item for item in others if score(item) == best or (free and item.owner))
-        return sorted(fitting, key=score, reverse=True)[:MEANT]
-
-    def steps(self, body: Definition, line: int) -> list[tuple[float, Definition]]:
-        """List what BODY mentions with what the step costs, seen from LINE.
-
-        More where a name is only told or made, is one of several, or comes later; less where it or its line is likely.
-        """
-        language = language_of(body.path)
-        if not language:
-            return []
-        source, seen, found = self.text(body.path), set[str](), list[tuple[float, Definition]]()
-        hints = {"conftest", *re.findall(r"\w+", " ".join(rx(language.imports).findall(source)))}
-        if language not in self.known:
-            self.known[language] = self.index(language, hints)
-        index = self.known[language]
-        for name, of, called, row in self.mentioned(body, line, language):
-            known = index.get(name) or index.get(name.lower()) or []  # a test may quote it as a user writes it
-            items = self.meant(known, of, body, hints) if name not in seen else []
-            seen.add(name)
-            alike = 0.7 * bool(self.words & stems(name)) + 0.6 * bool(self.words & stems(row))
-            place = 0.5 + 0.015 * len(seen) + 0.7 * (len(items) > 1) - alike
-            meant = called or (body.kind == "value" and not self.test_file(body.path))  # any entry of a table may be
-            found += [(max(place + self.price(item, name, of, meant), 0.1), item) for item in items]
-        return found
-
-    def mentioned(self, body: Definition, line: int, language: Language) -> Iterator[tuple[str, str, bool, str]]:
-        """List the names in BODY, the likeliest first, each with its line; what speaks calls the SPEAKERS."""
-        source = self.text(body.path)
-        rows = source.split("\n")
-        read = source if self.test_file(body.path) else hide(source, language)  # what a test quotes may be a name
-        for name, of, called, number in mentions(read, body.first, body.last, line):
-            yield name, of, called, rows[number - 1]
-        if any(SPEAKING.search(row) for row in rows[body.first - 1 : body.last]):
-            yield from ((name, "", False, rows[body.first - 1]) for name in SPEAKERS)
-
-    def price(self, item: Definition, name: str, of: str, called: bool) -> float:
-        """Say what it costs that what a NAME means is only told, or made, or of an unlikely kind."""
-        made = 1.6 * (name in CONSTRUCTORS or item.name != name)
-        fixture = "fixture" in self.text(item.path).split("\n")[item.first - 1]
-        told = 0 if called or fixture else 0.85 + bool(of and item.owner)  # the latter may be an attribute
-        return made + told + {"class": 2.5, "value": 0.2}.get(item.kind, 0)
-
-    def unlikeliness(self, item: Definition) -> float:
-        """Say how little a definition looks at fault by itself: long, nothing in it to get wrong, no rare word told."""
-        language, rows = language_of(item.path), self.text(item.path).split("\n")[item.first : item.last]
-        places = len(CHOICE.findall(hide("\n".join(rows), language))) if language else 0
-        rare = any(self.rare[word] in (1, 2) for word in self.shared(item))
-        return 0.006 * self.project.size(item) + 0.5 * (not places) - 0.5 * math.log1p(places) - rare
-
-    def follow(self, begins: Iterable[tuple[Definition, int]], most: int = 80) -> dict[Definition, float]:
-        """Give what can be reached from definitions (each with the line in question) with its cost, the least first."""
-        begun = dict(begins)
-        paths = {body.path for body in begun if self.test_file(body.path)}
-        hooks = [item for path in paths for item in self.project.definitions(path) if HOOK.fullmatch(item.name)]
-        numbers = count()
-        heap = [(0.0, next(numbers), item) for item in (*begun, *hooks)]
-        costs = dict[Definition, float]()
-        while heap and len(costs) < most:
-            cost, _, body = heappop(heap)
-            if body in costs:
-                continue
-            costs[body] = cost
-            for step, item in self.steps(body, begun.get(body, body.last)):
-                heappush(heap, (cost + step, next(numbers), item))
-        for item in costs:
-            costs[item] += 2.5 * (costs[item] > 0 and self.test_file(item.path)) + self.unlikeliness(item)
-        return dict(sorted(costs.items(), key=lambda cost: cost[1]))
-
-
 # --------------------------------------------------------------------------------------------- context and prompts
 
 PIECES = re.compile(r"[A-Za-z]{1,6}|\d{1,3}|[^\w\s]{1,2}|_|\n\s*|[^\x00-\x7f]")
 TEST_NAMES = ("test_*", "*_test.*", "*.test.*", "*.spec.*", "*_spec.*", "*Test.*", "*Tests.*")
-TEST_NAME = re.compile("|".join(map(translate, TEST_NAMES)))
 TEST_FOLDERS = ("test", "tests", "__tests__", "spec", "specs")
+TEST_PATH = r"(?s:(?:.*/)?(?:(?:{})/.*|(?:{}))\Z)".format(
+    "|".join(TEST_FOLDERS), "|".join(re.escape(name).replace(r"\*", "[^/]*") for name in TEST_NAMES)
+)
+TOKENS_PER_PIECE = (20, 23)
 
 
 def tokens(text: str) -> int:
     """Estimate TEXT in tokens, within 15 % of cl100k on code and prose."""
-    return len(PIECES.findall(text)) * 20 // 23
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A function, method or class: its lines are counted from 1, `owner` is a method's class line.
-
-    `head` is the last line of its signature, `doc` the first and last line of its docstring, `marks` the lines that a
-    long one is cut around, the most needed first, `weight` how much its worst line is suspected, from 0 to 1, `most`
-    the tokens over which it is long.
-    """
-
-    path: str
-    name: str
-    first: int
-    last: int
-    owner: str = ""
-    kind: str = ""
-    head: int = 0
-    doc: tuple[int, int] = (0, 0)
-    marks: tuple[int, ...] = field(default=(), compare=False)
-    weight: float = field(default=0, compare=False)
-    most: int = field(default=400, compare=False)
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What one test ran under the tracer; `failed` is None for what a process ran that the test started.
-
-    `calls` gives for a function's path and first line the place of its last call, the number of its calls, and whether
-    the test itself called it; `places` are paths and lines, behind whose dot a column may stand.
-    """
-
-    name: str
-    failed: bool | None
-    calls: Mapping[tuple[str, int], tuple[int, int, bool]]
-    places: frozenset[tuple[str, float]]
-
-    def __add__(self, part: Ran) -> Ran:
-        return replace(self, calls={**part.calls, **self.calls}, places=self.places | part.places)
-
-    @cached_property
-    def lines(self) -> frozenset[tuple[str, int]]:
-        return frozenset((path, int(place)) for path, place in self.places)
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """What a failing test ran: of each function its lines, the worst first, and the weight of that one, from 0 to 1.
-
-    `scores` rank the functions, a mapping for each way to look at them; `calls` give the place of the last call.
-    """
-
-    marks: Mapping[Definition, Sequence[int]]
-    worst: Mapping[Definition, float]
-    scores: Sequence[Mapping[Definition, float]]
-    calls: Mapping[Definition, int]
+    return len(PIECES.findall(text)) * TOKENS_PER_PIECE[0] // TOKENS_PER_PIECE[1]
 
 
 @dataclass(frozen=True)
@@ -2421,15 +2093,12 @@ def shrunk(part: Part, over: int) -> str:
 
 def is_test(path: str, defaults: Defaults) -> bool:
     """Tell whether PATH is a test file, by `test_prefix` or the usual names and folders."""
-    if defaults.test_prefix:
-        return under(path, defaults.test_prefix)
-    *folders, name = path.split("/")
-    return bool(TEST_NAME.fullmatch(name)) or not set(TEST_FOLDERS).isdisjoint(folders)
+    return bool(rx(prefix_pattern(defaults.test_prefix) or TEST_PATH).match(path))
 
 
-def under(path: str, prefixes: Iterable[str]) -> bool:
-    """Tell whether PATH begins with one of PREFIXES, folder by folder or as the beginning of a name."""
-    return path.startswith(tuple(prefix.removeprefix("./") for prefix in prefixes))
+def prefix_pattern(prefixes: Sequence[str]) -> str:
+    """Match paths that begin with one of PREFIXES, folder by folder or in a name; empty without any."""
+    return f"(?:{'|'.join(re.escape(prefix.removeprefix('./')) for prefix in prefixes)})" if prefixes else ""
 
 
 def read_text(path: Path, most: int = 2_000_000) -> str:
@@ -2441,76 +2110,21 @@ def read_text(path: Path, most: int = 2_000_000) -> str:
     return "" if b"\0" in raw else raw.decode("utf-8-sig", "replace").replace("\r\n", "\n")
 
 
-@cache
-def python_definitions(path: str, source: str) -> tuple[Definition, ...]:
-    """List the definitions of a Python file, outer ones first; none where it does not parse."""
-    import ast
+# What a tracer recorded of one test; leaners/_trace.py tells its form.
+Trace = Mapping[str, Any]
 
-    found: list[Definition] = []
 
-    def visit(node: ast.AST, owner: str) -> None:
-        for child in ast.iter_child_nodes(node):
-            below, last, target = owner, getattr(child, "end_lineno", 0), next(ast.iter_child_nodes(child), None)
-            if isinstance(child, ast.Assign | ast.AnnAssign) and node is tree and isinstance(target, ast.Name):
-                found.append(Definition(path, target.id, child.lineno, last, kind="value"))
-            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                first = min([child.lineno, *(item.lineno for item in child.decorator_list)])
-                is_class, begin = isinstance(child, ast.ClassDef), child.body[0]
-                told = ast.get_docstring(child, clean=False) is not None and begin.end_lineno != child.lineno
-                kind, head = "class" if is_class else "function", max(child.lineno, begin.lineno - 1)
-                doc = (begin.lineno, begin.end_lineno or 0) if told else (0, 0)
-                found.append(Definition(path, child.name, first, last, owner, kind, head, doc))
-                below = source.splitlines()[child.lineno - 1].strip() if is_class else owner
-            visit(child, below)
-
-    with contextlib.suppress(SyntaxError, ValueError, RecursionError):
-        tree = ast.parse(source)
-        visit(tree, "")
+def read_traces(folder: Path) -> tuple[Trace, ...]:
+    """Read what the tracers wrote into FOLDER."""
+    found: list[Trace] = []
+    for path in sorted(folder.glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found += json.loads(path.read_text(encoding="utf-8"))["tests"]
     return tuple(found)
 
 
-def read_trace(folder: Path) -> tuple[Ran, ...]:
-    """Read what the tracer wrote into FOLDER (leaners/_trace.py tells its form); tests come before whole scripts."""
-    found: list[Ran] = []
-    for path in sorted(folder.glob("*.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            for test in json.loads(path.read_text(encoding="utf-8"))["tests"]:
-                calls = {(path, line): (last, count, near) for path, line, last, count, near in test["calls"]}
-                ran = frozenset((path, line) for path, numbers in test["lines"].items() for line in numbers)
-                found.append(Ran(test["name"], test["failed"], calls, ran))
-    parts = [ran for ran in found if ran.failed is None]
-    whole = [ran for ran in found if ran.failed is not None]
-    tests = [sum((part for part in parts if part.name == ran.name), ran) for ran in whole if ran.name]
-    return tuple(tests or whole)
-
-
-Key = TypeVar("Key", bound=Hashable)
-
-
-def ochiai(failing: Sequence[Iterable[Key]], passing: Sequence[Iterable[Key]]) -> dict[Key, float]:
-    """Score what failing tests ran by how few passing ones ran it: ef / sqrt(F * (ef + ep)), from 0 to 1."""
-    red, green = Counter(chain(*failing)), Counter(chain(*passing))
-    return {key: ef / (len(failing) * (ef + green[key])) ** 0.5 for key, ef in red.items()}
-
-
-def ranked(scores: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
-    """Merge several scores of the same keys into one: each gives 1 / (5 + how many are better)."""
-    merged: dict[Key, float] = {}
-    for score in scores:
-        order = sorted(score.values(), reverse=True)
-        for key, value in score.items():
-            merged[key] = merged.get(key, 0) + 1 / (5 + order.index(value))
-    return merged
-
-
-def even(scores: Mapping[Key, float], keys: Iterable[Key]) -> dict[Key, float]:
-    """Score those of KEYS that have no score like the one in the middle."""
-    middle = sorted(scores.values())[len(scores) // 2] if scores else 0
-    return {key: scores.get(key, middle) for key in keys}
-
-
 TRACED = (".py", ".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx")
-TOLD = (
+SELF_EXPLANATORY = (
     "ReferenceError",
     "NameError",
     "UnboundLocalError",
@@ -2519,343 +2133,102 @@ TOLD = (
     "ImportError",
     "ModuleNotFoundError",
 )
-LONG_LINES = 60
-FEW = 700  # tokens of definitions that names lead to; more only where these hold less than
-CLEAR = 0.8  # of the likelihood
-NEAR = 4  # what a helper of the test's own may cost
-UNTRACED = 700  # tokens over which a definition is long where nothing tells which of its lines ran
-FEW_LINES = 5  # of code: a shorter function keeps its docstring
-ATTRIBUTES = 6
-HASHES = (".py", ".pyi", ".rb", ".sh", ".pl", ".ex", ".exs", ".toml", ".yml", ".yaml")
 
 
-def last_calls(test: Ran, at: Mapping[tuple[str, int], Definition]) -> dict[Definition, tuple[int, int, bool]]:
-    """Give the last call of each function that TEST ran, as its `calls` tell it; zeros where it tells nothing."""
-    calls = dict.fromkeys((at[key] for key in test.lines & at.keys()), (0, 0, False))
-    for key, call in test.calls.items():
-        if at.get(key) in calls:
-            calls[at[key]] = max(calls[at[key]], call)
-    return calls
+def is_self_explanatory(failure: Failure, defaults: Defaults) -> bool:
+    """Tell whether the traceback alone says what is at fault: a name that is not there, no valid code."""
+    in_tests = all(is_test(frame.path, defaults) for frame in failure.frames)
+    return failure.summary.startswith(SELF_EXPLANATORY) and not in_tests
 
 
-def signs(calls: Mapping[Definition, tuple[int, int, bool]], test: str) -> list[dict[Definition, float]]:
-    """Give what tells of a function without a passing test: called late, by the test itself, named alike, seldom."""
-    words = set(re.findall(r"[a-z]+", test.lower()))
-    return [
-        {home: last for home, (last, _, _) in calls.items()},
-        {home: near for home, (_, _, near) in calls.items()},
-        {home: len(words & set(re.findall(r"[a-z]+", home.name.lower()))) for home in calls},
-        {home: -count for home, (_, count, _) in calls.items()},
-    ]
+LOCATING = 30  # seconds
 
 
 @dataclass(frozen=True)
-class Project:
-    """Reads the project's files for prompts."""
+class Located:
+    """What a prompt shows of the project, as `leaners/_locate.py` found it: texts with their fences.
 
-    root: Path
-    defaults: Defaults
+    `files` are shown whole, `outlines` stand for large ones; `code` is what the failure concerns, beside the `test`.
+    """
 
-    def text(self, path: str) -> str:
-        return read_text(self.root / path)
-
-    def definitions(self, path: str) -> Sequence[Definition]:
-        read = python_definitions if path.endswith((".py", ".pyi")) else language_definitions
-        return read(path, self.text(path))
-
-    def around(self, frame: Frame) -> Definition:
-        """Find the outermost function around FRAME, or its class; a window of `source_window` lines elsewhere."""
-        inside = [item for item in self.definitions(frame.path) if item.first <= frame.line <= item.last]
-        if inside:
-            home = homes(inside).get(frame.line, inside[-1])
-            return replace(home, marks=(frame.line,))
-        half = self.defaults.source_window // 2
-        return Definition(frame.path, "", max(1, frame.line - half), frame.line + half, marks=(frame.line,))
-
-    def concerned(self, failure: Failure, files: Sequence[str], ran: Sequence[Ran] = ()) -> list[Definition]:
-        """List the definitions that a failure concerns, the most needed first.
-
-        What the failing test RAN is ranked by spectrum, and the test itself follows; without a trace names lead on.
-        """
-        trails = Trails(self, files, " ".join([*failure.tests[:1], failure.summary]))
-        begins = self.begins(failure, trails)
-        costs = trails.follow(begins)
-        if not any(test.failed for test in ran):
-            return self.led_to(failure, begins, costs)
-        places = list(reversed(failure.frames))
-        sources = [frame for frame in places if not self.is_test(frame)]
-        preferred = [frame for frame in sources if under(frame.path, self.defaults.source_prefix)]
-        bodies = [item for item, _ in begins if self.is_test(item)]
-        frames = together(map(self.around, preferred or sources))
-        seen = self.spectrum(ran, failure.tests[:1])
-        values = [item for item in costs if item not in seen.marks and self.is_value(item)]
-        return together([*self.suspects(seen, values, frames, self.clues(frames, bodies, costs)), *bodies])
-
-    def begins(self, failure: Failure, trails: Trails) -> list[tuple[Definition, int]]:
-        """Give what a failure names, each with the line in question: the frames' definitions, then the failing test."""
-        framed = [(self.around(frame), frame.line) for frame in reversed(failure.frames)]
-        named = trails.located(failure.tests[0]) if failure.tests else []
-        return [*framed, *((item, item.last) for item in named if item not in dict(framed))]
-
-    def is_test(self, at: Frame | Definition) -> bool:
-        return is_test(at.path, self.defaults)
-
-    def test_files(self, failure: Failure) -> list[str]:
-        """Find the file of the first failing test: by its name, else those that its title and the frames lead to."""
-
-        def traceable(paths: Iterable[str]) -> list[str]:
-            return [path for path in dict.fromkeys(paths) if path.endswith(TRACED) and (self.root / path).is_file()]
-
-        named = traceable(re.split("::| > ", test)[0] for test in failure.tests[:1])
-        framed = (frame.path for frame in failure.frames if self.is_test(frame))
-        titled = (item.path for test in failure.tests[:1] for item in Trails(self, (), "").located(test))
-        return named or traceable([*framed, *titled])
-
-    def is_told(self, failure: Failure) -> bool:
-        """Tell whether the traceback alone says what is at fault: a name that is not there, no valid code."""
-        return failure.summary.startswith(TOLD) and not all(map(self.is_test, failure.frames))
-
-    def spectrum(self, ran: Sequence[Ran], name: tuple[str, ...]) -> Spectrum:
-        """Weigh what the failing test of that NAME RAN against the tests that passed; without one the calls tell."""
-        failing, passing = ([test for test in ran if test.failed == failed] for failed in (True, False))
-        first = next((test for test in failing if test.name.endswith(name)), failing[0])
-        at = self.homes_of(ran)
-        weights = ochiai([test.places for test in failing], [test.places for test in passing])
-        marks: dict[Definition, list[int]] = {}
-        worst: dict[Definition, float] = {}
-        for path, place in sorted(first.places, key=lambda key: (-weights[key], key)):
-            if home := at.get((path, int(place))):
-                marks.setdefault(home, []).append(int(place))
-                worst.setdefault(home, weights[path, place])
-        groups = ([{at[key] for key in test.lines & at.keys()} for test in group] for group in (failing, passing))
-        whole, calls = ochiai(*groups), last_calls(first, at)
-        scores = [worst, {home: whole[home] for home in marks}] if passing else signs(calls, first.name)
-        return Spectrum(marks, worst, scores, {home: last for home, (last, _, _) in calls.items()})
-
-    def clues(
-        self, frames: Sequence[Definition], bodies: Sequence[Definition], costs: Mapping[Definition, float]
-    ) -> list[Callable[[Definition], float]]:
-        """Give what tells of a suspect beside the spectrum.
-
-        How near it is to the FRAMES (innermost first), whether the test's BODIES name it, and what names COST to get
-        there.
-        """
-        depth = {home: -place for place, home in enumerate(frames)}
-        named = set(re.findall(r"\w+", "".join(self.lines(item.path, range(item.first, item.last)) for item in bodies)))
-        return [
-            lambda home: depth.get(home, -len(depth)),
-            lambda home: home.name in named,
-            lambda home: -costs.get(home, math.inf),
-        ]
-
-    def suspects(
-        self,
-        seen: Spectrum,
-        values: Sequence[Definition],
-        frames: Sequence[Definition],
-        clues: Sequence[Callable[[Definition], float]],
-    ) -> list[Definition]:
-        """Rank the functions SEEN to run and VALUES by spectrum and CLUES; later last calls break ties."""
-        found, first = [*seen.marks, *values], {item: item.marks for item in frames}
-        scores = [even(score, found) for score in seen.scores]
-        total = ranked([*({home: clue(home) for home in found} for clue in clues), *scores])
-        found.sort(key=lambda home: (total[home], seen.calls.get(home, 0)), reverse=True)
-        rows = {item: (*first.get(item, ()), *seen.marks.get(item, ())) for item in found}
-        told = [replace(item, marks=rows[item], weight=seen.worst.get(item, 0)) for item in found]
-        return [*(item for item in frames if item not in rows), *told]
-
-    def is_value(self, item: Definition) -> bool:
-        """Tell whether names may lead to ITEM as a value at fault; Python's crowd out what ran (94 to 91 %)."""
-        return item.kind == "value" and self.is_source(item.path) and not item.path.endswith(".py")
-
-    def homes_of(self, ran: Sequence[Ran]) -> dict[tuple[str, int], Definition]:
-        """Give for the lines of the sources that tests RAN the functions around them."""
-        files = {path for path in {path for test in ran for path, _ in test.lines} if not is_test(path, self.defaults)}
-        return {(path, line): home for path in files for line, home in homes(self.definitions(path)).items()}
-
-    def led_to(
-        self, failure: Failure, begins: Sequence[tuple[Definition, int]], costs: Mapping[Definition, float]
-    ) -> list[Definition]:
-        """List what a failure BEGINS with, then what names lead to from there, by their COSTS."""
-        order = sorted(
-            begins, key=lambda begin: not self.is_source(begin[0].path) or self.is_telling(begin[0], failure)
-        )
-        own = together(body for body, _ in order)
-        left = {item: cost for item, cost in costs.items() if item not in own}
-        helpers = [item for item, cost in left.items() if not self.is_source(item.path) and cost < NEAR]
-        framed = sum(self.size(item) for item in own if not self.is_telling(item, failure))
-        found = self.likely({item: cost for item, cost in left.items() if self.is_source(item.path)}, framed)
-        return [replace(item, most=UNTRACED) for item in (*own, *helpers, *found)]
-
-    def likely(self, costs: Mapping[Definition, float], framed: int) -> list[Definition]:
-        """Choose by their COSTS (the least first) a FEW tokens of definitions, or all where those are not clear.
-
-        FRAMED is the size of those that the traceback names; they are reason enough to take few.
-        """
-        few, room = list[Definition](), FEW - framed
-        for item in costs:
-            if (size := self.size(item)) <= room:
-                few.append(item)
-                room -= size
-        odds = {item: math.exp(-cost) for item, cost in costs.items()}
-        return few if framed or sum(map(odds.__getitem__, few)) >= CLEAR * sum(odds.values()) else list(costs)
-
-    def size(self, item: Definition) -> int:
-        """Count the tokens that a definition takes to show."""
-        return tokens(self.lines(item.path, self.rows(item)))
-
-    def is_telling(self, item: Definition, failure: Failure) -> bool:
-        """Tell whether a definition is a test's own: in a test file, or named like the failing test.
-
-        One with a docstring may have that name for its doctest, and is what is tested.
-        """
-        return self.is_test(item) or (item.doc == (0, 0) and any(stands_for(item, test) for test in failure.tests[:9]))
-
-    def is_source(self, path: str) -> bool:
-        """Tell whether PATH lies below `source_prefix`, or is no test where there is none."""
-        prefixes = self.defaults.source_prefix
-        return under(path, prefixes) if prefixes else not is_test(path, self.defaults)
-
-    def rows(self, item: Definition) -> list[int]:
-        """Choose a definition's lines: all but a docstring; of a long one the signature, its marks, what is near."""
-        last = min(item.last, len(self.text(item.path).splitlines()))
-        body = [row for row in range(item.first, last + 1) if not item.doc[0] <= row <= item.doc[1]]
-        if len(body) < FEW_LINES:
-            body = list(range(item.first, last + 1))
-        if tokens(self.lines(item.path, body)) <= item.most:
-            return body
-        chosen = set(range(item.first, max(item.first, item.head) + 1))
-        if tokens(self.lines(item.path, chosen)) > item.most // 2:
-            chosen = {item.first, max(item.first, item.head)}
-        marks = item.marks or range(item.first, last + 1)
-        for mark, near in [(marks[0], 3), *((mark, 0) for mark in marks[1:]), *((mark, 2) for mark in marks[1:])]:
-            more = without_gaps(chosen | {*range(mark - near, mark + near + 1)} & {*body}, body)
-            if len(more) > len(chosen) and tokens(self.lines(item.path, more)) <= item.most:
-                chosen = more
-        return sorted(chosen)
-
-    def attributes(self, item: Definition) -> list[int]:
-        """List the line of a method's class, and those that declare or set the attributes it uses, where it is made."""
-        source, known = self.text(item.path).splitlines(), self.definitions(item.path)
-        above = (row for row in range(item.first - 1, 0, -1) if source[row - 1].strip() == item.owner)
-        heads = list(islice(above, 1)) if item.owner else []
-        around = [other for other in known if other.kind == "class" and other.first < item.first <= other.last]
-        if not around or item.kind == "class" or is_test(item.path, self.defaults):
-            return heads
-        inner = (other for other in known if around[-1].first < other.first <= around[-1].last)
-        begin = next((other for other in inner if other.name in CONSTRUCTORS), item)
-        found = self.setters(item, around[-1], begin)[:ATTRIBUTES]
-        made = [begin.first] if any(begin.first < row < item.first for row in found) else []
-        return [*heads, *made, *found]
-
-    def setters(self, item: Definition, owner: Definition, begin: Definition) -> list[int]:
-        """List the lines of OWNER, of its methods only BEGIN's, that set what ITEM uses."""
-        source, taken, language = (
-            self.text(item.path).splitlines(),
-            homes(self.definitions(item.path)),
-            language_of(item.path),
-        )
-        body = self.lines(item.path, range(item.first, item.last + 1))
-        used = set(re.findall(r"\b(?:self|cls|this)(?:\.|->)#?(\w+)", body) or re.findall(r"\w+", body))
-        free = (row for row in range(owner.head + 1, owner.last + 1) if taken.get(row) in (None, begin))
-        matches = ((row, rx(language.field).match(source[row - 1])) for row in free if language)
-        return [row for row, sets in matches if sets and sets["name"] in used]
-
-    def lines(self, path: str, rows: Iterable[int], begins: Set[int] = frozenset()) -> str:
-        """Join those ROWS that a file has; where others lie between, but not before BEGINS, a comment counts them."""
-        source, shown = self.text(path).splitlines(), list[str]()
-        mark = "#" if PurePosixPath(path).suffix in HASHES else "//"
-        for before, row in pairwise([0, *sorted({*rows} & {*range(1, len(source) + 1)})]):
-            text, between = source[row - 1], source[before : row - 1] if before else []
-            if row not in begins and any(map(str.strip, between)):
-                shown.append(f"{text[: len(text) - len(text.lstrip())]}{mark} ... {len(between)} lines omitted")
-            elif between:
-                shown.append("")
-            shown.append(text)
-        return "\n".join(shown)
-
-    def show(self, *items: Definition) -> str:
-        """Show definitions of one file under its path and lines, methods below the line of their class."""
-        path, source = items[0].path, self.text(items[0].path).splitlines()
-        first, last = min(item.first for item in items), min(max(item.last for item in items), len(source))
-        rows = [row for item in items for row in (*self.attributes(item), *self.rows(item))]
-        cut = min((item.last for item in items if item.last not in rows), default=last)
-        shown = self.lines(path, rows, {item.first for item in items if item.first <= cut})
-        return fenced(f"{path} (lines {first}-{last} of {len(source)})", shown, path)
-
-    def pack(self, definitions: Sequence[Definition], budget: int, without: Sequence[str] = ()) -> str:
-        """Show DEFINITIONS within BUDGET tokens, the first at greater length; say what did not fit.
-
-        What lies in a file of WITHOUT is passed over. Where a few stand out, half of the budget is enough.
-        """
-        wanted = [item for item in definitions if item.path not in without]
-        room, text, left = budget // 2 if is_clear(wanted) else budget, "", list[Definition]()
-        chosen: dict[str, list[Definition]] = {}
-        for place, item in enumerate(wanted[:40]):
-            shorter = replace(item, most=min(item.most // min(1 + place, 3 if item.weight else 2), room * 4 // 5))
-            trial = {**chosen, item.path: [*chosen.get(item.path, ()), shorter]}
-            shown = "\n".join(self.show(*items) for items in trial.values())
-            if tokens(shown) <= room:
-                chosen, text = trial, shown
-            elif place < 3:
-                left.append(item)
-        note = ", ".join(f"{item.name or 'lines'} in {item.path} ({item.last - item.first + 1} lines)" for item in left)
-        return f"{text}(not shown: {note})\n" if note else text
-
-    def outline(self, path: str, words: set[str], budget: int, code: str = "") -> str:
-        """Show the signatures of a large file with their lines, then what WORDS name and CODE does not show already."""
-        source, items = self.text(path).splitlines(), self.definitions(path)
-        rows = (range(item.first, item.last + 1) for item in items)
-        signed = [next(row for row in lines if source[row - 1].lstrip()[:1] != "@") for lines in rows]
-        signed.sort(key=lambda row: (len(source[row - 1]) - len(source[row - 1].lstrip()), row))
-        spent = accumulate(tokens(source[row - 1]) + 3 for row in signed)
-        listed = sorted(row for row, so_far in zip(signed, spent, strict=True) if so_far <= budget // 2)
-        text = "\n".join(f"{row}: {source[row - 1].rstrip()}" for row in listed)
-        left = f"\n({len(signed) - len(listed)} more definitions are not listed)" if signed[len(listed) :] else ""
-        title = f"{path} ({len(source)} lines, about {tokens(self.text(path))} tokens: not shown whole)"
-        named = [item for item in items if item.name in words and source[max(item.first, item.head) - 1] not in code]
-        return f"{fenced(title, text + left, '')}{self.pack(named, budget // 2)}" if signed else f"{title}\n"
-
-    def whole(self, path: str, budget: int) -> str:
-        """Show a listed file whole; say what it is where it cannot be shown."""
-        file = self.root / path
-        if not file.exists():
-            return f"{path} (does not exist yet)\n"
-        text = self.text(path)
-        if not text and file.stat().st_size:
-            return f"{path} ({file.stat().st_size:,} bytes, not shown)\n"
-        return fenced(path, text, path) if tokens(text) <= budget else ""
+    test_files: tuple[str, ...] = ()
+    files: str = ""
+    outlines: str = ""
+    code: str = ""
+    test: str = ""
 
 
-def without_gaps(rows: Set[int], body: Iterable[int], most: int = 2) -> set[int]:
-    """Fill gaps of at MOST two lines of BODY between ROWS: to say that they are left out would take as much."""
-    order = sorted(rows)
-    gaps = (range(one + 1, other) for one, other in pairwise(order) if other - one - 1 <= most)
-    return {*rows, *({*chain.from_iterable(gaps)} & {*body})}
+def location_request(
+    config: Config,
+    task: Task,
+    failure: Failure | None,
+    prompt: str = "none",
+    budget: int = 0,
+    traces: Sequence[Trace] = (),
+) -> dict[str, Any]:
+    """Write the request for the code of a PROMPT within BUDGET tokens, in the form that leaners/_locate.py tells."""
+    defaults = config.defaults
+    frames = [(frame.path, frame.line) for frame in failure.frames] if failure else []
+    return {
+        "root": str(config.root),
+        "paths": listed(config.root),
+        "tests": prefix_pattern(defaults.test_prefix) or TEST_PATH,
+        "sources": prefix_pattern(defaults.source_prefix),
+        "window": defaults.source_window,
+        "token": PIECES.pattern,
+        "ratio": TOKENS_PER_PIECE,
+        "failure": {"tests": failure.tests, "summary": failure.summary, "frames": frames} if failure else None,
+        "traces": traces,
+        "prompt": prompt,
+        "files": task.files,
+        "words": f"{task.name} {task.prompt}",
+        "budgets": code_budgets(task, failure, prompt, budget, bool(traces)),
+    }
 
 
-def homes(definitions: Sequence[Definition]) -> Mapping[int, Definition]:
-    """Give for each line the outermost function around it that is not too long, else the innermost."""
-    found: dict[int, Definition] = {}
-    for item in definitions:
-        for line in range(item.first, item.last + 1) if item.kind == "function" else ():
-            if line not in found or found[line].last - found[line].first > LONG_LINES:
-                found[line] = item
-    return found
+LARGE_FILE = 1500
+SMALL_FILE = 400
+DEFINITIONS, BY_NAMES = 1250, 1400
+TEST_BODY = 200
+ALL_TOLD = 1700  # tokens of code and report together
+WHOLE_FUNCTION = 0  # tokens up to which the likeliest function is shown complete, with its docstring
 
 
-def together(found: Iterable[Definition]) -> list[Definition]:
-    """Take each definition once, at its first place, with the marks of all."""
-    marks: dict[Definition, dict[int, None]] = {}
-    for item in found:
-        marks.setdefault(item, {}).update(dict.fromkeys(item.marks))
-    return [replace(item, marks=tuple(rows)) for item, rows in marks.items()]
+def code_budgets(task: Task, failure: Failure | None, prompt: str, budget: int, traced: bool) -> dict[str, int]:
+    """Share out the tokens of a PROMPT among the code, the test, and the listed files."""
+    share = max(SMALL_FILE, min(LARGE_FILE, budget // (2 * len(task.files) or 1)))
+    left = max(ALL_TOLD - tokens(failure.excerpt if failure else ""), DEFINITIONS // 2)
+    return {
+        "code": min(DEFINITIONS if traced else BY_NAMES, left),
+        "whole_function": WHOLE_FUNCTION,
+        "test": TEST_BODY,
+        "file": share if prompt == "first" else SMALL_FILE,
+        "file_alone": LARGE_FILE,
+        "outline": share // 2,
+    }
 
 
-def is_clear(definitions: Sequence[Definition]) -> bool:
-    """Tell whether one to three of the suspects stand out."""
-    weights = [item.weight for item in definitions]
-    return 0 < sum(weight >= max(weights) > 0 for weight in weights) <= 3
+def locate_code(request: Mapping[str, Any], record: Reporter) -> Located:
+    """Let leaners/_locate.py answer REQUEST; where it fails nothing is found, and the RECORD keeps why."""
+    asked = record.path("locate.json")
+    asked.write_text(json.dumps(request), encoding="utf-8")
+    argv = [sys.executable, "-E", "-S", str(share() / "leaners" / "_locate.py"), str(asked)]
+    done = run(argv, Path(request["root"]), timeout=LOCATING, apart=True)
+    if done.code or done.cut:
+        told = record.write("locate.txt", f"{done.errors}\n{done.end}\n")
+        record.emit("warning", text=f"the prompt goes without code: finding it {done.end}. {told} says why; report it.")
+        return Located()
+    asked.unlink()
+    reply = json.loads(done.output)
+    return Located(tuple(reply.pop("test_files")), **{kind: show_passages(found) for kind, found in reply.items()})
+
+
+def show_passages(passages: Iterable[Mapping[str, str]]) -> str:
+    """Put each passage's code into a fence below its title; one without code is its title alone."""
+    shown = [
+        fenced(item["title"], item["code"], item["path"]) if item["code"] else f"{item['title']}\n" for item in passages
+    ]
+    return "\n".join(shown)
 
 
 def fenced(title: str, text: str, path: str) -> str:
@@ -2865,34 +2238,24 @@ def fenced(title: str, text: str, path: str) -> str:
 
 
 EDIT = "Do this task by editing files of the project. Its tests are run afterwards; test files must not be changed."
-LARGE_FILE = 1500
-SMALL_FILE = 400
-DEFINITIONS, BY_NAMES = 1250, 1400
-TEST_BODY = 200
-ALL_TOLD = 1700  # tokens of code and report together
 
 
 @dataclass(frozen=True)
 class Errand:
-    """What every prompt of a task draws on: its files and tests, what they RAN, and the tokens that it may have.
+    """What every prompt of a task draws on: its words, the code that was FOUND, and the tokens that it may have.
 
     OWN_FILES says that the leaner shows the files to the model itself.
     """
 
-    project: Project
+    defaults: Defaults
     task: Task
     budget: int
     own_files: bool = False
-    ran: Sequence[Ran] = ()
+    found: Located = Located()
 
-    def evidence(self, failure: Failure, without: Sequence[str] = (), less: int = 0) -> list[Part]:
+    def evidence(self, failure: Failure) -> list[Part]:
         """Tell of a failure: the code concerned, the test's own, the report without what stands in those already."""
-        concerned = self.project.concerned(failure, self.task.files, self.ran)
-        tests = [item for item in concerned if self.project.is_telling(item, failure)]
-        left = max(ALL_TOLD - tokens(failure.excerpt), DEFINITIONS // 2)
-        room = min(DEFINITIONS if self.ran else BY_NAMES, left) - less
-        code = self.project.pack([item for item in concerned if item not in tests], room, without)
-        body = self.project.pack(tests, TEST_BODY, without)
+        code, body = self.found.code, self.found.test
         report = replace(failure, excerpt=without_runs(failure.excerpt, f"{code}{body}"))
         told = Part("Failing tests", tell_failure(report), 1, True, failure.summary)
         return [Part("Code", code, 2), Part("The test", body, 3), told]
@@ -2900,22 +2263,16 @@ class Errand:
     def words(self, *parts: Part) -> str:
         """Write the prompt of an edit: what stays the same between the calls of a task comes first."""
         task, own = self.task, ("Files", "Large files") if self.own_files else ()
-        head = [Part("", self.project.defaults.global_message), Part("", EDIT), Part(f"Task: {task.name}", task.prompt)]
+        head = [Part("", self.defaults.global_message), Part("", EDIT), Part(f"Task: {task.name}", task.prompt)]
         return fit([*head, *(part for part in parts if part.title not in own)], self.budget)
 
 
 def first_prompt(errand: Errand, red: Verdict | None, diff: str, attempts: Sequence[Attempt] = ()) -> str:
     """Write the prompt of a task's first call, or of a fresh start after ATTEMPTS."""
-    task, project = errand.task, errand.project
-    share = max(SMALL_FILE, min(LARGE_FILE, errand.budget // (2 * len(task.files) or 1)))
-    whole = {path: project.whole(path, share) for path in task.files}
-    shown, hidden = ([path for path in task.files if bool(whole[path]) == wanted] for wanted in (True, False))
-    told = errand.evidence(red.failure, shown, share // 4 if hidden else 0) if red and not red.green else []
-    words, code = set(re.findall(r"\w+", f"{task.name} {task.prompt}")), told[0].body if told else ""
     return errand.words(
-        Part("Files", "\n".join(whole[path] for path in shown), 1),
-        Part("Large files", "\n".join(project.outline(path, words, share // 2, code) for path in hidden), 3),
-        *told,
+        Part("Files", errand.found.files, 1),
+        Part("Large files", errand.found.outlines, 3),
+        *(errand.evidence(red.failure) if red and not red.green else ()),
         Part("Uncommitted changes", as_diff(diff), 4),
         Part("Tried before, and undone", tell_attempts(attempts), 3),
         Part("Note", attempts[-1].note if attempts else "", 1),
@@ -2924,7 +2281,7 @@ def first_prompt(errand: Errand, red: Verdict | None, diff: str, attempts: Seque
 
 def diagnosis_prompt(errand: Errand, failure: Failure, question: str) -> str:
     """Write the request for a diagnosis: the failure and the definitions concerned, no whole files."""
-    last = Part("", errand.project.defaults.global_message)
+    last = Part("", errand.defaults.global_message)
     return fit([Part("", question), *errand.evidence(failure), last], errand.budget)
 
 
@@ -2938,13 +2295,9 @@ def without_runs(text: str, shown: str, least: int = 3) -> str:
 def fix_prompt(errand: Errand, attempts: Sequence[Attempt], diagnosis: str, diff: str) -> str:
     """Write the prompt of a fix: the task's words, the code that the failure concerns, and what was tried."""
     last = attempts[-1]
-    told = errand.evidence(last.verdict.failure)
-    code = told[0].body
-    unseen = [path for path in errand.task.files if f"{path} (lines " not in code]
-    files = "\n".join(errand.project.whole(path, SMALL_FILE if code else LARGE_FILE) for path in unseen)
     return errand.words(
-        Part("Files", files, 3),
-        *told,
+        Part("Files", errand.found.files, 3),
+        *errand.evidence(last.verdict.failure),
         Part("Changed since the task began", as_diff(diff), 4),
         Part("Tried before", tell_attempts(attempts[:-1]), 3),
         Part("Diagnosis", diagnosis, 1),
@@ -3116,6 +2469,14 @@ def read_usage(path: Path, program: Program, prompt: str, answer: str) -> Usage:
         requests, sent, got = (int(told.get(key, 0)) for key in ("requests", "input_tokens", "output_tokens"))
         return Usage(requests, sent, got, bool(told.get("estimated")))
     return Usage(1, tokens(prompt) + program.overhead // 4, tokens(answer), estimated=True)
+
+
+def answer_record(words: str, leaner: str, answer: str, errors: str) -> str:
+    """Return what the model said, where the leaner tells, and below it what the leaner printed."""
+    printed = "\n".join(filter(None, ("" if answer in words else answer, errors)))
+    if words and printed:
+        printed = f"\n--- what {leaner} did with it ---\n{printed}"
+    return "\n".join(filter(None, (words, printed))) + "\n"
 
 
 def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str, int], None]) -> None:
@@ -3457,7 +2818,7 @@ def run_tests(config: Config, runner: Runner, reporter: Reporter) -> Verdict:
     return verdict_of(done, output, config, runner, report)
 
 
-def trace_tests(config: Config, runner: Runner, files: Sequence[str], reporter: Reporter) -> tuple[Ran, ...]:
+def trace_tests(config: Config, runner: Runner, files: Sequence[str], reporter: Reporter) -> tuple[Trace, ...]:
     """Run the test command once more for the tests of FILES, under the TRACERS; no verdict comes of it.
 
     All that it needs and finds lies in a folder of its own, which is gone afterwards. Whatever goes wrong, nothing was
@@ -3470,7 +2831,7 @@ def trace_tests(config: Config, runner: Runner, files: Sequence[str], reporter: 
         env = traced_environment(runner, folder) | {"LEANLOOP_TRACE": json.dumps(told)}
         done = run(test_argv(runner, config.root), config.root, env=env, timeout=TRACING + 5)
         reporter.write("trace.txt", f"{done.output}\n{done.end}\n")
-        return read_trace(folder)
+        return read_traces(folder)
     except OSError as error:
         reporter.write("trace.txt", f"{error}\n")
         return ()
@@ -3842,7 +3203,8 @@ class Verifier:
     """Runs the tests on states of the project.
 
     `judged` holds verdicts by test command and tree; `products` are protected files that tests write by themselves,
-    which is only learned while the project is `pristine`: no leaner has changed it in this run.
+    which is only learned while the project is `pristine`: no leaner has changed it in this run. `traced` tells what
+    tests ran, by the verdict that they explain.
     """
 
     config: Config
@@ -3850,6 +3212,7 @@ class Verifier:
     reporter: Reporter
     judged: dict[tuple[str, str], Verdict] = field(default_factory=dict)
     products: set[str] = field(default_factory=set)
+    traced: dict[Verdict, tuple[Trace, ...]] = field(default_factory=dict)
     pristine: bool = True
 
     def judge(self, task: Task, tree: str, again: bool = False) -> Verdict:
@@ -3913,14 +3276,27 @@ class Verifier:
         self.products |= {*sides} if self.pristine else fresh
         return sorted(path for path in {*sides} - self.products if rules.protects(path))
 
-    def trace(self, task: Task, verdict: Verdict, project: Project) -> tuple[Ran, ...]:
-        """Give what the failing test's file runs; nothing where it is not worth it, or the report says enough."""
-        how, files = self.config.defaults.trace, project.test_files(verdict.failure)
-        slow = how == "auto" and bool(files) and verdict.seconds_of(files[0]) > QUICK
-        if how == "off" or not files or slow or project.is_told(verdict.failure):
-            return ()
-        with self.workspace.snapshots.sealed():
-            return trace_tests(self.config, task.runner, files, self.reporter)
+    def trace(self, task: Task, verdict: Verdict) -> tuple[Trace, ...]:
+        """Give what the failing test's file runs, traced once for a red verdict; nothing where it is not worth it."""
+        if verdict not in self.traced:
+            files = self.traceable_files(task, verdict.failure)
+            slow = self.config.defaults.trace == "auto" and bool(files) and verdict.seconds_of(files[0]) > QUICK
+            self.traced[verdict] = ()
+            if files and not slow:
+                with self.workspace.snapshots.sealed():
+                    self.traced[verdict] = trace_tests(self.config, task.runner, files, self.reporter)
+        return self.traced[verdict]
+
+    def traceable_files(self, task: Task, failure: Failure) -> list[str]:
+        """Find the files of the first failing test that can be traced: by its name, else by frames and title."""
+        if self.config.defaults.trace == "off" or is_self_explanatory(failure, self.config.defaults):
+            return []
+
+        def traceable(paths: Iterable[str]) -> list[str]:
+            return [path for path in paths if path.endswith(TRACED) and (self.config.root / path).is_file()]
+
+        named = traceable(re.split("::| > ", test)[0] for test in failure.tests[:1])
+        return named or traceable(locate_code(location_request(self.config, task, failure), self.reporter).test_files)
 
 
 # -------------------------------------------------------------------------------------------------------- the loop
@@ -4008,8 +3384,8 @@ def uncommitted(snapshots: Snapshots, paths: Sequence[str]) -> str:
 class Run:
     """One run over one leanfile: asks leaners, has their work judged, and goes on until the tests pass.
 
-    `spent` holds what the runs that this one resumes have used of the limits; `traced` what tests ran, by the verdict
-    that they explain; `ready` says that the server was found to be so, and was not called since.
+    `spent` holds what the runs that this one resumes have used of the limits; `ready` says that the server was found to
+    be so, and was not called since.
     """
 
     config: Config
@@ -4019,12 +3395,7 @@ class Run:
     calls: list[Call] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     spent: Document = field(default_factory=dict)
-    traced: dict[Verdict, tuple[Ran, ...]] = field(default_factory=dict)
     ready: bool = False
-
-    @cached_property
-    def project(self) -> Project:
-        return Project(self.config.root, self.config.defaults)
 
     @property
     def snapshots(self) -> Snapshots:
@@ -4127,11 +3498,14 @@ class Run:
         sizes = {"tokens": tokens(prompt), "prompt": file.name, "tree": before}
         self.reporter.emit("asking", leaner=program.name, mode=mode, **sizes)
         short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {file} and do what it says."
-        done = self.start(leaner, program, short, self.variables(task, leaner, mode, file, used), before)
+        try:
+            done = self.start(leaner, program, short, self.variables(task, leaner, mode, file, used), before)
+        finally:
+            said = self.words_of_model()
         self.verifier.pristine = False
         answer = self.reporter.mask(done.output).strip()
         errors = self.reporter.mask(rx(r"^progress: .*\n?").sub("", done.errors)).strip()
-        self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
+        self.reporter.write("answer.txt", answer_record(said, program.name, answer, errors))
         usage = read_usage(used, program, prompt, answer)
         settled = self.workspace.settle(before, task, start or before, known, begun, program, used)
         used.unlink(missing_ok=True)  # its figures stand in the events
@@ -4149,9 +3523,19 @@ class Run:
             "LEAN_PROTECT": "\n".join(protected_patterns(self.config, task)),
             "LEAN_PROMPT_FILE": str(prompt),
             "LEAN_USAGE_FILE": str(used),
+            "LEAN_ANSWER_FILE": str(self.reporter.path("said.txt")),
             "LEAN_PROGRESS": "1",
             "LEAN_LIB": str(share() / "leaners" / "_lib.bash"),
         }
+
+    def words_of_model(self) -> str:
+        """Take what the model said, as the leaner may have written it down, out of its file; on record it is masked."""
+        file, words = self.reporter.path("said.txt"), ""
+        with contextlib.suppress(OSError):
+            words = self.reporter.mask(readable(file.read_bytes())).strip()
+            file.unlink()
+            self.reporter.write("answer.txt", f"{words}\n")
+        return words
 
     def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
         """Run a leaner; when that is interrupted, put the tree back to BEFORE."""
@@ -4180,12 +3564,14 @@ class Run:
         """Tokens that a prompt may have: what the context leaves beside the answer, and no more than is read well."""
         return min(self.context(task, leaner) * 6 // 10, LARGEST_PROMPT)
 
-    def errand(self, task: Task, leaner: Leaner, red: Verdict | None = None) -> Errand:
-        """Gather what a prompt of TASK for LEANER draws on, once its tests are RED."""
-        if red and red not in self.traced:
-            self.traced[red] = self.verifier.trace(task, red, self.project)
-        ran = self.traced[red] if red else ()
-        return Errand(self.project, task, self.budget(task, leaner), find_program(leaner).own_files, ran)
+    def errand(self, task: Task, leaner: Leaner, prompt: str = "first", red: Verdict | None = None) -> Errand:
+        """Gather what a PROMPT ("first" or "fix") of TASK for LEANER draws on, once its tests are RED."""
+        budget, failure = self.budget(task, leaner), red.failure if red and not red.green else None
+        traces = self.verifier.trace(task, red) if red and failure else ()
+        request = location_request(self.config, task, failure, prompt, budget, traces)
+        request["words"] = self.reporter.mask(request["words"])
+        found = locate_code(request, self.reporter)
+        return Errand(self.config.defaults, task, budget, find_program(leaner).own_files, found)
 
     def write_prompt(self, state: TaskState, leaner: Leaner, base: str) -> tuple[str, str]:
         """Write the prompt of the next attempt, from BASE or from where the last one left off; with its diagnosis."""
@@ -4197,13 +3583,14 @@ class Run:
         task, red = state.task, state.red
         named = {frame.path for frame in red.failure.frames} if red else set[str]()
         diff = uncommitted(self.snapshots, sorted(named - set(task.files)))
-        return first_prompt(self.errand(task, leaner, red), red, diff, state.attempts)
+        return first_prompt(self.errand(task, leaner, "first", red), red, diff, state.attempts)
 
     def fix(self, state: TaskState, leaner: Leaner, base: str) -> tuple[str, str]:
         """Ask for a diagnosis; write the prompt of a fix of the last attempt, or of the one that reached BASE."""
         task, attempts = state.task, sorted(state.attempts, key=lambda attempt: attempt.tree == base)
         last = attempts[-1]
-        errand, diagnosis = self.errand(task, leaner, last.verdict), last.diagnosis  # holds while nothing changes
+        errand = self.errand(task, leaner, "fix", last.verdict)
+        diagnosis = last.diagnosis  # holds while nothing changes
         if self.config.defaults.summarize_errors and (last.changed or not diagnosis):
             request = diagnosis_prompt(errand, last.verdict.failure, self.config.prompts.summary)
             diagnosis = one_sentence(self.ask(task, leaner, request, "ask", state.start).answer)
@@ -5434,7 +4821,7 @@ def look_at_tasks(run: Run, tasks: Sequence[Task]) -> Check:
             looks_like_one = re.match(r"(?!-|.*\.\.\.).*[./]", path)  # no option, no word after one, no ./...
             if looks_like_one and not (run.config.root / path.split("::")[0]).exists():
                 yield task.name, f"its test file {path} is not there", "Write it first, or correct the name"
-        size = sum(tokens(run.project.text(path)) for path in task.files)
+        size = sum(tokens(read_text(run.config.root / path)) for path in task.files)
         room = min(run.budget(task, leaner) for leaner in leaners)
         if size > room:
             fit -= 1

@@ -87,6 +87,13 @@ def test_repair_ends_after_its_tries(root: Path, server: Any, retries: int) -> N
     assert done.reason == "direct: No edit was applied (fares.py): its SEARCH part does not stand in the file."
 
 
+def test_each_answer_of_a_call_is_kept_as_it_came(root: Path, server: Any, tmp_path: Path) -> None:
+    server.answer, kept = Model("<think>Hm.</think>\n" + WRONG, "No."), tmp_path / "answers.txt"
+    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py", answer_file=str(kept))
+    assert done.code == 1
+    assert kept.read_text() == f"<think>Hm.</think>\n{WRONG}\n--- the next answer ---\nNo."
+
+
 def test_repair_shows_all_places(tmp_path: Path, server: Any) -> None:
     root = tmp_path / "clock"
     lay(root, {path: text.encode() for path, text in tree("twice").items()})
