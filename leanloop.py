@@ -1353,6 +1353,18 @@ class Snapshots:
         facts = (row.split(" ", {"1": 8, "u": 10}.get(row[0], 1)) for row in rows)
         return {path.removeprefix(above): told for *told, path in facts}
 
+    def committed_blobs(self) -> list[dict[str, str]]:
+        """Give what git had of each file before the call, committed and staged, and what a HEAD that moved has."""
+        copy = {"GIT_DIR": str(self.repository.kept(self.repository.places[0]))}
+        copy["GIT_WORK_TREE"] = str(self.repository.link.parent)
+        now = ask_git(self.root, "rev-parse", "--verify", "HEAD")
+        found = list[dict[str, str]]()
+        for asked in (["ls-tree", "-rz", "HEAD"], ["ls-files", "-sz"], ["ls-tree", "-rz", now]):
+            rows = split(ask_git(self.root, *asked, places=copy))  # the copy does not know a commit of this call
+            if rows:
+                found.append({path: facts.split()[-1 - (asked[0] == "ls-files")] for facts, path in split_rows(rows)})
+        return found
+
     def paths(self, tree: str) -> list[str]:
         """List the paths of a tree."""
         return split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
@@ -1383,6 +1395,13 @@ class Snapshots:
 def split(listing: str) -> list[str]:
     """Read paths that end in NUL."""
     return [path for path in listing.split("\0") if path]
+
+
+def split_rows(rows: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Take the rows of a listing apart: what git tells of a path, and the path."""
+    for row in rows:
+        facts, _, path = row.partition("\t")
+        yield facts, path
 
 
 def as_text(raw: bytes) -> str:
@@ -1597,13 +1616,6 @@ class Repository:
         """Tell whether PATH is of a submodule that was fetched meanwhile: its files lie in the project, and need it."""
         homes = [parent / "config" for parent in path.parents if parent.is_relative_to(self.places[-1] / "modules")]
         return next((home not in old for home in homes if home in old or home in now), False)
-
-    def has_moved(self) -> bool:
-        """Tell whether HEAD may name another commit than in the copy."""
-        own, shared = self.places[0], self.places[-1]
-        branch = read_text(own / "HEAD").removeprefix("ref: ").strip()
-        said = (own / "HEAD", *(shared / name for name in (branch, "packed-refs", "reftable/tables.list")))
-        return not all(same(path, self.kept(path)) for path in said)
 
     def is_of_others(self, path: Path) -> bool:
         """Tell whether another work tree of the same repository may have changed PATH; none removes a branch."""
@@ -3142,19 +3154,11 @@ class Workspace:
     # What a call did to the user's repository, and the uncommitted work that git threw away
 
     def tidy_repository(self, before: str, task: Task, start: str, leaner: str) -> str:
-        """Put back what a call did to the repository, and the uncommitted work that it threw away; take a tree."""
-        repository, root, found = self.snapshots.repository, self.config.root, self.reporter.path("repository")
+        """Put back what a call did to the repository, and the uncommitted work that git threw away; take a tree."""
+        repository, found = self.snapshots.repository, self.reporter.path("repository")
         after = self.snapshots.take()
-        suspects = self.possibly_thrown_away(before, after, task, start) if repository.places else []
-        thrown, head = [], ask_git(root, "rev-parse", "--verify", "HEAD") if suspects else ""
-        kept = {"GIT_DIR": str(repository.kept(repository.places[-1]))} if head else None
-        known = head and ask_git(root, "cat-file", "-t", head, places=kept)  # else it was made in this call
-        if known:
-            thrown = self.thrown_away(suspects, head)
-        said = repository.put_back(found)
-        if suspects and not known:
-            thrown = self.thrown_away(suspects, "HEAD")
-        if said:
+        thrown = self.thrown_away(before, after, task, start) if repository.places else []
+        if said := repository.put_back(found):
             what = f"{leaner} changed the repository itself ({said}), and it was put back"
             self.warn(f"{what}. What was found there: {found}")
         if not thrown:
@@ -3163,36 +3167,20 @@ class Workspace:
         self.warn(f"{leaner} threw away work that is not committed, and it was put back: {', '.join(thrown)}")
         return self.snapshots.take()
 
-    def possibly_thrown_away(self, before: str, after: str, task: Task, start: str) -> list[str]:
-        """List the files of which a call may have thrown away what was not committed, and is older than the task."""
-        repository, sides = self.snapshots.repository, self.snapshots.differences(before, after)
-        found = {*sides} - {*task.files}
-        if not found:
-            return []
-        if not repository.has_moved():
-            copy = {"GIT_DIR": str(repository.kept(repository.places[0])), "GIT_WORK_TREE": str(repository.link.parent)}
-            for path, facts in self.snapshots.status(copy).items():
-                if path not in found:
-                    continue
-                (was, blob), _ = sides[path]
-                was_committed = facts[-2:] == [blob, blob]  # last commit and index had the same
-                if was_committed or (facts[0] == "?" and was == GONE):
-                    found.remove(path)
-        return sorted(found - {*self.snapshots.changed(start, before)})
+    def thrown_away(self, before: str, after: str, task: Task, start: str) -> list[str]:
+        """List the files that a call made what git has of them, or that are gone and not git's: no edit does that.
 
-    def thrown_away(self, paths: Sequence[str], commit: str) -> list[str]:
-        """Tell which of PATHS hold what COMMIT or the index has, or are gone and in neither: git did that, no edit."""
-        root, repository = self.config.root, self.snapshots.repository
-        index = self.snapshots.copy_index("kept", repository.kept(repository.places[0] / "index"))
-        style, here = ("-z", "--name-only"), {path for path in paths if os.path.lexists(root / path)}
-
-        def ask(*words: str, at: Mapping[str, str] | None = None) -> set[str]:
-            return {*split(ask_git(root, *words, places=at))}
-
-        differ = ("diff", "--no-renames", "--relative", *style)
-        committed, staged = ask("ls-tree", "-r", *style, commit), ask("ls-files", "-z", at=index)
-        same = committed - ask(*differ, commit, at=self.snapshots.copy_index()) | staged - ask(*differ, at=index)
-        return [path for path in paths if path in same or path not in committed | staged | here]
+        What the task lists, or its earlier calls changed, is not the user's own uncommitted work.
+        """
+        sides = self.snapshots.differences(before, after)
+        older = sides.keys() - {*task.files} - {*self.snapshots.changed(start, before)}
+        found = list[str]()
+        for blobs in self.snapshots.committed_blobs() if older else ():
+            for path in older:
+                mode, blob = sides[path][1]
+                if blobs.get(path) == (None if mode == GONE else blob):
+                    found.append(path)
+        return sorted({*found})
 
 
 # ---------------------------------------------------------------------------------------------------- the verifier
