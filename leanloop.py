@@ -1152,7 +1152,8 @@ GONE, LINK = "000000", "120000"  # the mode of what it does not hold, and of a l
 class Snapshots:
     """A private repository in the state folder that holds states of the project at `root` as trees.
 
-    `uncovered` tells what no snapshot holds, and why. A file over `max_file` bytes keeps its earlier state.
+    `uncovered` tells what no snapshot holds, and why; `passed_over` are files that are ignored and not small. A file
+    over `max_file` bytes keeps its earlier state. `last` is the latest tree, `known` remembers differences of trees.
     """
 
     root: Path
@@ -1168,6 +1169,11 @@ class Snapshots:
     def store(self) -> Path:
         return self.folder / "snapshots.git"
 
+    @property
+    def unheld(self) -> set[str]:
+        """The files that no snapshot holds."""
+        return {*self.uncovered, *self.passed_over}
+
     def places(self, index: str = "index") -> dict[str, str]:
         """Name the private repository to git."""
         return {"GIT_DIR": str(self.store), "GIT_WORK_TREE": str(self.root), "GIT_INDEX_FILE": str(self.folder / index)}
@@ -1180,12 +1186,7 @@ class Snapshots:
         """Run git on the private repository; return what it printed."""
         return finish(self.start(*args), feed)
 
-    def copy_index(self, name: str = "staged", index: Path | None = None) -> dict[str, str]:
-        """Copy the user's INDEX, by default the present one, for a git that writes to the one that it is given."""
-        place, copy = next(iter(self.repository.places), self.folder), self.folder / name
-        copy.unlink(missing_ok=True)
-        copy_file(index or place / "index", copy)
-        return {"GIT_INDEX_FILE": str(copy)}
+    # Taking states
 
     def take(self) -> str:
         """Record the project's present state; return its tree. A file that cannot be read keeps its earlier state."""
@@ -1202,51 +1203,27 @@ class Snapshots:
         ours = f"--exclude-from={self.store / 'info' / 'exclude'}"
         with self.start("ls-files", "-z", "--others", ours) as others:  # both look at every file: at the same time
             paths = [path for path in split(self.git("diff-files", "-z", "--name-only")) if self.covers(path)]
-            paths += self.worth_keeping(split(finish(others)))
+            paths += self.choose_new(split(finish(others)))
         if paths:
             self.git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", feed=joined(paths))
         if paths or not self.last:
             self.last = self.git("write-tree").strip()
         return self.last
 
-    def settings(self) -> dict[Path, bytes]:
-        """Read what tells git where to look, and at what."""
-        info = (self.store / "info", self.store / "objects/info")
-        named = (self.folder / "index", self.store / "config", *self.store.glob("sharedindex.*"))
-        files = (*named, *(path for folder in info for path in folder.glob("*")))
-        return {path: path.read_bytes() for path in files if path.is_file()}
-
-    @contextlib.contextmanager
-    def sealed(self) -> Iterator[None]:
-        """Keep what git reads here as it is: a program that finds it could hide from snapshots what it does."""
-        kept = self.settings()
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):  # where all is gone, the next snapshot says so
-                now = self.settings()
-                for path in now.keys() - kept.keys():
-                    path.unlink()
-                for path in (path for path in kept if now.get(path) != kept[path]):
-                    path.write_bytes(kept[path])
-
     def covers(self, path: str) -> bool:
         """Tell whether PATH can be recorded; note why not."""
         seen = stamp(self.root / path)
         if not seen or not stat.S_ISREG(seen[0]):
             return not seen or stat.S_ISLNK(seen[0])
-        readable = os.access(self.root / path, os.R_OK)
-        if seen[2] > self.max_file or not readable:
-            large = f"larger than [guard] max_file, {seen[2] / 1e6:.0f} MB"
-            self.uncovered[path] = large if readable else "not readable"
-        return readable and seen[2] <= self.max_file
+        if not os.access(self.root / path, os.R_OK):
+            self.uncovered[path] = "not readable"
+        elif seen[2] > self.max_file:
+            self.uncovered[path] = f"larger than [guard] max_file, {seen[2] / 1e6:.0f} MB"
+        else:
+            return True
+        return False
 
-    @property
-    def unheld(self) -> set[str]:
-        """The files that no snapshot holds: too large, not readable, or ignored and not small."""
-        return {*self.uncovered, *self.passed_over}
-
-    def worth_keeping(self, others: Sequence[str]) -> list[str]:
+    def choose_new(self, others: Sequence[str]) -> list[str]:
         """Choose from what is not recorded yet: no repositories; ignored files under 1 MB each, 20 MB together."""
         fresh = [path for path in others if path not in self.passed_over]
         whole = {**self.places("none"), "GIT_WORK_TREE": str(self.repository.link.parent)}
@@ -1261,18 +1238,45 @@ class Snapshots:
             elif self.covers(path):
                 weight = 0 if path in plain else (stamp(self.root / path) or (0, 0, 0))[2]
                 if weight < 1_000_000 and weight <= room:
-                    found, room = [*found, path], room - weight
+                    room -= weight
+                    found.append(path)
         self.passed_over.update(set(fresh) - set(found))
         return found
 
+    @contextlib.contextmanager
+    def sealed(self) -> Iterator[None]:
+        """Keep what git reads here as it is: a program that finds it could hide from snapshots what it does."""
+        kept = self.settings()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # where all is gone, the next snapshot says so
+                now = self.settings()
+                for path in now.keys() - kept.keys():
+                    path.unlink()
+                for path, content in kept.items():
+                    if now.get(path) != content:
+                        path.write_bytes(content)
+
+    def settings(self) -> dict[Path, bytes]:
+        """Read what tells git where to look, and at what."""
+        files = [self.folder / "index", self.store / "config", *self.store.glob("sharedindex.*")]
+        files += [*self.store.glob("info/*"), *self.store.glob("objects/info/*")]
+        return {path: path.read_bytes() for path in files if path.is_file()}
+
+    # Comparing states
+
     def differences(self, old: str, new: str) -> dict[str, tuple[Side, Side]]:
         """Find the paths that differ between two trees, with the sides of both."""
-        if old != new and (old, new) not in self.known:
+        if old == new:
+            return {}
+        if (old, new) not in self.known:
             raw = split(self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new))
-            facts = (row[1:].split() for row in raw[::2])
-            sides = (((was, one), (now, other)) for was, now, one, other, _ in facts)
-            self.known[old, new] = dict(zip(raw[1::2], sides, strict=True))
-        return self.known[old, new] if old != new else {}
+            found = self.known[old, new] = dict[str, tuple[Side, Side]]()
+            for facts, path in zip(raw[::2], raw[1::2], strict=True):
+                was, now, one, other, _ = facts[1:].split()
+                found[path] = (was, one), (now, other)
+        return self.known[old, new]
 
     def changed(self, old: str, new: str) -> tuple[str, ...]:
         """List the paths that differ between two trees."""
@@ -1283,16 +1287,28 @@ class Snapshots:
         if old == new or (only is not None and not only):
             return ""
         style = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
-        out = self.git("diff-tree", "-r", "-p", "--no-renames", *style, *options, old, new, "--", *(only or ()))
-        return out.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return with_marks(self.git("diff-tree", "-rp", "--no-renames", *style, *options, old, new, "--", *(only or ())))
 
     def counted_diff(self, old: str, new: str) -> tuple[Counts, str]:
         """Show what changed between two trees, and count the lines that files gained and lost; 0 in a binary one."""
         paths = self.changed(old, new)
         *rows, diff = self.diff(old, new, "--numstat").split("\n", len(paths))
-        counts = [row.replace("-", "0").split("\t") for row in rows]  # in the order of the paths
-        told = [(path, int(up), int(down)) for path, (up, down, *_) in zip(paths, counts, strict=True)]
-        return told, diff.lstrip("\n")
+        counts: Counts = []
+        for path, row in zip(paths, rows, strict=True):  # both in the order of the paths
+            gained, lost, _ = row.replace("-", "0").split("\t", 2)
+            counts.append((path, int(gained), int(lost)))
+        return counts, diff.lstrip("\n")
+
+    def texts(self, old: str, new: str, paths: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Read those of PATHS that differ between two trees, as both have them; "" where one lacks it."""
+        sides = {path: both for path, both in self.differences(old, new).items() if path in paths}
+        wanted = [side for both in sides.values() for side in both]
+        texts = [as_text(content) for content in (self.objects(wanted) if wanted else ())]
+        return dict(zip(sides, zip(texts[::2], texts[1::2], strict=True), strict=True))
+
+    def paths(self, tree: str) -> list[str]:
+        """List the paths of a tree."""
+        return split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
 
     def objects(self, sides: Iterable[Side]) -> Iterator[bytes]:
         """Read objects, one after the other, with one git; one that a tree does not hold is empty."""
@@ -1306,6 +1322,8 @@ class Snapshots:
                 if len(facts) != 3 and mode != GONE:
                     raise GitError(f"{self.store}: the object {name} is not there. Look at the disk.")
                 yield answers.read(int(facts[2]) + 1)[:-1] if len(facts) == 3 else b""
+
+    # Bringing states back
 
     def restore(self, seen: str, tree: str, only: Iterable[str] | None = None) -> tuple[str, ...]:
         """Bring the paths that differ between SEEN and TREE back to TREE, each in one step.
@@ -1322,11 +1340,11 @@ class Snapshots:
         left = edited & {*self.changed(now, tree)}
         paths = sorted(wanted - edited, key=lambda path: sides[path][0] != GONE)  # what goes may stand in the way
         for path, content in zip(paths, self.objects(sides[path] for path in paths), strict=True):
-            if not self.bring(path, sides[path][0], content, stamps[path]):
+            if not self.restore_path(path, sides[path][0], content, stamps[path]):
                 left.add(path)
         return tuple(sorted(left))
 
-    def bring(self, path: str, mode: str, content: bytes, seen: Stamp) -> bool:
+    def restore_path(self, path: str, mode: str, content: bytes, seen: Stamp) -> bool:
         """Put a path as a tree holds it, unless it was changed since it was SEEN; tell whether that was done."""
         file = self.root / path
         with contextlib.suppress(OSError):
@@ -1338,49 +1356,6 @@ class Snapshots:
                 return True
         return False
 
-    def texts(self, old: str, new: str, paths: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Read those of PATHS that differ between two trees, as both have them; "" where one lacks it."""
-        sides = {path: both for path, both in self.differences(old, new).items() if path in paths}
-        wanted = [side for both in sides.values() for side in both]
-        texts = [as_text(content) for content in (self.objects(wanted) if wanted else ())]
-        return dict(zip(sides, zip(texts[::2], texts[1::2], strict=True), strict=True))
-
-    def status(self, places: Mapping[str, str] | None = None) -> dict[str, list[str]]:
-        """Tell what the user's repository, or that of PLACES, has not committed: git's facts (porcelain v2) by path."""
-        style = ("--porcelain=v2", "-z", "-uall", "--no-renames", "--ignore-submodules=all", "--", ".")
-        above = f"{self.root.relative_to(self.repository.link.parent).as_posix()}/"
-        rows = split(ask_git(self.root, "status", *style, places=places))
-        facts = (row.split(" ", {"1": 8, "u": 10}.get(row[0], 1)) for row in rows)
-        return {path.removeprefix(above): told for *told, path in facts}
-
-    def committed_blobs(self) -> list[dict[str, str]]:
-        """Give what git had of each file before the call, committed and staged, and what a HEAD that moved has."""
-        copy = {"GIT_DIR": str(self.repository.kept(self.repository.places[0]))}
-        copy["GIT_WORK_TREE"] = str(self.repository.link.parent)
-        now = ask_git(self.root, "rev-parse", "--verify", "HEAD")
-        found = list[dict[str, str]]()
-        for asked in (["ls-tree", "-rz", "HEAD"], ["ls-files", "-sz"], ["ls-tree", "-rz", now]):
-            rows = split(ask_git(self.root, *asked, places=copy))  # the copy does not know a commit of this call
-            if rows:
-                found.append({path: facts.split()[-1 - (asked[0] == "ls-files")] for facts, path in split_rows(rows)})
-        return found
-
-    def paths(self, tree: str) -> list[str]:
-        """List the paths of a tree."""
-        return split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
-
-    def prune_borrowed_objects(self, trees: Set[str]) -> None:
-        """Remove the copies of objects that git's upkeep has replaced; what only they hold of TREES becomes ours."""
-        replaced, packs = self.repository.replaced(), self.store / "objects/pack"
-        style = ("--objects", "--no-object-names", "--ignore-missing", "--missing=allow-any", "--stdin")
-        held = self.git("rev-list", *style, feed="\n".join(trees).encode()) if replaced else ""
-        told = ask_git(self.root, "cat-file", "--batch-check", feed=held.encode()).splitlines() if held else []
-        alone = "\n".join(name for name, *facts in map(str.split, told) if facts == ["missing"]).encode()
-        if told:
-            made = self.git("pack-objects", "--quiet", "--non-empty", str(packs / "pack"), feed=alone).strip()
-            for path in (*replaced, *(path for path in packs.glob("*") if made not in path.name)):
-                path.unlink()
-
     def tree_with_paths_from(self, tree: str, other: str, paths: Set[str]) -> str:
         """Make a tree that is TREE, but holds PATHS as OTHER does."""
         sides = {path: sides[1] for path, sides in self.differences(tree, other).items() if path in paths}
@@ -1391,26 +1366,71 @@ class Snapshots:
         git(["update-index", "-z", "--index-info"], self.root, self.places("mixed"), rows)
         return git(["write-tree"], self.root, self.places("mixed")).strip()
 
+    def prune_borrowed_objects(self, trees: Set[str]) -> None:
+        """Remove the copies of objects that git's upkeep has replaced; what only they hold of TREES becomes ours."""
+        replaced, packs = self.repository.replaced(), self.store / "objects/pack"
+        if not replaced:
+            return
+        style = ("--objects", "--no-object-names", "--ignore-missing", "--missing=allow-any", "--stdin")
+        held = self.git("rev-list", *style, feed="\n".join(trees).encode())
+        answers = ask_git(self.root, "cat-file", "--batch-check", feed=held.encode()).splitlines() if held else []
+        alone = [row.split()[0] for row in answers if row.split()[1:] == ["missing"]]
+        if answers:
+            feed = "\n".join(alone).encode()
+            made = self.git("pack-objects", "--quiet", "--non-empty", str(packs / "pack"), feed=feed).strip()
+            for path in (*replaced, *(path for path in packs.glob("*") if made not in path.name)):
+                path.unlink()
+
+    # What the user's own repository holds of the project
+
+    def copy_index(self) -> dict[str, str]:
+        """Copy the user's index for a git that writes to the one that it is given."""
+        place, copy = next(iter(self.repository.places), self.folder), self.folder / "staged"
+        copy.unlink(missing_ok=True)
+        copy_file(place / "index", copy)
+        return {"GIT_INDEX_FILE": str(copy)}
+
+    def uncommitted(self) -> set[str]:
+        """List the paths that the user's repository has not committed."""
+        style = ("--porcelain=v2", "-z", "-uall", "--no-renames", "--ignore-submodules=all", "--", ".")
+        above = f"{self.root.relative_to(self.repository.link.parent).as_posix()}/"
+        facts = {"1": 8, "u": 10}  # how many stand before the path, by the kind of the row
+        rows = split(ask_git(self.root, "status", *style))
+        return {row.split(" ", facts.get(row[0], 1))[-1].removeprefix(above) for row in rows}
+
+    def committed_blobs(self) -> list[dict[str, str]]:
+        """Give what git had of each file before the call, committed and staged, and what a HEAD that moved has."""
+        copy = {"GIT_DIR": str(self.repository.kept(self.repository.places[0]))}
+        copy["GIT_WORK_TREE"] = str(self.repository.link.parent)
+        head = ask_git(self.root, "rev-parse", "--verify", "HEAD")  # the copy does not know a commit of this call
+        trees = [ask_git(self.root, "ls-tree", "-rz", commit, places=copy) for commit in ("HEAD", head)]
+        staged = ask_git(self.root, "ls-files", "-sz", places=copy)
+        return [blobs_in(listing, place) for listing, place in ((trees[0], 2), (staged, 1), (trees[1], 2)) if listing]
+
+
+def blobs_in(listing: str, place: int) -> dict[str, str]:
+    """Read the blobs of paths out of a listing of git's; PLACE is where the blob stands in a row."""
+    rows = (row.partition("\t") for row in split(listing))
+    return {path: facts.split()[place] for facts, _, path in rows}
+
 
 def split(listing: str) -> list[str]:
     """Read paths that end in NUL."""
     return [path for path in listing.split("\0") if path]
 
 
-def split_rows(rows: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Take the rows of a listing apart: what git tells of a path, and the path."""
-    for row in rows:
-        facts, _, path = row.partition("\t")
-        yield facts, path
+def joined(paths: Iterable[str]) -> bytes:
+    """Write paths so that each ends in NUL."""
+    return b"".join(os.fsencode(path) + b"\0" for path in paths)
 
 
 def as_text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def joined(paths: Iterable[str]) -> bytes:
-    """Write paths so that each ends in NUL."""
-    return b"".join(os.fsencode(path) + b"\0" for path in paths)
+def with_marks(text: str) -> str:
+    """Put the mark of an undecodable byte for what stands for one."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def stamp(path: Path) -> Stamp:
@@ -1430,21 +1450,30 @@ def rights_of(path: Path) -> int:
     return -1
 
 
-def put(path: Path, mode: str, content: bytes) -> None:
-    """Put a file (MODE as git writes it) in the place of what lies at PATH, in one step; keep its other rights."""
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let WRITE make a file beside PATH, and put that in PATH's place in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{os.getpid()}{UNFINISHED}")
     fresh.unlink(missing_ok=True)
-    if path.is_dir() and not path.is_symlink():
-        path.rmdir()
-    if mode == LINK:
-        fresh.symlink_to(os.fsdecode(content))
-    else:
-        fresh.write_bytes(content)
-        plain = path.is_file() and not path.is_symlink()
-        rights = stat.S_IMODE((path if plain else fresh).stat().st_mode) & ~0o111
-        fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
+    write(fresh)
     fresh.replace(path)
+
+
+def put(path: Path, mode: str, content: bytes) -> None:
+    """Put a file (MODE as git writes it) in the place of what lies at PATH, in one step; keep its other rights."""
+
+    def write(fresh: Path) -> None:
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        if mode == LINK:
+            fresh.symlink_to(os.fsdecode(content))
+            return
+        fresh.write_bytes(content)
+        like = path if path.is_file() and not path.is_symlink() else fresh
+        rights = stat.S_IMODE(like.stat().st_mode) & ~0o111
+        fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
+
+    replace_file(path, write)
 
 
 def remove(path: Path, root: Path) -> None:
@@ -1471,12 +1500,17 @@ def start_git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None =
     """
     env = {name: value for name, value in os.environ.items() if not re.match(r"GIT_(?!AUTHOR_|COMMITTER_)", name)}
     env |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    env |= (SEALED if "GIT_DIR" in (places or ()) else {}) | dict(places or {})
+    if places:
+        env |= {**(SEALED if "GIT_DIR" in places else {}), **places}
     native = {as_native(name): as_native(value) for name, value in env.items()}
-    argv = [as_native(word) for word in ("git", *chain(*(("-c", setting) for setting in INERT)), *args)]
-    pipe = subprocess.PIPE
+    argv = ["git"]
+    for setting in INERT:
+        argv += ["-c", setting]
+    words, pipe = [as_native(word) for word in (*argv, *args)], subprocess.PIPE
     try:
-        return subprocess.Popen(argv, cwd=cwd, env=native, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+        return subprocess.Popen(
+            words, cwd=cwd, env=native, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        )
     except FileNotFoundError:
         raise NotReady("git was not found on PATH: lean-loop keeps its snapshots with it. Install git.") from None
 
@@ -1497,9 +1531,8 @@ def finish(process: subprocess.Popen[bytes], feed: bytes = b"") -> str:
         raise
     if process.returncode:
         said = errors.decode("utf-8", "replace").strip()[-500:]
-        raise GitError(
-            f"git ended with {process.returncode}: {said}. Look at the repository, and at the space on the disk."
-        )
+        advice = "Look at the repository, and at the space on the disk."
+        raise GitError(f"git ended with {process.returncode}: {said}. {advice}")
     return as_text(out)
 
 
@@ -1509,6 +1542,16 @@ def ask_git(root: Path, *args: str, places: Mapping[str, str] | None = None, fee
         return git(args, root, places, feed).strip("\n")
     except GitError:
         return ""
+
+
+# ----------------------------------------------------------------------------------------- the user's repository
+
+NOTHING, UNUSED = (-2, 0), (-1, 0)  # no file; a folder of objects in the copy alone
+PARTS_OF_GIT = {
+    "HEAD/": "HEAD", ".git/": "HEAD", "refs/stash/": "the stash", "refs/": "branches or tags",
+    "packed-refs/": "branches or tags", "config": "settings", "hooks/": "hooks", "info/": "what is ignored",
+    "modules/": "a submodule", "MERGE": "a merge", "rebase": "a rebase", "CHERRY": "a cherry-pick",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -1536,11 +1579,9 @@ class Repository:
             if base.is_symlink() or base.is_file():
                 found[place] = facts_of(base)
             for folder, inner, names in os.walk(base) if place in self.places else ():
-                here, stores = place / Path(folder).relative_to(base), list[Path]()
-                if "objects" in inner and "HEAD" in names:
-                    stores = [Path(folder, "objects"), *Path(folder, "objects").glob("*/")]
-                    stores += [Path(folder, "worktrees")] if "worktrees" in inner else []
-                found |= {here / store.relative_to(folder): facts_of(store) for store in stores}
+                here = place / Path(folder).relative_to(base)
+                for store in stores_in(Path(folder)) if "objects" in inner and "HEAD" in names else ():
+                    found[here / store.relative_to(folder)] = facts_of(store)
                 inner[:] = [name for name in inner if name not in ("objects", "lfs", "worktrees")]
                 found |= {here / name: facts_of(f"{folder}/{name}") for name in names}
         return {path: facts for path, facts in found.items() if facts[:2] not in (NOTHING, UNUSED)}
@@ -1566,7 +1607,9 @@ class Repository:
     def replaced(self) -> list[Path]:
         """List the copies of objects that git's own upkeep has replaced by others, of which there are copies now."""
         self.keep()
-        copied = (path for place in self.places[-1:] for path in self.kept(place / "objects").glob("*/*"))
+        if not self.places:
+            return []
+        copied = self.kept(self.places[-1] / "objects").glob("*/*")
         return [path for path in copied if not os.path.lexists(self.places[-1].anchor / path.relative_to(self.copy))]
 
     def put_back(self, found: Path, died: float = float("inf")) -> str:
@@ -1581,8 +1624,9 @@ class Repository:
         changed = [
             path for path in {*now, *old} if now.get(path) != old.get(path) and not self.is_fresh(path, now, old)
         ]
-        changed.sort(key=lambda path: (path in old, path))  # what goes may stand in the way
-        said = {self.put_file_back(path, now.get(path), old.get(path), found, died) for path in changed}
+        said = set[str]()
+        for path in sorted(changed, key=lambda path: (path in old, path)):  # what goes may stand in the way
+            said.add(self.put_file_back(path, now.get(path), old.get(path), found, died))
         (self.places[-1] / "refs").mkdir(parents=True, exist_ok=True)
         return ", ".join(sorted(said - {""}))
 
@@ -1599,23 +1643,29 @@ class Repository:
 
     def put_file_back(self, path: Path, now: Facts | None, old: Facts | None, found: Path, died: float) -> str:
         """Undo what happened to a file before DIED; say what people call it, nothing where that does not matter."""
-        kept, said = self.kept(path), ""
+        kept = self.kept(path)
         if (now or old or (0,))[0] < 0:
             if old:
                 copy_file(kept, path)
-        elif not (same(path, kept) or self.is_of_others(path)) and is_older(path, died):
-            said = self.called(path)
-            if now:
-                copy_file(path, found / kept.relative_to(self.copy))
-                remove(path, self.place_of(path))
-            if old:
-                copy_file(kept, path)
+            return ""
+        if is_same(path, kept) or self.is_of_others(path) or not is_older(path, died):
+            return ""
+        said = self.called(path)
+        if now:
+            copy_file(path, found / kept.relative_to(self.copy))
+            remove(path, self.place_of(path))
+        if old:
+            copy_file(kept, path)
         return said
 
     def is_fresh(self, path: Path, now: Mapping[Path, Facts], old: Mapping[Path, Facts]) -> bool:
         """Tell whether PATH is of a submodule that was fetched meanwhile: its files lie in the project, and need it."""
-        homes = [parent / "config" for parent in path.parents if parent.is_relative_to(self.places[-1] / "modules")]
-        return next((home not in old for home in homes if home in old or home in now), False)
+        for parent in path.parents:
+            if not parent.is_relative_to(self.places[-1] / "modules"):
+                return False
+            if parent / "config" in old or parent / "config" in now:
+                return parent / "config" not in old
+        return False
 
     def is_of_others(self, path: Path) -> bool:
         """Tell whether another work tree of the same repository may have changed PATH; none removes a branch."""
@@ -1632,21 +1682,19 @@ class Repository:
     def called(self, path: Path) -> str:
         """Say what a file of a repository holds that people know; nothing where it does not matter."""
         if path == self.places[0] / "index":
-            both = ({"GIT_INDEX_FILE": str(file), "GIT_DIR": str(path.parent)} for file in (path, self.kept(path)))
-            staged = {ask_git(path.parent, "ls-files", "-s", places=at) for at in both}
+            staged = set[str]()
+            for index in (path, self.kept(path)):
+                places = {"GIT_INDEX_FILE": str(index), "GIT_DIR": str(path.parent)}
+                staged.add(ask_git(path.parent, "ls-files", "-s", places=places))
             return "what is staged" if len(staged) > 1 else ""
         name = f"{path.relative_to(self.place_of(path)).as_posix()}/"
         return next((called for begin, called in PARTS_OF_GIT.items() if name.startswith(begin)), "")
 
 
-PARTS_OF_GIT = {
-    "HEAD/": "HEAD", ".git/": "HEAD", "refs/stash/": "the stash", "refs/": "branches or tags",
-    "packed-refs/": "branches or tags", "config": "settings", "hooks/": "hooks", "info/": "what is ignored",
-    "modules/": "a submodule", "MERGE": "a merge", "rebase": "a rebase", "CHERRY": "a cherry-pick",
-}  # fmt: skip
-
-
-NOTHING, UNUSED = (-2, 0), (-1, 0)  # no file; a folder of objects in the copy alone
+def stores_in(folder: Path) -> list[Path]:
+    """List the folders with objects of a repository's FOLDER, and that of its other work trees."""
+    found = [folder / "objects", *(folder / "objects").glob("*/")]
+    return [*found, folder / "worktrees"] if (folder / "worktrees").is_dir() else found
 
 
 def facts_of(path: Path | str) -> Facts:
@@ -1658,7 +1706,7 @@ def facts_of(path: Path | str) -> Facts:
     return (-1 if stat.S_ISDIR(seen.st_mode) else seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
 
 
-def same(one: Path, other: Path) -> bool:
+def is_same(one: Path, other: Path) -> bool:
     """Tell whether two files or links hold the same, or neither is there."""
     contents = list[Path | bytes]()
     for path in filter(os.path.lexists, (one, other)):
@@ -1671,11 +1719,9 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy a file in one step; of a folder with objects make a hard link to each file. The time is copied, too."""
     if source.is_dir() and not source.is_symlink():
         link_files(source, target)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        shutil.copy2(source, f"{target}{UNFINISHED}", follow_symlinks=False)
-        Path(f"{target}{UNFINISHED}").replace(target)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            replace_file(target, lambda fresh: shutil.copy2(source, fresh, follow_symlinks=False))
 
 
 def link_files(source: Path, target: Path) -> None:
@@ -1685,7 +1731,7 @@ def link_files(source: Path, target: Path) -> None:
     """
     target.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):  # git's own upkeep may remove the folder meanwhile
-        told = source.stat().st_mtime_ns
+        changed = source.stat().st_mtime_ns
         for path in source.iterdir():
             if path.is_file() and facts_of(path)[:2] != facts_of(target / path.name)[:2]:
                 (target / path.name).unlink(missing_ok=True)
@@ -1693,7 +1739,7 @@ def link_files(source: Path, target: Path) -> None:
                     (target / path.name).hardlink_to(path)
                 except OSError:
                     copy_file(path, target / path.name)
-        os.utime(target, ns=(told, told))
+        os.utime(target, ns=(changed, changed))
 
 
 def is_at_work(program: str, folder: Path) -> bool:
@@ -1705,18 +1751,20 @@ def is_at_work(program: str, folder: Path) -> bool:
     return False
 
 
-def put_repository_back(folder: Path, pasts: Sequence[RunRecord], found: Path) -> str:
+def put_repository_back(folder: Path, records: Sequence[RunRecord], found: Path) -> str:
     """Put the user's repository back after a call that was killed; tell what it was that had changed."""
     link, *places = map(Path, read_text(folder / "git/places").splitlines() or [""])
-    cut = next((past for past in unsettled(pasts) if past.unfinished[0]), None)
-    return Repository(link, tuple(places), folder / "git").put_back(found, cut.died) if cut and places else ""
+    for record in unsettled(records) if places else ():
+        if record.unfinished[0]:
+            return Repository(link, tuple(places), folder / "git").put_back(found, record.died)
+    return ""
 
 
 def find_repository(root: Path, folder: Path) -> tuple[Repository, str]:
     """Find the user's own repository around ROOT, with a copy of it in FOLDER, and the kind of its objects' names."""
     asked = "--absolute-git-dir --path-format=absolute --git-common-dir --show-toplevel --show-object-format"
-    told = ask_git(root, "rev-parse", *asked.split()).splitlines()
-    places, (top, kind) = tuple(dict.fromkeys(map(Path, told[:2]))), told[2:] or (root, "sha1")
+    answers = ask_git(root, "rev-parse", *asked.split()).splitlines()
+    places, (top, kind) = tuple(dict.fromkeys(map(Path, answers[:2]))), answers[2:] or (root, "sha1")
     repository = Repository(Path(top).resolve() / ".git", places, folder / "git")
     if not places:
         (folder / "git/places").unlink(missing_ok=True)
@@ -1740,8 +1788,8 @@ def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
     (info / "attributes").write_text(PLAIN_BYTES)
     own = [f"/{folder.relative_to(root).as_posix()}"] if folder.is_relative_to(root) else []
     (info / "exclude").write_text("".join(f"{name}/\n" for name in (*DEPENDENCIES, *own)))
-    borrowed = [f"{repository.kept(place / 'objects')}\n" for place in places[-1:]]
-    (store / "objects/info/alternates").write_text("".join(borrowed))
+    borrowed = f"{repository.kept(places[-1] / 'objects')}\n" if places else ""
+    (store / "objects/info/alternates").write_text(borrowed)
     if places and not (folder / "index").exists() and root == repository.link.parent and holds_plain_bytes(root):
         with contextlib.suppress(OSError):
             shutil.copyfile(places[0] / "index", folder / "index")
@@ -3364,8 +3412,7 @@ def uncommitted(snapshots: Snapshots, paths: Sequence[str]) -> str:
     if not wanted:
         return ""
     style = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative")
-    diff = ask_git(snapshots.root, "diff", "HEAD", *style, "--", *wanted, places=snapshots.copy_index())
-    return diff.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return with_marks(ask_git(snapshots.root, "diff", "HEAD", *style, "--", *wanted, places=snapshots.copy_index()))
 
 
 @dataclass
@@ -3683,7 +3730,7 @@ def note_on(call: Call) -> str:
 def commit_task(run: Run, name: str, paths: set[str], dirty: set[str]) -> None:
     """Commit the PATHS that a task changed; not what was DIRTY with the user's own edits."""
     places, warn = run.snapshots.repository.places, run.workspace.warn
-    paths &= {*run.snapshots.status()}
+    paths &= {*run.snapshots.uncommitted()}
     if not places or any((places[0] / mark).exists() for mark in UNDER_WAY):
         warn(f"nothing is committed: there is {'a merge or rebase under way' if places else 'no repository'}")
         return
@@ -3726,7 +3773,7 @@ def run_numbered(run: Run, task: Task, number: int, total: int, resumed: RunReco
     cut = resumed.cut if resumed and resumed.cut and resumed.cut[0]["digest"] == mark else []
     dirty = set[str]()
     if commits:
-        dirty = {*cut[0]["dirty"]} if cut else {*run.snapshots.status()}
+        dirty = {*cut[0]["dirty"]} if cut else {*run.snapshots.uncommitted()}
     run.reporter.emit("task", **facts, tree=start, digest=mark, dirty=sorted(dirty))
     run.workspace.warn_uncovered()
     made = sum(event["event"] == "attempt" for event in cut)
@@ -4370,7 +4417,7 @@ STEPS: dict[str, Callable[[Event], str]] = {
 }
 # What goes on from an event until the next.
 DOING: dict[str, Callable[[Event], str]] = {
-    "asking": lambda event: f"asking {event['leaner']}{' what is wrong' * (event['mode'] == 'ask')}",
+    "asking": lambda event: f"asking {event['leaner']}",
     "waiting": lambda event: f"waiting, at most {event['left']} s",
     "testing": lambda event: "running tests" if event["name"] else "running the whole suite",
     "after": lambda event: f"after: {event['command']}",
@@ -4616,35 +4663,16 @@ def each_project(options: argparse.Namespace, shows: Shows) -> Iterator[tuple[Ru
 
 
 def dry_run(options: argparse.Namespace, shows: Shows) -> int:
-    """Print each task's first prompt as it would be sent, and what takes how many tokens; no leaner is called."""
+    """Print each task's first prompt as it would be sent, and its tokens; no leaner is called."""
     for run, tasks in each_project(options, shows):
         for task in tasks:
-            shows.say(tell_prompt(run, task), shows.out)
+            leaner, state = run.leaner(0), run.begin_task(task)
+            prompt = run.reporter.mask(run.first(state, leaner))
+            own = find_program(leaner).overhead // 4
+            sizes = f"about {tokens(prompt):,} tokens, {own:,} more by {leaner.name} itself"
+            shows.say(f"=== {task.name}: the first prompt\n{prompt}", shows.out)
+            shows.say(f"=== {task.name}: {sizes}, of a context of {run.context(task, leaner):,}\n", shows.out)
     return GREEN
-
-
-def tell_prompt(run: Run, task: Task) -> str:
-    """Write the first prompt of a task, and what takes how many tokens of it."""
-    leaner, tree = run.leaner(0), run.snapshots.take()
-    red = run.verifier.judge(task, tree) if run.config.guard.baseline and not task.skip_tests else None
-    prompt = run.reporter.mask(run.first(TaskState(task, tree, red), leaner))
-    sizes = {**titled(prompt), f"{leaner.name}'s own share": find_program(leaner).overhead // 4}
-    sizes[f"all, of a context of {run.context(task, leaner):,}"] = sum(sizes.values())
-    rows = columns([("", f"{size:,}", title) for title, size in sizes.items()])
-    return "\n".join([f"=== {task.name}: the first prompt\n{prompt}\n=== {task.name}: tokens, about", *rows, ""])
-
-
-def titled(prompt: str) -> dict[str, int]:
-    """Estimate the tokens of each titled part of a prompt."""
-    sizes, title, fence = {"instructions": 0}, "instructions", ""
-    for line in prompt.splitlines(keepends=True):
-        mark = re.match(r"(`{3,})|# (.+)", line)
-        if mark and mark[1]:
-            fence = "" if fence == mark[1] else fence or mark[1]
-        elif mark and not fence:
-            title = mark[2]
-        sizes[title] = sizes.get(title, 0) + tokens(line)
-    return sizes
 
 
 def ask_about(options: argparse.Namespace, shows: Shows) -> str:
@@ -4653,7 +4681,7 @@ def ask_about(options: argparse.Namespace, shows: Shows) -> str:
     config = config_at_hand(options)
     check_leaner(config.lean)
     files = tuple(project_relative(str(Path(name).absolute()), config.root, "--ask") for name in names)
-    prompt = "\n".join([*(fenced(path, text_for(config.root / path), path) for path in files), question])
+    prompt = "".join(f"{fenced(path, text_for(config.root / path), path)}\n" for path in files) + question
     with unrecorded(config, shows, quiet=shows.quiet or not is_terminal(shows.err)) as run:
         task = Task(name="question", files=files)
         run.wait_for(config.lean)
