@@ -41,7 +41,7 @@ import textwrap
 import threading
 import time
 import tomllib
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import translate
@@ -1287,7 +1287,9 @@ class Snapshots:
         if old == new or (only is not None and not only):
             return ""
         style = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
-        return with_marks(self.git("diff-tree", "-rp", "--no-renames", *style, *options, old, new, "--", *(only or ())))
+        return with_marks(
+            self.git("diff-tree", "-r", "-p", "--no-renames", *style, *options, old, new, "--", *(only or ()))
+        )
 
     def counted_diff(self, old: str, new: str) -> tuple[Counts, str]:
         """Show what changed between two trees, and count the lines that files gained and lost; 0 in a binary one."""
@@ -2500,6 +2502,19 @@ def check_leaner(leaner: Leaner) -> None:
         )
 
 
+def readiness(program: Program) -> str:
+    """Say where a leaner's program lies, its version, and the version that the wrapper was proven with."""
+    found = shutil.which(program.needs) if program.needs else None
+    if not found:
+        return f"{program.needs} is not on PATH" if program.needs else "built in"
+    with contextlib.suppress(OSError):
+        done = run([found, "--version"], Path.cwd(), timeout=20)
+        version = re.search(r"\d+\.\d[\w.]*", done.output) if done.code == 0 else None
+        proven = f" (proven with {program.proven})" if program.proven else ""
+        return f"{found} version {version[0] if version else 'unknown'}{proven}"
+    return f"{found} does not start"
+
+
 def leaner_variables(leaner: Leaner) -> dict[str, str]:
     """Turn the settings into LEAN_<KEY>; what is empty is not passed, nor a zero that is the default."""
     found: dict[str, str] = {}
@@ -3092,12 +3107,12 @@ class Workspace:
 
     # What a call leaves behind
 
-    def note_rights(self) -> None:
-        """Note the rights of the protected files and of their folders, once, as the run finds them."""
+    def note_rights(self, tree: str) -> None:
+        """Note the rights of the protected files of a tree and of their folders, once, as the run finds them."""
         if self.rights:
             return
         rules = ChangeRules(self.config, Task(runner=self.config.runner))
-        for path in filter(rules.protects, self.snapshots.paths(self.snapshots.last)):
+        for path in filter(rules.protects, self.snapshots.paths(tree)):
             for place in (PurePosixPath(path), *PurePosixPath(path).parents):
                 if (rights := rights_of(self.config.root / place)) >= 0:
                     self.rights[self.config.root / place] = rights
@@ -3527,9 +3542,9 @@ class Run:
         """Run the leaner's program between two snapshots, and settle what it changed, however it ended."""
         prompt = self.reporter.mask(prompt).replace("\0", "")
         file, used = self.reporter.write("prompt.md", prompt), self.reporter.path("usage.json")
-        self.workspace.note_rights()
         self.snapshots.repository.keep()
         before, known, begun = self.snapshots.take(), self.snapshots.unheld, time.time()
+        self.workspace.note_rights(before)
         sizes = {"tokens": tokens(prompt), "prompt": file.name, "tree": before}
         self.reporter.emit("asking", leaner=program.name, mode=mode, **sizes)
         short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {file} and do what it says."
@@ -4065,20 +4080,6 @@ def run_folders(folder: Path) -> list[Path]:
     return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
 
 
-def find_run(folder: Path, named: str, meant: Callable[[RunRecord], bool]) -> RunRecord:
-    """Find the run that NAMED means: a folder's name, the beginning of only one, or "last": the last that is MEANT."""
-    records = read_records(folder)
-    if not records:
-        raise LeanError("this project has no runs yet. Start one with: lean-loop")
-    if named == "last":
-        return (list(filter(meant, records)) or records)[-1]
-    fitting = [record for record in records if record.folder.name.startswith(named)]
-    if len(fitting) == 1:
-        return fitting[0]
-    latest = f"The latest is {records[-1].folder.name}; lean-loop --runs lists all"
-    raise LeanError(f"{len(fitting) or 'no'} runs of this project begin with '{named}'. {latest}.")
-
-
 def unsettled(records: Sequence[RunRecord]) -> list[RunRecord]:
     """List the runs that may need tidying up, the latest first: the last, and what it was to tidy up when it died."""
     found = list[RunRecord]()
@@ -4175,62 +4176,6 @@ def forget(snapshots: Snapshots, keep: int) -> None:
         for run in old:
             shutil.rmtree(run, ignore_errors=True)
         snapshots.git("prune", "--expire=now", *trees)
-
-
-def restore_state(options: argparse.Namespace, shows: Shows) -> int:
-    """Bring back a state of an earlier run, or some files of it."""
-    place, *paths = options.restore or [f"{options.undo}/0"]
-    name, _, state = place.partition("/")
-    config = config_here(options)
-    record = find_run(project_folder(config.root), name, RunRecord.acted)  # before one more is made
-    tidy_up(config.path, shows)
-    if state not in record.states:
-        known = ", ".join(filter(None, record.states))
-        raise LeanError(
-            f"{record.folder.name} has no state '{state}'. It has: {known} (N.M: attempt M of task N)."
-            " Other runs: lean-loop --runs"
-        )
-    with recorded(config, shows) as (run, _):
-        run.begin(f"restore {place}")
-        now, tree = run.snapshots.take(), record.states[state]
-        if paths:
-            left = run.workspace.put_back(now, tree, differing(paths, run, now, tree), place)
-        else:
-            left = run.workspace.put_back(record.states[""], tree, record.touched(run.snapshots), place)
-        run.reporter.emit("outcome", code=GREEN)
-        count = len(run.snapshots.changed(now, run.snapshots.take()))
-        said = f"{many(count, 'file')} put back."
-        if left:
-            again = f"lean-loop --restore {record.folder.name}/{state} {shlex.join(left)}"
-            said += f" Edited since, and left alone: {', '.join(left)}. To put that back too: {again}."
-        if count:
-            said += " To take this back: lean-loop --undo"
-        shows.say(said, shows.err if shows.json else shows.out)
-    return GREEN
-
-
-def differing(paths: Sequence[str], run: Run, now: str, tree: str) -> list[str]:
-    """List what differs between two trees in files and folders that are given from the current folder."""
-    found, root, held = list[str](), run.config.root, run.snapshots.paths(tree)
-    for given in paths:
-        path = Path(given).parent.resolve() / Path(given).name
-        name = f"{path.relative_to(root).as_posix()}/".removeprefix("./") if path.is_relative_to(root) else "?"
-        if not os.path.lexists(path) and not any(f"{known}/".startswith(name) for known in held):
-            run.reporter.emit("outcome", code=USAGE)
-            raise LeanError(f"{given}: this is neither here nor in that state. Name a file of the project {root}.")
-        found += [path for path in run.snapshots.changed(now, tree) if f"{path}/".startswith(name)]
-    return found
-
-
-def config_here(options: argparse.Namespace) -> Config:
-    """Load the leanfile; where it cannot be read, take the project that it was last used for, and defaults."""
-    path = options.config[0]
-    try:
-        return load(path, static_config(options.global_config))
-    except LeanError:
-        for record in last_runs(path):
-            return bare_config(path, Path(record.first["root"]))
-        raise
 
 
 def bare_config(path: Path, root: Path, document: Document | None = None) -> Config:
@@ -4623,288 +4568,6 @@ def on_screen(told: Event, stream: IO[str]) -> str:
     return "\n".join([one_line(head, room), *lines, *below])
 
 
-def list_runs(options: argparse.Namespace, shows: Shows) -> str:
-    """List the project's runs, newest first."""
-    folders = run_folders(project_folder(config_here(options).root))
-    if not folders:
-        shows.say("lean-loop: this project has no runs yet.", shows.err)
-        return ""
-    return "\n".join(columns(json.loads(page("runs", *map(str, folders)))))
-
-
-def show_report(options: argparse.Namespace, shows: Shows) -> str:
-    """Tell the story of a run; the last is the last that worked on a task."""
-    folder = project_folder(config_here(options).root)
-    record = find_run(folder, options.report, lambda record: bool(record.of("task")))
-    return f"{page('report', str(record.folder))}\nThe files lie in {record.folder}"
-
-
-# ---------------------------------------------------------------------------------------------- before a run, or beside
-
-
-@contextlib.contextmanager
-def unrecorded(config: Config, shows: Shows, quiet: bool = True) -> Iterator[Run]:
-    """Hold the project for what leaves no record: a check, a dry run, a question."""
-    folder = project_folder(config.root)
-    with locked(folder, config), tempfile.TemporaryDirectory(prefix="lean-loop-") as place:
-        reporter = Reporter(Path(place), config, replace(shows, quiet=quiet, json=False))
-        run = make_run(config, folder, reporter)
-        try:
-            yield run
-        finally:
-            reporter.display.close()
-
-
-def each_project(options: argparse.Namespace, shows: Shows) -> Iterator[tuple[Run, tuple[Task, ...]]]:
-    """Hold the project of each leanfile in turn; give the tasks that are chosen too."""
-    for config in load_all(options):
-        with unrecorded(config, shows) as run:
-            yield run, choose(config, options.task)
-
-
-def dry_run(options: argparse.Namespace, shows: Shows) -> int:
-    """Print each task's first prompt as it would be sent, and its tokens; no leaner is called."""
-    for run, tasks in each_project(options, shows):
-        for task in tasks:
-            leaner, state = run.leaner(0), run.begin_task(task)
-            prompt = run.reporter.mask(run.first(state, leaner))
-            own = find_program(leaner).overhead // 4
-            sizes = f"about {tokens(prompt):,} tokens, {own:,} more by {leaner.name} itself"
-            shows.say(f"=== {task.name}: the first prompt\n{prompt}", shows.out)
-            shows.say(f"=== {task.name}: {sizes}, of a context of {run.context(task, leaner):,}\n", shows.out)
-    return GREEN
-
-
-def ask_about(options: argparse.Namespace, shows: Shows) -> str:
-    """Ask the leaner one question about some files; give its answer. What it changes is put back."""
-    question, *names = options.ask
-    config = config_at_hand(options)
-    check_leaner(config.lean)
-    files = tuple(project_relative(str(Path(name).absolute()), config.root, "--ask") for name in names)
-    prompt = "".join(f"{fenced(path, text_for(config.root / path), path)}\n" for path in files) + question
-    with unrecorded(config, shows, quiet=shows.quiet or not is_terminal(shows.err)) as run:
-        task = Task(name="question", files=files)
-        run.wait_for(config.lean)
-        room = run.context(task, config.lean) * 8 // 10
-        if tokens(prompt) > room:
-            raise LeanError(
-                f"--ask: the files have about {tokens(prompt):,} tokens, of the context {room:,} are free for them."
-                " Name fewer files, or give the server a larger context ([lean] context_tokens)."
-            )
-        call = run.ask(task, config.lean, prompt, "ask")
-    if call.code or not call.answer:
-        raise NotReady(f"{call.leaner}: {call.reason or 'it said nothing'}. Try lean-loop --smoke")
-    return call.answer
-
-
-def text_for(path: Path) -> str:
-    """Read a file that a question is about; one that is missing, or no text, is refused."""
-    text = read_text(path)
-    if not path.is_file() or (path.stat().st_size and not text):
-        raise LeanError(f"--ask: {path} is not there, or is no text. Name text files.")
-    return text
-
-
-def config_at_hand(options: argparse.Namespace) -> Config:
-    """Load the leanfile; where there is none, the static configuration alone, for the folder here."""
-    path, static = options.config[0], static_config(options.global_config)
-    if path.is_file() or path != LEANFILE:
-        return load(path, static)
-    return bare_config(path, Path.cwd(), read_config(static))
-
-
-# What a check found: what it is about, what is so, and what to do about it; where there is something to do, it is a
-# warning. A LeanError ends a check as an error.
-Check = Iterator[tuple[str, str, str]]
-
-
-def check_all(options: argparse.Namespace, shows: Shows) -> int:
-    """Say of everything that a run needs whether it is ready; the exit code is 3 where something is not."""
-    levels = set[str]()
-    for run, tasks in each_project(options, shows):
-        checks = look_at_project(run, tasks)
-        for subject, check in chain(checks, smoke(run, shows) if options.smoke else ()):
-            for level, text in settle(subject, check):
-                levels.add(level)
-                shows.say(tell_finding(level, run.reporter.mask(text), shows.out), shows.out)
-    return NOT_READY if "error" in levels else GREEN
-
-
-def settle(subject: str, check: Check) -> Iterator[tuple[str, str]]:
-    """Carry a check out; give the level of each of its findings, and the line that tells it."""
-    try:
-        for about, text, advice in check:
-            yield ("warning", f"{about}: {text}. {advice}") if advice else ("ok", f"{about}: {text}")
-    except LeanError as error:
-        yield "error", f"{subject}: {error}"
-
-
-def tell_finding(level: str, text: str, stream: IO[str]) -> str:
-    """Tell what a check found; on a terminal in its colour, and broken at blanks."""
-    line = f"{level:<8}{text}"
-    lines = folded(line, window(stream).columns - 1) if is_terminal(stream) else (line,)
-    return inked(level, level, stream) + "\n".join(lines).removeprefix(level)
-
-
-def look_at_project(run: Run, tasks: Sequence[Task]) -> Iterator[tuple[str, Check]]:
-    """List the checks of a project, each with its subject, in their order."""
-    config = run.config
-    where = f"{config.path}, {many(len(tasks), 'task')}, project {config.root}"
-    yield "configuration", iter([("configuration", where, "")])
-    for leaner in (config.lean, *config.escalate):
-        yield "leaner", look_at_leaner(leaner)
-        yield "server", look_at_server(config, leaner)
-    yield "tests", look_at_tests(run)
-    yield "git", look_at_git(config.root)
-    yield "protected", look_at_protection(config)
-    yield "tasks", look_at_tasks(run, tasks)
-
-
-def look_at_leaner(leaner: Leaner) -> Check:
-    check_leaner(leaner)
-    yield "leaner", f"{leaner.name}, {readiness(find_program(leaner))}", ""
-
-
-def look_at_server(config: Config, leaner: Leaner) -> Check:
-    """Look at a leaner's server, its models and its context; no further where it does not answer."""
-    wait_for_server(replace(config, health=replace(config.health, max_wait=0)), leaner, lambda url, left: None)
-    yield "server", leaner.base_url or "the leaner's own service", ""
-    if leaner.base_url:
-        yield "model", *look_at_model(leaner)
-    context = leaner.context_tokens or server_context(leaner.base_url, leaner.key, leaner.model)
-    unknown = ("the server does not tell it; 8,192 tokens are assumed", "Set [lean] context_tokens")
-    yield "context", *((f"{context:,} tokens", "") if context else unknown)
-
-
-def look_at_model(leaner: Leaner) -> tuple[str, str]:
-    """Tell which model is used, and what to do where the server does not have it."""
-    known = list[str]()
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        rows = json.loads(fetch(f"{leaner.base_url.rstrip('/')}/models", leaner.key))["data"]
-        known = [str(row["id"]) for row in rows]
-    if leaner.model in known or (leaner.model and not known):
-        return leaner.model, ""
-    if leaner.model or len(known) > 1:
-        what = f"{leaner.model} is not listed there" if leaner.model else "[lean] model is not set; the server lists"
-        return f"{what}: {', '.join(known[:9])}", "Choose one"
-    advice = "Set [lean] model, or base_url (it usually ends in /v1)"
-    return (f"{known[0]}, the only one listed", "") if known else ("the server lists none", advice)
-
-
-def look_at_tests(run: Run) -> Check:
-    """Run the plain test command once; tell how many are red."""
-    runner = insert_test_files(run.config.runner, ())
-    verdict = run.verifier.judge(Task(runner=runner), run.snapshots.take())
-    red = "all green" if verdict.green else f"{len(verdict.failing)} red" if verdict.failing else "not green"
-    passed = "" if verdict.passed is None else f", {verdict.passed} passed"
-    told = f"{red}{passed}, {verdict.seconds:.1f} s: {shlex.join(test_argv(runner, run.config.root))}"
-    why = "write a task's tests first: red ones prove it" if verdict.green else verdict.why
-    doubt = why[:1].upper() + why[1:]
-    if not (doubt or verdict.failing):
-        doubt = f"Look at the test command: it names no failing test, but says: {verdict_facts(verdict)['summary']}"
-    yield "tests", told, doubt
-
-
-def look_at_git(root: Path) -> Check:
-    """Tell about the project's repository and what is not committed."""
-    if ask_git(root, "rev-parse", "--git-dir"):
-        count = len(ask_git(root, "status", "--porcelain").splitlines())
-        yield "git", f"{many(count, 'uncommitted change')}, which a run keeps" if count else "nothing uncommitted", ""
-    else:
-        yield "git", "no repository", "It works without one, but git init shows you what was changed"
-
-
-def look_at_protection(config: Config) -> Check:
-    """Tell which files are protected."""
-    listed = git_files(config.root)
-    held = list(filter(ChangeRules(config, Task(runner=config.runner)).protects, listed))
-    told = f"{len(held)} of {len(listed)} files: {', '.join(held[:5])}{', …' if len(held) > 5 else ''}"
-    yield "protected", *((told, "") if held else ("no file", "Set [defaults] test_prefix"))
-
-
-def look_at_tasks(run: Run, tasks: Sequence[Task]) -> Check:
-    """Tell whether the files of each task fit into a prompt; name its test files that are missing."""
-    leaners, fit = (run.config.lean, *run.config.escalate), len(tasks)
-    check_test_files(run.config, tasks)
-    for task in tasks:
-        if new := [path for path in task.files if not (run.config.root / path).exists()]:
-            yield (
-                task.name,
-                f"{few_names(new, 3)} {'is' if len(new) == 1 else 'are'} not there yet, and will be new",
-                "",
-            )
-        for path in task.test_files:
-            looks_like_one = re.match(r"(?!-|.*\.\.\.).*[./]", path)  # no option, no word after one, no ./...
-            if looks_like_one and not (run.config.root / path.split("::")[0]).exists():
-                yield task.name, f"its test file {path} is not there", "Write it first, or correct the name"
-        size = sum(tokens(read_text(run.config.root / path)) for path in task.files)
-        room = min(run.budget(task, leaner) for leaner in leaners)
-        if size > room:
-            fit -= 1
-            large = f"its files have about {size:,} tokens, a prompt may have {room:,}: large ones are shown in part"
-            more = ", or give the server a larger context" * (room < LARGEST_PROMPT)
-            yield task.name, large, f"Split the task{more}"
-    yield "files", f"those of {fit} of {many(len(tasks), 'task')} fit into a prompt", ""
-
-
-CANARY = "quokka-7341"
-TOOL_TEXT = re.compile(r"<function=|<tool_call>|<\|python_tag\|>|\{\s*\"(?:name|tool|function)\"\s*:")
-
-
-def smoke(run: Run, shows: Shows) -> Iterator[tuple[str, Check]]:
-    """Let the leaner do one real edit in a temporary project, and answer to a long prompt; name what goes wrong."""
-    with tempfile.TemporaryDirectory(prefix="lean-loop-smoke-") as place:
-        root = Path(place).resolve()
-        shutil.copytree(share() / "examples" / "smoke", root, dirs_exist_ok=True)
-        config = replace(run.config, root=root, path=root / "leanfile.toml", tasks=())
-        try:
-            with unrecorded(config, shows) as small:
-                yield "smoke, edit", smoke_edit(small, run.config.root)
-                yield "smoke, long prompt", smoke_canary(small)
-        finally:
-            shutil.rmtree(project_folder(root), ignore_errors=True)
-
-
-def smoke_edit(run: Run, elsewhere: Path) -> Check:
-    """Ask for one line, and look at what lies there then; a leaner in a wrong folder may have written ELSEWHERE."""
-    root, leaner, name = run.config.root, run.config.lean, "greeting_smoke.txt"
-    task = Task(name="smoke", prompt=read_text(root / "prompt.md"), files=(name,))
-    run.wait_for(leaner)
-    prompt = first_prompt(run.errand(task, leaner), None, "")
-    call = run.ask(task, leaner, prompt, "edit")
-    places = (folder / name for folder in (elsewhere, Path.cwd(), home() or root) if folder != root)
-    stray = next(filter(Path.exists, places), None)
-    faults: dict[str, object] = {
-        "": read_text(root / name).split() == ["hello,", "world"],
-        f"it wrote {stray}: it must edit in the folder that it is started in": stray,
-        f"it hangs: {call.reason}. If it asks for a permission: [lean] approval_mode": "was ended" in call.reason,
-        "it prints tool calls as text. Serve the model with its own template for tools (llama-server --jinja), or use"
-        " the leaner direct, which needs none": TOOL_TEXT.search(call.answer),
-        f"it failed: {call.reason}": call.reason,
-        "its answer is empty. Look at the server's log, and at [lean] model": not call.answer,
-        f"it did not change the file as it was asked to. It said: {call.answer[:200]}": True,
-    }
-    if fault := next(text for text, holds in faults.items() if holds):
-        raise NotReady(fault)
-    yield "smoke, edit", f"done in {call.seconds:.1f} s, {call.usage.input_tokens:,} tokens in", ""
-
-
-def smoke_canary(run: Run) -> Check:
-    """Ask for a word at the beginning of a prompt as long as the loop's may be."""
-    task, leaner = Task(name="smoke"), run.config.lean
-    filler = "This line says nothing of interest, and is here to be long.\n"
-    middle = filler * (max(0, run.budget(task, leaner) - 100) // tokens(filler))
-    prompt = f"The word is {CANARY}.\n\n{middle}\nAnswer with the word that the first line tells, and nothing else."
-    call = run.ask(task, leaner, prompt, "ask")
-    if CANARY not in call.answer:
-        raise NotReady(
-            f"of {tokens(prompt):,} tokens the beginning did not come back: the server cuts prompts, or the model does"
-            f" not follow. Give the server a larger context, or set [lean] context_tokens to what it has. It said:"
-            f" {call.answer[:200] or call.reason or 'nothing'}"
-        )
-    yield "smoke, long prompt", f"the beginning of {tokens(prompt):,} tokens was read", ""
-
-
 # ------------------------------------------------------------------------------------------------ the command line
 
 
@@ -4928,136 +4591,6 @@ def run_all(options: argparse.Namespace, shows: Shows) -> int:
     return next(filter(None, codes), GREEN)
 
 
-def demo(options: argparse.Namespace, shows: Shows) -> int:
-    """Run a copy of a playground on its recorded answers."""
-    import runpy
-
-    name, places = options.demo, share() / "playground"
-    known = [path.parent.name for path in sorted(places.glob("*/leanfile.toml"))]
-    if name not in known:
-        raise LeanError(f"--demo: there is no playground '{name}'. There is: {', '.join(known)}.")
-    with runpy.run_path(str(places / "serve.py"))["replayed"](places / name) as (work, settings):
-        config = load(work / LEANFILE, share() / "config.toml", settings)
-        shows.say(f"No model is at work, the answers are recorded. All else is real: {work}", shows.err)
-        code = run_config(config, options.task, shows)
-    own = f"cp -r {shlex.quote(str(places / name))} . && cd {name} && {called()}"
-    shows.say(f"The same with a model of your own: {own}   (set [lean] base_url first)", shows.err)
-    return code
-
-
-def called() -> str:
-    """Tell how lean-loop is called here: by its name where that is on PATH, else as it was called."""
-    path = Path(sys.argv[0]).absolute()
-    if shutil.which("lean-loop") or not path.is_file():
-        return "lean-loop"
-    return shlex.join([str(path)] if os.access(path, os.X_OK) else [sys.executable, str(path)])
-
-
-def list_leaners(options: argparse.Namespace, shows: Shows) -> str:
-    """List the leaners: * marks the active one, and each says whether its program is there."""
-    active, programs = active_leaner(options), leaner_programs()
-    try:
-        programs[active.name] = find_program(active)
-    except LeanError as error:
-        shows.say(f"lean-loop: {error}", shows.err)
-    marks = {active.name: "*"}
-    rows = [(marks.get(name, " "), name, readiness(program)) for name, program in sorted(programs.items())]
-    return "\n".join(columns(rows, " "))
-
-
-def readiness(program: Program) -> str:
-    """Say where a leaner's program lies, its version, and the version that the wrapper was proven with."""
-    found = shutil.which(program.needs) if program.needs else None
-    if not found:
-        return f"{program.needs} is not on PATH" if program.needs else "built in"
-    with contextlib.suppress(OSError):
-        done = run([found, "--version"], Path.cwd(), timeout=20)
-        version = re.search(r"\d+\.\d[\w.]*", done.output) if done.code == 0 else None
-        proven = f" (proven with {program.proven})" if program.proven else ""
-        return f"{found} version {version[0] if version else 'unknown'}{proven}"
-    return f"{found} does not start"
-
-
-def active_leaner(options: argparse.Namespace) -> Leaner:
-    """Tell which leaner would be used here: the leanfile's, where there is one, else the static configuration's."""
-    there = (read_config(path) for path in options.config if path.is_file())
-    return resolve_leaner(reduce(merge, there, read_config(static_config(options.global_config))), {}, Leaner)
-
-
-def set_leaner(options: argparse.Namespace, shows: Shows) -> str:
-    """Write `[lean] binary` into the static configuration, and leave every other line as it was."""
-    programs, name = leaner_programs(), re.sub(r"\.(?:sh|py)$", "", options.set_leaner)
-    if name not in programs:
-        raise LeanError(f"--set-leaner: there is no leaner '{options.set_leaner}'{nearest(name, programs)}")
-    active = static_config(options.global_config)
-    path, text = writable_config(active), with_binary(active, name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode())
-    except OSError as error:
-        raise NotReady(f"{path}: it cannot be written: {error.strerror}. Name another with -g.") from None
-    for leanfile in filter(Path.is_file, options.config):
-        if over := read_toml(leanfile).get("lean", {}).get("binary"):
-            shows.say(f"{leanfile}: [lean] binary = {shown(over)} there still decides for this project.", shows.err)
-    return f'{path}: [lean] binary = "{name}"'
-
-
-def writable_config(active: Path) -> Path:
-    """Choose the static configuration to write to: the active one, else the user's own."""
-    packaged = is_packaged() and active == share() / "config.toml"
-    if not packaged and os.access(active, os.W_OK):
-        return active
-    if own := user_config():
-        return own
-    raise NotReady(f"{active} cannot be written to, and there is no home folder. Set HOME, or name one with -g.")
-
-
-def with_binary(path: Path, name: str) -> str:
-    """Set `binary` in the [lean] table of a file's text, adding key or table where it is missing; keep all else."""
-    wanted, text = merge(read_toml(path), {"lean": {"binary": name}}), path.read_bytes().decode()
-    end, line = "\r\n" if "\r\n" in text else "\n", f'binary = "{name}"'
-    header, value = r"^\ufeff?[ \t]*\[[ \t]*lean[ \t]*\][^\r\n]*", r"(?:\"[^\"\n]*\"|'[^'\n]*')"
-    ways = {  # each: what is found, of which the group stays, and what comes behind that
-        rf"({header}\r?\n(?:(?![ \t]*\[).*\n)*?[ \t]*)binary[ \t]*=[ \t]*{value}": line,
-        rf"({header})": f"{end}{line}",
-        r"(\A|\S)\s*\Z": f"{end * 2 if text.strip() else ''}[lean]{end}{line}{end}",
-    }
-    for pattern, new in ways.items():
-        found = re.search(pattern, text, re.MULTILINE)
-        changed = f"{text[: found.end(1)]}{new}{text[found.end() :]}" if found else text
-        with contextlib.suppress(tomllib.TOMLDecodeError):
-            if tomllib.loads(changed.removeprefix("\ufeff")) == wanted:
-                return changed
-    raise LeanError(f"{path}: [lean] binary stands there in an unusual way. Write {line} there yourself.")
-
-
-def write_sample(options: argparse.Namespace, shows: Shows) -> str:
-    """Write the sample leanfile, with the test command that this folder's project seems to have."""
-    target, text = options.init, filled("leanfile.toml", Path())
-    if target == "-":
-        return text
-    try:
-        with Path(target).open("x", encoding="utf-8") as file:
-            file.write(f"{text}\n")
-    except OSError as error:
-        there = isinstance(error, FileExistsError)
-        why = "is there already" if there else f"cannot be written: {error.strerror}"
-        raise LeanError(f"--init: {target} {why}. Name another file.") from None
-    known_by, again = detect_runner(Path())[0], f"{called()} -c {shlex.quote(target)}"
-    shows.say(f"{target} is written ({known_by}). Fill in its tasks, then run: {again}", shows.err)
-    return ""
-
-
-def filled(name: str, root: Path) -> str:
-    """Read the text NAME of examples/, with its marks filled in for the project at ROOT."""
-    known_by, (command, *args), narrow = detect_runner(root)
-    path = "" if called() == "lean-loop" else f" (Here `lean-loop` stands for `{called()}`.)"
-    words = {"COMMAND": json.dumps(command), "ARGS": json.dumps(args), "TEST_HINT": known_by, "CALLED": path}
-    words |= {"NARROW": json.dumps(narrow), "LAYOUT": layout(root), "SCHEMA": (share() / "examples" / SCHEMA).as_uri()}
-    text = (share() / "examples" / name).read_text(encoding="utf-8")
-    return re.sub(r"@([A-Z_]+)@", lambda mark: words[mark[1]], text).rstrip()
-
-
 def git_files(root: Path) -> list[str]:
     """List the project's own files that git does not ignore; without git those of the first two levels."""
     listed = ask_git(root, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
@@ -5066,26 +4599,24 @@ def git_files(root: Path) -> list[str]:
     return [path for path in listed if {*DEPENDENCIES}.isdisjoint(path.split("/"))]
 
 
-def layout(root: Path, most: int = 8) -> str:
-    """Tell where the most files of the project at ROOT lie, by folder and kind."""
-    kinds = Counter(re.sub(r"[^/]+(?=\.\w+$)", "*", path) for path in git_files(root) if "." in path)
-    return ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common(most)) or "empty"
-
-
-def detect_runner(root: Path) -> tuple[str, list[str], list[str]]:
-    """Find how the project in ROOT is tested: what it was known by, the test command, what narrows it to a task."""
-    for name, row in table("_runners.txt").items():
-        for mark in row["file"]:
-            pattern, _, words = mark.partition(" ")
-            if any(path.is_file() and re.search(words, read_text(path)) for path in root.glob(pattern)):
-                return f"{name}: {pattern} is here", row["run"][0].split(), " ".join(row.get("narrow", ())).split()
-    unknown = "no test runner was recognized: put your own test command here"
-    return unknown, ["{python}", "-m", "unittest"], ["test_dates.py"]
-
-
 # What an option asks for in the place of a run: it returns an exit code, or a text to print.
 Verb = Callable[[argparse.Namespace, Shows], int | str]
 Option = tuple[list[str], str, Verb | None, Document]
+
+
+@cache
+def beside(place: str) -> Verb:
+    """Make a verb of one in a file beside the leaners, which is loaded where it is asked for: a run needs none."""
+    file, _, name = place.partition(".")
+
+    def verb(options: argparse.Namespace, shows: Shows) -> int | str:
+        import runpy
+
+        sys.modules.setdefault("leanloop", sys.modules[__name__])
+        found = runpy.run_path(str(share() / "leaners" / f"{file}.py"))
+        return cast(Verb, found[name])(options, shows)
+
+    return verb
 
 
 def option(names: str, told: str, verb: Verb | None = None, **how: Any) -> Option:
@@ -5101,31 +4632,34 @@ OPTIONS = (
     option("--resume", "go on after the tasks that were green in the leanfile's last run"),
     option("--restore", "bring back a state of a run, or some files of it: RUN is its name, a beginning of it, or last;"
            " STATE is 0 (before the run), N.M (attempt M of task N), N.0 (before task N), N (as it ended); none: as the"
-           " run ended", restore_state, nargs="+", metavar=("RUN[/STATE]", "PATH")),
+           " run ended", beside("_earlier.restore_state"), nargs="+", metavar=("RUN[/STATE]", "PATH")),
     option("--undo", "bring back the state before a run, by default the last",
-           restore_state, nargs="?", const="last", metavar="RUN"),
+           beside("_earlier.restore_state"), nargs="?", const="last", metavar="RUN"),
     option("--task", "run this task only; may repeat", action="append", default=[], metavar="NAME"),
     option("--init", "write a sample leanfile for this project (to standard output without FILE)",
-           write_sample, nargs="?", const="-", metavar="FILE"),
+           beside("_begin.write_sample"), nargs="?", const="-", metavar="FILE"),
     option("--guide", "print what a cloud model needs to know to write leanfiles for this project",
-           lambda options, shows: filled("guide.md", Path())),
+           beside("_begin.print_guide")),
     option("--schema", "print the JSON Schema of leanfiles, for editors",
            lambda options, shows: read_text(share() / "examples" / SCHEMA).rstrip()),
-    option("--check", "say of everything that a run needs whether it is ready", check_all),
-    option("--smoke", "--check, and let the leaner do one small edit in a temporary project", check_all),
-    option("--dry-run", "print each task's first prompt and its tokens; no leaner is called", dry_run),
+    option("--check", "say of everything that a run needs whether it is ready", beside("_ready.check_all")),
+    option("--smoke", "--check, and let the leaner do one small edit in a temporary project",
+           beside("_ready.check_all")),
+    option("--dry-run", "print each task's first prompt and its tokens; no leaner is called", beside("_ready.dry_run")),
     option("--ask", "ask the leaner about some files; nothing is changed",
-           ask_about, nargs="+", metavar=("QUESTION", "FILE")),
-    option("--list-leaners", "list the leaners, mark the active one, and say which are ready", list_leaners),
-    option("--set-leaner", "make NAME the active leaner in the static configuration", set_leaner, metavar="NAME"),
+           beside("_ready.ask_about"), nargs="+", metavar=("QUESTION", "FILE")),
+    option("--list-leaners", "list the leaners, mark the active one, and say which are ready",
+           beside("_begin.list_leaners")),
+    option("--set-leaner", "make NAME the active leaner in the static configuration",
+           beside("_begin.set_leaner"), metavar="NAME"),
     option("--demo", "watch a playground run on recorded answers, without a model",
-           demo, nargs="?", const="demo", metavar="NAME"),
+           beside("_begin.demo"), nargs="?", const="demo", metavar="NAME"),
     option("--quiet", "show the outcome and errors only"),
     option("--verbose", "show what the leaner and the tests print, as they do"),
     option("--json", "print every event as a JSON object a line, the outcome last"),
     option("--report", "print the story of a run, of the last one without RUN",
-           show_report, nargs="?", const="last", metavar="RUN"),
-    option("--runs", "list the runs of this project, the newest first", list_runs),
+           beside("_earlier.show_report"), nargs="?", const="last", metavar="RUN"),
+    option("--runs", "list the runs of this project, the newest first", beside("_earlier.list_runs")),
     option("--version", "tell the version and where the files lie",
            lambda options, shows: f"lean-loop {__version__} ({share()})"),
 )
@@ -5141,7 +4675,11 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    made = Parser("lean-loop", description="Drive an agent through bite-sized tasks until the project's tests pass.")
+    made = Parser(
+        "lean-loop",
+        allow_abbrev=False,
+        description="Drive an agent through bite-sized tasks until the project's tests pass.",
+    )
     for names, told, _, how in OPTIONS:
         made.add_argument(*names, help=told, **how)
     return made
