@@ -3279,7 +3279,9 @@ class Session(Judge):
         self.reporter.emit("asking", leaner=program.name, mode=mode, **said)
         short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {told} and do what it says."
         try:
-            done = self.start(leaner, program, short, self.variables(task, leaner, mode, told, used), before)
+            variables = self.variables(task, leaner, mode, told, used)
+            variables["LEAN_BRIEF"] = "1" if prompt.startswith(self.config.prompts.summary) else ""
+            done = self.start(leaner, program, short, variables, before)
         finally:
             words = self.words_of_model()
         texts = (done.output, rx(r"^progress: .*\n?").sub("", done.errors))
