@@ -857,7 +857,7 @@ def readable(raw: bytes) -> str:
     return OVERWRITTEN.sub("", text).replace("\r", "\n")
 
 
-class Drain(threading.Thread):
+class OutputReader(threading.Thread):
     """Read a stream to its end; keep its first and last bytes only, so that memory stays bounded.
 
     HEARD gets every piece as it comes, TELL pieces of whole lines.
@@ -904,7 +904,7 @@ class Drain(threading.Thread):
         return readable(bytes(self.head) + gap + b"".join(list(self.tail)))
 
 
-class Clock:
+class Deadline:
     """When a process has to end: TIMEOUT seconds in all, IDLE seconds without a sound."""
 
     def __init__(self, timeout: float | None, idle: float | None) -> None:
@@ -946,18 +946,20 @@ def run(
     process's number at once and then again and again; the process does not outlive lean-loop then. Raises OSError where
     ARGV cannot be started.
     """
-    clock = Clock(timeout, idle)
+    deadline = Deadline(timeout, idle)
     with contextlib.ExitStack() as ending:
         with defer_signals():
             process = start(argv, cwd, os.environ if env is None else env, apart)
-            drains = [Drain(stream, clock.hear, tell) for stream in (process.stdout, process.stderr) if stream]
-            ending.callback(close, drains)
+            outputs = [
+                OutputReader(stream, deadline.hear, tell) for stream in (process.stdout, process.stderr) if stream
+            ]
+            ending.callback(close, outputs)
             ending.callback(end_tree, process)
             if alive and not WINDOWS:
                 ending.callback(release, start_guard(process.pid))
-        cut = watch(process, drains, clock, alive or (lambda pid: None))
-    texts = [drain.text() for drain in drains] + [""]
-    return Completed(tuple(argv), process.returncode, texts[0], texts[1], time.monotonic() - clock.start, cut)
+        cut = watch(process, outputs, deadline, alive or (lambda pid: None))
+    texts = [output.text() for output in outputs] + [""]
+    return Completed(tuple(argv), process.returncode, texts[0], texts[1], time.monotonic() - deadline.start, cut)
 
 
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -990,13 +992,13 @@ def start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], apart: bool) -
     )
 
 
-def close(drains: Sequence[Drain]) -> None:
+def close(outputs: Sequence[OutputReader]) -> None:
     """Close the streams that have been read to their end."""
-    for drain in filter(Drain.is_alive, drains):
-        drain.join(0.5)
-    for drain in drains:
-        if not drain.is_alive():
-            drain.stream.close()
+    for output in filter(OutputReader.is_alive, outputs):
+        output.join(0.5)
+    for output in outputs:
+        if not output.is_alive():
+            output.stream.close()
 
 
 def as_native(text: str) -> Any:
@@ -1019,20 +1021,22 @@ def release(guard: subprocess.Popen[bytes]) -> None:
     guard.communicate()
 
 
-def watch(process: subprocess.Popen[bytes], drains: Sequence[Drain], clock: Clock, alive: Callable[[int], None]) -> str:
-    """Wait for PROCESS to exit or for a limit of CLOCK; say which limit, if one was reached."""
+def watch(
+    process: subprocess.Popen[bytes], outputs: Sequence[OutputReader], deadline: Deadline, alive: Callable[[int], None]
+) -> str:
+    """Wait for PROCESS to exit or for a limit of DEADLINE; say which limit, if one was reached."""
     exited = threading.Event()
 
     def wait() -> None:
         process.wait()
         exited.set()
 
-    for thread in (*drains, threading.Thread(target=wait, daemon=True)):
+    for thread in (*outputs, threading.Thread(target=wait, daemon=True)):
         thread.start()
     alive(process.pid)
-    while not exited.wait(min(BEAT, clock.left())):
+    while not exited.wait(min(BEAT, deadline.left())):
         alive(process.pid)
-        if cut := clock.cut():
+        if cut := deadline.cut():
             return cut
     return ""
 
@@ -2118,7 +2122,7 @@ def tokens(text: str) -> int:
 
 
 @dataclass(frozen=True)
-class Part:
+class PromptSection:
     """A piece of a prompt. The highest rank is left out first where the budget is too small; rank 0 never is.
 
     One that `shrinks` loses lines from its middle instead, and keeps its begin, its end and where MARK stands.
@@ -2134,9 +2138,9 @@ class Part:
         return f"# {self.title}\n{self.body.rstrip()}\n" if self.title else f"{self.body.rstrip()}\n"
 
 
-def fit(parts: Sequence[Part], budget: int) -> str:
+def fit(parts: Sequence[PromptSection], budget: int) -> str:
     """Join PARTS within BUDGET tokens; say which ones were left out, and how large they are."""
-    kept, gone = [part for part in parts if part.body.strip()], list[Part]()
+    kept, gone = [part for part in parts if part.body.strip()], list[PromptSection]()
     while (over := sum(tokens(str(part)) for part in kept if part.body) - budget) > 0:
         last = max(kept, key=lambda part: part.rank)
         if not last.rank:
@@ -2147,7 +2151,7 @@ def fit(parts: Sequence[Part], budget: int) -> str:
     return "\n".join(str(part) for part in kept if part.body) + (f"\n{note}" if note else "")
 
 
-def shrunk(part: Part, over: int) -> str:
+def shrunk(part: PromptSection, over: int) -> str:
     """Take lines out of a part's middle until it has lost OVER tokens, or has few left."""
     lines, most = part.body.splitlines(), tokens(part.body)
     return shorten(part.body, max(8, len(lines) * (most - over) // most), mark=part.mark)
@@ -2303,7 +2307,7 @@ EDIT = "Do this task by editing files of the project. Its tests are run afterwar
 
 
 @dataclass(frozen=True)
-class Errand:
+class PromptBuilder:
     """What every prompt of a task draws on: its words, the code that was FOUND, and the tokens that it may have.
 
     OWN_FILES says that the leaner shows the files to the model itself.
@@ -2315,36 +2319,40 @@ class Errand:
     own_files: bool = False
     found: Located = Located()
 
-    def evidence(self, failure: Failure) -> list[Part]:
+    def evidence(self, failure: Failure) -> list[PromptSection]:
         """Tell of a failure: the code concerned, the test's own, the report without what stands in those already."""
         code, body = self.found.code, self.found.test
         report = replace(failure, excerpt=without_runs(failure.excerpt, f"{code}{body}"))
-        told = Part("Failing tests", tell_failure(report), 1, True, failure.summary)
-        return [Part("Code", code, 2), Part("The test", body, 3), told]
+        told = PromptSection("Failing tests", tell_failure(report), 1, True, failure.summary)
+        return [PromptSection("Code", code, 2), PromptSection("The test", body, 3), told]
 
-    def words(self, *parts: Part) -> str:
+    def words(self, *parts: PromptSection) -> str:
         """Write the prompt of an edit: what stays the same between the calls of a task comes first."""
         task, own = self.task, ("Files", "Large files") if self.own_files else ()
-        head = [Part("", self.defaults.global_message), Part("", EDIT), Part(f"Task: {task.name}", task.prompt)]
+        head = [
+            PromptSection("", self.defaults.global_message),
+            PromptSection("", EDIT),
+            PromptSection(f"Task: {task.name}", task.prompt),
+        ]
         return fit([*head, *(part for part in parts if part.title not in own)], self.budget)
 
 
-def first_prompt(errand: Errand, red: Verdict | None, diff: str, attempts: Sequence[Attempt] = ()) -> str:
+def first_prompt(builder: PromptBuilder, red: Verdict | None, diff: str, attempts: Sequence[Attempt] = ()) -> str:
     """Write the prompt of a task's first call, or of a fresh start after ATTEMPTS."""
-    return errand.words(
-        Part("Files", errand.found.files, 1),
-        Part("Large files", errand.found.outlines, 3),
-        *(errand.evidence(red.failure) if red and not red.green else ()),
-        Part("Uncommitted changes", as_diff(diff), 4),
-        Part("Tried before, and undone", tell_attempts(attempts), 3),
-        Part("Note", attempts[-1].note if attempts else "", 1),
+    return builder.words(
+        PromptSection("Files", builder.found.files, 1),
+        PromptSection("Large files", builder.found.outlines, 3),
+        *(builder.evidence(red.failure) if red and not red.green else ()),
+        PromptSection("Uncommitted changes", as_diff(diff), 4),
+        PromptSection("Tried before, and undone", tell_attempts(attempts), 3),
+        PromptSection("Note", attempts[-1].note if attempts else "", 1),
     )
 
 
-def diagnosis_prompt(errand: Errand, failure: Failure, question: str) -> str:
+def diagnosis_prompt(builder: PromptBuilder, failure: Failure, question: str) -> str:
     """Write the request for a diagnosis: the failure and the definitions concerned, no whole files."""
-    last = Part("", errand.defaults.global_message)
-    return fit([Part("", question), *errand.evidence(failure), last], errand.budget)
+    last = PromptSection("", builder.defaults.global_message)
+    return fit([PromptSection("", question), *builder.evidence(failure), last], builder.budget)
 
 
 def without_runs(text: str, shown: str, least: int = 3) -> str:
@@ -2354,16 +2362,16 @@ def without_runs(text: str, shown: str, least: int = 3) -> str:
     return "\n".join(line for told, run in runs if not told or len(run) < least for line in run)
 
 
-def fix_prompt(errand: Errand, attempts: Sequence[Attempt], diagnosis: str, diff: str) -> str:
+def fix_prompt(builder: PromptBuilder, attempts: Sequence[Attempt], diagnosis: str, diff: str) -> str:
     """Write the prompt of a fix: the task's words, the code that the failure concerns, and what was tried."""
     last = attempts[-1]
-    return errand.words(
-        Part("Files", errand.found.files, 3),
-        *errand.evidence(last.verdict.failure),
-        Part("Changed since the task began", as_diff(diff), 4),
-        Part("Tried before", tell_attempts(attempts[:-1]), 3),
-        Part("Diagnosis", diagnosis, 1),
-        Part("Note", last.note, 1),
+    return builder.words(
+        PromptSection("Files", builder.found.files, 3),
+        *builder.evidence(last.verdict.failure),
+        PromptSection("Changed since the task began", as_diff(diff), 4),
+        PromptSection("Tried before", tell_attempts(attempts[:-1]), 3),
+        PromptSection("Diagnosis", diagnosis, 1),
+        PromptSection("Note", last.note, 1),
     )
 
 
@@ -3549,7 +3557,9 @@ class Run:
         self.reporter.emit("asking", leaner=program.name, mode=mode, **sizes)
         short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {file} and do what it says."
         try:
-            done = self.start(leaner, program, short, self.variables(task, leaner, mode, file, used), before)
+            variables = self.variables(task, leaner, mode, file, used)
+            variables["LEAN_BRIEF"] = "1" if prompt.startswith(self.config.prompts.summary) else ""
+            done = self.start(leaner, program, short, variables, before)
         finally:
             said = self.words_of_model()
         self.verifier.pristine = False
@@ -3614,14 +3624,14 @@ class Run:
         """Tokens that a prompt may have: what the context leaves beside the answer, and no more than is read well."""
         return min(self.context(task, leaner) * 6 // 10, LARGEST_PROMPT)
 
-    def errand(self, task: Task, leaner: Leaner, prompt: str = "first", red: Verdict | None = None) -> Errand:
+    def builder(self, task: Task, leaner: Leaner, prompt: str = "first", red: Verdict | None = None) -> PromptBuilder:
         """Gather what a PROMPT ("first" or "fix") of TASK for LEANER draws on, once its tests are RED."""
         budget, failure = self.budget(task, leaner), red.failure if red and not red.green else None
         traces = self.verifier.trace(task, red) if red and failure else ()
         request = location_request(self.config, task, failure, prompt, budget, traces)
         request["words"] = self.reporter.mask(request["words"])
         found = locate_code(request, self.reporter)
-        return Errand(self.config.defaults, task, budget, find_program(leaner).own_files, found)
+        return PromptBuilder(self.config.defaults, task, budget, find_program(leaner).own_files, found)
 
     def write_prompt(self, state: TaskState, leaner: Leaner, base: str) -> tuple[str, str]:
         """Write the prompt of the next attempt, from BASE or from where the last one left off; with its diagnosis."""
@@ -3633,19 +3643,19 @@ class Run:
         task, red = state.task, state.red
         named = {frame.path for frame in red.failure.frames} if red else set[str]()
         diff = uncommitted(self.snapshots, sorted(named - set(task.files)))
-        return first_prompt(self.errand(task, leaner, "first", red), red, diff, state.attempts)
+        return first_prompt(self.builder(task, leaner, "first", red), red, diff, state.attempts)
 
     def fix(self, state: TaskState, leaner: Leaner, base: str) -> tuple[str, str]:
         """Ask for a diagnosis; write the prompt of a fix of the last attempt, or of the one that reached BASE."""
         task, attempts = state.task, sorted(state.attempts, key=lambda attempt: attempt.tree == base)
         last = attempts[-1]
-        errand = self.errand(task, leaner, "fix", last.verdict)
+        builder = self.builder(task, leaner, "fix", last.verdict)
         diagnosis = last.diagnosis  # holds while nothing changes
         if self.config.defaults.summarize_errors and (last.changed or not diagnosis):
-            request = diagnosis_prompt(errand, last.verdict.failure, self.config.prompts.summary)
+            request = diagnosis_prompt(builder, last.verdict.failure, self.config.prompts.summary)
             diagnosis = one_sentence(self.ask(task, leaner, request, "ask", state.start).answer)
         diff = self.snapshots.diff(state.start, last.tree, "-U1", only=sorted(state.touched))
-        return fix_prompt(errand, attempts, diagnosis, diff), diagnosis
+        return fix_prompt(builder, attempts, diagnosis, diff), diagnosis
 
     # Judging
 

@@ -301,7 +301,7 @@ def smoke_edit(run: Run, elsewhere: Path) -> Check:
     root, leaner, name = run.config.root, run.config.lean, "greeting_smoke.txt"
     task = Task(name="smoke", prompt=read_text(root / "prompt.md"), files=(name,))
     run.wait_for(leaner)
-    prompt = first_prompt(run.errand(task, leaner), None, "")
+    prompt = first_prompt(run.builder(task, leaner), None, "")
     call = run.ask(task, leaner, prompt, "edit")
     places = (folder / name for folder in (elsewhere, Path.cwd(), home() or root) if folder != root)
     stray = next(filter(Path.exists, places), None)

@@ -37,11 +37,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 SYSTEM = "You are a careful programmer. You answer with code that can be put into the project as it stands."
-BLOCK_OF = {  # what a fenced block of the answer holds, by edit_format and by what the prompt shows
-    "new": "the whole file",
-    "whole": "the whole file",
-    "parts": "every function that must change, each complete",
-}
+SENTENCE = (120, ("\n\n", "\n```"))  # what one sentence may take: tokens, and where it ends
 SEARCH_FORM = """\
 Now write the changes. For each: the file's path alone on a line, then a fenced block that holds
 <<<<<<< SEARCH
@@ -137,6 +133,7 @@ class Call:
     files: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
     mode: str = "edit"
+    brief: bool = False
     api_key: str = ""
     model: str = ""
     timeout: float = 600.0
@@ -1801,10 +1798,12 @@ class Server:
         if size and tokens >= size:
             raise too_long(tokens, size)
 
-    def ask(self, system: str, prompt: str, longest: int = 0, stops: Sequence[str] = ()) -> str:
+    def ask(
+        self, system: str, prompt: str, longest: int = 0, stops: Sequence[str] = (), enough: Enough | None = None
+    ) -> str:
         """Return the text of the answer to one request; Unusable where there is none that could stand.
 
-        The answer ends at the first of `stops`, and after `longest` tokens (0: as the server sees fit) unless
+        The answer ends at the first of `stops`, where it is `enough`, and after `longest` tokens (0: as the server sees fit) unless
         max_output_tokens says how many. A model that thinks has no such bounds at the server, but on this side.
         """
         self.model = self.model or self.call.model or self.choose_model(self.names())
@@ -1812,9 +1811,9 @@ class Server:
         longest = 0 if self.call.max_output_tokens else longest
         bounds, (settings, thinks) = {"max_tokens": longest, "stop": [*stops, *self.call.stop]}, self.settings()
         bounds = {} if thinks else {key: value for key, value in bounds.items() if value}
-        answer = self.request(system, prompt, settings | bounds, Answer(self.call, longest, stops))
+        answer = self.request(system, prompt, settings | bounds, Answer(self.call, longest, stops, enough))
         if bounds and not answer.said() and (stops or answer.finish == "length"):  # it began with its thoughts
-            answer = self.request(system, prompt, settings, Answer(self.call, longest, stops))
+            answer = self.request(system, prompt, settings, Answer(self.call, longest, stops, enough))
         text = answer.result()
         if folder := self.call.options.get("record"):
             record(Path(folder), self.call.mode, prompt, text)
@@ -1978,6 +1977,10 @@ class Server:
         return {**told, "context": self.context(), "slots": slots, "kind": self.kind}
 
 
+Enough = Callable[[str], bool]
+FENCE_CLOSED = re.compile(r"\n`{3,}[ \t]*\n?\Z")
+
+
 @dataclass
 class Answer:
     """An answer as it comes in, piece by piece."""
@@ -1985,6 +1988,8 @@ class Answer:
     call: Call
     longest: int = 0
     stops: Sequence[str] = ()
+    enough: Enough | None = None
+    full: bool = False
     begun: float = field(default_factory=time.monotonic)
     shown: float = 0.0
     looked: int = 0
@@ -2007,6 +2012,9 @@ class Answer:
             delta, message = get(choice, "delta"), get(choice, "message")
             part = delta or message or {"content": get(choice, "text")}
             said = flat(get(part, "content"))
+            if self.full and said.strip():  # only the end was waited for, with its figures
+                self.finish, self.ended = "stop", True
+                return
             repeats = part is message and said.startswith(self.text)  # some say all at the end once more
             self.text = said if repeats else self.text + said
             self.thought += flat(get(part, "reasoning_content") or get(part, "reasoning"))
@@ -2023,6 +2031,8 @@ class Answer:
         said = self.said() if self.stops else ""
         if ends := [at for stop in self.stops if (at := said.find(stop, 1)) > 0]:
             self.text, self.finish, self.ended = said[: min(ends)], "stop", True
+        if self.enough and FENCE_CLOSED.search(self.text) and self.enough(self.text):
+            self.full = True
         size = len(self.text) + len(self.thought)
         if not self.ended and size < self.looked + STRIDE:
             return
@@ -2244,7 +2254,7 @@ def run(call: Call, root: Path) -> str:
     server, project, plan = Server(call), Project(root, call), Plan()
     try:
         if call.mode == "ask":
-            return spoken(server.ask("", call.prompt)).strip()
+            return spoken(server.ask("", call.prompt, *(SENTENCE if call.brief else ()))).strip()
         plan = make_plan(server, project)
         told = [tell(path, project.text(path) or "", text) for path, text in plan.items()]
         write_all(project, plan)
@@ -2269,7 +2279,8 @@ def make_plan(server: Server, project: Project) -> Plan:
     """Ask for edits until each has its place: once, once more to read, and at most `edit_retries` times to repair."""
     call, plan = project.call, Plan()
     prompt = f"{call.prompt.rstrip()}\n\n{closing(project)}"
-    edits, reads = understood(server.ask(SYSTEM, prompt), project)
+    bounds = {"longest": longest_answer(project), "enough": partial(is_enough, project)}
+    edits, reads = understood(server.ask(SYSTEM, prompt, **bounds), project)
     if reads and not edits:
         prompt += "\n\n" + requested(reads, project, (server.context() or DEFAULT_CONTEXT) - estimate(SYSTEM + prompt))
         edits, reads = understood(server.ask(SYSTEM, prompt), project)
@@ -2300,26 +2311,67 @@ def understood(text: str, project: Project) -> tuple[list[Edit], list[Read]]:
 
 def closing(project: Project) -> str:
     """Say what to answer, for the case at hand: it stands last, and what a small model reads last is what it does."""
-    wanted, listed = project.call.edit_format, project.listed
-    if wanted == "search":
+    call, listed = project.call, project.listed
+    if call.edit_format == "search":
         return SEARCH_FORM
     if not listed:
-        return "Now give the corrected function, complete, in one fenced block."
-    forms = {path: BLOCK_OF["whole" if wanted == "whole" else form_of(path, project)] for path in listed}
+        return "Now give the corrected function, complete, in one fenced block. No tests, no explanation."
+    wanted = [wanted_of(path, project) for path in listed]
     if len(listed) == 1:
-        (path, form), *_ = forms.items()
-        return f"Now write the code. First the path {path} alone on a line, then one fenced block with {form}."
-    said = "; ".join(f"for {path}: {form}" for path, form in forms.items())
-    words = "Now write the code. For each file that must change: its path alone on a line, then one fenced block"
-    return f"{words} ({said})." if len(set(forms.values())) > 1 else f"{words} with {next(iter(forms.values()))}."
+        return f"Now write {wanted[0]}, complete, in one ```{tag(listed[0])} block. No tests, no explanation."
+    words = "Now write the code. For each file that must change: its path alone on a line, then one fenced block with"
+    return f"{words} {' or '.join(wanted)}, complete. No tests, no explanation."
 
 
-def form_of(path: str, project: Project) -> str:
-    """Choose what a block holds: a new file or a text without functions is sent whole."""
-    text = project.text(path)
-    if text is None or not text.strip():
-        return "new"
-    return "parts" if definitions(text, path) else "whole"
+def wanted_of(path: str, project: Project) -> str:
+    """Name what shall be written of a file: what the prompt names in it, else the whole of it or its functions."""
+    names = [] if project.call.edit_format == "whole" else targets(path, project)
+    if not names:
+        return f"the file {path}" if is_written_whole(path, project) else f"each function of {path} that must change"
+    if len(names) == 1:
+        return f"{names[0]} of {path}"
+    return f"those of {', '.join(names)} in {path} that must change"
+
+
+def longest_answer(project: Project) -> int:
+    """Return the tokens that an answer may have: what it could send back of the files, and room for new code."""
+    shown = estimate(project.call.prompt)
+    files = sum(estimate(project.text(path) or "") for path in project.listed)
+    return ROOM_TO_ANSWER + min(shown, files or shown)
+
+
+def is_enough(project: Project, said: str) -> bool:
+    """Tell whether the one file that is asked for got all its code: what follows are tests and explanations."""
+    if len(project.listed) != 1 or not said.rstrip().endswith("```"):
+        return False
+    names = [name.split()[-1] for name in targets(project.listed[0], project)]
+    if not names and not is_written_whole(project.listed[0], project):
+        return False
+    with suppress(Unusable):
+        edits, _ = understood(said, project)
+        plan, sent = Plan(), " ".join(edit.text for edit in edits if isinstance(edit, Code))
+        return not place_all(edits, project, plan) and bool(plan) and all(name in sent for name in names)
+    return False
+
+
+def is_written_whole(path: str, project: Project) -> bool:
+    """Tell whether a file is new, has no definitions, or shall be sent whole."""
+    text = project.text(path) or ""
+    return project.call.edit_format == "whole" or not definitions(text, path)
+
+
+def targets(path: str, project: Project) -> list[str]:
+    """Name the definitions of a file that the prompt's prose names, with their kinds; code in fences does not count."""
+    prose = re.sub(r"^(`{3,}).*?^\1", "", project.call.prompt, flags=re.DOTALL | re.MULTILINE)
+    words = set(re.findall(r"\w+", prose))
+    found = [item for item in definitions(project.text(path) or "", path) if item.name in words]
+    return [f"the {'class' if item.kind in ('box', 'class') else 'function'} {item.name}" for item in found]
+
+
+def tag(path: str) -> str:
+    """Return what a fence of code of a file is marked with."""
+    suffix = PurePosixPath(path).suffix[1:]
+    return {"py": "python", "js": "javascript", "ts": "typescript"}.get(suffix, suffix)
 
 
 def requested(reads: Sequence[Read], project: Project, tokens: int) -> str:

@@ -1138,7 +1138,7 @@ def test_a_test_inside_of_a_source_file_is_a_test(tmp_path: Path) -> None:
         """
     failure = leanloop.read_failure(textwrap.dedent(output), tmp_path)
     task = leanloop.Task(name="tests", prompt="Mend it.")
-    told = leanloop.Errand(Project(tmp_path, Defaults()), task, 4000).evidence(failure)
+    told = leanloop.PromptBuilder(Project(tmp_path, Defaults()), task, 4000).evidence(failure)
     parts = {part.title: part.body for part in told}
     assert "fn heavy_ones_cost_more()" in parts["The test"]
     assert "fn heavy(weight: u32) -> u32 {\n    4 + weight / 10" in parts["Code"]  # a table names it
@@ -1180,7 +1180,7 @@ def test_what_lies_beside_the_source_prefix_is_no_test(tmp_path: Path) -> None:
     write(tmp_path, GREETING)
     failure = Failure(("greets",), "Expected: x", "", (leanloop.Frame("test/greet.test.js", 4),))
     project, task = Project(tmp_path, Defaults(source_prefix=("lib",))), leanloop.Task(name="tests", prompt="Mend it.")
-    code, test, _ = leanloop.Errand(project, task, 4000).evidence(failure)
+    code, test, _ = leanloop.PromptBuilder(project, task, 4000).evidence(failure)
     assert "exports.greet = (name)" in code.body
     assert "exports.greet = (name)" not in test.body
 
@@ -1190,5 +1190,5 @@ def test_a_long_report_leaves_room_for_the_code(tmp_path: Path) -> None:
     long = "\n".join(f"{number}: {'hello ada ' * 40}" for number in range(40))
     failure = Failure(("greets",), "Expected: x", long, (leanloop.Frame("test/greet.test.js", 4),))
     task = leanloop.Task(name="tests", prompt="Mend it.")
-    code, *_ = leanloop.Errand(Project(tmp_path, Defaults()), task, 4000).evidence(failure)
+    code, *_ = leanloop.PromptBuilder(Project(tmp_path, Defaults()), task, 4000).evidence(failure)
     assert "exports.title = (text)" in code.body
