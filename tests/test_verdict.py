@@ -10,6 +10,7 @@ import pytest
 from conftest import Bench, Leaner
 
 PYTEST = '[runner]\ncommand = "{python}"\nargs = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]\n'
+UNITTEST = '[runner]\ncommand = "{python}"\nargs = ["-m", "unittest", "-q"]\n'
 ONE = "[defaults]\nmax_iters_per_task = 0\n"
 QUIET = "[defaults]\nsummarize_errors = false\n"
 TASK = '[[tasks]]\nname = "add"\nprompt = "mend"\nfiles = ["calc.py"]\n'
@@ -54,16 +55,16 @@ FORBIDDEN = {
 }
 
 
-def test_what_is_no_source_is_put_back_and_named(suite: Bench, leaner: Leaner) -> None:
-    suite.write("package.json", "{}\n")
+def test_what_is_no_source_is_put_back_and_named(calc: Bench, leaner: Leaner) -> None:
+    calc.write("package.json", "{}\n")
     leaner("\n".join(FORBIDDEN.values()) + f"\necho > more.py; echo > page.html\n{FIX}", scope="source")
-    ran = suite.lean_loop()
+    ran = calc.lean_loop()
     assert ran.code == 0, ran.text
-    (put_back,) = events(suite, "protected")
+    (put_back,) = events(calc, "protected")
     assert sorted(put_back["paths"]) == sorted(FORBIDDEN)
     assert "list them in files to allow them" in ran.err
-    assert suite.read("package.json") == "{}\n"
-    there = {path.name for path in suite.project.iterdir()}
+    assert calc.read("package.json") == "{}\n"
+    there = {path.name for path in calc.project.iterdir()}
     assert there >= {"more.py", "page.html"}
     assert there.isdisjoint(name.strip("/") for name in FORBIDDEN if name != "package.json")
 
@@ -77,40 +78,40 @@ def test_what_is_no_source_is_put_back_and_named(suite: Bench, leaner: Leaner) -
         ("any", "", ["more.json", "more.py"]),
     ],
 )
-def test_a_scope_says_what_may_change(suite: Bench, leaner: Leaner, scope: str, table: str, kept: list[str]) -> None:
-    suite.write("leanfile.toml", f"[guard]\n{table}\n{suite.read('leanfile.toml')}")
+def test_a_scope_says_what_may_change(calc: Bench, leaner: Leaner, scope: str, table: str, kept: list[str]) -> None:
+    calc.write("leanfile.toml", f"[guard]\n{table}\n{calc.read('leanfile.toml')}")
     leaner(f"echo > more.py; echo > more.json; echo > conftest.py; {FIX}", scope=scope)
-    assert suite.lean_loop().code == 0
-    assert sorted(path.name for path in suite.project.glob("more.*")) == kept
-    assert not (suite.project / "conftest.py").exists()
+    assert calc.lean_loop().code == 0
+    assert sorted(path.name for path in calc.project.glob("more.*")) == kept
+    assert not (calc.project / "conftest.py").exists()
 
 
-def test_a_listed_file_of_any_kind_may_change(suite: Bench, leaner: Leaner) -> None:
-    suite.write("package.json", "{}\n")
-    suite.write("leanfile.toml", ONE + PYTEST + TASK.replace('["calc.py"]', '["calc.py", "package.json"]'))
+def test_a_listed_file_of_any_kind_may_change(calc: Bench, leaner: Leaner) -> None:
+    calc.write("package.json", "{}\n")
+    calc.write("leanfile.toml", ONE + UNITTEST + TASK.replace('["calc.py"]', '["calc.py", "package.json"]'))
     leaner(f"echo '[]' > package.json; {FIX}", scope="source")
-    assert suite.lean_loop().code == 0
-    assert suite.read("package.json") == "[]\n"
-    assert "package.json judges this task" in warnings(suite)
+    assert calc.lean_loop().code == 0
+    assert calc.read("package.json") == "[]\n"
+    assert "package.json judges this task" in warnings(calc)
 
 
 @pytest.mark.parametrize("code", [1, 2, 75])
-def test_what_a_leaner_changed_is_put_back_however_it_ends(suite: Bench, leaner: Leaner, code: int) -> None:
-    suite.write("leanfile.toml", "[health]\nmax_wait = 0\n" + suite.read("leanfile.toml"))
-    before = suite.read("test_calc.py")
-    leaner(f"echo 'def test_add(): pass' > test_calc.py; exit {code}")
-    assert suite.lean_loop().code in (1, 3)
-    assert suite.read("test_calc.py") == before
+def test_what_a_leaner_changed_is_put_back_however_it_ends(calc: Bench, leaner: Leaner, code: int) -> None:
+    calc.write("leanfile.toml", ONE + "[health]\nmax_wait = 0\n" + calc.read("leanfile.toml"))
+    before = calc.read("test_calc.py")
+    leaner(f"echo > test_calc.py; exit {code}")
+    assert calc.lean_loop().code in (1, 3)
+    assert calc.read("test_calc.py") == before
 
 
 @pytest.mark.parametrize("optimize", ["", "1"])
 def test_the_rights_of_a_test_are_put_back_under_an_optimizing_python(
-    suite: Bench, leaner: Leaner, optimize: str
+    calc: Bench, leaner: Leaner, optimize: str
 ) -> None:
-    before = (suite.project / "test_calc.py").stat().st_mode
+    before = (calc.project / "test_calc.py").stat().st_mode
     leaner(f"chmod 777 test_calc.py; {FIX}")
-    assert suite.lean_loop(PYTHONOPTIMIZE=optimize).code == 0
-    assert (suite.project / "test_calc.py").stat().st_mode == before
+    assert calc.lean_loop(PYTHONOPTIMIZE=optimize).code == 0
+    assert (calc.project / "test_calc.py").stat().st_mode == before
 
 
 def test_what_is_put_back_is_kept_and_the_next_prompt_says_so(suite: Bench, leaner: Leaner) -> None:
@@ -340,9 +341,14 @@ def test_a_changed_test_inside_a_source_file_is_a_warning(suite: Bench, leaner: 
 
 # ------------------------------------------------------------------------------------------------------- attempts
 
-POINTS = "from score import POINTS\n\n\n" + "\n\n".join(
-    f"def test_{n}():\n    assert {n} in POINTS\n" for n in range(1, 5)
-)
+POINTS = """
+import unittest
+from score import POINTS
+
+class Score(unittest.TestCase):
+"""
+for number in range(1, 5):
+    POINTS += f"    def test_{number}(self): self.assertIn({number}, POINTS)\n"
 
 
 @pytest.fixture
@@ -350,7 +356,7 @@ def score(bench: Bench) -> Bench:
     """A project in which attempts differ by how many of four tests they turn green."""
     bench.write("score.py", "POINTS = []\n")
     bench.write("test_score.py", POINTS)
-    bench.write("leanfile.toml", QUIET + PYTEST + TASK.replace("calc.py", "score.py"))
+    bench.write("leanfile.toml", QUIET + UNITTEST + TASK.replace("calc.py", "score.py"))
     bench.commit()
     return bench
 
