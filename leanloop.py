@@ -2232,36 +2232,45 @@ class Errand:
     own_files: bool = False
     found: Located = Located()
 
+    def code(self, failed: bool, rank: int) -> list[Part]:
+        """Show the code that may change: what a failure concerns, and the listed files."""
+        concerned = Part("Code", self.found.code if failed else "", 2)
+        return [Part("Large files", self.found.outlines, 3), concerned, Part("Files", self.found.files, rank)]
+
     def evidence(self, failure: Failure) -> list[Part]:
-        """Tell of a failure: the code concerned, the test's own, the report without what stands in those already."""
+        """Tell of a failure: the test's own code, and the report without what stands in that already."""
         code, body = self.found.code, self.found.test
         report = replace(failure, excerpt=without_runs(failure.excerpt, f"{code}{body}"))
         told = Part("Failing tests", tell_failure(report), 1, True, failure.summary)
-        return [Part("Code", code, 2), Part("The test", body, 3), told]
+        return [Part("The test", body, 3), told]
 
     def words(self, *parts: Part) -> str:
-        """Write the prompt of an edit: what stays the same between the calls of a task comes first."""
+        """Write the prompt of an edit: the code that is to change, and what is to be done, come last.
+
+        What a small model reads last is what it does; tests that stand behind the code are sent back as code.
+        """
         task, own = self.task, ("Files", "Large files") if self.own_files else ()
-        head = [Part("", self.defaults.global_message), Part("", EDIT), Part(f"Task: {task.name}", task.prompt)]
-        return fit([*head, *(part for part in parts if part.title not in own)], self.budget)
+        head = [Part("", self.defaults.global_message), Part("", EDIT)]
+        shown = [part for part in parts if part.title not in own]
+        return fit([*head, *shown, Part(f"Task: {task.name}", task.prompt)], self.budget)
 
 
 def first_prompt(errand: Errand, red: Verdict | None, diff: str, attempts: Sequence[Attempt] = ()) -> str:
     """Write the prompt of a task's first call, or of a fresh start after ATTEMPTS."""
     return errand.words(
-        Part("Files", errand.found.files, 1),
-        Part("Large files", errand.found.outlines, 3),
         *(errand.evidence(red.failure) if red and not red.green else ()),
         Part("Uncommitted changes", as_diff(diff), 4),
         Part("Tried before, and undone", tell_attempts(attempts), 3),
         Part("Note", attempts[-1].note if attempts else "", 1),
+        *errand.code(red is not None and not red.green, 1),
     )
 
 
 def diagnosis_prompt(errand: Errand, failure: Failure, question: str) -> str:
     """Write the request for a diagnosis: the failure and the definitions concerned, no whole files."""
     last = Part("", errand.defaults.global_message)
-    return fit([Part("", question), *errand.evidence(failure), last], errand.budget)
+    told = (*errand.code(True, 3)[1:2], *errand.evidence(failure))
+    return fit([Part("", question), *told, last], errand.budget)
 
 
 def without_runs(text: str, shown: str, least: int = 3) -> str:
@@ -2275,12 +2284,12 @@ def fix_prompt(errand: Errand, attempts: Sequence[Attempt], diagnosis: str, diff
     """Write the prompt of a fix: the task's words, the code that the failure concerns, and what was tried."""
     last = attempts[-1]
     return errand.words(
-        Part("Files", errand.found.files, 3),
         *errand.evidence(last.verdict.failure),
         Part("Changed since the task began", as_diff(diff), 4),
         Part("Tried before", tell_attempts(attempts[:-1]), 3),
         Part("Diagnosis", diagnosis, 1),
         Part("Note", last.note, 1),
+        *errand.code(True, 3),
     )
 
 
