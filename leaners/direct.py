@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# lean: overhead=607 idle=own edits=told
+# lean: overhead=607 idle=own check=own edits=told
 """Ask an OpenAI-compatible server for a change, and make it: the leanest hands a model can have.
 
     prompt -> one streamed request -> answer -> edits -> new texts -> files, all or none
@@ -1696,6 +1696,7 @@ class Server:
     refused: set[str] = field(default_factory=set)
     model: str = ""
     kind: str = ""
+    told: dict[str, Any] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
 
     @property
@@ -1717,6 +1718,7 @@ class Server:
         headers = HEADERS | ({"Authorization": f"Bearer {self.call.api_key}"} if self.call.api_key else {})
         try:
             parts = urllib.parse.urlsplit(where)
+            kinds: dict[str, type[http.client.HTTPConnection]]
             kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
             if parts.scheme not in kinds or not parts.hostname:
                 raise ValueError(where)
@@ -1745,11 +1747,13 @@ class Server:
         return ServerTrouble(f"No server answers at {where}: {said}.")
 
     def look_up(self, path: str, body: Any = None) -> Any:
-        """Fetch JSON from the server's root; None where there is none."""
-        with suppress(ServerTrouble):
-            response = self.open(path, body, root=True)
-            return parsed(body_of(response)) if response.status == 200 else None
-        return None
+        """Fetch JSON from the server's root, once; None where there is none."""
+        if path not in self.told:
+            self.told[path] = None
+            with suppress(ServerTrouble):
+                response = self.open(path, body, root=True)
+                self.told[path] = parsed(body_of(response)) if response.status < 300 else None
+        return self.told[path]
 
     def names(self) -> list[str]:
         """Return the models that the server lists, without those that cannot chat; raise where it has no list."""
@@ -1797,6 +1801,7 @@ class Server:
         tokens = estimate(text)
         size = self.context() if tokens > FEW_TOKENS else self.call.context_tokens
         if size and tokens > size / 2:
+            self.told.pop("/tokenize", None)
             tokens = len(get(self.look_up("/tokenize", {"content": text}), "tokens") or ()) or tokens
         if size and tokens >= size:
             raise too_long(tokens, size)
@@ -1965,6 +1970,7 @@ class Server:
     def probe(self) -> dict[str, Any]:
         """Return what the server tells: its kind, the models, those loaded, the one to ask or why none, sizes."""
         raw, why = self.health("/models"), ""
+        self.told[f"{self.base}/models"] = parsed(raw)
         names = chatting(parsed(raw))
         self.model = self.call.model
         try:
@@ -1973,7 +1979,7 @@ class Server:
             why = str(error)
         if self.model and names and self.model not in names:
             why = f"{self.model} is not listed there: {', '.join(names[:20])}"
-        told = {"health": "ok", "models": names, "loaded": self.loaded() or [], "model": self.model, "why": why}
+        told = {"health": "ok", "models": names, "loaded": (len(names) > 1 and self.loaded()) or [], "model": self.model, "why": why}
         slots = number(self.look_up("/props"), "total_slots")
         return {**told, "context": self.context(), "slots": slots, "kind": self.kind}
 
