@@ -3129,6 +3129,7 @@ class Judge(Site):
 
 # -------------------------------------------------------------------------------------------------------- the loop
 
+OWN_END = 10  # seconds that a leaner which keeps its time limit by itself has for its end
 CALL_FACTS = ("leaner", "model", "code", "reason", "seconds", "usage", "before", "after")
 UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
@@ -3292,7 +3293,8 @@ class Session(Judge):
     def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
         """Run a leaner; when that is interrupted, put the tree back to BEFORE."""
         argv, record = [*program.argv(), "-p", prompt], self.reporter
-        limits = {"timeout": leaner.timeout, "idle": None if program.own_idle else leaner.idle}
+        own = program.own_idle  # it keeps the limits by itself, and says what it was waiting for
+        limits = {"timeout": leaner.timeout + OWN_END * own, "idle": None if own else leaner.idle}
         try:
             with self.snapshots.sealed():
                 return run(argv, self.config.root, env=env, **limits, apart=True, alive=record.alive, tell=record.heard)

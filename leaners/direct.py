@@ -1705,11 +1705,10 @@ class Server:
         return re.sub(r"^\w+://[^/]*", "", self.call.base_url).rstrip("/")
 
     def left(self) -> float:
-        """Return the seconds left; ServerTrouble where none are, a little before the loop would end this program."""
-        limit = self.call.timeout
-        left = self.begun + limit - min(5.0, limit / 10) - time.monotonic()
+        """Return the seconds that are left of the time limit; ServerTrouble when none are."""
+        left = self.begun + self.call.timeout - time.monotonic()
         if left <= 0:
-            raise ServerTrouble(f"The time limit of {limit:g} s is over ([lean] timeout).")
+            raise ServerTrouble(f"The time limit of {self.call.timeout:g} s is over ([lean] timeout).")
         return left
 
     def open(self, path: str, body: Any = None, patience: float = 10.0, root: bool = False) -> http.client.HTTPResponse:
@@ -1979,7 +1978,13 @@ class Server:
             why = str(error)
         if self.model and names and self.model not in names:
             why = f"{self.model} is not listed there: {', '.join(names[:20])}"
-        told = {"health": "ok", "models": names, "loaded": (len(names) > 1 and self.loaded()) or [], "model": self.model, "why": why}
+        told = {
+            "health": "ok",
+            "models": names,
+            "loaded": (len(names) > 1 and self.loaded()) or [],
+            "model": self.model,
+            "why": why,
+        }
         slots = number(self.look_up("/props"), "total_slots")
         return {**told, "context": self.context(), "slots": slots, "kind": self.kind}
 
