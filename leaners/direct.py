@@ -1916,7 +1916,7 @@ class Server:
     def next_line(self, response: http.client.HTTPResponse, answer: Answer) -> bytes:
         """Read one line of a stream within the idle limit and the time limit."""
         if sock := getattr(getattr(response.fp, "raw", None), "_sock", None):
-            sock.settimeout(min(LAST_WORDS if answer.stands() else self.call.idle, self.left()))
+            sock.settimeout(min(LAST_WORDS if answer.is_over() else self.call.idle, self.left()))
         return response.readline(10_000_000)
 
     def take(self, answer: Answer, raw: bytes, whole: bool = False) -> None:
@@ -2033,9 +2033,12 @@ class Answer:
         return spoken(self.text).strip()
 
     def stands(self) -> bool:
-        """Tell whether nothing is missing: the server said so (not with each piece), or it can stand as it is."""
-        told = self.ended or (self.finish and self.finishes <= 1)
-        return bool(told or finished_part(self.text, self.call.mode))
+        """Tell whether nothing is missing: the server said so, or the answer can stand as it is."""
+        return self.ended or self.is_over() or bool(finished_part(self.text, self.call.mode))
+
+    def is_over(self) -> bool:
+        """Tell whether the server said that the answer is over; some say so with each piece, which means nothing."""
+        return bool(self.finish) and self.finishes <= 1
 
     def keep(self) -> None:
         """Add what the model said to the record of this call."""
