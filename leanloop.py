@@ -132,6 +132,7 @@ class Leaner:
     context_tokens: Count = 0
     edit_format: Text = choice("auto", "whole", "search")
     edit_retries: Count = 1
+    thinking: Text = choice("", "off", "low", "medium", "high")
     temperature: Maybe = None
     max_output_tokens: Count = 0
     stop: Texts = ()
@@ -402,6 +403,7 @@ class Call:
     seconds: float
     before: str
     after: str
+    model: str = ""
 
 
 Worth = tuple[int, int, int]
@@ -2354,6 +2356,7 @@ class Program:
     proven: str = ""
     own_files: bool = False
     own_idle: bool = False
+    own_check: bool = False
     tells_edits: bool = False
 
     @property
@@ -2389,11 +2392,11 @@ def leaner_programs() -> dict[str, Program]:
 
 
 def read_program(path: Path) -> Program:
-    """Read the line `# lean: program=NAME overhead=BYTES proven=VERSION files=own idle=own edits=told` of a leaner."""
+    """Read a leaner's line `# lean: program=NAME overhead=BYTES proven=VERSION files|idle|check=own edits=told`."""
     told = re.search(r"^# lean: (.*)$", read_text(path)[:4000], re.MULTILINE)
     said = dict(item.split("=", 1) for item in (told[1].split() if told else ()) if "=" in item)
     overhead = int(said.get("overhead", "0")) if said.get("overhead", "0").isdigit() else 0
-    own = (said.get("files") == "own", said.get("idle") == "own", said.get("edits") == "told")
+    own = [said.get(what) == "own" for what in ("files", "idle", "check")] + [said.get("edits") == "told"]
     return Program(path, said.get("program", ""), overhead, said.get("proven", ""), *own)
 
 
@@ -2459,6 +2462,13 @@ def read_usage(path: Path, program: Program, prompt: str, answer: str) -> Usage:
     return Usage(1, tokens(prompt) + program.overhead // 4, tokens(answer), estimated=True)
 
 
+def model_asked(path: Path) -> str:
+    """Read which model a leaner asked; empty where it does not say."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return str(json.loads(path.read_text(encoding="utf-8")).get("model") or "")
+    return ""
+
+
 def answer_record(words: str, leaner: str, answer: str, errors: str) -> str:
     """Return what the model said, where the leaner tells, and below it what the leaner printed."""
     printed = "\n".join(filter(None, ("" if answer in words else answer, errors)))
@@ -2467,87 +2477,41 @@ def answer_record(words: str, leaner: str, answer: str, errors: str) -> str:
     return "\n".join(filter(None, (words, printed))) + "\n"
 
 
-def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str, int], None]) -> None:
-    """Wait until the server answers, for `[health] max_wait` seconds at most; explain what will not get better."""
-    url = config.health.check_url
-    if url is None:
-        url = f"{leaner.base_url.rstrip('/')}/models" if leaner.base_url else ""
+def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str, int], None]) -> Document:
+    """Wait until the server answers, `[health] max_wait` seconds at most; return what it tells of itself, if asked."""
+    check, most = config.health.check_url, config.health.max_wait
+    url = f"{leaner.base_url.rstrip('/')}/models" if check is None and leaner.base_url else check or ""
     if url and not re.match(r"https?://[^/\s]", url):
         raise LeanError(
             f"{url}: this is no URL: it begins with http:// or https://. Correct [lean] base_url or check_url."
         )
-    deadline = time.monotonic() + config.health.max_wait
-    while url and (trouble := server_trouble(url, leaner.key, deadline - time.monotonic())):
+    deadline = time.monotonic() + most
+    while url:
+        told, trouble = probe(leaner, check or "", deadline - time.monotonic())
         left = deadline - time.monotonic()
+        if not trouble:
+            return told
         if left <= 0:
-            waited = f" after {config.health.max_wait:g} s" if config.health.max_wait else ""
-            raise NotReady(
-                f"{url}: the server is not ready{waited}: {trouble}. Start it, or set"
-                " [lean] base_url, [health] check_url or max_wait."
-            )
+            waited = f" after {most:g} s" if most else ""
+            advice = "Start it, or set [lean] base_url, [health] check_url or max_wait."
+            raise NotReady(f"{url}: the server is not ready{waited}: {trouble}. {advice}")
         tell_waiting(url, int(left) + 1)
         time.sleep(min(1.0, left))
+    return {}
 
 
-def fetch(url: str, key: str, timeout: float = 5) -> bytes:
-    """Read URL, past any proxy where it is this machine's own; raises what urllib raises."""
-    import urllib.request
+def probe(leaner: Leaner, url: str = "", seconds: float = 10) -> tuple[Document, str]:
+    """Ask `direct --probe` what the leaner's server tells of itself, or whether URL is well, and what trouble there is.
 
-    local = re.match(r"https?://(?:localhost|127\.|\[::1\])", url)
-    handlers = [urllib.request.ProxyHandler({})] if local else []
-    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
-    with urllib.request.build_opener(*handlers).open(asked, timeout=timeout) as answer:
-        return cast(bytes, answer.read(1 << 20))
-
-
-# Where servers tell the size of their context: llama.cpp, vLLM, LM Studio, Ollama.
-CONTEXT_PATHS = ("/props", "/v1/models", "/api/v0/models", "/api/ps")
-CONTEXT_SIZE = re.compile(r'"(?:n_ctx|max_model_len|loaded_context_length|context_length)": *(\d+)')
-
-
-@cache
-def server_context(base_url: str, key: str, model: str) -> int:
-    """Ask a server for the size of MODEL's context in tokens, the smallest where it names several; 0 if it does not."""
-    import http.client
-
-    for path in CONTEXT_PATHS if base_url else ():
-        try:
-            told = json.loads(fetch(f"{base_url.rstrip('/').removesuffix('/v1')}{path}", key))
-            rows = told.get("data") or told.get("models") or [told]
-        except TimeoutError:  # a server that hangs would do so at each
-            break
-        except (OSError, ValueError, AttributeError, http.client.HTTPException):
-            continue
-        with contextlib.suppress(AttributeError, TypeError):
-            own = [row for row in rows if model and model in (row.get("id"), row.get("name"))]
-            if sizes := [int(found) for found in CONTEXT_SIZE.findall(json.dumps(own or rows))]:
-                return min(sizes)
-    return 0
-
-
-def server_trouble(url: str, key: str, left: float) -> str:
-    """Ask URL once: say what is wrong for the moment, nothing when all is well; raise where waiting will not help."""
-    import http.client
-    import urllib.error
-
-    try:
-        fetch(url, key, max(0.2, min(5.0, left)))
-    except urllib.error.HTTPError as error:
-        advice = {401: "Set [lean] api_key or api_key_env.", 403: "Set [lean] api_key or api_key_env.",
-                  404: "Set [lean] base_url (it usually ends in /v1), or [health] check_url."}  # fmt: skip
-        if error.code in advice:
-            raise NotReady(f"{url}: the server answered {error.code} {error.reason}. {advice[error.code]}") from None
-        return f"it answered {error.code} {error.reason}" if error.code >= 500 or error.code == 429 else ""
-    except (ValueError, http.client.InvalidURL):
-        raise LeanError(
-            f"{url}: this is no URL that can be asked. Correct [lean] base_url or [health] check_url."
-        ) from None
-    except (OSError, http.client.HTTPException) as error:
-        told = " ".join(re.sub(r"\[Errno -?\d+\] ", "", str(getattr(error, "reason", error))).split())
-        if "WRONG_VERSION_NUMBER" in told:
-            raise NotReady(f"{url}: the server speaks no TLS. Write http:// for https:// in [lean] base_url.") from None
-        return "".join(filter(str.isprintable, told))[:200] or type(error).__name__
-    return ""
+    Raises NotReady where waiting will not help.
+    """
+    argv = [sys.executable, str(share() / "leaners" / "direct.py"), "--probe", *filter(None, [url])]
+    env = {**clean_environment(), **leaner_variables(leaner), "LEAN_TIMEOUT": f"{max(1.0, min(10.0, seconds)):g}"}
+    done = run(argv, Path.cwd(), env=env, timeout=30, apart=True)
+    reason = done.errors.strip().rpartition("\n")[2].removeprefix("direct: ").rstrip(".") or f"it {done.end}"
+    if done.code == USAGE:
+        raise NotReady(f"{url or leaner.base_url}: {reason}.")
+    return (json.loads(done.output), "") if done.code == 0 else ({}, reason)
 
 
 # ------------------------------------------------------------------------------------------------------- the guard
@@ -3174,7 +3138,8 @@ class Judge(Site):
 
 # -------------------------------------------------------------------------------------------------------- the loop
 
-CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
+OWN_END = 10  # seconds that a leaner which keeps its time limit by itself has for its end
+CALL_FACTS = ("leaner", "model", "code", "reason", "seconds", "usage", "before", "after")
 UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
 
@@ -3210,8 +3175,8 @@ class Session(Judge):
     """One run over one leanfile: asks leaners, judges what they do, and goes on until the tests pass.
 
     `mended` says what was put back of the user's repository after a killed run; `spent` holds what the runs that this
-    one resumes have used of the limits; `traced` what tests ran, by the verdict that they explain; `ready` that the
-    server was found to be so, and not called since.
+    one resumes have used of the limits; `traced` what tests ran, by the verdict that they explain; `ready` whose
+    server was found to be so, and not called since; `servers` what each told of itself, by base_url and model.
     """
 
     mended: str = ""
@@ -3219,7 +3184,8 @@ class Session(Judge):
     spent: Document = field(default_factory=dict)
     here: Path = field(default_factory=Path.cwd)
     traced: dict[Verdict, tuple[Trace, ...]] = field(default_factory=dict)
-    ready: bool = False
+    ready: Leaner | None = None
+    servers: dict[tuple[str, str], Document] = field(default_factory=dict)
 
     @property
     def usage(self) -> Usage:
@@ -3260,23 +3226,30 @@ class Session(Judge):
 
     def ask(self, task: Task, leaner: Leaner, prompt: str, mode: str) -> Call:
         """Call LEANER once with PROMPT; trouble of the server is waited for and is no attempt."""
-        program, deadline = find_program(leaner), time.monotonic() + self.config.health.max_wait
+        program, deadline = find_program(leaner), 0.0
         while True:
             self.check_limits()
             self.wait_for(leaner)
-            call, self.ready = self.call(task, leaner, program, prompt, mode), False
+            call, self.ready = self.call(task, leaner, program, prompt, mode), None
             if call.code != SERVER_TROUBLE:
+                # What checks by itself is not looked at again before it tells of trouble: a start less a call.
+                self.ready = leaner if program.own_check and self.config.health.check_url is None else None
                 return self.settled(call, mode)
-            self.reporter.emit("trouble", leaner=program.name, reason=call.reason, usage=call.usage)
-            if time.monotonic() > deadline:
+            self.reporter.emit("trouble", leaner=program.name, model=call.model, reason=call.reason, usage=call.usage)
+            deadline = deadline or time.monotonic() + self.config.health.max_wait  # a call may have taken longer
+            if time.monotonic() >= deadline:
                 raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
             time.sleep(2)
 
     def wait_for(self, leaner: Leaner) -> None:
         """Wait until the leaner's server is ready, once before each call: first it has to tell its context."""
-        if not self.ready:
-            wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
-        self.ready = True
+        if self.ready != leaner:
+            told = wait_for_server(
+                self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left)
+            )
+            if "context" in told:
+                self.servers[leaner.base_url, leaner.model] = told
+        self.ready = leaner
 
     def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str) -> Call:
         """Run the leaner's program between two snapshots."""
@@ -3296,11 +3269,12 @@ class Session(Judge):
         texts = (done.output, rx(r"^progress: .*\n?").sub("", done.errors))
         answer, errors = (self.reporter.mask(text).strip() for text in texts)
         self.reporter.write("answer.txt", answer_record(words, program.name, answer, errors))
-        usage = read_usage(used, program, prompt, answer)
+        usage, model = read_usage(used, program, prompt, answer), model_asked(used) or leaner.model
         before, after = self.states_around(before, task, program, used)
         used.unlink(missing_ok=True)  # its figures stand in the events
         reason = why_ended(done, errors, answer, leaner)
-        self.calls.append(Call(program.name, answer, done.code, reason, usage, done.seconds, before, after))
+        facts = (usage, done.seconds, before, after, model)
+        self.calls.append(Call(program.name, answer, done.code, reason, *facts))
         return self.calls[-1]
 
     def variables(self, task: Task, leaner: Leaner, mode: str, told: Path, used: Path) -> dict[str, str]:
@@ -3330,7 +3304,8 @@ class Session(Judge):
     def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
         """Run a leaner; when that is interrupted, put the tree back to BEFORE."""
         argv, record = [*program.argv(), "-p", prompt], self.reporter
-        limits = {"timeout": leaner.timeout, "idle": None if program.own_idle else leaner.idle}
+        own = program.own_idle  # it keeps the limits by itself, and says what it was waiting for
+        limits = {"timeout": leaner.timeout + OWN_END * own, "idle": None if own else leaner.idle}
         try:
             with self.snapshots.sealed():
                 return run(argv, self.config.root, env=env, **limits, apart=True, alive=record.alive, tell=record.heard)
@@ -3381,7 +3356,15 @@ class Session(Judge):
     def context(self, task: Task, leaner: Leaner) -> int:
         """Tokens of the model's context: as set, as the server tells, else 8,192."""
         told = task.context_tokens or leaner.context_tokens
-        return told or server_context(leaner.base_url, leaner.key, leaner.model) or 8192
+        return told or self.server(leaner).get("context") or 8192
+
+    def server(self, leaner: Leaner) -> Document:
+        """Return what the leaner's server tells of itself, asked once a run; empty where it is not there."""
+        key = leaner.base_url, leaner.model
+        if key not in self.servers and leaner.base_url:
+            with contextlib.suppress(NotReady):
+                self.servers[key], _ = probe(leaner)
+        return self.servers.setdefault(key, {})
 
     def budget(self, task: Task, leaner: Leaner) -> int:
         """Tokens that a prompt may have: what the context leaves beside the answer, and no more than is read well."""
@@ -4333,6 +4316,7 @@ def conclude(events: Sequence[Event], end: Event | None = None) -> Event:
         "total": len(first["tasks"]),
         "green": skipped + sum(is_done(task) for task in tasks),
         "seconds": round(end.get("time", last["time"]) - first["time"], 3),
+        "models": list(dict.fromkeys(event["model"] for event in events if event.get("model"))),
         "usage": asdict(used),
         "cost": None if price == Pricing() else cost,
         "tasks": tasks,
@@ -4503,7 +4487,9 @@ def tell_end(told: Event) -> str:
     used, about = told["usage"], "about " if told["usage"]["estimated"] else ""
     cost = f"; would cost {about}{told['cost']:.4f} at [pricing]" if told["cost"] is not None else ""
     spent = f"{tell_usage(used)}, {many(used['requests'], 'request')}, {told['seconds']:.1f} s{cost}"
-    return f"{told['green']}/{told['total']} green; {spent}; run {told['run']}"
+    models = [PurePosixPath(name).name for name in told.get("models", ())]
+    model = f"{few(models, 2, 12)}; " if models else ""
+    return f"{told['green']}/{told['total']} green; {spent}; {model}run {told['run']}"
 
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -4752,28 +4738,22 @@ def look_at_leaner(leaner: Leaner) -> Check:
 
 def look_at_server(config: Config, leaner: Leaner) -> Check:
     """Look at a leaner's server, its models and its context; no further where it does not answer."""
-    wait_for_server(replace(config, health=replace(config.health, max_wait=0)), leaner, lambda url, left: None)
+    now = replace(config, health=replace(config.health, max_wait=0))
+    told = wait_for_server(now, leaner, lambda url, left: None)
     yield "server", leaner.base_url or "the leaner's own service", ""
     if leaner.base_url:
-        yield "model", *look_at_model(leaner)
-    context = leaner.context_tokens or server_context(leaner.base_url, leaner.key, leaner.model)
+        told = told if "models" in told else probe(leaner)[0]
+        yield "model", *look_at_model(told)
+    context = leaner.context_tokens or told.get("context")
     unknown = ("the server does not tell it; 8,192 tokens are assumed", "Set [lean] context_tokens")
     yield "context", *((f"{context:,} tokens", "") if context else unknown)
 
 
-def look_at_model(leaner: Leaner) -> tuple[str, str]:
-    """Tell which model is used, and what to do where the server does not have it."""
-    known = list[str]()
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        rows = json.loads(fetch(f"{leaner.base_url.rstrip('/')}/models", leaner.key))["data"]
-        known = [str(row["id"]) for row in rows]
-    if leaner.model in known or (leaner.model and not known):
-        return leaner.model, ""
-    if leaner.model or len(known) > 1:
-        what = f"{leaner.model} is not listed there" if leaner.model else "[lean] model is not set; the server lists"
-        return f"{what}: {', '.join(known[:9])}", "Choose one"
-    advice = "Set [lean] model, or base_url (it usually ends in /v1)"
-    return (f"{known[0]}, the only one listed", "") if known else ("the server lists none", advice)
+def look_at_model(told: Document) -> tuple[str, str]:
+    """Tell which model is asked, and what to do where the server does not have it."""
+    if why := told.get("why"):
+        return why, "Choose one" if told["models"] else "Set [lean] model, or base_url (it usually ends in /v1)"
+    return told.get("model") or "unknown", ""
 
 
 def look_at_tests(session: Session) -> Check:

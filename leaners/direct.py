@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# lean: overhead=607 idle=own edits=told
+# lean: overhead=607 idle=own check=own edits=told
 """Ask an OpenAI-compatible server for a change, and make it: the leanest hands a model can have.
 
     prompt -> one streamed request -> answer -> edits -> new texts -> files, all or none
@@ -1693,6 +1693,7 @@ class Server:
     refused: set[str] = field(default_factory=set)
     model: str = ""
     kind: str = ""
+    told: dict[str, Any] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
 
     @property
@@ -1701,11 +1702,10 @@ class Server:
         return re.sub(r"^\w+://[^/]*", "", self.call.base_url).rstrip("/")
 
     def left(self) -> float:
-        """Return the seconds left; ServerTrouble where none are, a little before the loop would end this program."""
-        limit = self.call.timeout
-        left = self.begun + limit - min(5.0, limit / 10) - time.monotonic()
+        """Return the seconds that are left of the time limit; ServerTrouble when none are."""
+        left = self.begun + self.call.timeout - time.monotonic()
         if left <= 0:
-            raise ServerTrouble(f"The time limit of {limit:g} s is over ([lean] timeout).")
+            raise ServerTrouble(f"The time limit of {self.call.timeout:g} s is over ([lean] timeout).")
         return left
 
     def open(self, path: str, body: Any = None, patience: float = 10.0, root: bool = False) -> http.client.HTTPResponse:
@@ -1714,10 +1714,10 @@ class Server:
         headers = HEADERS | ({"Authorization": f"Bearer {self.call.api_key}"} if self.call.api_key else {})
         try:
             parts = urllib.parse.urlsplit(where)
-            kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
-            if parts.scheme not in kinds or not parts.hostname:
+            if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError(where)
-            connection = kinds[parts.scheme](parts.hostname, parts.port, timeout=patience)
+            kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+            connection = kind(parts.hostname, parts.port, timeout=patience)
             data = body and json.dumps(body).encode()
             connection.request("POST" if data else "GET", ("" if root else self.base) + path, data, headers)
             return connection.getresponse()
@@ -1742,18 +1742,21 @@ class Server:
         return ServerTrouble(f"No server answers at {where}: {said}.")
 
     def look_up(self, path: str, body: Any = None) -> Any:
-        """Fetch JSON from the server's root; None where there is none."""
-        with suppress(ServerTrouble):
-            response = self.open(path, body, root=True)
-            return parsed(body_of(response)) if response.status == 200 else None
-        return None
+        """Fetch JSON from the server's root, once; None where there is none."""
+        if path not in self.told:
+            self.told[path] = None
+            with suppress(ServerTrouble):
+                response = self.open(path, body, root=True)
+                self.told[path] = parsed(body_of(response)) if response.status < 300 else None
+        return self.told[path]
 
     def names(self) -> list[str]:
         """Return the models that the server lists, without those that cannot chat; raise where it has no list."""
         raw = body_of(self.send("/models"))
-        if parsed(raw) is None:
+        self.told[f"{self.base}/models"] = found = parsed(raw)
+        if found is None:
             raise self.failure(200 if raw else 504, raw)
-        return chatting(parsed(raw))
+        return chatting(found)
 
     def choose_model(self, names: Sequence[str]) -> str:
         """Return the model to ask: the only one, the first that is loaded, or the first of a server on this machine."""
@@ -1766,16 +1769,12 @@ class Server:
 
     def loaded(self) -> list[str] | None:
         """Return the models in the server's memory; None where it does not tell."""
-        for path in (f"{self.base}/models", "/api/v0/models", "/running", "/api/ps"):
-            found = self.look_up(path)
-            states = {
-                name_of(row): str(get(get(row, "status"), "value") or get(row, "state")) for row in rows_of(found)
-            }
-            if path == "/api/ps" and found is not None:
-                return list(states)
-            if set(states.values()) - {"None"}:
-                return [name for name, state in states.items() if state in ("loaded", "ready")]
-        return None
+        for path in (f"{self.base}/models", "/api/v0/models", "/running"):
+            rows = rows_of(self.look_up(path))
+            states = [get(get(row, "status"), "value") or get(row, "state") for row in rows]
+            if any(states):
+                return [name_of(row) for row, state in zip(rows, states, strict=True) if state in ("loaded", "ready")]
+        return None if self.look_up("/api/ps") is None else [name_of(row) for row in rows_of(self.look_up("/api/ps"))]
 
     def context(self) -> int:
         """Return the context size in tokens, as set or as the server tells it; 0 if it does not."""
@@ -1794,6 +1793,7 @@ class Server:
         tokens = estimate(text)
         size = self.context() if tokens > FEW_TOKENS else self.call.context_tokens
         if size and tokens > size / 2:
+            self.told.pop("/tokenize", None)
             tokens = len(get(self.look_up("/tokenize", {"content": text}), "tokens") or ()) or tokens
         if size and tokens >= size:
             raise too_long(tokens, size)
@@ -1823,18 +1823,12 @@ class Server:
         """Return what a request says of its answer, the user's word over the card's, and if the model thinks first."""
         call = self.call
         told = recommended(f"{self.model} {call.thinking}") if call.options.get("models", True) else {}
-        level = str(told.pop("thinking", ""))
-        level = call.thinking or level
-        words = (
-            {}
-            if level in ("", "always")
-            else {
-                "reasoning_effort": "none" if level == "off" else level,
-                "chat_template_kwargs": {"enable_thinking": level != "off"},
-            }
-        )
-        own = {} if words.keys() & call.extra_body.keys() else words
-        return {**told, **own, **call.body()}, level not in ("", "off")
+        level, _ = call.thinking or told.get("thinking", ""), told.pop("thinking", "")
+        words = {"reasoning_effort": level.replace("off", "none")}
+        words |= {"chat_template_kwargs": {"enable_thinking": level != "off"}}
+        if level not in ("", "always") and not words.keys() & call.extra_body.keys():
+            told |= words
+        return told | call.body(), level not in ("", "off")
 
     def request(self, system: str, prompt: str, settings: dict[str, Any], answer: Answer) -> Answer:
         """Send one request and take in its answer."""
@@ -1921,7 +1915,7 @@ class Server:
     def next_line(self, response: http.client.HTTPResponse, answer: Answer) -> bytes:
         """Read one line of a stream within the idle limit and the time limit."""
         if sock := getattr(getattr(response.fp, "raw", None), "_sock", None):
-            sock.settimeout(min(LAST_WORDS if answer.stands() else self.call.idle, self.left()))
+            sock.settimeout(min(LAST_WORDS if answer.is_over() else self.call.idle, self.left()))
         return response.readline(10_000_000)
 
     def take(self, answer: Answer, raw: bytes, whole: bool = False) -> None:
@@ -1964,6 +1958,7 @@ class Server:
     def probe(self) -> dict[str, Any]:
         """Return what the server tells: its kind, the models, those loaded, the one to ask or why none, sizes."""
         raw, why = self.health("/models"), ""
+        self.told[f"{self.base}/models"] = parsed(raw)
         names = chatting(parsed(raw))
         self.model = self.call.model
         try:
@@ -1972,7 +1967,8 @@ class Server:
             why = str(error)
         if self.model and names and self.model not in names:
             why = f"{self.model} is not listed there: {', '.join(names[:20])}"
-        told = {"health": "ok", "models": names, "loaded": self.loaded() or [], "model": self.model, "why": why}
+        loaded = self.loaded() if len(names) > 1 else []
+        told = {"health": "ok", "models": names, "loaded": loaded or [], "model": self.model, "why": why}
         slots = number(self.look_up("/props"), "total_slots")
         return {**told, "context": self.context(), "slots": slots, "kind": self.kind}
 
@@ -2047,9 +2043,12 @@ class Answer:
         return spoken(self.text).strip()
 
     def stands(self) -> bool:
-        """Tell whether nothing is missing: the server said so (not with each piece), or it can stand as it is."""
-        told = self.ended or (self.finish and self.finishes <= 1)
-        return bool(told or finished_part(self.text, self.call.mode))
+        """Tell whether nothing is missing: the server said so, or the answer can stand as it is."""
+        return self.ended or self.is_over() or bool(finished_part(self.text, self.call.mode))
+
+    def is_over(self) -> bool:
+        """Tell whether the server said that the answer is over; some say so with each piece, which means nothing."""
+        return bool(self.finish) and self.finishes <= 1
 
     def keep(self) -> None:
         """Add what the model said to the record of this call."""
@@ -2081,18 +2080,11 @@ class Answer:
 
     def result(self) -> str:
         """Return the answer's text; Unusable where it is a refusal, a tool call, cut off or nothing at all."""
-        text, count = self.text, number(self.usage, "completion_tokens")
+        text = self.text
         if self.finish in ("length", "circles"):
             text = finished_part(text, self.call.mode)
-        if self.finish == "length" and not text:
-            what = "The answer was" if self.said() else "The model was still thinking when it was"
-            hint = "name fewer or smaller files" if self.said() else 'set thinking = "off"'
-            limits = "raise max_output_tokens or the server's context"
-            when = f" after {count} tokens" if count else ""
-            raise Unusable(f"{what} cut off{when} (finish_reason length): {limits}, or {hint}.")
-        if self.finish == "circles" and not text:
-            when = f" after {first_line(self.text[-80:])!r}" if self.said() else " in its thoughts"
-            raise Unusable(f"The model ran in circles{when}: set temperature, or a repetition penalty in extra_body.")
+            if not text:
+                raise self.cut_off()
         if self.refusal or self.finish == "content_filter":
             raise Unusable(f"The model refused: {first_line(self.refusal) or 'its answer was filtered'}")
         text = text if text.strip() else self.thought
@@ -2100,6 +2092,18 @@ class Answer:
             tool = "The model answered with a tool call, although no tools were offered; try another chat template."
             raise Unusable(tool if self.tools else "The model's answer is empty.")
         return text
+
+    def cut_off(self) -> Unusable:
+        """Say where an answer was cut off, and what to set."""
+        count, said = number(self.usage, "completion_tokens"), self.said()
+        if self.finish == "circles":
+            where = f" after {first_line(self.text[-80:])!r}" if said else " in its thoughts"
+            return Unusable(f"The model ran in circles{where}: set temperature, or a repetition penalty in extra_body.")
+        what = "The answer was" if said else "The model was still thinking when it was"
+        hint = "name fewer or smaller files" if said else 'set thinking = "off"'
+        when = f" after {count} tokens" if count else ""
+        limits = "raise max_output_tokens or the server's context"
+        return Unusable(f"{what} cut off{when} (finish_reason length): {limits}, or {hint}.")
 
 
 def first_copy_end(text: str) -> int | None:
@@ -2224,14 +2228,9 @@ def context_error(raw: bytes, body: Mapping[str, Any]) -> Misconfigured:
     limit = re.search(r'"n_ctx"\D+(\d+)', text) or re.search(r"context\D{0,60}?(\d{3,})", text)
     size, answer = int(limit[1]) if limit else 0, number(body, "max_tokens") or number(body, "max_completion_tokens")
     figures = [int(found) for found in re.findall(r"\d{3,9}", text) if int(found) not in (size, answer)]
-    own = re.search(
-        r"(\d+) (?:input )?(?:tokens )?(?:in|from) (?:the|your) (?:messages|prompt|input)|(\d+) (?:input|prompt)", text
-    )
-    if own:
-        tokens = int(own[1] or own[2])
-    else:
-        tokens = next((figure for figure in figures if figure > size > 0), 0)
-        tokens -= answer if str(answer) in text else 0
+    tokens = next((figure for figure in figures if figure > size > 0), 0) - (answer if str(answer) in text else 0)
+    if own := re.search(r"(\d+) (?:tokens )?(?:in the |from the |)(?:messages|prompt|input)", text):
+        tokens = int(own[1])
     if not size or tokens <= 0:
         return Misconfigured(f"The prompt does not fit the server's context: {error_text(raw)}.")
     return too_long(tokens, size, answer)
