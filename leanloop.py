@@ -332,7 +332,10 @@ class Report:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a test run means; counts are None where the runner does not tell. `why` says what vetoed a green."""
+    """What a test run means; counts are None where the runner does not tell.
+
+    `why` says what vetoed a green, `note` what its reader should know of it.
+    """
 
     green: bool
     failure: Failure
@@ -341,6 +344,7 @@ class Verdict:
     why: str = ""
     skipped: int | None = None
     report: Report | None = None
+    note: str = ""
 
     def seconds_of(self, file: str) -> float:
         """Tell how long the tests of a Python file took; all of them, where nobody counted."""
@@ -1740,29 +1744,46 @@ def table(name: str) -> dict[str, dict[str, list[str]]]:
     return found
 
 
+NEVER = "(?!)"
+
+
 @dataclass(frozen=True)
-class Reader:
+class OutputReader:
     """How one runner reports: a row of `leaners/_readers.txt`, which explains the fields; others fit nothing."""
 
     name: str
     failing: Sequence[str]
     final: Sequence[str]
-    known: str = "(?!)"
-    block: str = "(?!)"
-    end: str = "(?!)"
-    frame: str = "(?!)"
-    noise: str = "(?!)"
-    aside: str = "(?!)"
-    passed: str = "(?!)"
-    subtract: str = "(?!)"
+    command: str = NEVER
+    summary: str = NEVER
+    known: str = NEVER
+    start: str = NEVER
+    block: str = NEVER
+    end: str = NEVER
+    frame: str = NEVER
+    noise: str = NEVER
+    aside: str = NEVER
+    passed: str = NEVER
+    subtract: str = NEVER
+    failed: str = NEVER
+    skipped: str = NEVER
+
+    def summaries(self, text: str) -> list[re.Match[str]]:
+        """Find the runner's closing words in TEXT."""
+        return list(rx(self.summary).finditer(text))
+
+    def finds_failure(self, text: str) -> bool:
+        return any(rx(pattern).search(text) for pattern in (self.block, *self.failing))
 
 
 @cache
-def readers() -> list[Reader]:
-    """List the table's readers."""
+def output_readers() -> list[OutputReader]:
+    """List the table's rows; the last one reads what no other knows."""
     _, *rows = table("_readers.txt").items()
     joined = {name: {key: "|".join(row[key]) for key in row.keys() - {"failing", "final"}} for name, row in rows}
-    return [Reader(name, row.get("failing", row["block"]), row.get("final", ()), **joined[name]) for name, row in rows]
+    return [
+        OutputReader(name, row.get("failing", row["block"]), row.get("final", ()), **joined[name]) for name, row in rows
+    ]
 
 
 NATIVE_FRAME = re.compile(r'File "(?P<path>[^"\n]+)", line (?P<line>\d{1,7})(?:, in (?P<function>.+))?')
@@ -1785,14 +1806,24 @@ def rx(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.MULTILINE)
 
 
-def reader_of(output: str, red: bool = False) -> Reader:
-    """Choose the first reader whose marks stand in OUTPUT, where it is RED the first that finds a failure."""
-    *known, plain = [reader for reader in readers() if reader.name == "plain" or rx(reader.known).search(output)]
-    found = [item for item in known if any(rx(pattern).search(output) for pattern in (item.block, *item.failing))]
-    return next(iter(found if red else [*found, *known]), plain)
+def closing_readers(text: str, command: str) -> list[OutputReader]:
+    """List the runners whose closing words stand in TEXT: those that COMMAND names, then the others, the last first."""
+    ends = {reader.name: found[-1].end() for reader in output_readers() if (found := reader.summaries(text))}
+    closing = [reader for reader in output_readers() if reader.name in ends]
+    return sorted(closing, key=lambda reader: (not rx(reader.command).search(command), -ends[reader.name]))
 
 
-def named(patterns: Iterable[str], text: str) -> list[str]:
+def choose_reader(text: str, command: str) -> OutputReader:
+    """Choose who reads the failure in TEXT: by the command and the closing words, else by other marks of a runner."""
+    *others, plain = output_readers()
+    closing = closing_readers(text, command)
+    marked = [reader for reader in others if rx(reader.known).search(text)]
+    marked.sort(key=lambda reader: not rx(reader.command).search(command))
+    finding = (reader for reader in (*closing, *marked) if reader.finds_failure(text))
+    return next(finding, closing[0] if closing else plain)
+
+
+def extract_names(patterns: Iterable[str], text: str) -> list[str]:
     """List what the first of PATTERNS that is found names (the first filled group), each once and on one line."""
     for pattern in patterns:
         groups = (next(filter(None, match.groups()), match[0]) for match in rx(pattern).finditer(text))
@@ -1801,55 +1832,119 @@ def named(patterns: Iterable[str], text: str) -> list[str]:
     return []
 
 
-def unwrapped(output: str) -> str:
+def unwrap_events(output: str) -> str:
     """Take the words out of a stream of JSON events (`go test -json`)."""
     words = re.findall(r'"Output":("(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-f]{4})*")', output)
     return "".join(json.loads(word, strict=False) for word in words) if '"Action":"output"' in output else output
 
 
-def count_passed(output: str) -> int | None:
-    """Add up the passed tests that OUTPUT tells of; None where it tells nothing."""
-    output = unwrapped(output)
-    reader = reader_of(output)
-    found = [next(filter(None, match.groups()), "1") for match in rx(reader.passed).finditer(output)]
-    if not found:
-        return None if reader.passed == "(?!)" or reader.name == "plain" else 0
-    return sum(map(int, found)) - sum(int(match[1]) for match in rx(reader.subtract).finditer(output))
+@dataclass(frozen=True)
+class Summary:
+    """What the closing words of a run's output tell; `passed` is None where they do not, `red` quotes a red one."""
+
+    passed: int | None = None
+    failed: int = 0
+    skipped: int = 0
+    red: str = ""
 
 
-def bounded(output: str) -> str:
-    """Unwrap an output, and bound the number of its lines and the length of each."""
-    text = shorten(rx(r"\n{3,}").sub("\n\n", unwrapped(output)), 60_000, 1 << 30)
-    return rx(r"^.{2000,}$").sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
+HIDING = r"[;|&\n]"  # where one of these stands in a command, its exit code need not be the runner's
 
 
-def failing_tests(text: str, reader: Reader) -> list[str]:
-    """Name the failing tests; one that holds others ("A/b" in "A/b/c") is left out."""
-    tests = named(reader.failing, text)
+def read_summary(output: str, command: str = "") -> Summary:
+    """Add up the closing words of the runners that COMMAND names, else of the one that closes OUTPUT.
+
+    Where a runner was started directly its exit code is its own, and a red summary beside a green one is what the
+    tests printed.
+    """
+    text = normalize(output)
+    closing = closing_readers(text, command)
+    named = [reader for reader in closing if rx(reader.command).search(command)]
+    found = [(reader, match[0]) for reader in named or closing[:1] for match in reader.summaries(text)]
+    red = [words for reader, words in found if total(reader.failed, words)]
+    if named and len(red) < len(found) and not rx(HIDING).search(command):
+        red = []
+    counted = [(reader, words) for reader, words in found if reader.passed != NEVER]
+    passed = sum(total(reader.passed, words) - total(reader.subtract, words) for reader, words in counted)
+    failed, skipped = (
+        sum(total(getattr(reader, key), words) for reader, words in found) for key in ("failed", "skipped")
+    )
+    return Summary(passed if counted else None, failed, skipped, " ".join(red[-1].split()) if red else "")
+
+
+def total(pattern: str, words: str) -> int:
+    """Sum the numbers that PATTERN finds in WORDS; an empty one is 1."""
+    return sum(int(next(filter(None, match.groups()), "1")) for match in rx(pattern).finditer(words))
+
+
+def normalize(output: str) -> str:
+    """Take an output out of its wrappings, and bound the number of its lines and the length of each."""
+    text = shorten(rx(r"\n{3,}").sub("\n\n", unwrap_events(output)), 60_000, 1 << 30)
+    text = rx(r"^.{2000,}$").sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
+    return unwrap_events(drop_labels(text))
+
+
+def drop_labels(text: str) -> str:
+    """Take off what stands before each line: the names of programs that ran side by side, and times."""
+    labels = [re.compile(label) for label in table("_readers.txt")["shared"]["label"]]
+    for _ in range(3):
+        text = next((bare for label in labels if (bare := without_label(text, label)) != text), text)
+    return text
+
+
+def without_label(text: str, label: re.Pattern[str]) -> str:
+    """Take LABEL off the lines, and put each stream's together; TEXT as it is where not all lines carry it.
+
+    Lines before the first and behind the last labelled one are of the program that started the others, as are one in
+    ten between them; its own lines come first and last.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    found = [label.match(line[:200]) for line in lines]
+    at = [number for number, match in enumerate(found) if match]
+    if len(at) < max(3, len(lines) / 2) or len(at) < 0.9 * (at[-1] - at[0] + 1):
+        return text
+    streams: dict[str, list[str]] = {"": lines[: at[0]]}
+    for line, match in zip(lines[at[0] : at[-1] + 1], found[at[0] : at[-1] + 1], strict=True):
+        stream = match.groupdict().get("stream", "") if match else ""
+        streams.setdefault(stream, []).append(line[match.end() :] if match else line)
+    if len(streams) > 1 + len(at) / 3:  # what differs from line to line is no name of a program
+        return text
+    return "\n".join([*chain.from_iterable(streams.values()), *lines[at[-1] + 1 :]])
+
+
+def failing_tests(text: str, reader: OutputReader) -> list[str]:
+    """Name the failing tests, no more than the runner counted; one that holds others ("A/b" in "A/b/c") is left out."""
+    starts = list(rx(reader.start).finditer(text))
+    tests = extract_names(reader.failing, text[starts[-1].start() :] if starts else text)
     parents = {name[:at] for name in tests[:500] for at in range(len(name)) if name[at] == "/"}
-    return [name for name in tests if name not in parents]
+    tests = [name for name in tests if name not in parents]
+    summaries = reader.summaries(text)
+    if summaries and r"(\d+)" in reader.failed:
+        counted = sum(total(reader.failed, match[0]) for match in summaries)
+        tests = tests[len(tests) - counted :] if counted < len(tests) else tests
+    return tests
 
 
-def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
-    """Read what a red test run printed.
+def read_failure(output: str, root: Path, tail: int = 40, command: str = "") -> Failure:
+    """Read what a red test run of COMMAND printed.
 
     Gives the failing tests, the final error of the first failure, its block without the noise (at most TAIL lines of
     it), the frames that lie in the project at ROOT, outermost first, and what the other failures end with. Where no
     error is found, or no name though the runner has some, the end of the output is the excerpt and `reader` is empty.
     """
-    text, places = bounded(output.replace(f"{root}{os.sep}", "")), Places(root)
-    reader = reader_of(text, red=True)
+    text, resolver = project_relative(normalize(output), root), PathResolver(root)
+    reader = choose_reader(text, command)
     tests = failing_tests(text, reader)
-    told = [(name, block, final_error(block, reader.final)) for name, block in blocks(text, reader, tests)]
+    told = [(name, block, final_error(block, reader.final)) for name, block in failure_blocks(text, reader, tests)]
     name, block, final = next(
         (item for item in told if item[2]),
         ("", text, final_error(text, (*reader.final, *table("_readers.txt")["shared"]["any"]))),
     )
     tests.sort(key=lambda test: bool(name) and not fits_name(name, [test]))  # the test that is shown is the first
-    shown = cleaned(shorten(block, 2000, 1000, mark=final), reader, places)
+    shown = drop_noise(shorten(block, 2000, 1000, mark=final), reader, resolver)
     if block is text and len(tests) > 1 and final in " ".join(shown.partition(tests[1])[0].split()):
         shown = shown[: shown.rfind("\n", 0, shown.find(tests[1]))]  # what comes before the second failing test
-    frames = tuple(places.find(shown, tests) or places.find(block, tests) or places.find(text, tests))
+    frames = tuple(resolver.find(shown, tests) or resolver.find(block, tests) or resolver.find(text, tests))
     if not final or (reader.failing and not tests and block is text and reader.name != "plain"):
         return Failure(tuple(tests), final, shorten(text.strip("\n"), tail), frames)
     others = tuple((other, error) for other, _, error in told if error and other != name)
@@ -1857,7 +1952,12 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     return Failure(tuple(tests), final, excerpt, frames, others, reader.name)
 
 
-def blocks(text: str, reader: Reader, tests: Sequence[str], most: int = 200) -> Iterator[tuple[str, str]]:
+def project_relative(text: str, root: Path) -> str:
+    """Take ROOT off the paths in TEXT that begin with it."""
+    return re.sub(rf"(?<![\w.@~+-]){re.escape(f'{root}{os.sep}')}", "", text)
+
+
+def failure_blocks(text: str, reader: OutputReader, tests: Sequence[str], most: int = 200) -> Iterator[tuple[str, str]]:
     """Cut the reports of single failures out of TEXT: the test's name and the block, cut to 400 lines."""
     begins = list(islice(rx(reader.block).finditer(text), 20_000))
     known, given = set(tests), 0
@@ -1874,14 +1974,15 @@ def blocks(text: str, reader: Reader, tests: Sequence[str], most: int = 200) -> 
 
 def fits_name(name: str, tests: Sequence[str]) -> bool:
     """Tell whether a block's NAME stands for one of TESTS, whose names may be longer."""
-    last = name.rsplit(" ", 1)[-1]
-    return any(test.endswith((last, last.replace(".", "::"))) for test in tests[:200])
+    path, bracket, parameters = name.partition("[")
+    as_node = path.replace(".", "::") + bracket + parameters
+    return any(test.endswith((name, as_node)) for test in tests[:200])
 
 
 def final_error(text: str, patterns: Sequence[str]) -> str:
     """Find the error that the first of PATTERNS finds in TEXT, on one line; of Python's chains the last one."""
     for pattern in patterns:
-        if found := named([pattern], text):
+        if found := extract_names([pattern], text):
             return shorten(found[-1 if "(?!E )" in pattern or "Traceback" in pattern else 0], 1, 600)
     return ""
 
@@ -1889,11 +1990,11 @@ def final_error(text: str, patterns: Sequence[str]) -> str:
 ASIDE = 10  # lines of what a test printed
 
 
-def cleaned(block: str, reader: Reader, places: Places) -> str:
+def drop_noise(block: str, reader: OutputReader, resolver: PathResolver) -> str:
     """Take out of a failure's BLOCK the noise, the frames outside the project, addresses and blank lines."""
 
     def own(frame: re.Match[str]) -> str:
-        if places.find(frame[0]):
+        if resolver.find(frame[0]):
             return frame[0]
         return "".join(line for line in frame[0].splitlines(keepends=True) if line.startswith("E "))
 
@@ -1904,7 +2005,7 @@ def cleaned(block: str, reader: Reader, places: Places) -> str:
     return textwrap.dedent(text).strip("\n")
 
 
-class Places:
+class PathResolver:
     """Finds the places of the project at ROOT in a text; lists the folder only when it has to."""
 
     def __init__(self, root: Path) -> None:
@@ -1924,7 +2025,7 @@ class Places:
         found, heading = dict[Frame, None](), ""
         whole = text.replace("\\n", "\n")  # an error may quote the traceback of a program that the test ran
         for line in islice(whole.splitlines(), 20_000):
-            for path, number, function in named_places(line, heading):
+            for path, number, function in mentioned_places(line, heading):
                 if int(number) and (own := self.resolve(path, line, tests)):
                     found[Frame(own, int(number), function)] = None
             heading = line if not line[:1].isspace() else heading
@@ -1970,7 +2071,7 @@ class Places:
         return max(alike[:50], key=likeness, default="")
 
 
-def named_places(line: str, heading: str) -> Iterator[tuple[str, str, str]]:
+def mentioned_places(line: str, heading: str) -> Iterator[tuple[str, str, str]]:
     """Find the places that a LINE names, as path, line number and function; HEADING may name its file."""
     if below := BELOW_HEADING.match(line):
         yield heading.strip(), below[1], ""
@@ -2688,6 +2789,30 @@ def test_argv(runner: Runner, root: Path) -> list[str]:
     return shell_argv(" ".join([words[0], *map(shlex.quote, words[1:])]))
 
 
+def spell_out(argv: Sequence[str], root: Path) -> str:
+    """Give the words of a test command, and of the scripts and recipes of the project that they name."""
+    said, known = shlex.join(argv), set[str]()
+    for _ in range(3):
+        words = set(WORD.findall(said)) - known
+        known |= words
+        said = "  ".join([said, *(recipe for word in sorted(words) for recipe in recipes(word, root))])
+    return said
+
+
+WORD = re.compile(r"[^\s;|&()'\"]+")
+SHELL_SCRIPT = re.compile(r"[^.]+(?:\.(?:ba|z|k)?sh)?")
+
+
+def recipes(word: str, root: Path) -> Iterator[str]:
+    """Give what WORD of a command stands for: a script of package.json, what a program reads, a script of a shell."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        yield str(json.loads(read_text(root / "package.json")).get("scripts", {})[word])
+    for name in table("_guard.txt").get(PurePosixPath(word).name, {}).get("reads", ()):
+        yield read_text(root / name, 100_000)
+    if SHELL_SCRIPT.fullmatch(PurePosixPath(word).name):
+        yield read_text(root / word, 100_000)
+
+
 def test_environment(runner: Runner, adds: str) -> dict[str, str]:
     """Make the environment of a test command; pytest gets the options of ADDS beside the user's own."""
     own = runner.env.get("PYTEST_ADDOPTS", os.environ.get("PYTEST_ADDOPTS", ""))
@@ -2699,7 +2824,8 @@ def read_report(path: Path, root: Path) -> Report | None:
     """Read pytest's report; nothing where there is none. Names begin at ROOT, wherever pytest saw its own."""
     from xml.etree import ElementTree
 
-    above = "|".join(re.escape(".".join(root.parts[place:])) for place in range(1, len(root.parts)))
+    begins = [root.parts[place:] for place in range(1, len(root.parts)) if not (root / root.parts[place]).exists()]
+    above = "|".join(re.escape(".".join(parts)) for parts in begins)
     found: dict[str, set[str]] = {"passed": set(), "failed": set(), "skipped": set()}
     times: dict[str, float] = {}
     try:
@@ -2723,21 +2849,19 @@ def runs_pytest(argv: Sequence[str]) -> bool:
     return named and not any(word.startswith("--junit") for word in argv)
 
 
-SKIPS = rx(r"\bskipped=(\d+)|\b(\d+) (?:skipped|ignored|pending)\b|^(?:# |ℹ )skipped (\d+)$|\bSkipped: +(\d+)")
 NO_TEST, PYTEST_FOUND_NONE = "the test command ran no test", 5  # pytest's exit code
 
 
 def why_red(
-    done: Completed, output: str, config: Config, runner: Runner, passed: int | None, report: Report | None
+    done: Completed, said: Summary, config: Config, runner: Runner, passed: int | None, report: Report | None
 ) -> str:
     """Say why a test run is red though it does not say so itself: exit 0 alone proves nothing."""
     if done.cut:
         return f"the tests ran into their time limit of {runner.timeout:g} s ([runner] timeout; test_files narrows)"
     if done.code == 0 and report and report.failing:
         return f"the test command ended with 0, but its report has {len(report.failing)} failing"
-    said = rx(f"(?:{'|'.join(table('_guard.txt')['shared']['red'])}).*")
-    if done.code == 0 and not report and (told := said.search(unwrapped(output))):
-        return f"the test command ended with 0, but says: {told[0].strip()} (does a pipe or ';' hide its exit code?)"
+    if done.code == 0 and not report and said.red:
+        return f"the test command ended with 0, but says: {said.red} (does a pipe or ';' hide its exit code?)"
     if done.code == 0 and passed == 0 and not config.defaults.no_tests_ok:
         return f"{NO_TEST}, though it passed ([defaults] no_tests_ok = true accepts that)"
     if done.code == PYTEST_FOUND_NONE and report:
@@ -2747,35 +2871,62 @@ def why_red(
     return ""
 
 
+def missed_gate(output: str) -> str:
+    """Quote the demand on the coverage that a run did not meet."""
+    gate = rx(table("_readers.txt")["shared"]["gate"][0]).search(output)
+    return f"this task's tests alone do not meet a demand on the coverage: {gate[0].strip()}" if gate else ""
+
+
 def verdict_of(done: Completed, output: str, config: Config, runner: Runner, report: Report | None) -> Verdict:
-    """Judge a test run: only exit 0 is green, and only where some test ran, as far as that is known."""
-    passed = len(report.passing) if report else count_passed(output)
-    skips = sum(int(next(filter(None, found))) for found in SKIPS.findall(output))
-    why = why_red(done, output, config, runner, passed, report)
-    green = done.code == 0 and not why
-    failure = Failure((), "", "") if green else read_failure(output, config.root, config.defaults.error_tail_lines)
-    if not green and not failure.tests and report:
+    """Judge a test run: only exit 0 is green, and only where some test ran, as far as that is known.
+
+    The one exception is a task's narrowed run of which all tests pass, and that a demand on the coverage makes red:
+    the whole suite has to meet it.
+    """
+    command = spell_out(done.argv, config.root)
+    said = read_summary(output, command)
+    passed, failing = (len(report.passing), len(report.failing)) if report else (said.passed, said.failed)
+    why = why_red(done, said, config, runner, passed, report)
+    all_passed = done.code > 0 and passed and not failing and not why
+    note = missed_gate(output) if all_passed and runner != aim(config.runner, ()) else ""
+    skipped, green = len(report.skipped) if report else said.skipped, (done.code == 0 or bool(note)) and not why
+    if green:
+        return Verdict(True, Failure((), "", ""), passed, done.seconds, "", skipped, report, note)
+    failure = read_failure(output, config.root, config.defaults.error_tail_lines, command)
+    if not failure.tests and report:
         failure = replace(failure, tests=tuple(sorted(report.failing)))
-    if not green and (why or done.code < 0 or not failure.excerpt):
+    if why or done.code < 0 or not failure.excerpt:
         told = why or f"the test command {'said nothing and ' * (done.code > 0)}{done.end}"
         failure = replace(failure, summary=told, excerpt=f"{told}\n{failure.excerpt}")
-    return Verdict(green, failure, passed, done.seconds, why, len(report.skipped) if report else skips, report)
+    return Verdict(False, failure, passed, done.seconds, why, skipped, report)
+
+
+def is_to_be_written(argv: Sequence[str], config: Config) -> bool:
+    """Tell whether a task lists a file, or speaks of a missing one, that the test command ARGV starts."""
+    words = {os.path.normpath(word) for word in WORD.findall(" ".join(argv))}
+    words |= {f"{word.replace('.', '/')}{end}" for word in words for end in (".py", "/__main__.py")}
+    missing = {word for word in words if "." in word and not os.path.lexists(config.root / word)}
+    return any(words & {*task.files} or any(word in task.prompt for word in missing) for task in config.tasks)
 
 
 def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
     """Run the test command once and say what it means."""
     report = record.path("junit.xml")
     env, argv = test_environment(runner, f"--junitxml={shlex.quote(str(report))}"), test_argv(runner, config.root)
+    awaited = is_to_be_written(argv, config)
     try:
         done = run(argv, config.root, env=env, timeout=runner.timeout, alive=record.alive, tell=record.heard)
     except OSError as error:
-        raise startable(argv[0], "[runner] command", error) from None
+        why = startable(argv[0], "[runner] command", error)
+        if not awaited:
+            raise why from None
+        done = Completed(tuple(argv), 127, f"{why}\n", "", 0)
     output = record.mask(done.output)
     record.write("tests.txt", output)
     tests = read_report(report, config.root)
     module = argv[argv.index("-m") + 1] if "-m" in argv[:-1] else ""
     missing = module and re.search(rf"No module named '?{re.escape(module)}'?$", output, re.MULTILINE)
-    if missing or (runner.shell and done.code in (126, 127)):
+    if not awaited and (missing or (runner.shell and done.code in (126, 127))):
         raise NotReady(
             f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command."
         )
@@ -2837,7 +2988,7 @@ def by_name(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]
 
 def counts_tests(verdict: Verdict) -> bool:
     """Tell whether the counts of a red run are of tests: some runners count the packages that passed."""
-    return not any(reader.passed.endswith("()$") for reader in readers() if reader.name == verdict.failure.reader)
+    return not any(reader.passed.endswith("()") for reader in output_readers() if reader.name == verdict.failure.reader)
 
 
 def by_count(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
@@ -2865,6 +3016,7 @@ def compare(before: Verdict | None, now: Verdict) -> Change:
     elif not before.green and lost:
         veto = f"the failing tests did not pass, they were skipped or have vanished: {', '.join(sorted(lost)[:5])}"
     warnings = ["the tests did not prove this task: they were green before"] if before.green else []
+    warnings += [now.note] if now.note else []
     counts = [total for total in (count_all(before), count_all(now)) if total is not None]
     if counts != sorted(counts) and counts_tests(before):
         warnings.append(f"fewer tests than before: {counts[0]} -> {counts[1]}")
