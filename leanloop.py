@@ -653,11 +653,19 @@ def apart(name: str, content: Any, path: Path) -> list[tuple[str, Any]]:
     return [(f"[{name}]", content)]
 
 
+def expand_home(path: str) -> Path:
+    """Expand ~ and ~user; what begins with ~ and names no user is taken as it stands."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def anchor(document: Document, folder: Path) -> Document:
     """Make the paths among the document's leaners absolute: they are relative to the file that names them."""
     for table in [document.get("lean"), *document.get("escalate", [])]:
         if table and re.search(r"[/\\]", table.get("binary", "")):
-            table["binary"] = str(folder / Path(table["binary"]).expanduser())
+            table["binary"] = str(folder / expand_home(table["binary"]))
     return document
 
 
@@ -682,7 +690,7 @@ def load(path: Path, static: Path | None = None, over: Document | None = None) -
     tables["lean"] = resolve_leaner(document, over or {}, Leaner)
     if not tables["runner"].command:
         raise LeanError(f'{path}: [runner] has no command. Say how the tests are run: [runner] command = "pytest"')
-    root = (path.resolve().parent / Path(tables["defaults"].project_root).expanduser()).resolve()
+    root = (path.resolve().parent / expand_home(tables["defaults"].project_root)).resolve()
     if not root.is_dir():
         raise LeanError(f"{path}: [defaults] project_root: there is no folder {root}. Correct the path.")
     told = enumerate(document.get("tasks", []), 1)
@@ -740,7 +748,7 @@ def aim(runner: Runner, test_files: Sequence[str]) -> Runner:
 
 def inside(file: str, root: Path, where: str) -> str:
     """Make FILE relative to ROOT with forward slashes; refuse what lies outside or is a folder."""
-    path = (root / Path(file).expanduser()).resolve()
+    path = (root / expand_home(file)).resolve()
     if not path.is_relative_to(root):
         advice = "Name files in it, or set [defaults] project_root."
         raise LeanError(f"{where}: {file} lies outside the project {root}. {advice}")
@@ -821,9 +829,16 @@ def project_folder(root: Path) -> Path:
 # ------------------------------------------------------------------------------------------------------- processes
 
 ESCAPES = re.compile(
-    r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_()][0-9A-B]?)"
+    r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\](?:[^\x07\x1b\n]*(?:\x07|\x1b\\|(?=\x1b)))?|[@-Z\\^_()][0-9A-B]?)"
     r"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]"
 )
+
+
+def encodable(text: str) -> str:
+    """Replace what no UTF-8 can hold: the bytes of a file name that is none."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 OVERWRITTEN = re.compile(r"^[^\n]*\r(?!\n)", re.MULTILINE)
 
 
@@ -1788,7 +1803,7 @@ def output_readers() -> list[OutputReader]:
 
 NATIVE_FRAME = re.compile(r'File "(?P<path>[^"\n]+)", line (?P<line>\d{1,7})(?:, in (?P<function>.+))?')
 PLACE = re.compile(
-    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line | on line |: [^\n(]{1,80}\((?=\d+:\d+\)))"
+    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line |,? (?:on )?line |: [^\n(]{1,80}\((?=\d+:\d+\)))"
     r"(?P<line>\d{1,7})(?:[^\n]{0,9}?: in (?P<function>\w+))?"
 )
 PATH_BACKWARDS = re.compile(r"[\w./\\@+~-]+(?::[A-Za-z](?!\w))?")
@@ -2793,13 +2808,13 @@ def spell_out(argv: Sequence[str], root: Path) -> str:
     """Give the words of a test command, and of the scripts and recipes of the project that they name."""
     said, known = shlex.join(argv), set[str]()
     for _ in range(3):
-        words = set(WORD.findall(said)) - known
+        words = set(COMMAND_WORD.findall(said)) - known
         known |= words
         said = "  ".join([said, *(recipe for word in sorted(words) for recipe in recipes(word, root))])
     return said
 
 
-WORD = re.compile(r"[^\s;|&()'\"]+")
+COMMAND_WORD = re.compile(r"[^\s;|&()'\"]+")
 SHELL_SCRIPT = re.compile(r"[^.]+(?:\.(?:ba|z|k)?sh)?")
 
 
@@ -2903,7 +2918,7 @@ def verdict_of(done: Completed, output: str, config: Config, runner: Runner, rep
 
 def is_to_be_written(argv: Sequence[str], config: Config) -> bool:
     """Tell whether a task lists a file, or speaks of a missing one, that the test command ARGV starts."""
-    words = {os.path.normpath(word) for word in WORD.findall(" ".join(argv))}
+    words = {os.path.normpath(word) for word in COMMAND_WORD.findall(" ".join(argv))}
     words |= {f"{word.replace('.', '/')}{end}" for word in words for end in (".py", "/__main__.py")}
     missing = {word for word in words if "." in word and not os.path.lexists(config.root / word)}
     return any(words & {*task.files} or any(word in task.prompt for word in missing) for task in config.tasks)
@@ -3423,7 +3438,7 @@ class Session(Judge):
 
     def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str) -> Call:
         """Run the leaner's program between two snapshots."""
-        prompt = self.reporter.mask(prompt).replace("\0", "")
+        prompt = encodable(self.reporter.mask(prompt)).replace("\0", "")
         told, used = self.reporter.write("prompt.md", prompt), self.reporter.path("usage.json")
         self.snapshots.repository.keep()
         before = self.snapshots.take()
@@ -4177,8 +4192,9 @@ def tidy_up(path: Path, shows: Shows) -> None:
 
 Event = dict[str, Any]
 INKS = {"green": "32", "ok": "32", "red": "31", "error": "31", "untested": "33", "warning": "33"}
-PROGRESS = re.compile(r"progress: ([1-9]\d*) (\d+(?:\.\d+)?)")
-QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+PROGRESS = re.compile(r"progress: ([1-9]\d{0,8}) (\d{1,9}(?:\.\d{1,9})?)")
+TREE = r'"(?:tree|before|after|digest|commit)": "[0-9a-f]{12,64}"'  # names of our own, which --undo and --resume need
+QUOTED = re.compile(rf'(?P<tree>{TREE})|"(?:[^"\\]|\\.)*"')
 NOTIFY_SECONDS = 30
 
 
@@ -4412,7 +4428,7 @@ class Reporter:
         """Record an event, each of its texts masked, and show it."""
         self.step += kind in ("task", "answered", "tested")
         text = json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=vars)
-        line = QUOTED.sub(lambda quoted: json.dumps(self.mask(json.loads(quoted[0]))), text)
+        line = QUOTED.sub(lambda found: found["tree"] or json.dumps(self.mask(json.loads(found[0]))), text)
         self.events.append(json.loads(line))
         with (self.folder / "events.jsonl").open("a", encoding="utf-8") as events:
             events.write(f"{line}\n")

@@ -59,7 +59,7 @@ def write(files: Mapping[str, str], root: Path) -> Path:
 
 
 def sent(raw: str, root: Path, command: str = "") -> str:
-    """Tell what is read of RAW in the project at ROOT: the failure's words, its frames, the definitions concerned."""
+    """Tell what is read of RAW, which COMMAND printed: the failure, its frames, the definitions of ROOT concerned."""
     failure = leanloop.read_failure(raw.replace("/project", str(root)), root, command=command)
     concerned = leanloop.Project(root, leanloop.Defaults()).concerned(failure, ())
     parts = (
@@ -107,9 +107,8 @@ def main() -> None:
         golden = load(path)
         with tempfile.TemporaryDirectory() as folder:
             root = write(golden.files, Path(folder).resolve())
-            path.write_text(
-                str(Golden(golden.head, golden.files, golden.raw, sent(golden.raw, root, golden.head))), encoding="utf-8"
-            )
+            told = sent(golden.raw, root, golden.head)
+            path.write_text(str(Golden(golden.head, golden.files, golden.raw, told)), encoding="utf-8")
 
 
 if __name__ == "__main__":
