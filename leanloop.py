@@ -1772,7 +1772,8 @@ class OutputReader:
     command: str = NEVER
     summary: str = NEVER
     known: str = NEVER
-    start: str = NEVER
+    also: str = ""
+    within: str = NEVER
     block: str = NEVER
     end: str = NEVER
     frame: str = NEVER
@@ -1785,7 +1786,7 @@ class OutputReader:
 
     def summaries(self, text: str) -> list[re.Match[str]]:
         """Find the runner's closing words in TEXT."""
-        return list(rx(self.summary).finditer(text))
+        return list(rx(self.summary).finditer(text)) if rx(self.also).search(text) else []
 
     def finds_failure(self, text: str) -> bool:
         return any(rx(pattern).search(text) for pattern in (self.block, *self.failing))
@@ -1929,8 +1930,8 @@ def without_label(text: str, label: re.Pattern[str]) -> str:
 
 def failing_tests(text: str, reader: OutputReader) -> list[str]:
     """Name the failing tests, no more than the runner counted; one that holds others ("A/b" in "A/b/c") is left out."""
-    starts = list(rx(reader.start).finditer(text))
-    tests = extract_names(reader.failing, text[starts[-1].start() :] if starts else text)
+    *_, part = [text, *(match[0] for match in rx(reader.within).finditer(text))]
+    tests = extract_names(reader.failing, part)
     parents = {name[:at] for name in tests[:500] for at in range(len(name)) if name[at] == "/"}
     tests = [name for name in tests if name not in parents]
     summaries = reader.summaries(text)
