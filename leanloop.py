@@ -1784,6 +1784,9 @@ class OutputReader:
     failed: str = NEVER
     skipped: str = NEVER
 
+    def is_named_by(self, command: str) -> bool:
+        return bool(rx(self.command).search(command))
+
     def summaries(self, text: str) -> list[re.Match[str]]:
         """Find the runner's closing words in TEXT."""
         return list(rx(self.summary).finditer(text)) if rx(self.also).search(text) else []
@@ -1826,7 +1829,7 @@ def closing_readers(text: str, command: str) -> list[OutputReader]:
     """List the runners whose closing words stand in TEXT: those that COMMAND names, then the others, the last first."""
     ends = {reader.name: found[-1].end() for reader in output_readers() if (found := reader.summaries(text))}
     closing = [reader for reader in output_readers() if reader.name in ends]
-    return sorted(closing, key=lambda reader: (not rx(reader.command).search(command), -ends[reader.name]))
+    return sorted(closing, key=lambda reader: (not reader.is_named_by(command), -ends[reader.name]))
 
 
 def choose_reader(text: str, command: str) -> OutputReader:
@@ -1834,8 +1837,9 @@ def choose_reader(text: str, command: str) -> OutputReader:
     *others, plain = output_readers()
     closing = closing_readers(text, command)
     marked = [reader for reader in others if rx(reader.known).search(text)]
-    marked.sort(key=lambda reader: not rx(reader.command).search(command))
-    finding = (reader for reader in (*closing, *marked) if reader.finds_failure(text))
+    marked.sort(key=lambda reader: not reader.is_named_by(command))
+    guess = [] if any(reader.is_named_by(command) for reader in closing) else [plain]
+    finding = (reader for reader in (*closing, *marked, *guess) if reader.finds_failure(text))
     return next(finding, closing[0] if closing else plain)
 
 
@@ -1875,7 +1879,7 @@ def read_summary(output: str, command: str = "") -> Summary:
     """
     text = normalize(output)
     closing = closing_readers(text, command)
-    named = [reader for reader in closing if rx(reader.command).search(command)]
+    named = [reader for reader in closing if reader.is_named_by(command)]
     found = [(reader, match[0]) for reader in named or closing[:1] for match in reader.summaries(text)]
     red = [words for reader, words in found if total(reader.failed, words)]
     if named and len(red) < len(found) and not rx(HIDING).search(command):
