@@ -2825,7 +2825,7 @@ SHELL_SCRIPT = re.compile(r"[^.]+(?:\.(?:ba|z|k)?sh)?")
 
 def recipes(word: str, root: Path) -> Iterator[str]:
     """Give what WORD of a command stands for: a script of package.json, what a program reads, a script of a shell."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
+    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):  # whatever package.json holds
         yield str(json.loads(read_text(root / "package.json")).get("scripts", {})[word])
     for name in table("_guard.txt").get(PurePosixPath(word).name, {}).get("reads", ()):
         yield read_text(root / name, 100_000)
@@ -2922,11 +2922,10 @@ def verdict_of(done: Completed, output: str, config: Config, runner: Runner, rep
 
 
 def is_to_be_written(argv: Sequence[str], config: Config) -> bool:
-    """Tell whether a task lists a file, or speaks of a missing one, that the test command ARGV starts."""
+    """Tell whether a task lists a file that the test command ARGV starts."""
     words = {os.path.normpath(word) for word in COMMAND_WORD.findall(" ".join(argv))}
     words |= {f"{word.replace('.', '/')}{end}" for word in words for end in (".py", "/__main__.py")}
-    missing = {word for word in words if "." in word and not os.path.lexists(config.root / word)}
-    return any(words & {*task.files} or any(word in task.prompt for word in missing) for task in config.tasks)
+    return any(words & {*task.files} for task in config.tasks)
 
 
 def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
