@@ -1772,6 +1772,7 @@ class OutputReader:
     command: str = NEVER
     summary: str = NEVER
     known: str = NEVER
+    repeats: str = ""
     also: str = ""
     within: str = NEVER
     block: str = NEVER
@@ -1871,24 +1872,32 @@ class Summary:
 HIDING = r"[;|&\n]"  # where one of these stands in a command, its exit code need not be the runner's
 
 
-def read_summary(output: str, command: str = "") -> Summary:
-    """Add up the closing words of the runners that COMMAND names, else of the one that closes OUTPUT.
+def own_summaries(reader: OutputReader, text: str, command: str, green: bool) -> list[str]:
+    """List the closing words of READER in TEXT that are its own.
 
-    Where a runner was started directly its exit code is its own, and a red summary beside a green one is what the
-    tests printed.
+    One that COMMAND starts directly prints them once, unless it repeats them, and they fit its exit code, which is
+    GREEN or not: others are what the tests printed.
     """
+    words = [match[0] for match in reader.summaries(text)]
+    if not reader.is_named_by(command) or rx(HIDING).search(command):
+        return words
+    fitting = [own for own in words if green == (not total(reader.failed, own))]
+    if reader.repeats:
+        return fitting if green and fitting else words
+    return (fitting or words)[-1:]
+
+
+def read_summary(output: str, command: str = "", green: bool = True) -> Summary:
+    """Add up the closing words of the runners that COMMAND names, else of the one that closes OUTPUT."""
     text = normalize(output)
     closing = closing_readers(text, command)
     named = [reader for reader in closing if reader.is_named_by(command)]
-    found = [(reader, match[0]) for reader in named or closing[:1] for match in reader.summaries(text)]
+    found = [(reader, own) for reader in named or closing[:1] for own in own_summaries(reader, text, command, green)]
     red = [words for reader, words in found if total(reader.failed, words)]
-    if named and len(red) < len(found) and not rx(HIDING).search(command):
-        red = []
     counted = [(reader, words) for reader, words in found if reader.passed != NEVER]
     passed = sum(total(reader.passed, words) - total(reader.subtract, words) for reader, words in counted)
-    failed, skipped = (
-        sum(total(getattr(reader, key), words) for reader, words in found) for key in ("failed", "skipped")
-    )
+    failed = sum(total(reader.failed, words) for reader, words in found)
+    skipped = sum(total(reader.skipped, words) for reader, words in found)
     return Summary(passed if counted else None, failed, skipped, " ".join(red[-1].split()) if red else "")
 
 
@@ -1932,17 +1941,16 @@ def without_label(text: str, label: re.Pattern[str]) -> str:
     return "\n".join([*chain.from_iterable(streams.values()), *lines[at[-1] + 1 :]])
 
 
-def failing_tests(text: str, reader: OutputReader) -> list[str]:
+def failing_tests(text: str, reader: OutputReader, command: str) -> list[str]:
     """Name the failing tests, no more than the runner counted; one that holds others ("A/b" in "A/b/c") is left out."""
     *_, part = [text, *(match[0] for match in rx(reader.within).finditer(text))]
     tests = extract_names(reader.failing, part)
     parents = {name[:at] for name in tests[:500] for at in range(len(name)) if name[at] == "/"}
     tests = [name for name in tests if name not in parents]
-    summaries = reader.summaries(text)
-    if summaries and r"(\d+)" in reader.failed:
-        counted = sum(total(reader.failed, match[0]) for match in summaries)
-        tests = tests[len(tests) - counted :] if counted < len(tests) else tests
-    return tests
+    summaries = own_summaries(reader, text, command, green=False)
+    counted = sum(total(reader.failed, words) for words in summaries)
+    bounded = summaries and r"(\d+)" in reader.failed and counted < len(tests)
+    return tests[len(tests) - counted :] if bounded else tests
 
 
 def read_failure(output: str, root: Path, tail: int = 40, command: str = "") -> Failure:
@@ -1954,7 +1962,7 @@ def read_failure(output: str, root: Path, tail: int = 40, command: str = "") -> 
     """
     text, resolver = project_relative(normalize(output), root), PathResolver(root)
     reader = choose_reader(text, command)
-    tests = failing_tests(text, reader)
+    tests = failing_tests(text, reader, command)
     told = [(name, block, final_error(block, reader.final)) for name, block in failure_blocks(text, reader, tests)]
     name, block, final = next(
         (item for item in told if item[2]),
@@ -2829,7 +2837,7 @@ def recipes(word: str, root: Path) -> Iterator[str]:
         yield str(json.loads(read_text(root / "package.json")).get("scripts", {})[word])
     for name in table("_guard.txt").get(PurePosixPath(word).name, {}).get("reads", ()):
         yield read_text(root / name, 100_000)
-    if SHELL_SCRIPT.fullmatch(PurePosixPath(word).name):
+    if SHELL_SCRIPT.fullmatch(PurePosixPath(word).name) and not Path(word).is_absolute():
         yield read_text(root / word, 100_000)
 
 
@@ -2904,7 +2912,7 @@ def verdict_of(done: Completed, output: str, config: Config, runner: Runner, rep
     the whole suite has to meet it.
     """
     command = spell_out(done.argv, config.root)
-    said = read_summary(output, command)
+    said = read_summary(output, command, green=done.code == 0)
     passed, failing = (len(report.passing), len(report.failing)) if report else (said.passed, said.failed)
     why = why_red(done, said, config, runner, passed, report)
     all_passed = done.code > 0 and passed and not failing and not why

@@ -63,7 +63,7 @@ def sent(raw: str, root: Path, command: str = "") -> str:
     failure = leanloop.read_failure(raw.replace("/project", str(root)), root, command=command)
     concerned = leanloop.Project(root, leanloop.Defaults()).concerned(failure, ())
     parts = (
-        f"passed: {leanloop.read_summary(raw, command).passed}",
+        f"passed: {leanloop.read_summary(raw, command, green=False).passed}",
         *(f"test: {name}" for name in failure.tests),
         f"error: {failure.summary}",
         *(f"frame: {frame.path}:{frame.line} {frame.function}".rstrip() for frame in failure.frames),
