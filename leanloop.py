@@ -333,7 +333,10 @@ class Report:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a test run means; counts are None where the runner does not tell. `why` says what vetoed a green."""
+    """What a test run means; counts are None where the runner does not tell.
+
+    `why` says what vetoed a green, `note` what its reader should know of it.
+    """
 
     green: bool
     failure: Failure
@@ -342,6 +345,7 @@ class Verdict:
     why: str = ""
     skipped: int | None = None
     report: Report | None = None
+    note: str = ""
 
     def seconds_of(self, file: str) -> float:
         """Tell how long the tests of a Python file took; all of them, where nobody counted."""
@@ -651,11 +655,19 @@ def apart(name: str, content: Any, path: Path) -> list[tuple[str, Any]]:
     return [(f"[{name}]", content)]
 
 
+def expand_home(path: str) -> Path:
+    """Expand ~ and ~user; what begins with ~ and names no user is taken as it stands."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def anchor(document: Document, folder: Path) -> Document:
     """Make the paths among the document's leaners absolute: they are relative to the file that names them."""
     for table in [document.get("lean"), *document.get("escalate", [])]:
         if table and re.search(r"[/\\]", table.get("binary", "")):
-            table["binary"] = str(folder / Path(table["binary"]).expanduser())
+            table["binary"] = str(folder / expand_home(table["binary"]))
     return document
 
 
@@ -680,7 +692,7 @@ def load(path: Path, static: Path | None = None, over: Document | None = None) -
     tables["lean"] = resolve_leaner(document, over or {}, Leaner)
     if not tables["runner"].command:
         raise LeanError(f'{path}: [runner] has no command. Say how the tests are run: [runner] command = "pytest"')
-    root = (path.resolve().parent / Path(tables["defaults"].project_root).expanduser()).resolve()
+    root = (path.resolve().parent / expand_home(tables["defaults"].project_root)).resolve()
     if not root.is_dir():
         raise LeanError(f"{path}: [defaults] project_root: there is no folder {root}. Correct the path.")
     told = enumerate(document.get("tasks", []), 1)
@@ -738,7 +750,7 @@ def aim(runner: Runner, test_files: Sequence[str]) -> Runner:
 
 def inside(file: str, root: Path, where: str) -> str:
     """Make FILE relative to ROOT with forward slashes; refuse what lies outside or is a folder."""
-    path = (root / Path(file).expanduser()).resolve()
+    path = (root / expand_home(file)).resolve()
     if not path.is_relative_to(root):
         advice = "Name files in it, or set [defaults] project_root."
         raise LeanError(f"{where}: {file} lies outside the project {root}. {advice}")
@@ -819,9 +831,16 @@ def project_folder(root: Path) -> Path:
 # ------------------------------------------------------------------------------------------------------- processes
 
 ESCAPES = re.compile(
-    r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_()][0-9A-B]?)"
+    r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\](?:[^\x07\x1b\n]*(?:\x07|\x1b\\|(?=\x1b)))?|[@-Z\\^_()][0-9A-B]?)"
     r"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]"
 )
+
+
+def encodable(text: str) -> str:
+    """Replace what no UTF-8 can hold: the bytes of a file name that is none."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 OVERWRITTEN = re.compile(r"^[^\n]*\r(?!\n)", re.MULTILINE)
 
 
@@ -1742,34 +1761,56 @@ def table(name: str) -> dict[str, dict[str, list[str]]]:
     return found
 
 
+NEVER = "(?!)"
+
+
 @dataclass(frozen=True)
-class Reader:
+class OutputReader:
     """How one runner reports: a row of `leaners/_readers.txt`, which explains the fields; others fit nothing."""
 
     name: str
     failing: Sequence[str]
     final: Sequence[str]
-    known: str = "(?!)"
-    block: str = "(?!)"
-    end: str = "(?!)"
-    frame: str = "(?!)"
-    noise: str = "(?!)"
-    aside: str = "(?!)"
-    passed: str = "(?!)"
-    subtract: str = "(?!)"
+    command: str = NEVER
+    summary: str = NEVER
+    known: str = NEVER
+    repeats: str = ""
+    also: str = ""
+    within: str = NEVER
+    block: str = NEVER
+    end: str = NEVER
+    frame: str = NEVER
+    noise: str = NEVER
+    aside: str = NEVER
+    passed: str = NEVER
+    subtract: str = NEVER
+    failed: str = NEVER
+    skipped: str = NEVER
+
+    def is_named_by(self, command: str) -> bool:
+        return bool(rx(self.command).search(command))
+
+    def summaries(self, text: str) -> list[re.Match[str]]:
+        """Find the runner's closing words in TEXT."""
+        return list(rx(self.summary).finditer(text)) if rx(self.also).search(text) else []
+
+    def finds_failure(self, text: str) -> bool:
+        return any(rx(pattern).search(text) for pattern in (self.block, *self.failing))
 
 
 @cache
-def readers() -> list[Reader]:
-    """List the table's readers."""
+def output_readers() -> list[OutputReader]:
+    """List the table's rows; the last one reads what no other knows."""
     _, *rows = table("_readers.txt").items()
     joined = {name: {key: "|".join(row[key]) for key in row.keys() - {"failing", "final"}} for name, row in rows}
-    return [Reader(name, row.get("failing", row["block"]), row.get("final", ()), **joined[name]) for name, row in rows]
+    return [
+        OutputReader(name, row.get("failing", row["block"]), row.get("final", ()), **joined[name]) for name, row in rows
+    ]
 
 
 NATIVE_FRAME = re.compile(r'File "(?P<path>[^"\n]+)", line (?P<line>\d{1,7})(?:, in (?P<function>.+))?')
 PLACE = re.compile(
-    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line | on line |: [^\n(]{1,80}\((?=\d+:\d+\)))"
+    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line |,? (?:on )?line |: [^\n(]{1,80}\((?=\d+:\d+\)))"
     r"(?P<line>\d{1,7})(?:[^\n]{0,9}?: in (?P<function>\w+))?"
 )
 PATH_BACKWARDS = re.compile(r"[\w./\\@+~-]+(?::[A-Za-z](?!\w))?")
@@ -1787,14 +1828,25 @@ def rx(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.MULTILINE)
 
 
-def reader_of(output: str, red: bool = False) -> Reader:
-    """Choose the first reader whose marks stand in OUTPUT, where it is RED the first that finds a failure."""
-    *known, plain = [reader for reader in readers() if reader.name == "plain" or rx(reader.known).search(output)]
-    found = [item for item in known if any(rx(pattern).search(output) for pattern in (item.block, *item.failing))]
-    return next(iter(found if red else [*found, *known]), plain)
+def closing_readers(text: str, command: str) -> list[OutputReader]:
+    """List the runners whose closing words stand in TEXT: those that COMMAND names, then the others, the last first."""
+    ends = {reader.name: found[-1].end() for reader in output_readers() if (found := reader.summaries(text))}
+    closing = [reader for reader in output_readers() if reader.name in ends]
+    return sorted(closing, key=lambda reader: (not reader.is_named_by(command), -ends[reader.name]))
 
 
-def named(patterns: Iterable[str], text: str) -> list[str]:
+def choose_reader(text: str, command: str) -> OutputReader:
+    """Choose who reads the failure in TEXT: by the command and the closing words, else by other marks of a runner."""
+    *others, plain = output_readers()
+    closing = closing_readers(text, command)
+    marked = [reader for reader in others if rx(reader.known).search(text)]
+    marked.sort(key=lambda reader: not reader.is_named_by(command))
+    guess = [] if any(reader.is_named_by(command) for reader in closing) else [plain]
+    finding = (reader for reader in (*closing, *marked, *guess) if reader.finds_failure(text))
+    return next(finding, closing[0] if closing else plain)
+
+
+def extract_names(patterns: Iterable[str], text: str) -> list[str]:
     """List what the first of PATTERNS that is found names (the first filled group), each once and on one line."""
     for pattern in patterns:
         groups = (next(filter(None, match.groups()), match[0]) for match in rx(pattern).finditer(text))
@@ -1803,55 +1855,126 @@ def named(patterns: Iterable[str], text: str) -> list[str]:
     return []
 
 
-def unwrapped(output: str) -> str:
+def unwrap_events(output: str) -> str:
     """Take the words out of a stream of JSON events (`go test -json`)."""
     words = re.findall(r'"Output":("(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-f]{4})*")', output)
     return "".join(json.loads(word, strict=False) for word in words) if '"Action":"output"' in output else output
 
 
-def count_passed(output: str) -> int | None:
-    """Add up the passed tests that OUTPUT tells of; None where it tells nothing."""
-    output = unwrapped(output)
-    reader = reader_of(output)
-    found = [next(filter(None, match.groups()), "1") for match in rx(reader.passed).finditer(output)]
-    if not found:
-        return None if reader.passed == "(?!)" or reader.name == "plain" else 0
-    return sum(map(int, found)) - sum(int(match[1]) for match in rx(reader.subtract).finditer(output))
+@dataclass(frozen=True)
+class Summary:
+    """What the closing words of a run's output tell; `passed` is None where they do not, `red` quotes a red one."""
+
+    passed: int | None = None
+    failed: int = 0
+    skipped: int = 0
+    red: str = ""
 
 
-def bounded(output: str) -> str:
-    """Unwrap an output, and bound the number of its lines and the length of each."""
-    text = shorten(rx(r"\n{3,}").sub("\n\n", unwrapped(output)), 60_000, 1 << 30)
-    return rx(r"^.{2000,}$").sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
+HIDING = r"[;|&\n]"  # where one of these stands in a command, its exit code need not be the runner's
 
 
-def failing_tests(text: str, reader: Reader) -> list[str]:
-    """Name the failing tests; one that holds others ("A/b" in "A/b/c") is left out."""
-    tests = named(reader.failing, text)
+def own_summaries(reader: OutputReader, text: str, command: str, green: bool) -> list[str]:
+    """List the closing words of READER in TEXT that are its own.
+
+    One that COMMAND starts directly prints them once, unless it repeats them, and they fit its exit code, which is
+    GREEN or not: others are what the tests printed.
+    """
+    words = [match[0] for match in reader.summaries(text)]
+    if not reader.is_named_by(command) or rx(HIDING).search(command):
+        return words
+    fitting = [own for own in words if green == (not total(reader.failed, own))]
+    if reader.repeats:
+        return fitting if green and fitting else words
+    return (fitting or words)[-1:]
+
+
+def read_summary(output: str, command: str = "", green: bool = True) -> Summary:
+    """Add up the closing words of the runners that COMMAND names, else of the one that closes OUTPUT."""
+    text = normalize(output)
+    closing = closing_readers(text, command)
+    named = [reader for reader in closing if reader.is_named_by(command)]
+    found = [(reader, own) for reader in named or closing[:1] for own in own_summaries(reader, text, command, green)]
+    red = [words for reader, words in found if total(reader.failed, words)]
+    counted = [(reader, words) for reader, words in found if reader.passed != NEVER]
+    passed = sum(total(reader.passed, words) - total(reader.subtract, words) for reader, words in counted)
+    failed = sum(total(reader.failed, words) for reader, words in found)
+    skipped = sum(total(reader.skipped, words) for reader, words in found)
+    return Summary(passed if counted else None, failed, skipped, " ".join(red[-1].split()) if red else "")
+
+
+def total(pattern: str, words: str) -> int:
+    """Sum the numbers that PATTERN finds in WORDS; an empty one is 1."""
+    return sum(int(next(filter(None, match.groups()), "1")) for match in rx(pattern).finditer(words))
+
+
+def normalize(output: str) -> str:
+    """Take an output out of its wrappings, and bound the number of its lines and the length of each."""
+    text = shorten(rx(r"\n{3,}").sub("\n\n", unwrap_events(output)), 60_000, 1 << 30)
+    text = rx(r"^.{2000,}$").sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
+    return unwrap_events(drop_labels(text))
+
+
+def drop_labels(text: str) -> str:
+    """Take off what stands before each line: the names of programs that ran side by side, and times."""
+    labels = [re.compile(label) for label in table("_readers.txt")["shared"]["label"]]
+    for _ in range(3):
+        text = next((bare for label in labels if (bare := without_label(text, label)) != text), text)
+    return text
+
+
+def without_label(text: str, label: re.Pattern[str]) -> str:
+    """Take LABEL off the lines, and put each stream's together; TEXT as it is where not all lines carry it.
+
+    Lines before the first and behind the last labelled one are of the program that started the others, as are one in
+    ten between them; its own lines come first and last.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    found = [label.match(line[:200]) for line in lines]
+    at = [number for number, match in enumerate(found) if match]
+    if len(at) < max(3, len(lines) / 2) or len(at) < 0.9 * (at[-1] - at[0] + 1):
+        return text
+    streams: dict[str, list[str]] = {"": lines[: at[0]]}
+    for line, match in zip(lines[at[0] : at[-1] + 1], found[at[0] : at[-1] + 1], strict=True):
+        stream = match.groupdict().get("stream", "") if match else ""
+        streams.setdefault(stream, []).append(line[match.end() :] if match else line)
+    if len(streams) > 1 + len(at) / 3:  # what differs from line to line is no name of a program
+        return text
+    return "\n".join([*chain.from_iterable(streams.values()), *lines[at[-1] + 1 :]])
+
+
+def failing_tests(text: str, reader: OutputReader, command: str) -> list[str]:
+    """Name the failing tests, no more than the runner counted; one that holds others ("A/b" in "A/b/c") is left out."""
+    *_, part = [text, *(match[0] for match in rx(reader.within).finditer(text))]
+    tests = extract_names(reader.failing, part)
     parents = {name[:at] for name in tests[:500] for at in range(len(name)) if name[at] == "/"}
-    return [name for name in tests if name not in parents]
+    tests = [name for name in tests if name not in parents]
+    summaries = own_summaries(reader, text, command, green=False)
+    counted = sum(total(reader.failed, words) for words in summaries)
+    bounded = summaries and r"(\d+)" in reader.failed and counted < len(tests)
+    return tests[len(tests) - counted :] if bounded else tests
 
 
-def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
-    """Read what a red test run printed.
+def read_failure(output: str, root: Path, tail: int = 40, command: str = "") -> Failure:
+    """Read what a red test run of COMMAND printed.
 
     Gives the failing tests, the final error of the first failure, its block without the noise (at most TAIL lines of
     it), the frames that lie in the project at ROOT, outermost first, and what the other failures end with. Where no
     error is found, or no name though the runner has some, the end of the output is the excerpt and `reader` is empty.
     """
-    text, places = bounded(output.replace(f"{root}{os.sep}", "")), Places(root)
-    reader = reader_of(text, red=True)
-    tests = failing_tests(text, reader)
-    told = [(name, block, final_error(block, reader.final)) for name, block in blocks(text, reader, tests)]
+    text, resolver = project_relative(normalize(output), root), PathResolver(root)
+    reader = choose_reader(text, command)
+    tests = failing_tests(text, reader, command)
+    told = [(name, block, final_error(block, reader.final)) for name, block in failure_blocks(text, reader, tests)]
     name, block, final = next(
         (item for item in told if item[2]),
         ("", text, final_error(text, (*reader.final, *table("_readers.txt")["shared"]["any"]))),
     )
     tests.sort(key=lambda test: bool(name) and not fits_name(name, [test]))  # the test that is shown is the first
-    shown = cleaned(shorten(block, 2000, 1000, mark=final), reader, places)
+    shown = drop_noise(shorten(block, 2000, 1000, mark=final), reader, resolver)
     if block is text and len(tests) > 1 and final in " ".join(shown.partition(tests[1])[0].split()):
         shown = shown[: shown.rfind("\n", 0, shown.find(tests[1]))]  # what comes before the second failing test
-    frames = tuple(places.find(shown, tests) or places.find(block, tests) or places.find(text, tests))
+    frames = tuple(resolver.find(shown, tests) or resolver.find(block, tests) or resolver.find(text, tests))
     if not final or (reader.failing and not tests and block is text and reader.name != "plain"):
         return Failure(tuple(tests), final, shorten(text.strip("\n"), tail), frames)
     others = tuple((other, error) for other, _, error in told if error and other != name)
@@ -1859,7 +1982,12 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     return Failure(tuple(tests), final, excerpt, frames, others, reader.name)
 
 
-def blocks(text: str, reader: Reader, tests: Sequence[str], most: int = 200) -> Iterator[tuple[str, str]]:
+def project_relative(text: str, root: Path) -> str:
+    """Take ROOT off the paths in TEXT that begin with it."""
+    return re.sub(rf"(?<![\w.@~+-]){re.escape(f'{root}{os.sep}')}", "", text)
+
+
+def failure_blocks(text: str, reader: OutputReader, tests: Sequence[str], most: int = 200) -> Iterator[tuple[str, str]]:
     """Cut the reports of single failures out of TEXT: the test's name and the block, cut to 400 lines."""
     begins = list(islice(rx(reader.block).finditer(text), 20_000))
     known, given = set(tests), 0
@@ -1876,14 +2004,15 @@ def blocks(text: str, reader: Reader, tests: Sequence[str], most: int = 200) -> 
 
 def fits_name(name: str, tests: Sequence[str]) -> bool:
     """Tell whether a block's NAME stands for one of TESTS, whose names may be longer."""
-    last = name.rsplit(" ", 1)[-1]
-    return any(test.endswith((last, last.replace(".", "::"))) for test in tests[:200])
+    path, bracket, parameters = name.partition("[")
+    as_node = path.replace(".", "::") + bracket + parameters
+    return any(test.endswith((name, as_node)) for test in tests[:200])
 
 
 def final_error(text: str, patterns: Sequence[str]) -> str:
     """Find the error that the first of PATTERNS finds in TEXT, on one line; of Python's chains the last one."""
     for pattern in patterns:
-        if found := named([pattern], text):
+        if found := extract_names([pattern], text):
             return shorten(found[-1 if "(?!E )" in pattern or "Traceback" in pattern else 0], 1, 600)
     return ""
 
@@ -1891,11 +2020,11 @@ def final_error(text: str, patterns: Sequence[str]) -> str:
 ASIDE = 10  # lines of what a test printed
 
 
-def cleaned(block: str, reader: Reader, places: Places) -> str:
+def drop_noise(block: str, reader: OutputReader, resolver: PathResolver) -> str:
     """Take out of a failure's BLOCK the noise, the frames outside the project, addresses and blank lines."""
 
     def own(frame: re.Match[str]) -> str:
-        if places.find(frame[0]):
+        if resolver.find(frame[0]):
             return frame[0]
         return "".join(line for line in frame[0].splitlines(keepends=True) if line.startswith("E "))
 
@@ -1906,7 +2035,7 @@ def cleaned(block: str, reader: Reader, places: Places) -> str:
     return textwrap.dedent(text).strip("\n")
 
 
-class Places:
+class PathResolver:
     """Finds the places of the project at ROOT in a text; lists the folder only when it has to."""
 
     def __init__(self, root: Path) -> None:
@@ -1926,7 +2055,7 @@ class Places:
         found, heading = dict[Frame, None](), ""
         whole = text.replace("\\n", "\n")  # an error may quote the traceback of a program that the test ran
         for line in islice(whole.splitlines(), 20_000):
-            for path, number, function in named_places(line, heading):
+            for path, number, function in mentioned_places(line, heading):
                 if int(number) and (own := self.resolve(path, line, tests)):
                     found[Frame(own, int(number), function)] = None
             heading = line if not line[:1].isspace() else heading
@@ -1972,7 +2101,7 @@ class Places:
         return max(alike[:50], key=likeness, default="")
 
 
-def named_places(line: str, heading: str) -> Iterator[tuple[str, str, str]]:
+def mentioned_places(line: str, heading: str) -> Iterator[tuple[str, str, str]]:
     """Find the places that a LINE names, as path, line number and function; HEADING may name its file."""
     if below := BELOW_HEADING.match(line):
         yield heading.strip(), below[1], ""
@@ -2661,6 +2790,30 @@ def test_argv(runner: Runner, root: Path) -> list[str]:
     return shell_argv(" ".join([words[0], *map(shlex.quote, words[1:])]))
 
 
+def spell_out(argv: Sequence[str], root: Path) -> str:
+    """Give the words of a test command, and of the scripts and recipes of the project that they name."""
+    said, known = shlex.join(argv), set[str]()
+    for _ in range(3):
+        words = set(COMMAND_WORD.findall(said)) - known
+        known |= words
+        said = "  ".join([said, *(recipe for word in sorted(words) for recipe in recipes(word, root))])
+    return said
+
+
+COMMAND_WORD = re.compile(r"[^\s;|&()'\"]+")
+SHELL_SCRIPT = re.compile(r"[^.]+(?:\.(?:ba|z|k)?sh)?")
+
+
+def recipes(word: str, root: Path) -> Iterator[str]:
+    """Give what WORD of a command stands for: a script of package.json, what a program reads, a script of a shell."""
+    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):  # whatever package.json holds
+        yield str(json.loads(read_text(root / "package.json")).get("scripts", {})[word])
+    for name in table("_guard.txt").get(PurePosixPath(word).name, {}).get("reads", ()):
+        yield read_text(root / name, 100_000)
+    if SHELL_SCRIPT.fullmatch(PurePosixPath(word).name) and not Path(word).is_absolute():
+        yield read_text(root / word, 100_000)
+
+
 def test_environment(runner: Runner, adds: str) -> dict[str, str]:
     """Make the environment of a test command; pytest gets the options of ADDS beside the user's own."""
     own = runner.env.get("PYTEST_ADDOPTS", os.environ.get("PYTEST_ADDOPTS", ""))
@@ -2672,7 +2825,8 @@ def read_report(path: Path, root: Path) -> Report | None:
     """Read pytest's report; nothing where there is none. Names begin at ROOT, wherever pytest saw its own."""
     from xml.etree import ElementTree
 
-    above = "|".join(re.escape(".".join(root.parts[place:])) for place in range(1, len(root.parts)))
+    begins = [root.parts[place:] for place in range(1, len(root.parts)) if not (root / root.parts[place]).exists()]
+    above = "|".join(re.escape(".".join(parts)) for parts in begins)
     found: dict[str, set[str]] = {"passed": set(), "failed": set(), "skipped": set()}
     times: dict[str, float] = {}
     try:
@@ -2696,21 +2850,19 @@ def runs_pytest(argv: Sequence[str]) -> bool:
     return named and not any(word.startswith("--junit") for word in argv)
 
 
-SKIPS = rx(r"\bskipped=(\d+)|\b(\d+) (?:skipped|ignored|pending)\b|^(?:# |ℹ )skipped (\d+)$|\bSkipped: +(\d+)")
 NO_TEST, PYTEST_FOUND_NONE = "the test command ran no test", 5  # pytest's exit code
 
 
 def why_red(
-    done: Completed, output: str, config: Config, runner: Runner, passed: int | None, report: Report | None
+    done: Completed, said: Summary, config: Config, runner: Runner, passed: int | None, report: Report | None
 ) -> str:
     """Say why a test run is red though it does not say so itself: exit 0 alone proves nothing."""
     if done.cut:
         return f"the tests ran into their time limit of {runner.timeout:g} s ([runner] timeout; test_files narrows)"
     if done.code == 0 and report and report.failing:
         return f"the test command ended with 0, but its report has {len(report.failing)} failing"
-    said = rx(f"(?:{'|'.join(table('_guard.txt')['shared']['red'])}).*")
-    if done.code == 0 and not report and (told := said.search(unwrapped(output))):
-        return f"the test command ended with 0, but says: {told[0].strip()} (does a pipe or ';' hide its exit code?)"
+    if done.code == 0 and not report and said.red:
+        return f"the test command ended with 0, but says: {said.red} (does a pipe or ';' hide its exit code?)"
     if done.code == 0 and passed == 0 and not config.defaults.no_tests_ok:
         return f"{NO_TEST}, though it passed ([defaults] no_tests_ok = true accepts that)"
     if done.code == PYTEST_FOUND_NONE and report:
@@ -2720,35 +2872,61 @@ def why_red(
     return ""
 
 
+def missed_gate(output: str) -> str:
+    """Quote the demand on the coverage that a run did not meet."""
+    gate = rx(table("_readers.txt")["shared"]["gate"][0]).search(output)
+    return f"this task's tests alone do not meet a demand on the coverage: {gate[0].strip()}" if gate else ""
+
+
 def verdict_of(done: Completed, output: str, config: Config, runner: Runner, report: Report | None) -> Verdict:
-    """Judge a test run: only exit 0 is green, and only where some test ran, as far as that is known."""
-    passed = len(report.passing) if report else count_passed(output)
-    skips = sum(int(next(filter(None, found))) for found in SKIPS.findall(output))
-    why = why_red(done, output, config, runner, passed, report)
-    green = done.code == 0 and not why
-    failure = Failure((), "", "") if green else read_failure(output, config.root, config.defaults.error_tail_lines)
-    if not green and not failure.tests and report:
+    """Judge a test run: only exit 0 is green, and only where some test ran, as far as that is known.
+
+    The one exception is a task's narrowed run of which all tests pass, and that a demand on the coverage makes red:
+    the whole suite has to meet it.
+    """
+    command = spell_out(done.argv, config.root)
+    said = read_summary(output, command, green=done.code == 0)
+    passed, failing = (len(report.passing), len(report.failing)) if report else (said.passed, said.failed)
+    why = why_red(done, said, config, runner, passed, report)
+    all_passed = done.code > 0 and passed and not failing and not why
+    note = missed_gate(output) if all_passed and runner != aim(config.runner, ()) else ""
+    skipped, green = len(report.skipped) if report else said.skipped, (done.code == 0 or bool(note)) and not why
+    if green:
+        return Verdict(True, Failure((), "", ""), passed, done.seconds, "", skipped, report, note)
+    failure = read_failure(output, config.root, config.defaults.error_tail_lines, command)
+    if not failure.tests and report:
         failure = replace(failure, tests=tuple(sorted(report.failing)))
-    if not green and (why or done.code < 0 or not failure.excerpt):
+    if why or done.code < 0 or not failure.excerpt:
         told = why or f"the test command {'said nothing and ' * (done.code > 0)}{done.end}"
         failure = replace(failure, summary=told, excerpt=f"{told}\n{failure.excerpt}")
-    return Verdict(green, failure, passed, done.seconds, why, len(report.skipped) if report else skips, report)
+    return Verdict(False, failure, passed, done.seconds, why, skipped, report)
+
+
+def is_to_be_written(argv: Sequence[str], config: Config) -> bool:
+    """Tell whether a task lists a file that the test command ARGV starts."""
+    words = {os.path.normpath(word) for word in COMMAND_WORD.findall(" ".join(argv))}
+    words |= {f"{word.replace('.', '/')}{end}" for word in words for end in (".py", "/__main__.py")}
+    return any(words & {*task.files} for task in config.tasks)
 
 
 def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
     """Run the test command once and say what it means."""
     report = record.path("junit.xml")
     env, argv = test_environment(runner, f"--junitxml={shlex.quote(str(report))}"), test_argv(runner, config.root)
+    awaited = is_to_be_written(argv, config)
     try:
         done = run(argv, config.root, env=env, timeout=runner.timeout, alive=record.alive, tell=record.heard)
     except OSError as error:
-        raise startable(argv[0], "[runner] command", error) from None
+        why = startable(argv[0], "[runner] command", error)
+        if not awaited:
+            raise why from None
+        done = Completed(tuple(argv), 127, f"{why}\n", "", 0)
     output = record.mask(done.output)
     record.write("tests.txt", output)
     tests = read_report(report, config.root)
     module = argv[argv.index("-m") + 1] if "-m" in argv[:-1] else ""
     missing = module and re.search(rf"No module named '?{re.escape(module)}'?$", output, re.MULTILINE)
-    if missing or (runner.shell and done.code in (126, 127)):
+    if not awaited and (missing or (runner.shell and done.code in (126, 127))):
         raise NotReady(
             f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command."
         )
@@ -2810,7 +2988,7 @@ def by_name(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]
 
 def counts_tests(verdict: Verdict) -> bool:
     """Tell whether the counts of a red run are of tests: some runners count the packages that passed."""
-    return not any(reader.passed.endswith("()$") for reader in readers() if reader.name == verdict.failure.reader)
+    return not any(reader.passed.endswith("()") for reader in output_readers() if reader.name == verdict.failure.reader)
 
 
 def by_count(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
@@ -2838,6 +3016,7 @@ def compare(before: Verdict | None, now: Verdict) -> Change:
     elif not before.green and lost:
         veto = f"the failing tests did not pass, they were skipped or have vanished: {', '.join(sorted(lost)[:5])}"
     warnings = ["the tests did not prove this task: they were green before"] if before.green else []
+    warnings += [now.note] if now.note else []
     counts = [total for total in (count_all(before), count_all(now)) if total is not None]
     if counts != sorted(counts) and counts_tests(before):
         warnings.append(f"fewer tests than before: {counts[0]} -> {counts[1]}")
@@ -3253,7 +3432,7 @@ class Session(Judge):
 
     def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str) -> Call:
         """Run the leaner's program between two snapshots."""
-        prompt = self.reporter.mask(prompt).replace("\0", "")
+        prompt = encodable(self.reporter.mask(prompt)).replace("\0", "")
         told, used = self.reporter.write("prompt.md", prompt), self.reporter.path("usage.json")
         self.snapshots.repository.keep()
         before = self.snapshots.take()
@@ -4017,8 +4196,9 @@ def tidy_up(path: Path, shows: Shows) -> None:
 
 Event = dict[str, Any]
 INKS = {"green": "32", "ok": "32", "red": "31", "error": "31", "untested": "33", "warning": "33"}
-PROGRESS = re.compile(r"progress: ([1-9]\d*) (\d+(?:\.\d+)?)")
-QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+PROGRESS = re.compile(r"progress: ([1-9]\d{0,8}) (\d{1,9}(?:\.\d{1,9})?)")
+TREE = r'"(?:tree|before|after|digest|commit)": "[0-9a-f]{12,64}"'  # names of our own, which --undo and --resume need
+QUOTED = re.compile(rf'(?P<tree>{TREE})|"(?:[^"\\]|\\.)*"')
 NOTIFY_SECONDS = 30
 
 
@@ -4252,7 +4432,7 @@ class Reporter:
         """Record an event, each of its texts masked, and show it."""
         self.step += kind in ("task", "answered", "tested")
         text = json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=vars)
-        line = QUOTED.sub(lambda quoted: json.dumps(self.mask(json.loads(quoted[0]))), text)
+        line = QUOTED.sub(lambda found: found["tree"] or json.dumps(self.mask(json.loads(found[0]))), text)
         self.events.append(json.loads(line))
         with (self.folder / "events.jsonl").open("a", encoding="utf-8") as events:
             events.write(f"{line}\n")
