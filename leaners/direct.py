@@ -36,22 +36,19 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-SYSTEM = """\
-Answer with edits only, no explanations. An edit is the file's path alone on a line, then a fenced block with the whole
-file, or with only the functions, methods or classes that change, each complete. For other lines the block holds:
+SYSTEM = "You are a careful programmer. You answer with code that can be put into the project as it stands."
+BLOCK_OF = {  # what a fenced block of the answer holds, by edit_format and by what the prompt shows
+    "new": "the whole file",
+    "whole": "the whole file",
+    "parts": "every function that must change, each complete",
+}
+SEARCH_FORM = """\
+Now write the changes. For each: the file's path alone on a line, then a fenced block that holds
 <<<<<<< SEARCH
 lines exactly as they are
 =======
 lines as they shall be
->>>>>>> REPLACE
-To delete a file: DELETE path. If you must see more first, answer only: READ path 10-80"""
-FORMS = {
-    "auto": "",
-    "parts": "Do not repeat whole files: send only the definitions that change, or SEARCH/REPLACE blocks.",
-    "search": "Use SEARCH/REPLACE blocks.",
-    "whole": "Send each changed file whole.",
-}
-SHORT_LINES, SHORT_CHARS = 150, 6000  # a file up to this size may be sent back whole
+>>>>>>> REPLACE"""
 FEW_TOKENS = 1500  # a prompt below this fits everywhere: the server's context size is not asked for
 ROOM_TO_ANSWER, DEFAULT_CONTEXT = 1024, 8192
 LONG_LINE = 300  # no path, header or comment that means something is longer; patterns stay fast on minified text
@@ -2039,7 +2036,7 @@ def run(call: Call, root: Path) -> str:
 def make_plan(server: Server, project: Project) -> Plan:
     """Ask for edits until each has its place: once, once more to read, and at most `edit_retries` times to repair."""
     call, plan = project.call, Plan()
-    prompt = "\n\n".join(filter(None, (call.prompt, FORMS[answer_form(project)])))
+    prompt = f"{call.prompt.rstrip()}\n\n{closing(project)}"
     edits, reads = understood(server.ask(SYSTEM, prompt), project)
     if reads and not edits:
         prompt += "\n\n" + requested(reads, project, (server.context() or DEFAULT_CONTEXT) - estimate(SYSTEM + prompt))
@@ -2069,13 +2066,28 @@ def understood(text: str, project: Project) -> tuple[list[Edit], list[Read]]:
     return edits, reads
 
 
-def answer_form(project: Project) -> str:
-    """Choose what to ask for: whole files only where they are short and the prompt shows all of them."""
-    texts = {path: text for path in project.listed if (text := project.text(path))}
-    seen = bool(project.listed) and all(map(project.shows, texts))
-    short = all(text.count("\n") <= SHORT_LINES and len(text) <= SHORT_CHARS for text in texts.values())
-    wanted = project.call.edit_format
-    return wanted if wanted == "search" or (seen and (short or wanted == "whole")) else "parts"
+def closing(project: Project) -> str:
+    """Say what to answer, for the case at hand: it stands last, and what a small model reads last is what it does."""
+    wanted, listed = project.call.edit_format, project.listed
+    if wanted == "search":
+        return SEARCH_FORM
+    if not listed:
+        return "Now give the corrected function, complete, in one fenced block."
+    forms = {path: BLOCK_OF["whole" if wanted == "whole" else form_of(path, project)] for path in listed}
+    if len(listed) == 1:
+        (path, form), *_ = forms.items()
+        return f"Now write the code. First the path {path} alone on a line, then one fenced block with {form}."
+    said = "; ".join(f"for {path}: {form}" for path, form in forms.items())
+    words = "Now write the code. For each file that must change: its path alone on a line, then one fenced block"
+    return f"{words} ({said})." if len(set(forms.values())) > 1 else f"{words} with {next(iter(forms.values()))}."
+
+
+def form_of(path: str, project: Project) -> str:
+    """Choose what a block holds: a new file or a text without functions is sent whole."""
+    text = project.text(path)
+    if text is None or not text.strip():
+        return "new"
+    return "parts" if definitions(text, path) else "whole"
 
 
 def requested(reads: Sequence[Read], project: Project, tokens: int) -> str:

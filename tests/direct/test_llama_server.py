@@ -6,88 +6,35 @@ What the model says is noise, or what a grammar makes it say; loading, sizes, sl
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tarfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from llama import OFF, VERSION, Llama, build_tools, free_port, llama_server, only_once, serving, shell
 from support import HERE, PROGRAM, Done, call
 
 pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("sealed")]
 
-CACHE = Path(os.environ.get("LEANLOOP_CACHE") or Path.home() / ".cache" / "lean-loop-tests")
-VERSION, GGUF = "0.3.36", "0.19.0"  # of llama-cpp-python, whose source holds llama.cpp, and of gguf
-SWITCHES = {"GGML_OPENMP", "GGML_NATIVE", "LLAMA_CURL", "LLAMA_OPENSSL", "LLAMA_BUILD_UI", "LLAMA_USE_PREBUILT_UI"}
-SWITCHES |= {"LLAMA_BUILD_TESTS", "LLAMA_BUILD_EXAMPLES", "LLAMA_BUILD_APP", "BUILD_SHARED_LIBS"}
 EDIT = 'root ::= "a.py\\n```\\nx = 2\\n```\\n"'
 LONG_ANSWER = "root ::= " + "part " * 30 + "\npart ::= [a-z ]{100}"
-
-
-def shell(*command: str | Path, cwd: Path | None = None) -> None:
-    """Run a step of a build, and show the end of what it printed if it fails."""
-    done = subprocess.run([*map(str, command)], cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    assert done.returncode == 0, f"{command}: {(done.stdout + done.stderr)[-2000:]}"
-
-
-@contextlib.contextmanager
-def only_once(name: str) -> Iterator[Path]:
-    """Hold a folder of the cache against other test processes."""
-    folder = CACHE / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder
 
 
 @pytest.fixture(scope="module")
 def tools() -> Path:
     """Return the Python of an environment that has gguf, cmake and ninja."""
-    with only_once(f"gguf-{GGUF}") as folder:
-        python = folder / "venv" / "bin" / "python"
-        if not (folder / "done").exists():
-            shell(sys.executable, "-m", "venv", folder / "venv")
-            shell(python, "-m", "pip", "install", "--quiet", f"gguf=={GGUF}", "cmake", "ninja")
-            (folder / "done").touch()
-        return python
+    return build_tools()
 
 
 @pytest.fixture(scope="module")
-def binary(tools: Path) -> Path:
-    """Build llama-server once: no OpenMP, no curl, no user interface, this target only."""
-    with only_once(f"llama-server-{VERSION}") as folder:
-        program = folder / "llama-server"
-        if not program.exists():
-            package = f"llama-cpp-python=={VERSION}"
-            shell(tools, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "--dest", folder, package)
-            with tarfile.open(next(folder.glob("*.tar.gz"))) as source:
-                source.extractall(folder / "source", filter="data")
-            code = next((folder / "source").glob("*/vendor/llama.cpp"))
-            cmake, ninja = tools.with_name("cmake"), tools.with_name("ninja")
-            off = [f"-D{switch}=OFF" for switch in sorted(SWITCHES)]
-            shell(
-                cmake, "-S", code, "-B", folder / "build", "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}",
-                "-DCMAKE_BUILD_TYPE=Release", *off,
-            )  # fmt: skip
-            shell(
-                "nice", cmake, "--build", folder / "build", "--target", "llama-server", "-j", str(os.cpu_count() or 2)
-            )
-            shutil.copy2(folder / "build" / "bin" / "llama-server", program)
-            for left in (folder / "build", folder / "source"):
-                shutil.rmtree(left)
-            next(folder.glob("*.tar.gz")).unlink()
-        return program
+def binary() -> Path:
+    return llama_server()
 
 
 def noise(tools: Path, path: Path, width: int, layers: int) -> Path:
@@ -95,73 +42,10 @@ def noise(tools: Path, path: Path, width: int, layers: int) -> Path:
     return path
 
 
-@dataclass
-class Llama:
-    """A running llama-server."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    def health(self) -> int:
-        """Return the status of /health; 0 if nobody answers."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
-
-    def wait(self, *status: int) -> None:
-        until = time.monotonic() + 60
-        while self.health() not in status:
-            assert time.monotonic() < until and self.process.poll() is None, self.log.read_text()[-2000:]
-            time.sleep(0.01)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 def listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
-
-
-@contextlib.contextmanager
-def serving(binary: Path, model: Path, folder: Path, *options: str) -> Iterator[Llama]:
-    """Start a server on a free port, and end it afterwards."""
-    port = free_port()
-    command = [
-        str(binary),
-        "-m",
-        str(model),
-        "--port",
-        str(port),
-        "-t",
-        "2",
-        "-np",
-        "2",
-        "-c",
-        "8192",
-        "--no-ui",
-        *options,
-    ]
-    with (folder / f"{port}.log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            yield Llama(process, port, folder / f"{port}.log")
-        finally:
-            process.kill()
-            process.wait(10)
 
 
 @pytest.fixture(scope="module")
@@ -301,7 +185,7 @@ def other(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
         python = folder / "bin" / "python"
         if not (folder / "done").exists():
             shell(sys.executable, "-m", "venv", folder)
-            flags = " ".join(f"-D{switch}=OFF" for switch in sorted(SWITCHES - {"BUILD_SHARED_LIBS"}))
+            flags = " ".join(f"-D{switch}=OFF" for switch in sorted(OFF - {"BUILD_SHARED_LIBS"}))
             install = (python, "-m", "pip", "install", "--quiet", f"llama-cpp-python[server]=={VERSION}")
             shell("env", f"CMAKE_ARGS={flags}", f"CMAKE_BUILD_PARALLEL_LEVEL={os.cpu_count() or 2}", "nice", *install)
             (folder / "done").touch()
