@@ -236,6 +236,15 @@ def tidy(path: str) -> str:
 
 def resolve(name: str, files: Files) -> str:
     """Turn a name from an answer into a path below the root; Refusal if it lies outside or is not clear."""
+    path = below(name, files)
+    tails = [one for one in files.listed if one.endswith(f"/{path}")]
+    if len(tails) > 1:
+        raise Refusal("ambiguous", f"{name} is not clear: it could be {' or '.join(tails)}.")
+    return tails[0] if tails and files.text(path) is None else path
+
+
+def below(name: str, files: Files) -> str:
+    """Write a name as a path from the root; Refusal if it lies outside."""
     path = tidy(name)
     inner = [one for one in files.listed if path.startswith("/") and path.endswith(f"/{one}")]
     if files.root and path.startswith(f"{files.root}/"):
@@ -247,11 +256,7 @@ def resolve(name: str, files: Files) -> str:
         raise Refusal("outside", f"{name!r} lies outside the project: it is not edited.")
     if ".git" in (part.lower() for part in parts):
         raise Refusal("outside", f"{name} belongs to git: it is not edited.")
-    path = "/".join(parts)
-    tails = [one for one in files.listed if one.endswith(f"/{path}")]
-    if len(tails) > 1:
-        raise Refusal("ambiguous", f"{name} is not clear: it could be {' or '.join(tails)}.")
-    return tails[0] if tails and files.text(path) is None else path
+    return "/".join(parts)
 
 
 # --- reading an answer: text -> edits ---------------------------------------------------------------------------------
@@ -555,6 +560,10 @@ def margin(line: str) -> str:
 def width_of(line: str) -> int:
     """Measure a line's indentation in columns."""
     return len(margin(line).expandtabs(4))
+
+
+def first_line(text: str, limit: int = LONG_LINE) -> str:
+    return next((" ".join(line.split())[:limit] for line in text.split("\n") if line.strip()), "")
 
 
 def filled(lines: Iterable[str]) -> list[str]:
@@ -1207,7 +1216,7 @@ ESCAPED = re.compile(r"&(?:lt|gt|amp|quot|#39);")
 def rewrite(path: str, old: str, edit: Code) -> str:
     """Return a file's new text from a block that holds all of it or some of its definitions."""
     lines = clean(path, edit.text, old)
-    if not filled(lines) and old.strip() or not edit.closed and not filled(lines):
+    if (not filled(lines) and old.strip()) or (not edit.closed and not filled(lines)):
         raise Refusal("incomplete", "the block is empty")
     if not filled(lines):
         return ""
