@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any, Protocol
@@ -110,7 +110,7 @@ CALLED = {  # what an argument of a tool stands for
 }
 OPENED = rf"<(?:parameter(?:=| name=[\"']?))?(?P<key>{'|'.join(CALLED)})[\"']?>"
 ARGUMENT = re.compile(rf"{OPENED}[ \t]*\n?(?P<value>.*?)\n?[ \t]*</(?:parameter|(?P=key))>", re.DOTALL)
-NOT_WHOLE = re.compile(r"(?i)[<=\"](?:\w+_)?(?:append|insert|add)")  # a tool that puts its text among other lines
+NOT_WHOLE = re.compile(r"(?i)[<=\"](?:\w+_)?(?:append|insert|add)(?:_\w+)?[\">]")  # a tool that puts its text among other lines
 NOT_CODE = re.compile(r"[{.]*(?:bash|sh|shell|zsh|console|powershell|cmd|terminal|text|txt|output|log)\b")
 TAG = re.compile(
     r"^[ \t]*<(?P<tag>\w+)\s(?:[^>\n]*\s)?(?:path|file(?:_?(?:name|path))?|name|title)=(?P<q>[\"']?)(?=[^\"'\n>]*[./]|\w+file)(?P<path>[^\"'\n>]+)"
@@ -124,7 +124,7 @@ def spoken(answer: str) -> str:
     text = answer.replace("\r\n", "\n").lstrip("\ufeff")
     begin, end = 0, len(text)
     for found in MARK.finditer(text):
-        if THINKS.search(found[1]) and not is_quoted(text, found):
+        if THINKS.search(found[0]) and not is_quoted(text, found):
             closes = re.search(r"(?i)/|end|^\w+\|$", found[1]) or (found[2] or "").lower() == "final"
             begin, end = (found.end(), len(text)) if closes else (begin, max(begin, min(end, found.start())))
     text = text[begin:end]
@@ -186,7 +186,7 @@ DRESS = (  # what may stand around a path: the signs of headings, lists and comm
 )
 LABEL = re.compile(
     r"(?i)(?:(?:updated?|modif(?:y|ied)|new|changed?|fixed|complete|full|edit(?:ed)?|create[ds]?|file(?:s|name|path)?|path"
-    r"|code|for|in|the|to|of|a)\b[ :*=]*)+(\S.*)"
+    r"|code|for|in|the|to)\b[ :*=]+)+(\S.*)"
 )
 NAMED = re.compile(r"(?:title|file(?:_?name)?|path|name)\s*[=:]\s*(?:\"([^\"]+)\"|'([^']+)'|([^\"'\s}]+))")
 PART = r"[^\s`*?\"<>|:/\\]"
@@ -194,6 +194,7 @@ PATH = re.compile(rf"(?:[A-Za-z]:(?=[/\\]))?(?:[/\\~]|{PART}+[/\\])*(?:(?<=[/\\]
 BARE_NAME = re.compile(r"[A-Z][A-Za-z]*file|[A-Z]{4,}")  # names that need no ending
 TAGGED = "~" * 7  # the fence that stands for a tag with a path
 MENTION = re.compile(r"`([^`\n]+)`|([^\s`*\"'(),:;]*[^\s`*\"'(),:;.])")
+UNREAD = "?"  # what marks a name that may be a path or none
 Known = Callable[[str], bool]
 
 
@@ -204,8 +205,9 @@ def heading(line: str, known: Known, prompt: str = "") -> str:
         shorter = next((found[1].strip() for dress in DRESS if (found := dress.fullmatch(said))), "")
         label = LABEL.fullmatch(said) if not shorter and not PATH.fullmatch(said) else None
         if not shorter and not label:
-            labels = BARE_NAME.fullmatch(said) and line.rstrip("* ").endswith(":")
-            return tidy(said) if is_path(said, known, prompt) and not labels else ""
+            is_label = said.isupper() and line.rstrip("* ").endswith(":")
+            ticked = f"`{said}`" in line and " " in said and re.search(r"\.\w+$", said)
+            return tidy(said) + UNREAD * is_label if ticked or is_path(said, known, prompt) else ""
         said = shorter or (label[1] if label else "")
     return tidy(said)
 
@@ -225,7 +227,7 @@ def mentioned(line: str, known: Known) -> str:
     names = {tidy(found[1] or found[2]) for found in MENTION.finditer(line[:LONG_LINE])}
     paths = {name for name in names if PATH.fullmatch(name) and "://" not in name}
     likely = {name for name in paths if known(name)} or {name for name in paths if re.search(r"/.*\.\w+$", name)}
-    return likely.pop() if len(likely) == 1 else ""
+    return likely.pop() if len(likely) == 1 else UNREAD if paths and not likely else ""
 
 
 def tidy(path: str) -> str:
@@ -420,7 +422,7 @@ class Reader:
             return mentioned(said[0], self.known) if said else "", False, block.lines
         same = within and PurePosixPath(within).name == PurePosixPath(tidy(found[0])).name
         path = tidy(found[0])
-        return path, not BARE_NAME.fullmatch(path) or self.known(path), rest if same else block.lines
+        return path, not BARE_NAME.fullmatch(path.rstrip(UNREAD)) or self.known(path), rest if same else block.lines
 
     def edits(self, block: Block, name: str, last: str, sure: bool) -> Iterable[Edit]:
         """Turn one block into edits by the form of what it holds."""
@@ -472,7 +474,7 @@ class Reader:
         cuts = cuts or [i for i, line in enumerate(body) if self.marker(line) == "divide"]
         halves = [(body[:cut], body[cut + 1 :]) for cut in reversed(cuts)]
         if len(cuts) > 1 and not any(map(str.strip, body[cuts[-1] + 1 :])):  # a second divider before the last marker
-            halves.append((body[: cuts[0]], body[cuts[0] + 1 : cuts[-1]]))
+            halves.insert(1, (body[: cuts[0]], body[cuts[0] + 1 : cuts[-1]]))
         halves += [(unfenced(old), unfenced(new)) for old, new in halves if unfenced(old) != old]
         return tuple(("\n".join(old), "\n".join(new)) for old, new in halves)
 
@@ -553,6 +555,10 @@ def bare(line: str) -> str:
     return plain(line).strip()
 
 
+def straight(line: str) -> str:
+    return plain(line).rstrip()
+
+
 def margin(line: str) -> str:
     return line[: len(line) - len(line.lstrip())]
 
@@ -587,6 +593,11 @@ def in_style(lines: list[str], old: str) -> list[str]:
     real, told = ([margin(line) for line in filled(some)] for some in (old.split("\n"), lines))
     tabs, blanks = any("\t" in one for one in real), any(one.startswith("  ") for one in real)
     other = {one for one in told if one.startswith("  " if tabs else "\t")}
+    if not tabs and not any("\t" in one for one in told):
+        wide = {len(one) % 4 for one in real} == {0} and any(real) and {len(one) % 4 for one in told} == {0, 2}
+        narrow = [len(one) for one in told if len(one) % 4]
+        fits = wide and narrow and all(not len(one) % 2 for one in told) and min(filter(None, map(len, told))) == 2
+        return [margin(line) * 2 + line.lstrip(" ") for line in lines] if fits else lines
     if tabs == blanks or not other:
         return lines
     steps = Counter(after - before for before, after in pairwise(map(len, told if tabs else real)) if after > before)
@@ -616,19 +627,21 @@ def gaps_in(new: Sequence[str], old: Sequence[str], told: bool = False) -> list[
     Dots tell them, and their form: a comment that OLD does not have in the place of three lines, or of all that follows.
     `told`: by dots alone.
     """
-    real, a, b = set(map(bare, old)), list(map(bare, old)), list(map(bare, new))
+    a, b = [*map(bare, old)], [*map(bare, new)]
+    real, last = {*a}, max((at for at, line in enumerate(new) if line.strip() and not CLOSER.match(line)), default=0)
     fresh = {at for at, line in enumerate(new) if COMMENT.match(line) and b[at] not in real}
     marks = {at for at in range(len(new)) if len(b[at]) < LONG_LINE and b[at] not in real and DOTS_FIRST.match(new[at])}
-    last = max((at for at, line in enumerate(new) if line.strip() and not CLOSER.match(line)), default=0)
-    code = [line for line in new[:last] if line.strip() and not COMMENT.match(line)]
+    above = next((line for line in reversed(new[:last]) if line.strip() and not COMMENT.match(line)), "")
     for _, i1, i2, j1, j2 in () if told else difflib.SequenceMatcher(None, a, b, False).get_opcodes():
         gone = [line for line in a[i1:i2] if line and not COMMENT.match(line) and not CLOSER.match(line)]
-        come = {at for at in range(j1, j2) if b[at]}
-        if come and come <= fresh and not any(line in b[at] for line in gone for at in come):
-            trails = last in come and not (code and JUMP.match(code[-1]))
-            dots = any(ELLIPSIS.match(new[at]) for at in come)
-            marks |= come if len(gone) >= (1 if trails or dots else 3) else set()
-        elif last in come & fresh and gone and a[i1:i2] and not (code and JUMP.match(code[-1])):
+        come = [at for at in range(j1, j2) if b[at]]
+        while gone and come and likeness(gone[0], b[come[0]]) >= 0.7:
+            gone, come = gone[1:], come[1:]
+        trails = last in come and last in fresh and not JUMP.match(above)
+        dots = any(ELLIPSIS.match(new[at]) for at in come)
+        if come and fresh.issuperset(come) and not any(line in b[at] for line in gone for at in come):
+            marks.update(come if len(gone) >= (1 if trails or dots else 3) else ())
+        elif trails and gone:
             marks.add(last)
     return sorted(marks)
 
@@ -700,34 +713,42 @@ def most_alike(old: Sequence[str], lines: Sequence[str], places: Sequence[int], 
 # --- a text as items --------------------------------------------------------------------------------------------------
 
 IMPORT = re.compile(
-    r"^(?:(?:import|from|use|using|#include|require|require_once|include|package)\b(?!\s*[=(]\s*$)|(?:const|let|var) [^=]*= require\()"
+    r"(?:import|from|use|using|#include|require|require_once|include|package)\b(?!\s*[=(]\s*$)"
+    r"|(?:const|let|var) [^=]*= require\("
 )
-GOES_ON = re.compile(r"\s*(?:(?:where|rescue|ensure|else|elsif|elif|except|finally|catch|when)\b)")
-ENTRY = re.compile(r"^\s*[\"']?([\w.$@/-]+)[\"']?\s*(?:\?|!)?(?::(?=\s|$)|=(?![=>~]))")
+GOES_ON = re.compile(r"\s*(?:\{$|(?:where|rescue|ensure|else|elsif|elif|except|finally|catch|when)\b)")
+ENTRY = re.compile(r"\s*[\"']?([\w.$@/-]+)[\"']?\s*[?!]?(?::(?=\s|$)|=(?![=>~]))")
 VISIBLE = re.compile(r"export (?:default )?|pub(?:\([^)]*\))? |public ")
+HIDDEN = re.compile(r"(?:export|pub|public|private|protected|internal)\b")
 MEMBER = re.compile(
-    r"^(?:public|private|protected|internal|override|get|set)\b|\(&?(?:mut )?self\b|^(?!function|func|fn|def)[#\w$]+ ?\([^;]*\{$"
+    r"(?:public|private|protected|internal|override|get|set)\b|.*\(\s*(?:&?(?:mut )?self|cls)\b|.*@(?:static|class)method\b"
+    r"|(?!function|func|fn|def)[#\w$]+ ?\([^;]*\{$"
 )
-DATA = (".json", ".yml", ".yaml", ".toml", ".css", ".scss", ".less", ".html", ".xml", ".svg", ".vue", ".svelte", ".ini")
+TESTS = re.compile(r"(?:\w+\.)*(?:test(?:_|[A-Z]|$)|Test(?:_|[A-Z]|$))|.*(?:Test|_test|Tests)$|mod tests")
+CALL = re.compile(r"\s*(?:await\s+)?(?:assert\b|[\w.$]+!?\s*\()")
 PROSE = (".md", ".rst", ".txt", ".adoc", "")
-TESTS = re.compile(r"(?:\w+\.)*(?:test(?:_|[A-Z]|$)|Test(?:_|[A-Z]|$))|.*(?:Test|_test|Tests)$")
-PIECE = re.compile(r"^\s*(?:await\s+)?(?:assert\b|[\w.$]+!?\s*\()")
+MARKUP = (".html", ".xml", ".svg", ".vue", ".svelte")
+DATA = (".json", ".yml", ".yaml", ".toml", ".ini", ".css", ".scss", ".less", *MARKUP)
 
 
 @dataclass(frozen=True)
 class Item:
-    """A piece of a text, as line numbers from 0: its comments, its decorators, its header, its end (exclusive).
+    """A piece of a text, as line numbers from 0: its comments and decorators, its header, its end (exclusive).
 
-    `kind`: box has members, function and value are replaced whole, block is a statement with a body; then import,
-    entry (a line with a name), line, comment.
+    `kind`: box (has members), function and value (replaced whole), block (a statement with a body), import, entry (a
+    line with a name), line, comment. `name` is the text where there is no other.
     """
 
     kind: str
-    key: str
+    name: str
     top: int
-    first: int
     line: int
     end: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What the item is known by: a constant may become an entry, a class is no function."""
+        return {"value": "entry", "block": "box"}.get(self.kind, self.kind), self.name
 
     @property
     def named(self) -> bool:
@@ -738,101 +759,87 @@ class Source:
     """A text as a tree of items, by its definitions and by its indentation."""
 
     def __init__(self, path: str, text: str) -> None:
-        self.path, self.text, self.lines = path, text, text.split("\n")
-        self.suffix = PurePosixPath(path).suffix
-        self.inside, self.notes = literal_lines(path, text)
+        self.path, self.lines, self.suffix = path, text.split("\n"), PurePosixPath(path).suffix
         self.language = language_of(path)
+        text = "\n".join("" if MARKER.match(line[:LONG_LINE]) else line for line in self.lines)  # git's conflicts
+        self.inside, self.notes = literal_lines(path, text)
         self.defs: dict[int, Definition] = {}
         for found in definitions(path, text):
-            other = self.defs.get(found.first - 1)
-            if not other or (found.last, found.kind != "value") > (other.last, other.kind != "value"):
-                self.defs[found.first - 1] = found
+            other = self.defs.get(found.first - 1, found)
+            larger = (found.last, found.kind != "value") > (other.last, other.kind != "value")
+            self.defs[found.first - 1] = found if larger else other
         self.starts = sorted(at for at, found in self.defs.items() if found.kind != "value")
+
+    def trails(self, at: int, width: int) -> bool:
+        """Tell whether a line below a definition still belongs to it: a deeper comment, a mark of a conflict."""
+        line = self.lines[at]
+        return bool(MARKER.match(line[:LONG_LINE])) or (self.is_comment(at) and width_of(line) > width)
 
     def is_comment(self, at: int) -> bool:
         if self.language:
             return at in self.notes
-        pattern = COMMENT if self.suffix not in PROSE else re.compile(r"\s*<!--")
-        return bool(pattern.match(self.lines[at])) and not self.lines[at].rstrip().endswith("{")
+        return bool(COMMENT.match(self.lines[at])) and (self.suffix not in PROSE or "<!--" in self.lines[at])
 
-    def items(self, low: int = 0, high: int = -1) -> list[Item]:
+    def items(self, low: int, high: int) -> list[Item]:
         """List the items between two lines."""
-        found, at, top = list[Item](), low, -1
-        high = high if high >= 0 else len(self.lines)
+        found, at = list[Item](), low
         while at < high:
-            if not self.lines[at].strip():
-                at += 1
-                continue
-            end = at
-            while end < high and end not in self.defs and (self.is_comment(end) or MARK_LINE.match(self.lines[end])):
-                end = end + 1 if self.is_comment(end) else self.extent(end, high)
-            top, at = at, end
-            follows = at < high and self.lines[at].strip()
-            if top < at and not follows:
-                found.append(Item("comment", "", top, top, top, at))
-            elif follows:
+            top = at
+            while at < high and at not in self.defs and (self.is_comment(at) or MARK_LINE.match(self.lines[at])):
+                at = at + 1 if self.is_comment(at) else self.extent(at, high)
+            if at < high and self.lines[at].strip():
                 found.append(self.item(top, at, high))
-                at = max(found[-1].end, at + 1)
+            elif top < at:
+                found.append(Item("comment", self.plain(top, at), top, top, at))
+            at = found[-1].end if found and found[-1].end > at else max(at, top + 1)
         return found
 
     def item(self, top: int, at: int, high: int) -> Item:
-        """Describe the item that begins at a line."""
+        """Describe the item that begins at a line, its comments at TOP."""
         line, found = self.lines[at], self.defs.get(at)
+        end = min(found.last if found else self.extent(at, high), high)
+        while end > at + 1 and not self.lines[end - 1].strip():
+            end -= 1
+        while end < high and self.trails(end, width_of(line)):
+            end += 1
+        holds = bisect_left(self.starts, at + 1) < bisect_left(self.starts, end)
         if found:
-            kind = {"class": "box", "test": "function"}.get(found.kind, found.kind)
-            end = min(found.last, high)
-            while end > at + 1 and not self.lines[end - 1].strip():
-                end -= 1
-            kind = "box" if found.kind == "test" and self.holds_definitions(at + 1, end) else kind
-            owner = f"{found.owner.removeprefix('type ')}." if found.owner.startswith("type ") else ""
-            return Item(kind, owner + found.name, top, at, max(at, found.line - 1), end)
-        if self.is_import(line):
-            end = at + 1
+            kind = {"class": "box", "test": "box" if holds else "function"}.get(found.kind, found.kind)
+            owner = found.owner.removeprefix("type ") + "." if found.owner.startswith("type ") else ""
+            return Item(kind, owner + found.name, top, max(at, found.line - 1), end)
+        if IMPORT.match(line) and self.suffix not in (*PROSE, *DATA[:-5]) and not line.endswith("import ("):
             while end < high and re.search(r"[({][^)}]*\Z", "".join(self.lines[at:end])):
                 end += 1
-            kind = "box" if line.rstrip() == "import (" else "import"
-            return Item(kind, " ".join("".join(self.lines[at:end]).split()) if kind == "import" else "import (", top, at, at, end)
-        end = min(self.extent(at, high), high)
+            return Item("import", self.plain(at, end), top, at, end)
         entry = ENTRY.match(line) if self.suffix not in PROSE else None
-        own = re.match(self.language.field, line) if self.language and not entry else None
-        key = entry[1] if entry else own[own.lastgroup or 0] if own else bare(line)
-        if end - at == 1:
-            return Item("entry" if entry or own else "line", key, top, at, at, end)
-        is_box = self.suffix in DATA or self.holds_definitions(at + 1, end)
-        return Item("box" if is_box else "block", key if entry else bare(line).rstrip("{ "), top, at, at, end)
+        field = re.match(self.language.field, line) if self.language and not entry else None
+        name = entry[1] if entry else field[field.lastgroup or 0] if field else ""
+        if end - at > 1:
+            return Item("box" if holds or self.suffix in DATA or line.endswith("import (") else "block",
+                        name if entry else bare(line).rstrip("{ "), top, at, end)  # fmt: skip
+        return Item("entry" if name else "line", name or bare(line), top, at, end)
 
-    def is_import(self, line: str) -> bool:
-        return bool(IMPORT.match(line)) and self.suffix not in PROSE and self.suffix not in DATA[:-3]
-
-    def holds_definitions(self, low: int, high: int) -> bool:
-        """Tell whether functions or classes begin between two lines."""
-        at = bisect_left(self.starts, low)
-        return at < len(self.starts) and self.starts[at] < high
+    def plain(self, low: int, high: int) -> str:
+        return " ".join(" ".join(map(bare, self.lines[low:high])).split())
 
     def extent(self, start: int, high: int) -> int:
         """Return the line after what begins at a line, told by indentation and by what closes it."""
-        width, header, last = width_of(self.lines[start]), self.lines[start].rstrip(), start
-        at = start + 1
-        while at < high and at in self.inside:
-            last, at = at, at + 1
+        width, header, end = width_of(self.lines[start]), self.lines[start].rstrip(), start + 1
+        while end < high and end in self.inside:
+            end += 1
         if self.suffix in PROSE or (header.endswith((";", "}", "},")) and header.count("{") == header.count("}")):
-            return last + 1
-        for at in range(last + 1, high):
+            return end
+        for at in range(end, high):
             line = self.lines[at]
-            if at not in self.inside and line.strip() and width_of(line) <= width:
-                listed = line.lstrip().startswith("- ") and header.endswith(":") and width_of(line) == width
-                if line.strip() != "{" and not GOES_ON.match(line) and not listed:
-                    if not CLOSER.match(line) or width_of(line) < width:
-                        break
-                    if not line.rstrip().endswith(("{", ":", "(", "=>")):
-                        return at + 1
-            last = at if line.strip() else last
-        return last + 1
-
-    def members(self, box: Item) -> list[Item]:
-        """List the items within a box."""
-        low, high = self.inner(box)
-        return self.items(low, high)
+            if at not in self.inside and line.strip() and width_of(line) <= width and not GOES_ON.match(line):
+                closes = CLOSER.match(line) and width_of(line) == width
+                listed = header.endswith(":") and line.lstrip().startswith("- ") and width_of(line) == width
+                if closes and not line.rstrip().endswith(("{", ":", "(", "=>")):
+                    return at + 1
+                if not closes and not listed:
+                    break
+            end = at + 1 if line.strip() else end
+        return end
 
     def inner(self, box: Item) -> tuple[int, int]:
         """Return the lines of a box without its header and what closes it."""
@@ -843,6 +850,13 @@ class Source:
         deep = [at for at in rows if width_of(self.lines[at]) > width or at in self.inside]
         return (deep[0], deep[-1] + 1) if deep else (box.end, box.end)
 
+    def members(self, box: Item) -> list[Item]:
+        return self.items(*self.inner(box))
+
+    @cached_property
+    def tops(self) -> list[Item]:
+        return self.items(0, len(self.lines))
+
 
 @lru_cache(16)
 def source(path: str, text: str) -> Source:
@@ -851,92 +865,105 @@ def source(path: str, text: str) -> Source:
 
 # --- a block into a text ----------------------------------------------------------------------------------------------
 
-LOOSE = ("block", "line", "comment")
-
 
 class Merge:
-    """Puts the items of a block in the place of those of a text, as cuts: what is not sent stays.
+    """Puts the items of a block in the place of those of a text, as cuts of its lines: what is not sent stays."""
 
-    `shift` is the indentation that the block had when it was sent, `home` what the last pairing of a member was within.
-    """
-
-    def __init__(self, old: Source, new: Source, indented: bool = False) -> None:
-        self.old, self.new, self.indented = old, new, indented
+    def __init__(self, old: Source, new: Source, indented: bool) -> None:
+        self.old, self.new, self.indented, self.tops = old, new, indented, old.tops
         self.cuts: dict[tuple[int, int], list[str]] = {}
-        self.placed, self.added, self.dropped = 0, 0, 0
-        self.outdated = set[int]()  # items that come again further down in the block
-        self.tops = [item for item in old.items()]
+        self.placed, self.added, self.dropped = 0, 0, ""
 
     def text(self) -> str:
         """Return the new text; Refusal where nothing of the block has a place."""
-        news = [item for item in self.new.items() if not self.is_noise(item)]
-        self.level(self.tops, news, True)
-        empty = not any(line.strip() for line in self.old.lines)
-        if not self.placed and (not self.added or self.dropped) and not empty:
+        self.level(self.tops, self.new.tops, "", True)
+        if not self.placed and (self.dropped or not self.added):
             raise Refusal("no-place", "the block is neither the whole file nor one of its definitions")
-        merged = spliced(self.old.lines, self.cuts)
-        return "\n".join(with_imports(merged, self.old, self.new))
+        return "\n".join(with_imports(spliced(self.old.lines, self.cuts), self.old, self.new, self.dropped))
 
-    def is_noise(self, item: Item) -> bool:
-        """Tell whether an item is a mark that stands for lines, or a tag or label around the code."""
-        return item.kind in ("comment", "line") and bool(DOTS_FIRST.match(self.new.lines[item.line]))
-
-    def level(self, olds: list[Item], news: list[Item], root: bool, want: str = "") -> None:
-        """Pair the items of one level, put those that have a partner in its place, the others beside their neighbours."""
-        pairs = self.pair(olds, news, root)
-        whole = self.pair_loose(olds, news, pairs)
-        sent = {imported(item.key)[0] or item.key for item in news if item.kind == "import"}
-        self.noted = whole and all((imported(item.key)[0] or item.key) in sent for item in olds if item.kind == "import")
-        deep = {id(item) for item in pairs.values()} - {id(item) for item in olds}
-        near = next((pairs[at] for at in range(len(news)) if at in pairs and news[at].kind != "comment"), None)
+    def level(self, olds: list[Item], news: list[Item], want: str, root: bool = False) -> None:
+        """Put the items of one level in the place of their partners, others beside the ones that they are sent beside."""
+        news = [item for item in news if not (item.kind in ("comment", "line") and self.is_gap(item))]
+        pairs, whole = self.pair(olds, news, root)
+        near = next((pairs[at] for at in sorted(pairs) if pairs[at]), None)
         spot = near.top if near else -1
         for at, item in enumerate(news):
-            target = pairs.get(at)
-            if target:
+            if target := pairs.get(at):
                 self.put(item, target, whole)
                 near, spot = target, target.end
-            elif item.kind != "import" and id(item) not in self.outdated and self.is_wanted(item, olds, whole):
-                beside = None if near and id(near) in deep and not self.is_member(item) else near
-                self.add(item, olds, beside, spot, root, want, near)
-            else:
-                self.dropped += item.kind in ("line", "block")
+            elif at not in pairs and item.kind != "import" and self.is_new(item, olds, whole):
+                self.add(item, olds, near, spot, want, root)
+            elif at not in pairs and item.kind not in ("comment", "entry", "import"):
+                self.dropped += "\n".join(self.new.lines[item.top : item.end])
 
-    def pair(self, olds: list[Item], news: list[Item], root: bool) -> dict[int, Item]:
-        """Find for each named item the old one of its name; of several the one with the same header, or one each."""
-        pairs: dict[int, Item] = {}
-        theirs = grouped(olds)
-        for key, places in grouped_places(news).items():
-            item, there = news[places[-1]], theirs.get(key, [])
-            if root and item.named and (self.indented or not there):
-                there = self.search(item) or there
-            if root and not there and item.end - item.line > 1:
-                there = self.search_line(item)
-            if len(there) > 1 and len(there) != len(places):
-                header = bare(self.new.lines[item.line])
-                there = [one for one in there if bare(self.old.lines[one.line]) == header] or there
-            if len(there) > 1 and len(there) != len(places):
-                if not item.named:
-                    continue
-                raise Refusal("ambiguous", f"there are {len(there)} definitions called {item.key}")
-            pairs |= dict(zip(places[-len(there) :], there, strict=True)) if there else {}
-            self.outdated |= {id(news[at]) for at in places[: -max(1, len(there))]} if item.named else set()
-        return pairs
+    def is_gap(self, item: Item) -> bool:
+        """Tell whether an item stands for lines that were left out."""
+        return any(DOTS_FIRST.match(line) for line in self.new.lines[item.line : item.end][:1])
+
+    def pair(self, olds: list[Item], news: list[Item], root: bool) -> tuple[dict[int, Item | None], bool]:
+        """Find the old item of each new one, None for one that comes again below; and whether nothing is left out.
+
+        In order as they stand, then by name; what is loose by likeness, and where nothing is left out by its place.
+        """
+        mine, theirs = grouped(news), grouped(olds)
+        clear = {key for key in mine if key[0] in LINES or len(mine[key]) == len(theirs.get(key, ()))}
+        a, b = ([one.key if one.key in clear else (side, "") for one in some] for side, some in (("a", olds), ("b", news)))
+        runs, pairs, whole = list[tuple[list[Item], list[int], bool]](), dict[int, Item | None](), True
+        for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, a, b, False).get_opcodes():
+            if tag == "equal":
+                pairs |= dict(zip(range(j1, j2), olds[i1:i2], strict=True))
+            else:
+                runs.append((olds[i1:i2], list(range(j1, j2)), i1 == 0 or i2 == len(olds)))
+        for key, places in mine.items():
+            if key[0] not in LINES and any(at not in pairs for at in places):
+                there = [olds[at] for at in theirs.get(key, ())]
+                pairs |= self.by_name(places, [news[at] for at in places], there, root)
+        taken = {id(item) for item in pairs.values()}
+        for gone, come, at_end in runs:
+            free = [item for item in gone if id(item) not in taken and item.kind in LOOSE]
+            self.pair_alike(free, [at for at in come if at not in pairs and news[at].kind in LOOSE], news, pairs)
+            taken |= {id(item) for item in pairs.values()}
+            rest = [item for item in gone if id(item) not in taken]
+            come = [at for at in come if at not in pairs and news[at].kind in ("line", "block")]
+            loose = all(item.kind in ("line", "block") for item in rest)
+            whole = whole and (not rest or (loose and len(come) * (1 if at_end else 2) >= len(rest)))
+        for gone, come, _ in runs if whole else ():
+            rest = [item for item in gone if id(item) not in taken]
+            come = [at for at in come if at not in pairs and news[at].kind in ("line", "block")]
+            pairs |= dict(zip(come, rest, strict=False))
+            self.cuts |= {(item.top, item.end): [] for item in rest[len(come) :]}
+        return pairs, whole
+
+    def by_name(self, places: list[int], items: list[Item], there: list[Item], root: bool) -> dict[int, Item | None]:
+        """Pair the items of one name; of several old ones the one with the same header, or as many one by one."""
+        item = items[-1]
+        if root and item.named and (self.indented or not there):
+            there = self.search(item) or there
+        if root and not there and item.end - item.line > 1:
+            there = self.search_line(item)
+        if len(there) > 1 and len(there) != len(items):
+            header = bare(self.new.lines[item.line])
+            there = [one for one in there if bare(self.old.lines[one.line]) == header] or there
+        if len(there) > 1 and len(there) != len(items):
+            if item.named:
+                raise Refusal("ambiguous", f"there are {len(there)} definitions called {item.name}")
+            return {}
+        keep = max(1, len(there)) if item.named else len(items)
+        again: dict[int, Item | None] = dict.fromkeys(places[:-keep])
+        return again | dict(zip(places[-keep:], there, strict=False))
 
     def search(self, item: Item) -> list[Item]:
         """List the definitions of an item's name below the top level."""
-        name = item.key.rpartition(".")[2]
-        found = [one for one in self.old.defs.values() if one.name == name and (one.kind == "class") == (item.kind == "box")]
-        found = [one for one in found if one.kind == "value" or item.kind != "value"]
-        items = [self.old.item(self.lead(one.first - 1), one.first - 1, len(self.old.lines)) for one in found]
-        outer = {one.first for one in self.tops}
-        return [one for one in items if one.first not in outer and one.kind != "value"]
+        name, tops = item.name.rpartition(".")[2], {one.line for one in self.tops}
+        found = [one for one in self.old.defs.values() if one.name == name and one.kind != "value"]
+        there = [self.old.item(self.lead(one.first - 1), one.first - 1, len(self.old.lines)) for one in found]
+        return [one for one in there if one.line not in tops and (one.kind == "box") == (item.kind == "box")]
 
     def search_line(self, item: Item) -> list[Item]:
         """List what begins with the same line anywhere in the text and has a body too."""
         header = bare(self.new.lines[item.line])
-        rows = [at for at, line in enumerate(self.old.lines) if bare(line) == header] if re.search(r"\w", header) else []
-        items = [self.old.item(at, at, len(self.old.lines)) for at in rows]
-        return [one for one in items if one.end - one.line > 1]
+        rows = [at for at, line in enumerate(self.old.lines) if bare(line) == header and re.search(r"\w", line)]
+        return [one for at in rows if (one := self.old.item(at, at, len(self.old.lines))).end - at > 1]
 
     def lead(self, at: int) -> int:
         """Go up from a line over the comments that belong to it."""
@@ -944,203 +971,127 @@ class Merge:
             at -= 1
         return at
 
-    def pair_loose(self, olds: list[Item], news: list[Item], pairs: dict[int, Item]) -> bool:
-        """Pair lines and statements without a name: the same ones, those alike, and those that stand in their stead.
+    def pair_alike(self, free: list[Item], places: list[int], news: list[Item], pairs: dict[int, Item | None]) -> None:
+        """Pair loose items of a run that are much alike, in their order."""
+        for at in places if len(places) * len(free) < 10_000 else ():
+            likes = [likeness(one.name, news[at].name) if one.kind == news[at].kind else 0 for one in free]
+            if likes and max(likes) >= 0.6:
+                best = likes.index(max(likes))
+                pairs[at], free = free[best], free[best + 1 :]
 
-        Return whether the block holds all that there is at this level: only then is what it has instead a replacement.
-        """
-        taken = {id(item) for item in pairs.values()}
-        for kind in LOOSE:
-            theirs = [item for item in olds if item.kind == kind and id(item) not in taken]
-            mine = [at for at, item in enumerate(news) if item.kind == kind and at not in pairs]
-            match = difflib.SequenceMatcher(None, [self.old_text(i) for i in theirs], [self.new_text(news[i]) for i in mine], False)
-            for block in match.get_matching_blocks():
-                pairs |= {mine[block.b + n]: theirs[block.a + n] for n in range(block.size)}
-        runs = list(self.runs(olds, news, pairs))
-        for theirs, places, _ in runs:
-            self.pair_alike(theirs, places, news, pairs)
-        taken = {id(item) for item in pairs.values()}
-        lost = {id(item) for item in olds if item.kind not in ("import", "comment") and id(item) not in taken}
-        for theirs, places, open_end in runs:
-            rest = [item for item in theirs if id(item) in lost]
-            mine = [at for at in places if at not in pairs and news[at].kind != "comment"]
-            if rest and mine and (len(mine) >= len(rest) or not open_end):
-                lost -= {id(item) for item in rest}
-        if lost:
-            return False
-        for theirs, places, _ in runs:
-            rest = [item for item in theirs if id(item) not in taken and item.kind != "comment"]
-            mine = [at for at in places if at not in pairs and news[at].kind != "comment"]
-            for place, item in zip(mine, rest, strict=False):
-                pairs[place] = item
-            for item in rest[len(mine) :] if mine else ():
-                self.cuts[item.top, item.end] = []
-        return True
-
-    def runs(self, olds: list[Item], news: list[Item], pairs: Mapping[int, Item]) -> Iterator[tuple[list[Item], list[int], bool]]:
-        """Yield what stands loose between two neighbours that are paired, on both sides; whether the text ends there."""
-        index = {id(item): at for at, item in enumerate(olds)}
-        known = [(at, index[id(pairs[at])]) for at in sorted(pairs) if id(pairs[at]) in index]
-        taken = {id(item) for item in pairs.values()}
-        for (a, i), (b, j) in pairwise([(-1, -1), *known, (len(news), len(olds))]):
-            theirs = [item for item in olds[i + 1 : j] if item.kind in LOOSE and id(item) not in taken]
-            places = [at for at in range(a + 1, b) if at not in pairs and news[at].kind in LOOSE]
-            if theirs and places:
-                yield theirs, places, i < 0 or j == len(olds)
-
-    def pair_alike(self, theirs: list[Item], places: list[int], news: list[Item], pairs: dict[int, Item]) -> None:
-        """Pair the lines of a run that are much alike."""
-        free = list(theirs)
-        for at in places if len(places) * len(theirs) < 10_000 else ():
-            scores = {id(item): likeness(self.old_text(item), self.new_text(news[at])) for item in free if item.kind == news[at].kind}
-            best = [item for item in free if scores.get(id(item), 0) >= 0.6 and scores[id(item)] == max(scores.values())]
-            if best:
-                pairs[at] = best[0]
-                free = free[free.index(best[0]) + 1 :]
-
-    def old_text(self, item: Item) -> str:
-        return "\n".join(map(bare, self.old.lines[item.line : item.end]))
-
-    def new_text(self, item: Item) -> str:
-        return "\n".join(map(bare, self.new.lines[item.line : item.end]))
-
-    def is_wanted(self, item: Item, olds: list[Item], whole: bool) -> bool:
+    def is_new(self, item: Item, olds: list[Item], whole: bool) -> bool:
         """Tell whether an item without a partner is new code, and no usage example or note."""
         if item.kind == "comment":
-            return self.noted
+            return whole
+        if item.named and TESTS.match(item.name) and self.placed:
+            return any(TESTS.match(one.name) for one in self.tops)
         if item.kind not in ("line", "block") or self.old.suffix in (*DATA, *PROSE):
             return True
-        header = self.new.lines[item.line]
-        alike = [one for one in olds if one.kind == item.kind and bare(self.old.lines[one.line]).split("(")[0] == bare(header).split("(")[0]]
-        calls = any(one.kind == "line" and PIECE.match(self.old.lines[one.line]) for one in olds)
-        return (item.kind == "block" and bool(alike)) or (whole and (calls or not PIECE.match(header)))
+        alike = [one for one in olds if one.kind == item.kind and one.name.split("(")[0] == item.name.split("(")[0]]
+        calls = any(one.kind == "line" and CALL.match(one.name) for one in olds)
+        return (item.kind == "block" and bool(alike)) or (whole and (calls or not CALL.match(item.name)))
 
-    def is_member(self, item: Item) -> bool:
-        """Tell whether a definition is a method by its form."""
-        header = " ".join(line.strip() for line in self.new.lines[item.first : item.line + 1])
-        if self.old.suffix in (".py", ".pyi"):
-            return item.kind == "function" and bool(re.search(r"@(?:static|class)method\b|\(\s*(?:self|cls)\b", header))
-        return item.kind in ("function", "value") and (bool(MEMBER.search(header)) or (self.indented and bool(re.match(r"(?:def|fun|fn)\b", header))))
-
-    def add(self, item: Item, olds: list[Item], near: Item | None, spot: int, root: bool, want: str, last: Item | None) -> None:
-        """Put a new item after the neighbour that it is sent after, into its class, or to the end."""
-        self.added += item.named or item.kind != "comment"
-        lines = self.old.lines
-        if near and not (root and self.is_member(item) and width_of(lines[near.line]) == 0 and near.kind != "function"):
-            want = margin(lines[near.line])
-        elif root and last and near is None and spot >= 0:
-            spot = next(one.top for one in self.tops if one.top <= last.top < one.end)
-        elif root and self.is_member(item):
+    def add(self, item: Item, olds: list[Item], near: Item | None, spot: int, want: str, root: bool) -> None:
+        """Put a new item beside its neighbour, a method into its class, anything else to the end."""
+        self.added += item.kind != "comment"
+        header = " ".join(map(str.strip, self.new.lines[item.top : item.line + 1]))
+        member = item.kind in ("function", "value") and (bool(MEMBER.match(header)) or self.indented)
+        depth = margin(self.old.lines[near.line]) if near else want
+        if near and (not root or member == bool(depth) or (depth and not item.named)):
+            want = depth
+        elif near and depth:  # beside a method, but none itself: above its class
+            spot = next(one.top for one in self.tops if one.top <= near.top < one.end)
+        elif root and member and self.tops:
             spot, want = self.room_in_box(item)
-        else:
-            body = [one for one in olds if one.kind == "function"] if not root else []
-            guard = [one for one in olds if one.key.startswith("if __name__")] if root else []
-            rows = [body[-1].end if body else olds[-1].end] if olds else [len(lines)]
-            spot = guard[0].top if guard else rows[0]
-        self.insert(item, spot, want, root and not want)
+        elif not near:
+            last = [one for one in olds if one.kind == "function"][-1:] if not root else olds[-1:]
+            guard = [one.top for one in olds if one.name.startswith("if __name__")]
+            spot = (guard + [one.end for one in last or olds[-1:]] + [0])[0]
+        self.insert(item, spot, want)
 
     def room_in_box(self, item: Item) -> tuple[int, str]:
-        """Find the end of the only class that has methods, and how they are indented there."""
-        found = []
-        for box in self.tops:
-            inner = [box] if box.kind == "box" else []
-            while inner and not (methods := [one for one in self.old.members(inner[0]) if one.kind == "function"]):
-                inner = [one for one in self.old.members(inner[0]) if one.kind == "box"]
-            if inner and not TESTS.match(box.key) and box.key not in ("mod tests",):
-                found.append((methods[-1].end, margin(self.old.lines[methods[-1].line])))
-        if len(found) != 1:
-            raise Refusal("ambiguous", f"it does not say in which class {item.key} belongs")
-        return found[0]
+        """Find the end of the methods of the only class that has some, and how they are indented."""
+        boxes, last = [one for one in self.tops if one.kind == "box" and not TESTS.match(one.name)], list[Item]()
+        while boxes:
+            members = self.old.members(boxes.pop())
+            last += [one for one in members if one.kind == "function"][-1:]
+            boxes += [one for one in members if one.kind == "box" and not last]
+        if len(last) != 1:
+            raise Refusal("ambiguous", f"it does not say in which class {item.name} belongs")
+        return last[0].end, margin(self.old.lines[last[0].line])
 
-    def insert(self, item: Item, spot: int, want: str, top: bool) -> None:
-        """Insert an item's lines, with blank lines around it as the file has them."""
-        before = [line for line in self.old.lines[:spot] if line.strip()][-1:]
-        lines = [line for line in self.new.lines[item.top : item.line] if not DOTS_FIRST.match(line)]
-        given = shifted([*lines, *self.new.lines[item.line : item.end]], margin(self.new.lines[item.line]), want)
-        flat = not item.named or (item.end - item.line == 1 and before and width_of(before[0]) == len(want.expandtabs(4)) and ENTRY.match(before[0]))
-        blank = [""] * (0 if flat else 2 if top and self.old.suffix in (".py", ".pyi") else 1)
-        ahead = spot < len(self.old.lines) and self.old.lines[spot].strip() and not CLOSER.match(self.old.lines[spot])
+    def insert(self, item: Item, spot: int, want: str) -> None:
+        """Insert an item's lines, with blank lines around a definition as the file has them."""
+        lead = [line for line in self.new.lines[item.top : item.line] if not DOTS_FIRST.match(line)]
+        given = shifted([*lead, *self.new.lines[item.line : item.end]], margin(self.new.lines[item.line]), want)
+        before = next((line for line in reversed(self.old.lines[:spot]) if line.strip()), "")
+        flat = not item.named or (len(given) == 1 and margin(before) == want and ENTRY.match(before))
+        blank = [""] * (0 if flat else 2 if not want and self.old.suffix == ".py" else 1)
+        ahead = [line for line in self.old.lines[spot : spot + 1] if line.strip() and not CLOSER.match(line)]
         self.cuts.setdefault((spot, spot), []).extend([*given, *blank] if ahead else [*blank, *given])
 
     def put(self, item: Item, target: Item, whole: bool) -> None:
         """Put an item in the place of an old one: its members into a box, anything else whole."""
         self.placed += 1
         news, olds = self.new.lines[item.line : item.end], self.old.lines[target.line : target.end]
-        both = item.kind == target.kind == "box" or (
-            target.kind == "value" and len(olds) > 2 and len(news) > 2 and bool(gaps_in(news, olds))
-        )
+        want, (low, high), (first, last) = margin(olds[0]), self.old.inner(target), self.new.inner(item)
         self.put_lead(item, target, whole)
-        have, want = margin(news[0]), margin(olds[0])
-        (low, high), (first, last) = self.old.inner(target), self.new.inner(item)
-        if not both or low == high:
-            self.cuts[target.line, target.end] = self.redefined(item, target)
-        else:
-            header = shifted(self.new.lines[item.line : first], have, want)
-            if first < last and list(map(bare, header)) != list(map(bare, self.old.lines[target.line : low])) and filled(header):
-                self.cuts[target.line, low] = kept_visible(header, olds[0], want)
-            inside = next((margin(line) for line in self.old.lines[low:high] if line.strip()), "")
-            self.level(self.old.items(low, high), [one for one in self.new.items(first, last) if not self.is_noise(one)], False, inside)
+        listed = target.kind == "value" and low < high and first < last and gaps_in(news, olds)
+        if (item.kind != "box" or target.kind != "box" or low == high) and not listed:
+            self.cuts[target.line, target.end] = self.redefined(news, olds, target)
+            return
+        header = kept_visible(shifted(self.new.lines[item.line : first], margin(news[0]), want), olds[0])
+        if first < last and [*map(bare, header)] != [*map(bare, self.old.lines[target.line : low])]:
+            self.cuts[target.line, low] = header
+        depth = next(margin(line) for line in self.old.lines[low:high] if line.strip())
+        self.level(self.old.items(low, high), self.new.items(first, last), depth)
 
     def put_lead(self, item: Item, target: Item, whole: bool) -> None:
         """Put the comments and decorators of an item in the place of the old ones; those left out stay."""
-        there, want = self.old.lines[target.top : target.line], margin(self.old.lines[target.line])
-        ahead = shifted(self.new.lines[item.top : item.line], margin(self.new.lines[item.line]), want)
-        ahead = [line for line in ahead if not DOTS_FIRST.match(line) or bare(line) in map(bare, there)]
+        there = self.old.lines[target.top : target.line]
+        ahead = [line for line in self.new.lines[item.top : item.line] if not DOTS_FIRST.match(line)]
         marks = [line for line in ahead if MARK_LINE.match(line)]
-        if not marks and any(map(MARK_LINE.match, there)):
-            return
-        notes = len(ahead) - len(marks)
-        if ahead and (there or whole or notes != 1 or marks) and ahead != there:
-            self.cuts[target.top, target.line] = ahead
+        told = whole or there or marks or len(ahead) > 1  # one comment more may stand for what is left out
+        if ahead and told and (marks or not any(map(MARK_LINE.match, there))):
+            ahead = shifted(ahead, margin(self.new.lines[item.line]), margin(self.old.lines[target.line]))
+            self.cuts |= {(target.top, target.line): ahead} if ahead != there else {}
 
-    def redefined(self, item: Item, target: Item) -> list[str]:
+    def redefined(self, news: list[str], olds: list[str], target: Item) -> list[str]:
         """Return a definition's new lines where the old ones stand; what it leaves out is put back."""
-        olds, news = self.old.lines[target.line : target.end], self.new.lines[item.line : item.end]
         want, have = margin(olds[0]), margin(news[0])
-        body, inner = ([margin(line) for line in filled(lines[1:])][:1] for lines in (olds, news))
-        if body and body == inner and len(have) < len(want):  # only the header lost its indentation
-            fresh = [want + news[0].lstrip(), *news[1:]]
-        else:
-            fresh = shifted(news, have, want)
-        fresh = completed(kept_visible(fresh, olds[0], want), olds)
-        short, whole = list(map(bare, filled(fresh))), list(map(bare, filled(olds)))
-        if short != whole and short == whole[: len(short)] and (len(short) * 2 <= len(whole)):
+        body, inner = (next(map(margin, filled(lines[1:])), "") for lines in (olds, news))
+        if (len(news) == 1 < len(olds) and re.search(r"\.\.\.|…", news[0])) and news[0] not in olds:
+            return olds  # the body is left out within the line
+        at_home = body and body == inner and len(have) < len(want)  # only the header lost its indentation
+        fresh = [want + news[0].lstrip(), *news[1:]] if at_home else shifted(news, have, want)
+        fresh = completed(kept_visible(fresh, olds[0]), olds)
+        short, long = [*map(bare, filled(fresh))], [*map(bare, filled(olds))]
+        if short == long[: len(short)] and len(short) * 2 <= len(long):
             raise Refusal("incomplete", "the block is cut off")
-        if target.kind in ("value", "entry") and len(whole) > 3 and len(set(short) & set(whole)) * 2 < len(whole) > len(short):
-            raise Refusal("incomplete", f"it would drop most of {target.key}")
-        comma = "," if olds[-1].rstrip().endswith(",") and target.kind != "function" else ""
-        if comma or (target.kind == "entry" and fresh[-1].rstrip().endswith(",")):
+        kept = len(set(short) & set(long))
+        if target.kind in ("value", "entry") and len(long) > max(3, len(short)) and kept * 2 < len(long):
+            raise Refusal("incomplete", f"it would drop most of {target.name}")
+        comma = "," * (olds[-1].rstrip().endswith(",") and target.kind != "function")
+        if comma or target.kind == "entry":
             fresh[-1] = fresh[-1].rstrip().removesuffix(",") + comma
         return fresh
 
 
-def grouped(items: Iterable[Item]) -> dict[tuple[str, str], list[Item]]:
-    """Group what has a name by it; a class is no function of its name."""
-    groups: dict[tuple[str, str], list[Item]] = {}
-    for item in items:
-        if item.kind not in ("import", "line", "comment"):
-            groups.setdefault(group_of(item), []).append(item)
-    return groups
+LOOSE, LINES = ("block", "line", "comment"), ("line", "comment", "import")
 
 
-def grouped_places(items: Sequence[Item]) -> dict[tuple[str, str], list[int]]:
+def grouped(items: Iterable[Item]) -> dict[tuple[str, str], list[int]]:
+    """Map the keys of items to their places."""
     groups: dict[tuple[str, str], list[int]] = {}
     for at, item in enumerate(items):
-        if item.kind not in ("import", "line", "comment"):
-            groups.setdefault(group_of(item), []).append(at)
+        groups.setdefault(item.key, []).append(at)
     return groups
 
 
-def group_of(item: Item) -> tuple[str, str]:
-    return {"value": "entry", "block": "box"}.get(item.kind, item.kind), item.key
-
-
-def kept_visible(lines: list[str], old: str, want: str) -> list[str]:
+def kept_visible(lines: list[str], old: str) -> list[str]:
     """Keep the word that makes an old definition visible elsewhere, where a new one has none."""
-    seen = VISIBLE.match(old.strip())
-    if seen and not re.match(r"\s*(?:export|pub|public|private|protected|internal)\b", lines[0]):
-        return [want + seen[0] + lines[0].strip(), *lines[1:]]
-    return lines
+    seen, rest = VISIBLE.match(old.strip()), lines[0].lstrip() if lines else ""
+    return [margin(old) + seen[0] + rest, *lines[1:]] if seen and not HIDDEN.match(rest) else lines
 
 
 def shifted(lines: Sequence[str], have: str, want: str) -> list[str]:
@@ -1170,35 +1121,36 @@ def imported(text: str) -> tuple[str, set[str]]:
     return (next(filter(None, found.groups())) if found else ""), set(names) - {"import", "type", "as", "from", "use"}
 
 
-def with_imports(lines: list[str], old: Source, new: Source) -> list[str]:
-    """Take over the new imports that the code needs: into the one from the same place, else after the last one."""
-    there = {item.key: item for item in Source(old.path, "\n".join(lines)).items() if item.kind == "import"}
-    fresh = [item for item in new.items() if item.kind == "import" and item.key not in there]
-    own = {item.key for item in old.items()}
-    last = max((item.end for item in there.values()), default=0) or first_line_of_code(lines, old)
+def with_imports(lines: list[str], old: Source, new: Source, dropped: str = "") -> list[str]:
+    """Take over new imports, but those of what the file itself defines: into the one from the same place, else below."""
+    if not any(item.kind == "import" for item in new.tops):
+        return lines
+    there = [item for item in Source(old.path, "\n".join(lines)).tops if item.kind == "import"]
+    own, known = {item.name for item in old.tops}, {item.name for item in there}
+    idle = {*re.findall(r"[\w$]+", dropped)} - {*re.findall(r"[\w$]+", "\n".join(lines))}
+    last = max((item.end for item in there), default=0) or beginning(lines, old.suffix)
     cuts: dict[tuple[int, int], list[str]] = {}
-    for item in fresh:
-        place, names = imported(item.key)
-        if place and names and names <= own:
-            continue  # what the file defines itself
-        same = next((one for one in there.values() if place and imported(one.key)[0] == place), None)
-        had = imported(same.key)[1] if same else set[str]()
-        text = "\n".join(new.lines[item.top : item.end])
+    for item in new.tops:
+        place, names = imported(item.name)
+        if item.kind != "import" or item.name in known or names & idle or (place and names and names <= own):
+            continue
+        same = next((one for one in there if place and imported(one.name)[0] == place), None)
+        had, text = imported(same.name)[1] if same else set[str](), new.lines[item.line : item.end]
+        more = sorted(names - had)
         if same and had <= names:
-            cuts[same.first, same.end] = [text]
-        elif same and "}" in same.key and names - had <= set(re.findall(r"\w+", text[text.find("{") :])) and names - had:
-            whole = "\n".join(lines[same.first : same.end])
-            joined = re.sub(r",?\s*\}", f", {', '.join(sorted(names - had))} }}", whole, count=1)
-            cuts[same.first, same.end] = [joined]
-        elif not names <= had or not same:
-            cuts.setdefault((last, last), []).append(text)
+            cuts[same.line, same.end] = text
+        elif same and "}" in same.name and {*more} <= {*re.findall(r"\w+", item.name[item.name.find("{") :])}:
+            joined = re.sub(r",?\s*\}", f", {', '.join(more)} }}", "\n".join(lines[same.line : same.end]), count=1)
+            cuts[same.line, same.end] = joined.split("\n") if more else lines[same.line : same.end]
+        elif more:
+            cuts.setdefault((last, last), []).extend(text)
     return spliced(lines, cuts)
 
 
-def first_line_of_code(lines: list[str], old: Source) -> int:
-    """Return the line before which a first import goes: after a docstring, a first line for the shell, a package."""
+def beginning(lines: list[str], suffix: str) -> int:
+    """Return the line before which a first import goes: below a docstring, a first line for the shell, a package."""
     with suppress(SyntaxError, ValueError, RecursionError):
-        tree = ast.parse("\n".join(lines)) if old.suffix == ".py" else None
+        tree = ast.parse("\n".join(lines)) if suffix == ".py" else None
         if tree and tree.body and ast.get_docstring(tree) is not None:
             return tree.body[0].end_lineno or 0
     return int(lines[0].startswith(("#!", "<?php", "package ")))
@@ -1206,101 +1158,103 @@ def first_line_of_code(lines: list[str], old: Source) -> int:
 
 # --- a block into a text: whole ---------------------------------------------------------------------------------------
 
-INLINE = re.compile(
-    r"^(?P<head>(?P<margin>[ \t]*).*(?:\{|\bdef .*:))\s*(?:/\*)?\s*(?:\.\.\.|…)\s*(?:\*/)?\s*(?P<tail>\}[;,]?)?\s*$"
-)
-WRAP = re.compile(r"^\s*(?:<(/?)([A-Za-z][\w-]*)(?: [^<>]*)?>|\[(/?)([A-Z]+)\])\s*$")
+WRAP = re.compile(r"\s*(?:<(?P<end>/?)(?P<tag>[A-Za-z][\w-]*)(?: [^<>]*)?>|\[(?P<shut>/?)(?P<word>[A-Z]+)\])\s*")
+LABELS = re.compile(r"\W*(?:[A-Za-z]+ ?){1,3}\W*")
 ESCAPED = re.compile(r"&(?:lt|gt|amp|quot|#39);")
 
 
 def rewrite(path: str, old: str, edit: Code) -> str:
-    """Return a file's new text from a block that holds all of it or some of its definitions."""
+    """Return a file's new text from a block that holds all of it, some of its definitions, or old lines and new ones."""
     lines = clean(path, edit.text, old)
-    if (not filled(lines) and old.strip()) or (not edit.closed and not filled(lines)):
+    if not lines and (old.strip() or not edit.closed):
         raise Refusal("incomplete", "the block is empty")
-    if not filled(lines):
-        return ""
-    if not old.strip():
-        if any(DOTS_FIRST.match(line) and not line.strip() == "..." for line in lines) or ELLIPSIS.match(lines[-1]):
-            raise Refusal("incomplete", "it leaves lines out of a new file")
-        if not edit.closed and is_cut(path, lines, []):
-            raise Refusal("incomplete", "the block is cut off")
-        return "\n".join(lines) + "\n"
-    if not edit.closed and is_cut(path, lines, old.split("\n")):
+    if not edit.closed and is_cut(path, lines, old):
         raise Refusal("incomplete", "the block is cut off")
-    if is_quote(edit.text, old, path):
+    if not old.strip():
+        gaps = [line for line in lines if DOTS_FIRST.match(line) and line.strip() != "..."]
+        if gaps or (lines and COMMENT.match(lines[-1]) and ELLIPSIS.match(lines[-1])):
+            raise Refusal("incomplete", "it leaves lines out of a new file")
+        return "\n".join([*lines, ""]) if lines else ""
+    if is_quote(path, edit.text, old):
         return old
+    if pair := labelled(trimmed(edit.text.split("\n")), old):
+        return swap(old, Change(path, (pair,)))
     first = next(line for line in edit.text.split("\n") if line.strip())
     new, indented = Source(path, "\n".join(lines)), width_of(first) > 0
-    if new.language and not new.defs and not indented:  # a method at the margin
+    if new.language and not new.defs:  # perhaps a method at the margin
         new, indented = Source(path, "\n".join("    " + line for line in lines)), True
-    merge = Merge(source(path, old), new, indented)
-    return with_ending(joined_keys(path, merge.text()), old)
+    return with_ending(joined_keys(path, Merge(source(path, old), new, indented).text()), old)
+
+
+def labelled(lines: list[str], old: str) -> tuple[str, str] | None:
+    """Read a block with a label over lines of the file, and another one over what shall stand there."""
+    real = set(map(bare, old.split("\n")))
+    marks = [at for at, line in enumerate(lines) if LABELS.fullmatch(line) and bare(line) not in real]
+    for at in marks if marks[:1] == [0] else ():
+        wanted, given = lines[1:at], lines[at + 1 :]
+        while wanted and len(wanted) in marks:
+            wanted.pop()
+        given = given[: next((n for n, line in enumerate(given) if at + 1 + n in marks and n), None)]
+        while given and at + 1 in marks and bare(given[0]) not in real and LABELS.fullmatch(given[0]):
+            given = given[1:]
+        if filled(wanted) and filled(given) and len(matches(old.split("\n"), wanted)) == 1:
+            return "\n".join(wanted), "\n".join(given)
+    return None
 
 
 def clean(path: str, text: str, old: str) -> list[str]:
     """Take off what a block has too much: line numbers, tags around it, shared indentation, blank ends, other quotes."""
-    lines = in_style(unnumbered(text.split("\n"), old), old)
-    real = {bare(line) for line in old.split("\n")}
-    while (rows := [at for at, line in enumerate(lines) if line.strip()]) and PurePosixPath(path).suffix not in DATA[7:]:
-        first, last = (WRAP.match(lines[at]) for at in (rows[0], rows[-1]))
-        if not first or not last or bare(lines[rows[0]]) in real or (first[2] or first[4]) != (last[2] or last[4]):
+    lines = trimmed(in_style(unnumbered(text.split("\n"), old), old))
+    real = set(map(bare, old.split("\n")))
+    while len(lines) > 1 and PurePosixPath(path).suffix not in MARKUP:
+        first, last = (bool(WRAP.fullmatch(line)) and bare(line) not in real for line in (lines[0], lines[-1]))
+        if not first and not last:
             break
-        lines = lines[rows[0] + 1 : rows[-1]]
-    lines = lines[rows[0] : rows[-1] + 1] if (rows := [at for at, line in enumerate(lines) if line.strip()]) else []
+        lines = trimmed(lines[first : len(lines) - last])
     if len(lines) > 1 and width_of(lines[1]) and lines[0].startswith("<?"):
         lines = lines[1:]  # the opening tag of PHP
     told = [width_of(line) for line in filled(lines[1:])]
     if told and not width_of(lines[0]) and 0 < min(told) < told[0]:
         lines[0] = " " * min(told) + lines[0]  # the first line alone lost its indentation
     lines = dedent(lines) if old.strip() and not width_of(old.lstrip("\n")) else lines
-    lines = [row.rstrip() for line in lines for row in opened(line, old)]
-    return in_plain_signs(lines, old, path)
+    return in_plain_signs([line.rstrip() for line in lines], old, path)
+
+
+def trimmed(lines: list[str]) -> list[str]:
+    rows = [at for at, line in enumerate(lines) if line.strip()]
+    return lines[rows[0] : rows[-1] + 1] if rows else []
 
 
 def in_plain_signs(lines: list[str], old: str, path: str) -> list[str]:
     """Write signs that look alike the way the file does, where the block shows that its writer did not."""
-    if all(line.isascii() for line in lines):
+    if all(map(str.isascii, lines)):
         return lines
-    raw, flat = set(map(str.strip, old.split("\n"))), set(map(bare, old.split("\n")))
-    wrong = [line for line in lines if line.strip() not in raw and bare(line) in flat and plain(line) != line]
-    text = "\n".join(lines)
+    raw, flat, text = {*map(str.strip, old.split("\n"))}, {*map(bare, old.split("\n"))}, "\n".join(lines)
+    wrong = any(line.strip() not in raw and bare(line) in flat and plain(line) != line for line in lines)
     broken = path.endswith(".py") and not parses(path, text) and parses(path, plain(text))
     return [line if line.strip() in raw else plain(line) for line in lines] if wrong or broken else lines
 
 
-def opened(line: str, old: str) -> list[str]:
-    """Write a body that is left out within a line on lines of its own; one that is new stays."""
-    found = INLINE.match(line) if len(line) < LONG_LINE and line not in old else None
-    if not found or not (found["tail"] or found["head"] in old):
-        return [line]
-    return [found["head"], found["margin"] + "    ...", *([found["margin"] + found["tail"]] if found["tail"] else [])]
-
-
-def is_cut(path: str, lines: list[str], olds: list[str]) -> bool:
+def is_cut(path: str, lines: list[str], old: str) -> bool:
     """Tell whether a block without its last fence ends within something."""
-    text = "\n".join(lines)
-    end = lines[-1].strip()
-    within = bool(olds) and end not in map(str.strip, olds) and any(line.strip().startswith(end) for line in olds)
-    if within or any(count > 0 for count in open_brackets(path, text)) or (path.endswith(".py") and not parses(path, text)):
+    text, olds = "\n".join(lines), [bare(line) for line in old.split("\n")]
+    end = bare(lines[-1])
+    if end not in olds and any(line.startswith(end) for line in olds):
         return True
-    old, new = source(path, "\n".join(olds)), Source(path, text)
-    last = new.items()[-1:]
-    for item in last if olds else ():
-        there = grouped(old.items()).get(group_of(item), [])
-        whole = [bare(line) for one in there for line in filled(old.lines[one.line : one.end])]
-        some = [bare(line) for line in filled(new.lines[item.line : item.end])]
-        if some != whole and some == whole[: len(some)]:
-            return True
-    return False
+    if any(count > 0 for count in open_brackets(path, text)) or (path.endswith(".py") and not parses(path, text)):
+        return True
+    last = Source(path, text).tops[-1]
+    there = [one for one in source(path, old).tops if one.key == last.key]
+    long = [line for one in there for line in olds[one.line : one.end] if line]
+    short = [bare(line) for line in filled(lines[last.line : last.end])]
+    return short != long and short == long[: len(short)]
 
 
 def joined_keys(path: str, text: str) -> str:
     """Write the commas between the keys of JSON anew, where merging them left one out."""
     if not path.endswith(".json") or parses(path, text):
         return text
-    text = re.sub(r"([\]}\"\w])(\n\s*\")", r"\1,\2", text)
-    return re.sub(r",(\s*[}\]])", r"\1", text)
+    return re.sub(r",(\s*[}\]])", r"\1", re.sub(r"([\]}\"\w])(\n\s*\")", r"\1,\2", text))
 
 
 def with_ending(new: str, old: str) -> str:
@@ -1310,15 +1264,6 @@ def with_ending(new: str, old: str) -> str:
 
 
 # --- lines that are searched for --------------------------------------------------------------------------------------
-
-Key = Callable[[str], str]
-
-
-def straight(line: str) -> str:
-    return plain(line).rstrip()
-
-
-LADDER: tuple[tuple[Key, bool], ...] = ((str, True), (str.rstrip, True), (straight, True), (bare, True), (bare, False))
 
 
 def swap(text: str, edit: Change) -> str:
@@ -1333,27 +1278,25 @@ def swap(text: str, edit: Change) -> str:
 
 
 def swap_lines(text: str, wanted: list[str], given: list[str], hint: int) -> str:
-    """Find the wanted lines, first as they are, then ever less strictly, and put the given ones there."""
+    """Find the wanted lines, whatever their blanks and look-alike signs, and put the given ones there."""
     lines = text.split("\n")
-    if not any(map(str.strip, wanted)):
+    if not filled(wanted):
         raise Refusal("no-place", "an empty SEARCH part in a file that has lines")
     both = in_style([*wanted, *given], text)
     wanted, given = both[: len(wanted)], both[len(wanted) :]
     if gaps := gaps_in(wanted, lines, told=True):
         parts, others = split_at(wanted, gaps), split_at(given, gaps_in(given, lines, told=True))
         contents = left_out(parts, lines)
-        wanted = fill(parts, contents)
-        given = fill(others, contents) if len(others) == len(parts) else given
+        wanted, given = fill(parts, contents), fill(others, contents) if len(others) == len(parts) else given
     given = completed(given, wanted)
-    for key, blanks in LADDER:  # how lines are compared, and whether blank ones count
-        spots = matches(lines, wanted, key, blanks)
-        spots = [spot for spot in spots if spot.start == hint - 1] or spots
-        if len(spots) > 1:
-            near = "\n[...]\n".join("\n".join(lines[max(0, spot.start - 3) : spot.stop + 3]) for spot in spots[:4])
-            raise Refusal("ambiguous", f"its SEARCH part stands at {len(spots)} places", near)
-        for spot in spots:
-            fresh = given if key is str else carried(lines[spot.start : spot.stop], wanted, given, key)
-            return "\n".join([*lines[: spot.start], *fresh, *lines[spot.stop :]])
+    spots = matches(lines, wanted)
+    spots = [spot for spot in spots if spot.start == hint - 1] or spots
+    if len(spots) > 1:
+        near = "\n[...]\n".join("\n".join(lines[max(0, spot.start - 3) : spot.stop + 3]) for spot in spots[:4])
+        raise Refusal("ambiguous", f"its SEARCH part stands at {len(spots)} places", near)
+    for spot in spots:
+        fresh = carried(lines[spot.start : spot.stop], wanted, given)
+        return "\n".join([*lines[: spot.start], *fresh, *lines[spot.stop :]])
     return swap_otherwise(text, wanted, given)
 
 
@@ -1371,30 +1314,29 @@ def swap_otherwise(text: str, wanted: list[str], given: list[str]) -> str:
     raise Refusal("no-place", "its SEARCH part does not stand in the file", nearest(text.split("\n"), wanted))
 
 
-def matches(lines: Sequence[str], wanted: Sequence[str], key: Key, blanks: bool) -> list[range]:
-    """List the line ranges where the wanted lines stand; without `blanks`, blank lines do not count."""
-    needle = [key(line) for line in wanted]
-    if key is not str:
-        rows = [at for at, line in enumerate(needle) if line]
-        needle = [line for line in needle[rows[0] : rows[-1] + 1] if blanks or line]
-    told = [(at, key(line)) for at, line in enumerate(lines) if blanks or line.strip()]
-    texts, count = [text for _, text in told], len(needle)
-    starts = [at for at in range(len(texts) - count + 1) if texts[at] == needle[0] and texts[at : at + count] == needle]
-    return [range(told[at][0], told[at + count - 1][0] + 1) for at in starts]
+def matches(lines: Sequence[str], wanted: Sequence[str]) -> list[range]:
+    """List the line ranges where the wanted lines stand: the most exact ones; blank lines do not count."""
+    told = [(at, bare(line)) for at, line in enumerate(lines) if line.strip()]
+    texts, needle = [text for _, text in told], [bare(line) for line in filled(wanted)]
+    size = len(needle)
+    starts = [at for at in range(len(texts) - size + 1) if texts[at] == needle[0] and texts[at : at + size] == needle]
+    spots = [range(told[at][0], told[at + size - 1][0] + 1) for at in starts]
+    told_lines = filled(wanted)
+    exact = [sum(map(str.__eq__, filled(lines[spot.start : spot.stop]), told_lines)) for spot in spots]
+    return [spot for spot, count in zip(spots, exact, strict=True) if count == max(exact)]
 
 
-def carried(real: list[str], wanted: Sequence[str], given: Sequence[str], key: Key) -> list[str]:
+def carried(real: list[str], wanted: Sequence[str], given: Sequence[str]) -> list[str]:
     """Write the new lines as the real ones are written: unchanged ones as they are, others with their indentation."""
+    if [*wanted] == real:
+        return [*given]
     olds, told, news = (filled(lines) for lines in (real, wanted, given))
     if any(line != plain(line) for line in told) and all(line == plain(line) for line in olds):
         news = [plain(line) for line in news]
-    fresh = indented(told, olds, news) if key is bare else news
-    if all(line == line.rstrip() for line in olds):
-        fresh = [line.rstrip() for line in fresh]
+    fresh = [line.rstrip() if all(old == old.rstrip() for old in olds) else line for line in indented(told, olds, news)]
     there, rows = ([at for at, line in enumerate(lines) if line.strip()] for lines in (real, given))
     pieces, lines, done = dict(zip(rows, fresh, strict=True)), list[str](), 0
-    same = key if key is not bare else straight
-    pairing = difflib.SequenceMatcher(None, [same(line) for line in told], [same(line) for line in news], False)
+    pairing = difflib.SequenceMatcher(None, [*map(straight, told)], [*map(straight, news)], False)
     for a, b, size in pairing.get_matching_blocks():
         lines += [pieces.get(at, "") for at in range(done, rows[b] if size else len(given))]
         if size:
@@ -1425,14 +1367,12 @@ def translated(have: str, table: Mapping[str, str]) -> str:
 
 def nearest(lines: Sequence[str], wanted: Sequence[str]) -> str:
     """Show the part of a file that shares the most words with the wanted lines, with three lines around it."""
-    words, size = Counter(re.findall(r"\w+", "\n".join(wanted))), len(wanted)
-    scores, total = [0], 0
+    words, size, sums = {*re.findall(r"\w+", "\n".join(wanted))}, len(wanted), [0]
     for line in lines:
-        total += sum(1 for word in set(re.findall(r"\w+", line[:LONG_LINE])) if word in words)
-        scores.append(total)
-    best = max(range(len(lines)), key=lambda at: scores[min(at + size, len(lines))] - scores[at])
-    found = scores[min(best + size, len(lines))] - scores[best]
-    return "\n".join(lines[max(0, best - 3) : best + size + 3]) if found else ""
+        sums.append(sums[-1] + len(words & {*re.findall(r"\w+", line[:LONG_LINE])}))
+    scores = [sums[min(at + size, len(lines))] - sums[at] for at in range(len(lines))]
+    best = scores.index(max(scores))
+    return "\n".join(lines[max(0, best - 3) : best + size + 3]) if scores[best] else ""
 
 
 # --- checking a new text ----------------------------------------------------------------------------------------------
@@ -1440,13 +1380,14 @@ def nearest(lines: Sequence[str], wanted: Sequence[str]) -> str:
 PARSERS: dict[str, Callable[[str], Any]] = {
     ".py": ast.parse, ".pyi": ast.parse, ".json": json.loads, ".toml": tomllib.loads,
 }  # fmt: skip
+NAMES_OF = {".py": "Python", ".pyi": "Python", ".json": "JSON", ".toml": "TOML"}
 
 
+@lru_cache(16)
 def parses(path: str, text: str) -> bool:
     """Tell whether a text is valid in the language of its path, as far as that can be told."""
-    parser = PARSERS.get(PurePosixPath(path).suffix, str)
     try:
-        parser(text)
+        PARSERS.get(PurePosixPath(path).suffix, str)(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True
@@ -1454,7 +1395,7 @@ def parses(path: str, text: str) -> bool:
 
 def open_brackets(path: str, text: str) -> list[int]:
     """Return how many brackets of each kind, and quotes over lines, are left open (or closed once too often)."""
-    if not language_of(path) and PurePosixPath(path).suffix not in DATA[:7]:
+    if not language_of(path) and PurePosixPath(path).suffix not in DATA[:-5]:
         return [0]
     code = blanked(path, text)
     return [*(code.count(a) - code.count(b) for a, b in ("()", "[]", "{}")), text.count("`") % 2, text.count('"""') % 2]
@@ -1462,43 +1403,53 @@ def open_brackets(path: str, text: str) -> list[int]:
 
 def check(path: str, old: str, new: str, edit: Edit) -> None:
     """Refuse a new text that cannot be meant, whatever way it came about."""
-    before, lines = Counter(map(str.strip, old.split("\n"))), new.split("\n")
-    markup = PurePosixPath(path).suffix in (*DATA, *PROSE, ".jsx", ".tsx", ".js", ".php", ".erb")
-    tags = Counter[str]()
-    for line in lines:
-        said = line.strip()
-        found = MARKER.match(said) if len(said) < LONG_LINE and said not in before else None
-        if found and (found.lastgroup != "divide" or not markup):
-            raise Refusal("marker", f"it would put the line {said[:60]!r} into the file")
-        wrap = WRAP.match(line) if said not in before else None
-        tags.update({wrap[2] or wrap[4]: -1 if wrap[1] or wrap[3] else 1} if wrap else {})
-        if DOTS_FIRST.match(line) and said not in before and said != "..." and COMMENT.match(line):
-            raise Refusal("incomplete", f"it leaves lines out, and it is not clear which ({said[:60]})")
-    if any(tags.values()) and not markup:
-        raise Refusal("marker", f"it would put a tag into the file: {', '.join(tags)}")
-    if any(abs(b) > abs(a) for a, b in zip(open_brackets(path, old), open_brackets(path, new), strict=False)):
+    suffix, before, tags = PurePosixPath(path).suffix, {*map(str.strip, old.split("\n"))}, Counter[str]()
+    loose = suffix in (*DATA, *PROSE)
+    for line in (line for line in new.split("\n") if line.strip() not in before and len(line) < LONG_LINE):
+        found, wrap = MARKER.match(line), WRAP.fullmatch(line)
+        if found and (found.lastgroup != "divide" or not loose):
+            raise Refusal("marker", f"it would put the line {line.strip()[:60]!r} into the file")
+        if DOTS_FIRST.match(line) and COMMENT.match(line):
+            raise Refusal("incomplete", f"it leaves lines out, and it is not clear which ({line.strip()[:60]})")
+        tags.update({wrap["tag"] or wrap["word"]: -1 if wrap["end"] or wrap["shut"] else 1} if wrap else {})
+    if any(tags.values()) and not loose:
+        raise Refusal("marker", f"it would put the tag {next(tag for tag in tags if tags[tag])} into the file")
+    if any(abs(b) > abs(a) for a, b in zip(open_brackets(path, old), open_brackets(path, new), strict=True)):
         raise Refusal("broken-syntax", "with it a bracket or a quote is left open")
     if parses(path, old) and not parses(path, new):
-        language = {".py": "Python", ".json": "JSON"}.get(PurePosixPath(path).suffix, "text of its kind")
-        raise Refusal("broken-syntax", f"with it the file is no valid {language}")
-    if isinstance(edit, Code):
-        check_names(path, old, new)
+        raise Refusal("broken-syntax", f"with it the file is no valid {NAMES_OF[suffix]}")
+    names, kept = ({(one.name, one.kind == "class") for one in source(path, text).defs.values()} for text in (old, new))
+    if isinstance(edit, Code) and (lost := {name for name, _ in names - kept} & {one.name for one in source(path, old).tops}):
+        raise Refusal("incomplete", f"it would drop {', '.join(sorted(lost))}")
 
 
-def check_signs(edit: Edit, old: str, path: str) -> None:
-    """Refuse what is written with the signs of another text: entities, line ends as two letters."""
-    text = edit.text if isinstance(edit, Code) else edit.readings[0][0] if isinstance(edit, Change) and edit.readings else ""
+def check_signs(path: str, old: str, edit: Edit) -> None:
+    """Refuse what is written in the signs of another text: entities, line ends as two letters."""
+    text = edit.text if isinstance(edit, Code) else "".join(edit.readings[0]) if isinstance(edit, Change) and edit.readings else ""
     escape = ESCAPED.search(text)
     if escape and not ESCAPED.search(old) and PurePosixPath(path).suffix not in (*DATA, *PROSE):
         raise Refusal("escaped", f"it is written with {escape[0]} for the sign itself")
     if text.count("\\n") > 1 and "\n" not in text.strip() and text.strip() not in old:
-        raise Refusal("escaped", "its lines are one line with \\n between them")
+        raise Refusal("escaped", "its lines are one line, with \\n between them")
 
 
-def check_names(path: str, old: str, new: str) -> None:
-    """Refuse a text in which a definition is missing that nothing replaced."""
-    names, there = (Counter((one.name, one.kind == "class") for one in Source(path, text).defs.values()) for text in (old, new))
-    del names, there
+def own_signs(old: str, new: str) -> str:
+    """Keep the file's own signs where a changed line has others that look alike."""
+    olds, news = old.split("\n"), new.split("\n")
+    if old.isascii() and new.isascii():
+        return new
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, olds, news, False).get_opcodes():
+        for at, other in zip(range(j1, j2), range(i1, i2), strict=False) if tag == "replace" else ():
+            a, b = clusters(olds[other]), clusters(news[at])
+            for block in difflib.SequenceMatcher(None, [*map(plain, a)], [*map(plain, b)], False).get_matching_blocks():
+                b[block.b : block.b + block.size] = a[block.a : block.a + block.size]
+            news[at] = "".join(b)
+    return "\n".join(news)
+
+
+def clusters(line: str) -> list[str]:
+    """Cut a line into signs, each with its combining marks."""
+    return re.findall(r".[\u0300-\u036f]*", line)
 
 
 # --- from edits to a plan ---------------------------------------------------------------------------------------------
@@ -1507,91 +1458,85 @@ def check_names(path: str, old: str, new: str) -> None:
 def place_all(edits: Iterable[Edit], files: Files, plan: Plan) -> Refused:
     """Add each edit to the plan, in order; return those that have no place. A block that names no file may be prose."""
     refused: Refused = []
-    edits = latest(list(edits))
-    quote: Change | None = None
+    edits = latest([*dict.fromkeys(edits)])
+    quote = Change("", ())  # lines of a file that the last block only showed: what follows may be meant for them
     for edit in edits:
         try:
+            if quote.path and isinstance(edit, Code) and is_instead(edit, quote):
+                edit = replace(quote, readings=((quote.readings[0][0], edit.text),))
             path = home_of(edit, files, plan, {tidy(one.path) for one in edits})
             text = plan[path] if path in plan else files.text(path)
-            if len(edits) > 1 and is_example(edit, text or "", path):
-                raise Refusal("no-place", "it is a test, and this is no file of tests")
-            if path in plan and is_made(edit, text or "", files.text(path) or ""):
+            if is_example(edit, path, text or "", edits) or is_made(edit, text or "", files.text(path) or ""):
                 continue
-            try:
-                new = placed(edit, text, path, files)
-            except Refusal:
-                if not quote or not isinstance(edit, Code) or quote.path != path or not text:
-                    raise
-                new = placed(replace(quote, readings=((quote.readings[0][0], edit.text),)), text, path, files)
-            quote = Change(path, ((edit.text, ""),)) if isinstance(edit, Code) and is_quote(edit.text, text or "", path) else None
-            if not (files.protects(path) and new != text and not getattr(edit, "sure", True)):
+            new = placed(edit, path, text, files)
+            shows = isinstance(edit, Code) and is_quote(path, edit.text, text or "")
+            quote = Change(path, ((edit.text, ""),)) if isinstance(edit, Code) and shows else Change("", ())
+            if new == text or not files.protects(path) or not isinstance(edit, Code) or edit.sure:
                 plan[path] = new
         except Refusal as refusal:
             refused.append((edit, refusal))
     for path in [path for path, text in plan.items() if text == files.text(path)]:
         del plan[path]
-    return [(edit, refusal) for edit, refusal in refused if edit.path or isinstance(edit, Change) or not plan]
+    stray = [isinstance(edit, Delete) or (isinstance(edit, Code) and not edit.path) for edit, _ in refused]
+    return [] if plan and all(stray) else refused
 
 
 def latest(edits: list[Edit]) -> list[Edit]:
-    """Leave out edits that come again, and searches for lines that a later one replaces with something else."""
-    edits = list(dict.fromkeys(edits))
+    """Leave out searches for lines that a later one replaces with something else."""
     last = {(one.path, one.readings[0][0].strip()): one for one in edits if isinstance(one, Change) and one.readings}
 
     def stays(edit: Edit) -> bool:
-        if not isinstance(edit, Change) or not edit.readings:
-            return True
-        old, new = edit.readings[0]
-        return last[edit.path, old.strip()] is edit or bool(old.strip() and new.startswith(old))
+        old, new = edit.readings[0] if isinstance(edit, Change) and edit.readings else ("", "")
+        return not old.strip() or new.startswith(old) or last[edit.path, old.strip()] is edit
 
     return [edit for edit in edits if stays(edit)]
 
 
-def is_example(edit: Edit, old: str, path: str) -> bool:
-    """Tell whether a block without a path of its own holds nothing but tests, and the file has none."""
-    if not isinstance(edit, Code) or edit.sure or not old.strip():
+def is_example(edit: Edit, path: str, old: str, edits: Sequence[Edit]) -> bool:
+    """Tell whether a block without a path of its own holds nothing but tests, beside others, and the file has none."""
+    if not isinstance(edit, Code) or edit.sure or not old.strip() or len(edits) < 2:
         return False
-    news, olds = ([one.name for one in definitions(path, text)] for text in (edit.text, old))
+    news, olds = ([one.name for one in definitions(path, text) if not one.owner] for text in (edit.text, old))
     return bool(news) and all(map(TESTS.match, news)) and not any(map(TESTS.match, olds))
 
 
 def is_made(edit: Edit, text: str, old: str) -> bool:
     """Tell whether the answer's edits before have made this change: it fits the old text, and its new lines stand."""
-    news = [new for _, new in edit.readings if new.strip()] if isinstance(edit, Change) else []
-    return any(new in text for new in news) and bool(fit(edit, old, "")) and not fit(edit, text, "")
+    news = [new for _, new in edit.readings if new.strip()] if isinstance(edit, Change) and text != old else []
+    return any(new in text for new in news) and bool(fit(edit, "", old)) and not fit(edit, "", text)
 
 
-def is_quote(text: str, old: str, path: str) -> bool:
+def is_instead(edit: Code, quote: Change) -> bool:
+    """Tell whether a block without a definition stands for the lines that the block before it showed."""
+    old, new = quote.readings[0][0], edit.text
+    named = not edit.sure or edit.path == quote.path
+    return named and not definitions(quote.path, new) and likeness(first_line(old), first_line(new)) >= 0.6
+
+
+def is_quote(path: str, text: str, old: str) -> bool:
     """Tell whether a block only shows lines that stand in the file."""
     lines = clean(path, text, old) if old else []
-    return bool(filled(lines)) and len(matches(old.split("\n"), lines, bare, False)) == 1
+    return bool(lines) and len(matches(old.split("\n"), lines)) == 1
 
 
-def placed(edit: Edit, old: str | None, path: str, files: Files) -> str | None:
+def placed(edit: Edit, path: str, old: str | None, files: Files) -> str | None:
     """Return a file's text after an edit, None if it is deleted."""
     if isinstance(edit, Delete):
         check_deletion(path, old, files)
         return None
-    empty = not (old or "").strip()
-    check_signs(edit, old or "", path)
-    if isinstance(edit, Change) and empty and edit.readings and not edit.readings[0][0].strip():
-        new = with_ending(edit.readings[0][1], "")
-    elif isinstance(edit, Code):
+    check_signs(path, old or "", edit)
+    if isinstance(edit, Code):
         new = rewrite(path, old or "", edit)
+    elif not (old or "").strip() and edit.readings and not edit.readings[0][0].strip():
+        new = with_ending(edit.readings[0][1], "")
     elif old is None:
         raise Refusal("no-place", "there is no such file")
     else:
         new = swap(old, edit)
     if new != (old or ""):
-        new = own_signs(old or "", new)
+        own = own_signs(old or "", new) if old else new
+        new = new if own == old else own
         check(path, old or "", new, edit)
-    return new
-
-
-def own_signs(old: str, new: str) -> str:
-    """Keep the file's own signs where a changed line has others that look alike."""
-    if old.isascii():
-        return new
     return new
 
 
@@ -1600,38 +1545,64 @@ def check_deletion(path: str, old: str | None, files: Files) -> None:
     if old is None:
         raise Refusal("no-place", "there is no such file")
     name = re.escape(PurePosixPath(path).name)
-    asked = re.search(rf"(?i)\b(?:delet|remov|drop)\w*\b[^\n]*{name}", files.prompt)
+    asked = re.search(rf"(?i)\b(?:delet|remov)\w*\b[^\n]*{name}", files.prompt)
     if not asked or path in files.listed or files.protects(path) or TESTS.match(PurePosixPath(path).stem):
-        raise Refusal("deletes", f"{path} is not deleted: the task does not ask for it; send the code that shall change")
+        raise Refusal("deletes", f"{path} stays, as the task does not ask to delete it; send the code that shall change")
 
 
 def home_of(edit: Edit, files: Files, plan: Plan, named: set[str]) -> str:
     """Find the file that an edit means: the one that it names, the only one that it fits, the only one listed."""
-    texts = {path: plan[path] if path in plan else files.text(path) for path in files.listed}
+    known = dict.fromkeys([*files.listed, *shown(files.prompt, files)])
+    texts = {path: plan[path] if path in plan else files.text(path) for path in known}
     if edit.path and (not isinstance(edit, Code) or edit.sure):
         path = resolve(edit.path, files)
         tails = [tail for tail in texts if "/" in tail and path.endswith(f"/{tail}")]
         there = path in plan or files.text(path) is not None
-        return tails[0] if tails and not there and fit(edit, texts[tails[0]] or "", tails[0]) else path
-    texts = {path: text for path, text in texts.items() if text is not None or path not in named}
-    scores = {path: fit(edit, text or "", path) for path, text in texts.items()}
+        return tails[0] if tails and not there and fit(edit, tails[0], texts[tails[0]] or "") else path
+    scores = {path: fit(edit, path, text or "") for path, text in texts.items()}
     best = [path for path, score in scores.items() if score and score == max(scores.values())]
     if len(best) == 1:
         return best[0]
-    if edit.path:
+    if edit.path and not edit.path.endswith(UNREAD):
         return resolve(edit.path, files)
-    if len(texts) != 1:
+    free = [path for path in files.listed if not files.protects(path) and (texts[path] is not None or path not in named)]
+    if best or edit.path or len(free) != 1:
         raise Refusal("no-place", "it does not say of which file it is")
-    return next(iter(texts))
+    return free[0]
 
 
-def fit(edit: Edit, text: str, path: str) -> int:
-    """Count the definitions of an edit that a text has too; lines that are searched for count as one."""
-    if isinstance(edit, Change):
+@lru_cache(4)
+def headings_of(prompt: str) -> tuple[str, ...]:
+    """List the paths that stand above the fenced blocks of a prompt."""
+    lines = prompt.split("\n")
+    heads = (heading(above, lambda name: False) for above, line in pairwise(lines) if line.startswith("```"))
+    return tuple(dict.fromkeys(filter(None, heads)))
+
+
+def shown(prompt: str, files: Files) -> list[str]:
+    """List the files that a prompt shows, as far as they are there."""
+    found = []
+    for name in headings_of(prompt):
         with suppress(Refusal):
-            return 1 if swap(text, edit) else 1
-        return 0
-    lines = clean(path, edit.text, text) if isinstance(edit, Code) else []
-    names = {(one.name, one.kind == "class") for one in source(path, text).defs.values()}
-    news = {(one.name, one.kind == "class") for one in definitions(path, "\n".join(lines))}
-    return len(names & news)
+            path = resolve(name, files)
+            found += [path] if files.text(path) is not None else []
+    return found
+
+
+def fit(edit: Edit, path: str, text: str) -> int:
+    """Count the definitions of an edit that a text has too; lines that are searched for count as one."""
+    with suppress(Refusal):
+        if isinstance(edit, Change):
+            swap(text, edit)
+            return 1
+        lines = clean(path, edit.text, text) if isinstance(edit, Code) and text.strip() else []
+        names = {(one.name, one.kind == "class") for one in source(path, text).defs.values()}
+        news = {(one.name, one.kind == "class") for one in definitions(path, "\n".join(lines))}
+        return len(names & news) or int(bool(lines) and not news and is_quote(path, edit.text, text))
+    return 0
+
+
+def repeats(answer: str, prompt: str) -> bool:
+    """Tell whether an answer is little else than the prompt again."""
+    told, said = ({*map(str.strip, text.split("\n"))} - {""} for text in (prompt, answer))
+    return len(told) > 3 and len(told & said) * 10 >= 8 * max(len(told), len(said))
