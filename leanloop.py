@@ -130,6 +130,7 @@ class Leaner:
     context_tokens: Count = 0
     edit_format: Text = choice("auto", "whole", "search")
     edit_retries: Count = 1
+    thinking: Text = choice("", "off", "low", "medium", "high")
     temperature: Maybe = None
     max_output_tokens: Count = 0
     stop: Texts = ()
@@ -331,7 +332,10 @@ class Report:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a test run means; counts are None where the runner does not tell. `why` says what vetoed a green."""
+    """What a test run means; counts are None where the runner does not tell.
+
+    `why` says what vetoed a green, `note` what its reader should know of it.
+    """
 
     green: bool
     failure: Failure
@@ -340,6 +344,7 @@ class Verdict:
     why: str = ""
     skipped: int | None = None
     report: Report | None = None
+    note: str = ""
 
     def seconds_of(self, file: str) -> float:
         """Tell how long the tests of a Python file took; all of them, where nobody counted."""
@@ -406,9 +411,10 @@ class Call:
     after: str
     put_back: tuple[str, ...] = ()
     resists: str = ""
+    model: str = ""
 
 
-CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
+CALL_FACTS = ("leaner", "model", "code", "reason", "seconds", "usage", "before", "after")
 RankKey = tuple[int, int, int]
 
 
@@ -662,11 +668,19 @@ def iter_tables(name: str, content: Any, path: Path) -> Iterator[tuple[str, Any]
         yield f"[{name}]", content
 
 
+def expand_home(path: str) -> Path:
+    """Expand ~ and ~user; what begins with ~ and names no user is taken as it stands."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def anchor(document: Document, folder: Path) -> Document:
     """Make the paths among the document's leaners absolute: they are relative to the file that names them."""
     for table in [document.get("lean"), *document.get("escalate", [])]:
         if table and re.search(r"[/\\]", table.get("binary", "")):
-            table["binary"] = str(folder / Path(table["binary"]).expanduser())
+            table["binary"] = str(folder / expand_home(table["binary"]))
     return document
 
 
@@ -691,7 +705,7 @@ def load(path: Path, static: Path | None = None, over: Document | None = None) -
     tables["lean"] = resolve_leaner(document, over or {}, Leaner)
     if not tables["runner"].command:
         raise LeanError(f'{path}: [runner] has no command. Say how the tests are run: [runner] command = "pytest"')
-    root = (path.resolve().parent / Path(tables["defaults"].project_root).expanduser()).resolve()
+    root = (path.resolve().parent / expand_home(tables["defaults"].project_root)).resolve()
     if not root.is_dir():
         raise LeanError(f"{path}: [defaults] project_root: there is no folder {root}. Correct the path.")
     tasks = build_tasks(document, path, root)
@@ -764,7 +778,7 @@ def insert_test_files(runner: Runner, test_files: Sequence[str]) -> Runner:
 
 def project_relative(file: str, root: Path, where: str) -> str:
     """Make FILE relative to ROOT with forward slashes; refuse what lies outside or is a folder."""
-    path = (root / Path(file).expanduser()).resolve()
+    path = (root / expand_home(file)).resolve()
     if not path.is_relative_to(root):
         advice = "Name files in it, or set [defaults] project_root."
         raise LeanError(f"{where}: {file} lies outside the project {root}. {advice}")
@@ -845,9 +859,16 @@ def project_folder(root: Path) -> Path:
 # ------------------------------------------------------------------------------------------------------- processes
 
 ESCAPES = re.compile(
-    r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_()][0-9A-B]?)"
+    r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\](?:[^\x07\x1b\n]*(?:\x07|\x1b\\|(?=\x1b)))?|[@-Z\\^_()][0-9A-B]?)"
     r"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]"
 )
+
+
+def encodable(text: str) -> str:
+    """Replace what no UTF-8 can hold: the bytes of a file name that is none."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 OVERWRITTEN = re.compile(r"^[^\n]*\r(?!\n)", re.MULTILINE)
 
 
@@ -857,7 +878,7 @@ def readable(raw: bytes) -> str:
     return OVERWRITTEN.sub("", text).replace("\r", "\n")
 
 
-class OutputReader(threading.Thread):
+class StreamReader(threading.Thread):
     """Read a stream to its end; keep its first and last bytes only, so that memory stays bounded.
 
     HEARD gets every piece as it comes, TELL pieces of whole lines.
@@ -951,7 +972,7 @@ def run(
         with defer_signals():
             process = start(argv, cwd, os.environ if env is None else env, apart)
             outputs = [
-                OutputReader(stream, deadline.hear, tell) for stream in (process.stdout, process.stderr) if stream
+                StreamReader(stream, deadline.hear, tell) for stream in (process.stdout, process.stderr) if stream
             ]
             ending.callback(close, outputs)
             ending.callback(end_tree, process)
@@ -992,9 +1013,9 @@ def start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], apart: bool) -
     )
 
 
-def close(outputs: Sequence[OutputReader]) -> None:
+def close(outputs: Sequence[StreamReader]) -> None:
     """Close the streams that have been read to their end."""
-    for output in filter(OutputReader.is_alive, outputs):
+    for output in filter(StreamReader.is_alive, outputs):
         output.join(0.5)
     for output in outputs:
         if not output.is_alive():
@@ -1022,7 +1043,7 @@ def release(guard: subprocess.Popen[bytes]) -> None:
 
 
 def watch(
-    process: subprocess.Popen[bytes], outputs: Sequence[OutputReader], deadline: Deadline, alive: Callable[[int], None]
+    process: subprocess.Popen[bytes], outputs: Sequence[StreamReader], deadline: Deadline, alive: Callable[[int], None]
 ) -> str:
     """Wait for PROCESS to exit or for a limit of DEADLINE; say which limit, if one was reached."""
     exited = threading.Event()
@@ -1291,7 +1312,7 @@ class Snapshots:
         if old == new or (only is not None and not only):
             return ""
         style = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
-        return with_marks(
+        return encodable(
             self.git("diff-tree", "-r", "-p", "--no-renames", *style, *options, old, new, "--", *(only or ()))
         )
 
@@ -1432,11 +1453,6 @@ def joined(paths: Iterable[str]) -> bytes:
 
 def as_text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
-
-
-def with_marks(text: str) -> str:
-    """Put the mark of an undecodable byte for what stands for one."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def stamp(path: Path) -> Stamp:
@@ -1834,34 +1850,56 @@ def table(name: str) -> dict[str, dict[str, list[str]]]:
     return found
 
 
+NEVER = "(?!)"
+
+
 @dataclass(frozen=True)
-class Reader:
+class OutputReader:
     """How one runner reports: a row of `leaners/_readers.txt`, which explains the fields; others fit nothing."""
 
     name: str
     failing: Sequence[str]
     final: Sequence[str]
-    known: str = "(?!)"
-    block: str = "(?!)"
-    end: str = "(?!)"
-    frame: str = "(?!)"
-    noise: str = "(?!)"
-    aside: str = "(?!)"
-    passed: str = "(?!)"
-    subtract: str = "(?!)"
+    command: str = NEVER
+    summary: str = NEVER
+    known: str = NEVER
+    repeats: str = ""
+    also: str = ""
+    within: str = NEVER
+    block: str = NEVER
+    end: str = NEVER
+    frame: str = NEVER
+    noise: str = NEVER
+    aside: str = NEVER
+    passed: str = NEVER
+    subtract: str = NEVER
+    failed: str = NEVER
+    skipped: str = NEVER
+
+    def is_named_by(self, command: str) -> bool:
+        return bool(rx(self.command).search(command))
+
+    def summaries(self, text: str) -> list[re.Match[str]]:
+        """Find the runner's closing words in TEXT."""
+        return list(rx(self.summary).finditer(text)) if rx(self.also).search(text) else []
+
+    def finds_failure(self, text: str) -> bool:
+        return any(rx(pattern).search(text) for pattern in (self.block, *self.failing))
 
 
 @cache
-def readers() -> list[Reader]:
-    """List the table's readers."""
+def output_readers() -> list[OutputReader]:
+    """List the table's rows; the last one reads what no other knows."""
     _, *rows = table("_readers.txt").items()
     joined = {name: {key: "|".join(row[key]) for key in row.keys() - {"failing", "final"}} for name, row in rows}
-    return [Reader(name, row.get("failing", row["block"]), row.get("final", ()), **joined[name]) for name, row in rows]
+    return [
+        OutputReader(name, row.get("failing", row["block"]), row.get("final", ()), **joined[name]) for name, row in rows
+    ]
 
 
 NATIVE_FRAME = re.compile(r'File "(?P<path>[^"\n]+)", line (?P<line>\d{1,7})(?:, in (?P<function>.+))?')
 PLACE = re.compile(
-    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line | on line |: [^\n(]{1,80}\((?=\d+:\d+\)))"
+    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line |,? (?:on )?line |: [^\n(]{1,80}\((?=\d+:\d+\)))"
     r"(?P<line>\d{1,7})(?:[^\n]{0,9}?: in (?P<function>\w+))?"
 )
 PATH_BACKWARDS = re.compile(r"[\w./\\@+~-]+(?::[A-Za-z](?!\w))?")
@@ -1879,14 +1917,25 @@ def rx(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.MULTILINE)
 
 
-def reader_of(output: str, red: bool = False) -> Reader:
-    """Choose the first reader whose marks stand in OUTPUT, where it is RED the first that finds a failure."""
-    *known, plain = [reader for reader in readers() if reader.name == "plain" or rx(reader.known).search(output)]
-    found = [item for item in known if any(rx(pattern).search(output) for pattern in (item.block, *item.failing))]
-    return next(iter(found if red else [*found, *known]), plain)
+def closing_readers(text: str, command: str) -> list[OutputReader]:
+    """List the runners whose closing words stand in TEXT: those that COMMAND names, then the others, the last first."""
+    ends = {reader.name: found[-1].end() for reader in output_readers() if (found := reader.summaries(text))}
+    closing = [reader for reader in output_readers() if reader.name in ends]
+    return sorted(closing, key=lambda reader: (not reader.is_named_by(command), -ends[reader.name]))
 
 
-def named(patterns: Iterable[str], text: str) -> list[str]:
+def choose_reader(text: str, command: str) -> OutputReader:
+    """Choose who reads the failure in TEXT: by the command and the closing words, else by other marks of a runner."""
+    *others, plain = output_readers()
+    closing = closing_readers(text, command)
+    marked = [reader for reader in others if rx(reader.known).search(text)]
+    marked.sort(key=lambda reader: not reader.is_named_by(command))
+    guess = [] if any(reader.is_named_by(command) for reader in closing) else [plain]
+    finding = (reader for reader in (*closing, *marked, *guess) if reader.finds_failure(text))
+    return next(finding, closing[0] if closing else plain)
+
+
+def extract_names(patterns: Iterable[str], text: str) -> list[str]:
     """List what the first of PATTERNS that is found names (the first filled group), each once and on one line."""
     for pattern in patterns:
         groups = (next(filter(None, match.groups()), match[0]) for match in rx(pattern).finditer(text))
@@ -1895,55 +1944,126 @@ def named(patterns: Iterable[str], text: str) -> list[str]:
     return []
 
 
-def unwrapped(output: str) -> str:
+def unwrap_events(output: str) -> str:
     """Take the words out of a stream of JSON events (`go test -json`)."""
     words = re.findall(r'"Output":("(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-f]{4})*")', output)
     return "".join(json.loads(word, strict=False) for word in words) if '"Action":"output"' in output else output
 
 
-def count_passed(output: str) -> int | None:
-    """Add up the passed tests that OUTPUT tells of; None where it tells nothing."""
-    output = unwrapped(output)
-    reader = reader_of(output)
-    found = [next(filter(None, match.groups()), "1") for match in rx(reader.passed).finditer(output)]
-    if not found:
-        return None if reader.passed == "(?!)" or reader.name == "plain" else 0
-    return sum(map(int, found)) - sum(int(match[1]) for match in rx(reader.subtract).finditer(output))
+@dataclass(frozen=True)
+class Summary:
+    """What the closing words of a run's output tell; `passed` is None where they do not, `red` quotes a red one."""
+
+    passed: int | None = None
+    failed: int = 0
+    skipped: int = 0
+    red: str = ""
 
 
-def bounded(output: str) -> str:
-    """Unwrap an output, and bound the number of its lines and the length of each."""
-    text = shorten(rx(r"\n{3,}").sub("\n\n", unwrapped(output)), 60_000, 1 << 30)
-    return rx(r"^.{2000,}$").sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
+HIDING = r"[;|&\n]"  # where one of these stands in a command, its exit code need not be the runner's
 
 
-def failing_tests(text: str, reader: Reader) -> list[str]:
-    """Name the failing tests; one that holds others ("A/b" in "A/b/c") is left out."""
-    tests = named(reader.failing, text)
+def own_summaries(reader: OutputReader, text: str, command: str, green: bool) -> list[str]:
+    """List the closing words of READER in TEXT that are its own.
+
+    One that COMMAND starts directly prints them once, unless it repeats them, and they fit its exit code, which is
+    GREEN or not: others are what the tests printed.
+    """
+    words = [match[0] for match in reader.summaries(text)]
+    if not reader.is_named_by(command) or rx(HIDING).search(command):
+        return words
+    fitting = [own for own in words if green == (not total(reader.failed, own))]
+    if reader.repeats:
+        return fitting if green and fitting else words
+    return (fitting or words)[-1:]
+
+
+def read_summary(output: str, command: str = "", green: bool = True) -> Summary:
+    """Add up the closing words of the runners that COMMAND names, else of the one that closes OUTPUT."""
+    text = normalize(output)
+    closing = closing_readers(text, command)
+    named = [reader for reader in closing if reader.is_named_by(command)]
+    found = [(reader, own) for reader in named or closing[:1] for own in own_summaries(reader, text, command, green)]
+    red = [words for reader, words in found if total(reader.failed, words)]
+    counted = [(reader, words) for reader, words in found if reader.passed != NEVER]
+    passed = sum(total(reader.passed, words) - total(reader.subtract, words) for reader, words in counted)
+    failed = sum(total(reader.failed, words) for reader, words in found)
+    skipped = sum(total(reader.skipped, words) for reader, words in found)
+    return Summary(passed if counted else None, failed, skipped, " ".join(red[-1].split()) if red else "")
+
+
+def total(pattern: str, words: str) -> int:
+    """Sum the numbers that PATTERN finds in WORDS; an empty one is 1."""
+    return sum(int(next(filter(None, match.groups()), "1")) for match in rx(pattern).finditer(words))
+
+
+def normalize(output: str) -> str:
+    """Take an output out of its wrappings, and bound the number of its lines and the length of each."""
+    text = shorten(rx(r"\n{3,}").sub("\n\n", unwrap_events(output)), 60_000, 1 << 30)
+    text = rx(r"^.{2000,}$").sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
+    return unwrap_events(drop_labels(text))
+
+
+def drop_labels(text: str) -> str:
+    """Take off what stands before each line: the names of programs that ran side by side, and times."""
+    labels = [re.compile(label) for label in table("_readers.txt")["shared"]["label"]]
+    for _ in range(3):
+        text = next((bare for label in labels if (bare := without_label(text, label)) != text), text)
+    return text
+
+
+def without_label(text: str, label: re.Pattern[str]) -> str:
+    """Take LABEL off the lines, and put each stream's together; TEXT as it is where not all lines carry it.
+
+    Lines before the first and behind the last labelled one are of the program that started the others, as are one in
+    ten between them; its own lines come first and last.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    found = [label.match(line[:200]) for line in lines]
+    at = [number for number, match in enumerate(found) if match]
+    if len(at) < max(3, len(lines) / 2) or len(at) < 0.9 * (at[-1] - at[0] + 1):
+        return text
+    streams: dict[str, list[str]] = {"": lines[: at[0]]}
+    for line, match in zip(lines[at[0] : at[-1] + 1], found[at[0] : at[-1] + 1], strict=True):
+        stream = match.groupdict().get("stream", "") if match else ""
+        streams.setdefault(stream, []).append(line[match.end() :] if match else line)
+    if len(streams) > 1 + len(at) / 3:  # what differs from line to line is no name of a program
+        return text
+    return "\n".join([*chain.from_iterable(streams.values()), *lines[at[-1] + 1 :]])
+
+
+def failing_tests(text: str, reader: OutputReader, command: str) -> list[str]:
+    """Name the failing tests, no more than the runner counted; one that holds others ("A/b" in "A/b/c") is left out."""
+    *_, part = [text, *(match[0] for match in rx(reader.within).finditer(text))]
+    tests = extract_names(reader.failing, part)
     parents = {name[:at] for name in tests[:500] for at in range(len(name)) if name[at] == "/"}
-    return [name for name in tests if name not in parents]
+    tests = [name for name in tests if name not in parents]
+    summaries = own_summaries(reader, text, command, green=False)
+    counted = sum(total(reader.failed, words) for words in summaries)
+    bounded = summaries and r"(\d+)" in reader.failed and counted < len(tests)
+    return tests[len(tests) - counted :] if bounded else tests
 
 
-def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
-    """Read what a red test run printed.
+def read_failure(output: str, root: Path, tail: int = 40, command: str = "") -> Failure:
+    """Read what a red test run of COMMAND printed.
 
     Gives the failing tests, the final error of the first failure, its block without the noise (at most TAIL lines of
     it), the frames that lie in the project at ROOT, outermost first, and what the other failures end with. Where no
     error is found, or no name though the runner has some, the end of the output is the excerpt and `reader` is empty.
     """
-    text, places = bounded(output.replace(f"{root}{os.sep}", "")), Places(root)
-    reader = reader_of(text, red=True)
-    tests = failing_tests(text, reader)
-    told = [(name, block, final_error(block, reader.final)) for name, block in blocks(text, reader, tests)]
+    text, resolver = strip_root(normalize(output), root), PathResolver(root)
+    reader = choose_reader(text, command)
+    tests = failing_tests(text, reader, command)
+    told = [(name, block, final_error(block, reader.final)) for name, block in failure_blocks(text, reader, tests)]
     name, block, final = next(
         (item for item in told if item[2]),
         ("", text, final_error(text, (*reader.final, *table("_readers.txt")["shared"]["any"]))),
     )
     tests.sort(key=lambda test: bool(name) and not fits_name(name, [test]))  # the test that is shown is the first
-    shown = cleaned(shorten(block, 2000, 1000, mark=final), reader, places)
+    shown = drop_noise(shorten(block, 2000, 1000, mark=final), reader, resolver)
     if block is text and len(tests) > 1 and final in " ".join(shown.partition(tests[1])[0].split()):
         shown = shown[: shown.rfind("\n", 0, shown.find(tests[1]))]  # what comes before the second failing test
-    frames = tuple(places.find(shown, tests) or places.find(block, tests) or places.find(text, tests))
+    frames = tuple(resolver.find(shown, tests) or resolver.find(block, tests) or resolver.find(text, tests))
     if not final or (reader.failing and not tests and block is text and reader.name != "plain"):
         return Failure(tuple(tests), final, shorten(text.strip("\n"), tail), frames)
     others = tuple((other, error) for other, _, error in told if error and other != name)
@@ -1951,7 +2071,12 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     return Failure(tuple(tests), final, excerpt, frames, others, reader.name)
 
 
-def blocks(text: str, reader: Reader, tests: Sequence[str], most: int = 200) -> Iterator[tuple[str, str]]:
+def strip_root(text: str, root: Path) -> str:
+    """Take ROOT off the paths in TEXT that begin with it."""
+    return re.sub(rf"(?<![\w.@~+-]){re.escape(f'{root}{os.sep}')}", "", text)
+
+
+def failure_blocks(text: str, reader: OutputReader, tests: Sequence[str], most: int = 200) -> Iterator[tuple[str, str]]:
     """Cut the reports of single failures out of TEXT: the test's name and the block, cut to 400 lines."""
     begins = list(islice(rx(reader.block).finditer(text), 20_000))
     known, given = set(tests), 0
@@ -1968,14 +2093,15 @@ def blocks(text: str, reader: Reader, tests: Sequence[str], most: int = 200) -> 
 
 def fits_name(name: str, tests: Sequence[str]) -> bool:
     """Tell whether a block's NAME stands for one of TESTS, whose names may be longer."""
-    last = name.rsplit(" ", 1)[-1]
-    return any(test.endswith((last, last.replace(".", "::"))) for test in tests[:200])
+    path, bracket, parameters = name.partition("[")
+    as_node = path.replace(".", "::") + bracket + parameters
+    return any(test.endswith((name, as_node)) for test in tests[:200])
 
 
 def final_error(text: str, patterns: Sequence[str]) -> str:
     """Find the error that the first of PATTERNS finds in TEXT, on one line; of Python's chains the last one."""
     for pattern in patterns:
-        if found := named([pattern], text):
+        if found := extract_names([pattern], text):
             return shorten(found[-1 if "(?!E )" in pattern or "Traceback" in pattern else 0], 1, 600)
     return ""
 
@@ -1983,11 +2109,11 @@ def final_error(text: str, patterns: Sequence[str]) -> str:
 ASIDE = 10  # lines of what a test printed
 
 
-def cleaned(block: str, reader: Reader, places: Places) -> str:
+def drop_noise(block: str, reader: OutputReader, resolver: PathResolver) -> str:
     """Take out of a failure's BLOCK the noise, the frames outside the project, addresses and blank lines."""
 
     def own(frame: re.Match[str]) -> str:
-        if places.find(frame[0]):
+        if resolver.find(frame[0]):
             return frame[0]
         return "".join(line for line in frame[0].splitlines(keepends=True) if line.startswith("E "))
 
@@ -1998,7 +2124,7 @@ def cleaned(block: str, reader: Reader, places: Places) -> str:
     return textwrap.dedent(text).strip("\n")
 
 
-class Places:
+class PathResolver:
     """Finds the places of the project at ROOT in a text; lists the folder only when it has to."""
 
     def __init__(self, root: Path) -> None:
@@ -2018,7 +2144,7 @@ class Places:
         found, heading = dict[Frame, None](), ""
         whole = text.replace("\\n", "\n")  # an error may quote the traceback of a program that the test ran
         for line in islice(whole.splitlines(), 20_000):
-            for path, number, function in named_places(line, heading):
+            for path, number, function in mentioned_places(line, heading):
                 if int(number) and (own := self.resolve(path, line, tests)):
                     found[Frame(own, int(number), function)] = None
             heading = line if not line[:1].isspace() else heading
@@ -2064,7 +2190,7 @@ class Places:
         return max(alike[:50], key=likeness, default="")
 
 
-def named_places(line: str, heading: str) -> Iterator[tuple[str, str, str]]:
+def mentioned_places(line: str, heading: str) -> Iterator[tuple[str, str, str]]:
     """Find the places that a LINE names, as path, line number and function; HEADING may name its file."""
     if below := BELOW_HEADING.match(line):
         yield heading.strip(), below[1], ""
@@ -2319,40 +2445,49 @@ class PromptBuilder:
     own_files: bool = False
     found: Located = Located()
 
+    def code(self, failed: bool, rank: int) -> list[PromptSection]:
+        """Show the code that may change: what a failure concerns, and the listed files."""
+        concerned = PromptSection("Code", self.found.code if failed else "", 2)
+        return [
+            PromptSection("Large files", self.found.outlines, 3),
+            concerned,
+            PromptSection("Files", self.found.files, rank),
+        ]
+
     def evidence(self, failure: Failure) -> list[PromptSection]:
-        """Tell of a failure: the code concerned, the test's own, the report without what stands in those already."""
+        """Tell of a failure: the test's own code, and the report without what stands in that already."""
         code, body = self.found.code, self.found.test
         report = replace(failure, excerpt=without_runs(failure.excerpt, f"{code}{body}"))
         told = PromptSection("Failing tests", tell_failure(report), 1, True, failure.summary)
-        return [PromptSection("Code", code, 2), PromptSection("The test", body, 3), told]
+        return [PromptSection("The test", body, 3), told]
 
     def words(self, *parts: PromptSection) -> str:
-        """Write the prompt of an edit: what stays the same between the calls of a task comes first."""
+        """Write the prompt of an edit: the code that is to change, and what is to be done, come last.
+
+        What a small model reads last is what it does; tests that stand behind the code are sent back as code.
+        """
         task, own = self.task, ("Files", "Large files") if self.own_files else ()
-        head = [
-            PromptSection("", self.defaults.global_message),
-            PromptSection("", EDIT),
-            PromptSection(f"Task: {task.name}", task.prompt),
-        ]
-        return fit([*head, *(part for part in parts if part.title not in own)], self.budget)
+        head = [PromptSection("", self.defaults.global_message), PromptSection("", EDIT)]
+        shown = [part for part in parts if part.title not in own]
+        return fit([*head, *shown, PromptSection(f"Task: {task.name}", task.prompt)], self.budget)
 
 
 def first_prompt(builder: PromptBuilder, red: Verdict | None, diff: str, attempts: Sequence[Attempt] = ()) -> str:
     """Write the prompt of a task's first call, or of a fresh start after ATTEMPTS."""
     return builder.words(
-        PromptSection("Files", builder.found.files, 1),
-        PromptSection("Large files", builder.found.outlines, 3),
         *(builder.evidence(red.failure) if red and not red.green else ()),
         PromptSection("Uncommitted changes", as_diff(diff), 4),
         PromptSection("Tried before, and undone", tell_attempts(attempts), 3),
         PromptSection("Note", attempts[-1].note if attempts else "", 1),
+        *builder.code(red is not None and not red.green, 1),
     )
 
 
 def diagnosis_prompt(builder: PromptBuilder, failure: Failure, question: str) -> str:
     """Write the request for a diagnosis: the failure and the definitions concerned, no whole files."""
     last = PromptSection("", builder.defaults.global_message)
-    return fit([PromptSection("", question), *builder.evidence(failure), last], builder.budget)
+    told = (*builder.code(True, 3)[1:2], *builder.evidence(failure))
+    return fit([PromptSection("", question), *told, last], builder.budget)
 
 
 def without_runs(text: str, shown: str, least: int = 3) -> str:
@@ -2366,12 +2501,12 @@ def fix_prompt(builder: PromptBuilder, attempts: Sequence[Attempt], diagnosis: s
     """Write the prompt of a fix: the task's words, the code that the failure concerns, and what was tried."""
     last = attempts[-1]
     return builder.words(
-        PromptSection("Files", builder.found.files, 3),
         *builder.evidence(last.verdict.failure),
         PromptSection("Changed since the task began", as_diff(diff), 4),
         PromptSection("Tried before", tell_attempts(attempts[:-1]), 3),
         PromptSection("Diagnosis", diagnosis, 1),
         PromptSection("Note", last.note, 1),
+        *builder.code(True, 3),
     )
 
 
@@ -2436,6 +2571,7 @@ class Program:
     proven: str = ""
     own_files: bool = False
     own_idle: bool = False
+    own_check: bool = False
     tells_edits: bool = False
 
     @property
@@ -2471,11 +2607,11 @@ def leaner_programs() -> dict[str, Program]:
 
 
 def read_program(path: Path) -> Program:
-    """Read the line `# lean: program=NAME overhead=BYTES proven=VERSION files=own idle=own edits=told` of a leaner."""
+    """Read a leaner's line `# lean: program=NAME overhead=BYTES proven=VERSION files|idle|check=own edits=told`."""
     told = re.search(r"^# lean: (.*)$", read_text(path)[:4000], re.MULTILINE)
     said = dict(item.split("=", 1) for item in (told[1].split() if told else ()) if "=" in item)
     overhead = int(said.get("overhead", "0")) if said.get("overhead", "0").isdigit() else 0
-    own = (said.get("files") == "own", said.get("idle") == "own", said.get("edits") == "told")
+    own = [said.get(what) == "own" for what in ("files", "idle", "check")] + [said.get("edits") == "told"]
     return Program(path, said.get("program", ""), overhead, said.get("proven", ""), *own)
 
 
@@ -2554,6 +2690,13 @@ def read_usage(path: Path, program: Program, prompt: str, answer: str) -> Usage:
     return Usage(1, tokens(prompt) + program.overhead // 4, tokens(answer), estimated=True)
 
 
+def model_asked(path: Path) -> str:
+    """Read which model a leaner asked; empty where it does not say."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return str(json.loads(path.read_text(encoding="utf-8")).get("model") or "")
+    return ""
+
+
 def answer_record(words: str, leaner: str, answer: str, errors: str) -> str:
     """Return what the model said, where the leaner tells, and below it what the leaner printed."""
     printed = "\n".join(filter(None, ("" if answer in words else answer, errors)))
@@ -2562,87 +2705,41 @@ def answer_record(words: str, leaner: str, answer: str, errors: str) -> str:
     return "\n".join(filter(None, (words, printed))) + "\n"
 
 
-def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str, int], None]) -> None:
-    """Wait until the server answers, for `[health] max_wait` seconds at most; explain what will not get better."""
-    url = config.health.check_url
-    if url is None:
-        url = f"{leaner.base_url.rstrip('/')}/models" if leaner.base_url else ""
+def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str, int], None]) -> Document:
+    """Wait until the server answers, `[health] max_wait` seconds at most; return what it tells of itself, if asked."""
+    check, most = config.health.check_url, config.health.max_wait
+    url = f"{leaner.base_url.rstrip('/')}/models" if check is None and leaner.base_url else check or ""
     if url and not re.match(r"https?://[^/\s]", url):
         raise LeanError(
             f"{url}: this is no URL: it begins with http:// or https://. Correct [lean] base_url or check_url."
         )
-    deadline = time.monotonic() + config.health.max_wait
-    while url and (trouble := server_trouble(url, leaner.key, deadline - time.monotonic())):
+    deadline = time.monotonic() + most
+    while url:
+        told, trouble = probe(leaner, check or "", deadline - time.monotonic())
         left = deadline - time.monotonic()
+        if not trouble:
+            return told
         if left <= 0:
-            waited = f" after {config.health.max_wait:g} s" if config.health.max_wait else ""
-            raise NotReady(
-                f"{url}: the server is not ready{waited}: {trouble}. Start it, or set"
-                " [lean] base_url, [health] check_url or max_wait."
-            )
+            waited = f" after {most:g} s" if most else ""
+            advice = "Start it, or set [lean] base_url, [health] check_url or max_wait."
+            raise NotReady(f"{url}: the server is not ready{waited}: {trouble}. {advice}")
         tell_waiting(url, int(left) + 1)
         time.sleep(min(1.0, left))
+    return {}
 
 
-def fetch(url: str, key: str, timeout: float = 5) -> bytes:
-    """Read URL, past any proxy where it is this machine's own; raises what urllib raises."""
-    import urllib.request
+def probe(leaner: Leaner, url: str = "", seconds: float = 10) -> tuple[Document, str]:
+    """Ask `direct --probe` what the leaner's server tells of itself, or whether URL is well, and what trouble there is.
 
-    local = re.match(r"https?://(?:localhost|127\.|\[::1\])", url)
-    handlers = [urllib.request.ProxyHandler({})] if local else []
-    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
-    with urllib.request.build_opener(*handlers).open(asked, timeout=timeout) as answer:
-        return cast(bytes, answer.read(1 << 20))
-
-
-# Where servers tell the size of their context: llama.cpp, vLLM, LM Studio, Ollama.
-CONTEXT_PATHS = ("/props", "/v1/models", "/api/v0/models", "/api/ps")
-CONTEXT_SIZE = re.compile(r'"(?:n_ctx|max_model_len|loaded_context_length|context_length)": *(\d+)')
-
-
-@cache
-def server_context(base_url: str, key: str, model: str) -> int:
-    """Ask a server for the size of MODEL's context in tokens, the smallest where it names several; 0 if it does not."""
-    import http.client
-
-    for path in CONTEXT_PATHS if base_url else ():
-        try:
-            told = json.loads(fetch(f"{base_url.rstrip('/').removesuffix('/v1')}{path}", key))
-            rows = told.get("data") or told.get("models") or [told]
-        except TimeoutError:  # a server that hangs would do so at each
-            break
-        except (OSError, ValueError, AttributeError, http.client.HTTPException):
-            continue
-        with contextlib.suppress(AttributeError, TypeError):
-            own = [row for row in rows if model and model in (row.get("id"), row.get("name"))]
-            if sizes := [int(found) for found in CONTEXT_SIZE.findall(json.dumps(own or rows))]:
-                return min(sizes)
-    return 0
-
-
-def server_trouble(url: str, key: str, left: float) -> str:
-    """Ask URL once: say what is wrong for the moment, nothing when all is well; raise where waiting will not help."""
-    import http.client
-    import urllib.error
-
-    try:
-        fetch(url, key, max(0.2, min(5.0, left)))
-    except urllib.error.HTTPError as error:
-        advice = {401: "Set [lean] api_key or api_key_env.", 403: "Set [lean] api_key or api_key_env.",
-                  404: "Set [lean] base_url (it usually ends in /v1), or [health] check_url."}  # fmt: skip
-        if error.code in advice:
-            raise NotReady(f"{url}: the server answered {error.code} {error.reason}. {advice[error.code]}") from None
-        return f"it answered {error.code} {error.reason}" if error.code >= 500 or error.code == 429 else ""
-    except (ValueError, http.client.InvalidURL):
-        raise LeanError(
-            f"{url}: this is no URL that can be asked. Correct [lean] base_url or [health] check_url."
-        ) from None
-    except (OSError, http.client.HTTPException) as error:
-        told = " ".join(re.sub(r"\[Errno -?\d+\] ", "", str(getattr(error, "reason", error))).split())
-        if "WRONG_VERSION_NUMBER" in told:
-            raise NotReady(f"{url}: the server speaks no TLS. Write http:// for https:// in [lean] base_url.") from None
-        return "".join(filter(str.isprintable, told))[:200] or type(error).__name__
-    return ""
+    Raises NotReady where waiting will not help.
+    """
+    argv = [sys.executable, str(share() / "leaners" / "direct.py"), "--probe", *filter(None, [url])]
+    env = {**clean_environment(), **leaner_variables(leaner), "LEAN_TIMEOUT": f"{max(1.0, min(10.0, seconds)):g}"}
+    done = run(argv, Path.cwd(), env=env, timeout=30, apart=True)
+    reason = done.errors.strip().rpartition("\n")[2].removeprefix("direct: ").rstrip(".") or f"it {done.end}"
+    if done.code == USAGE:
+        raise NotReady(f"{url or leaner.base_url}: {reason}.")
+    return (json.loads(done.output), "") if done.code == 0 else ({}, reason)
 
 
 # ------------------------------------------------------------------------------------------------------- the guard
@@ -2797,6 +2894,30 @@ def test_argv(runner: Runner, root: Path) -> list[str]:
     return shell_argv(" ".join([words[0], *map(shlex.quote, words[1:])]))
 
 
+def spell_out(argv: Sequence[str], root: Path) -> str:
+    """Give the words of a test command, and of the scripts and recipes of the project that they name."""
+    said, known = shlex.join(argv), set[str]()
+    for _ in range(3):
+        words = set(COMMAND_WORD.findall(said)) - known
+        known |= words
+        said = "  ".join([said, *(recipe for word in sorted(words) for recipe in recipes(word, root))])
+    return said
+
+
+COMMAND_WORD = re.compile(r"[^\s;|&()'\"]+")
+SHELL_SCRIPT = re.compile(r"[^.]+(?:\.(?:ba|z|k)?sh)?")
+
+
+def recipes(word: str, root: Path) -> Iterator[str]:
+    """Give what WORD of a command stands for: a script of package.json, what a program reads, a script of a shell."""
+    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):  # whatever package.json holds
+        yield str(json.loads(read_text(root / "package.json")).get("scripts", {})[word])
+    for name in table("_guard.txt").get(PurePosixPath(word).name, {}).get("reads", ()):
+        yield read_text(root / name, 100_000)
+    if SHELL_SCRIPT.fullmatch(PurePosixPath(word).name) and not Path(word).is_absolute():
+        yield read_text(root / word, 100_000)
+
+
 def test_environment(runner: Runner, adds: str) -> dict[str, str]:
     """Make the environment of a test command; pytest gets the options of ADDS beside the user's own."""
     own = runner.env.get("PYTEST_ADDOPTS", os.environ.get("PYTEST_ADDOPTS", ""))
@@ -2808,7 +2929,8 @@ def read_report(path: Path, root: Path) -> Report | None:
     """Read pytest's report; nothing where there is none. Names begin at ROOT, wherever pytest saw its own."""
     from xml.etree import ElementTree
 
-    above = "|".join(re.escape(".".join(root.parts[place:])) for place in range(1, len(root.parts)))
+    begins = [root.parts[place:] for place in range(1, len(root.parts)) if not (root / root.parts[place]).exists()]
+    above = "|".join(re.escape(".".join(parts)) for parts in begins)
     found: dict[str, set[str]] = {"passed": set(), "failed": set(), "skipped": set()}
     times: dict[str, float] = {}
     try:
@@ -2838,12 +2960,11 @@ def runs_pytest(argv: Sequence[str]) -> bool:
     return named and not any(word.startswith("--junit") for word in argv)
 
 
-SKIPS = rx(r"\bskipped=(\d+)|\b(\d+) (?:skipped|ignored|pending)\b|^(?:# |ℹ )skipped (\d+)$|\bSkipped: +(\d+)")
 NO_TEST, PYTEST_FOUND_NONE = "the test command ran no test", 5  # pytest's exit code
 
 
 def why_red(
-    done: Completed, output: str, config: Config, runner: Runner, passed: int | None, report: Report | None
+    done: Completed, said: Summary, config: Config, runner: Runner, passed: int | None, report: Report | None
 ) -> str:
     """Say why a test run is red though it does not say so itself: exit 0 alone proves nothing."""
     if done.cut:
@@ -2854,9 +2975,8 @@ def why_red(
         return ""
     if report and report.failing:
         return f"the test command ended with 0, but its report has {len(report.failing)} failing"
-    said = rx(f"(?:{'|'.join(table('_guard.txt')['shared']['red'])}).*")
-    if not report and (line := said.search(unwrapped(output))):
-        return f"the test command ended with 0, but says: {line[0].strip()} (does a pipe or ';' hide its exit code?)"
+    if not report and said.red:
+        return f"the test command ended with 0, but says: {said.red} (does a pipe or ';' hide its exit code?)"
     if passed == 0 and not config.defaults.no_tests_ok:
         return f"{NO_TEST}, though it passed ([defaults] no_tests_ok = true accepts that)"
     if not report and runs_pytest(done.argv):
@@ -2864,37 +2984,61 @@ def why_red(
     return ""
 
 
+def missed_gate(output: str) -> str:
+    """Quote the demand on the coverage that a run did not meet."""
+    gate = rx(table("_readers.txt")["shared"]["gate"][0]).search(output)
+    return f"this task's tests alone do not meet a demand on the coverage: {gate[0].strip()}" if gate else ""
+
+
 def verdict_of(done: Completed, output: str, config: Config, runner: Runner, report: Report | None) -> Verdict:
-    """Judge a test run: only exit 0 is green, and only where some test ran, as far as that is known."""
-    passed = len(report.passing) if report else count_passed(output)
-    skipped = sum(int(next(filter(None, found))) for found in SKIPS.findall(output))
-    why = why_red(done, output, config, runner, passed, report)
-    skipped = len(report.skipped) if report else skipped
-    if done.code == 0 and not why:
-        return Verdict(True, Failure((), "", ""), passed, done.seconds, "", skipped, report)
-    failure = read_failure(output, config.root, config.defaults.error_tail_lines)
-    if report and not failure.tests:
+    """Judge a test run: only exit 0 is green, and only where some test ran, as far as that is known.
+
+    The one exception is a task's narrowed run of which all tests pass, and that a demand on the coverage makes red:
+    the whole suite has to meet it.
+    """
+    command = spell_out(done.argv, config.root)
+    said = read_summary(output, command, green=done.code == 0)
+    passed, failing = (len(report.passing), len(report.failing)) if report else (said.passed, said.failed)
+    why = why_red(done, said, config, runner, passed, report)
+    all_passed = done.code > 0 and passed and not failing and not why
+    note = missed_gate(output) if all_passed and runner != insert_test_files(config.runner, ()) else ""
+    skipped, green = len(report.skipped) if report else said.skipped, (done.code == 0 or bool(note)) and not why
+    if green:
+        return Verdict(True, Failure((), "", ""), passed, done.seconds, "", skipped, report, note)
+    failure = read_failure(output, config.root, config.defaults.error_tail_lines, command)
+    if not failure.tests and report:
         failure = replace(failure, tests=tuple(sorted(report.failing)))
     if why or done.code < 0 or not failure.excerpt:
-        summary = why or f"the test command {'said nothing and ' * (done.code > 0)}{done.end}"
-        failure = replace(failure, summary=summary, excerpt=f"{summary}\n{failure.excerpt}")
+        told = why or f"the test command {'said nothing and ' * (done.code > 0)}{done.end}"
+        failure = replace(failure, summary=told, excerpt=f"{told}\n{failure.excerpt}")
     return Verdict(False, failure, passed, done.seconds, why, skipped, report)
+
+
+def is_to_be_written(argv: Sequence[str], config: Config) -> bool:
+    """Tell whether a task lists a file that the test command ARGV starts."""
+    words = {os.path.normpath(word) for word in COMMAND_WORD.findall(" ".join(argv))}
+    words |= {f"{word.replace('.', '/')}{end}" for word in words for end in (".py", "/__main__.py")}
+    return any(words & {*task.files} for task in config.tasks)
 
 
 def run_tests(config: Config, runner: Runner, reporter: Reporter) -> Verdict:
     """Run the test command once and say what it means."""
     path = reporter.path("junit.xml")
     env, argv = test_environment(runner, f"--junitxml={shlex.quote(str(path))}"), test_argv(runner, config.root)
+    awaited = is_to_be_written(argv, config)
     try:
         done = run(argv, config.root, env=env, timeout=runner.timeout, alive=reporter.alive, tell=reporter.heard)
     except OSError as error:
-        raise startable(argv[0], "[runner] command", error) from None
+        why = startable(argv[0], "[runner] command", error)
+        if not awaited:
+            raise why from None
+        done = Completed(tuple(argv), 127, f"{why}\n", "", 0)
     output = reporter.mask(done.output)
     reporter.write("tests.txt", output)
     report = read_report(path, config.root)
     module = argv[argv.index("-m") + 1] if "-m" in argv[:-1] else ""
     missing = module and re.search(rf"No module named '?{re.escape(module)}'?$", output, re.MULTILINE)
-    if missing or (runner.shell and done.code in (126, 127)):
+    if not awaited and (missing or (runner.shell and done.code in (126, 127))):
         raise NotReady(
             f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command."
         )
@@ -2956,7 +3100,7 @@ def compare_names(before: Report, now: Report) -> tuple[Set[str], Set[str], Set[
 
 def counts_tests(verdict: Verdict) -> bool:
     """Tell whether the counts of a red run are of tests: some runners count the packages that passed."""
-    return not any(reader.passed.endswith("()$") for reader in readers() if reader.name == verdict.failure.reader)
+    return not any(reader.passed.endswith("()") for reader in output_readers() if reader.name == verdict.failure.reader)
 
 
 def compare_counts(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
@@ -3001,6 +3145,8 @@ def compare_sizes(before: Verdict, now: Verdict) -> Iterator[str]:
     """Give what is doubtful about the number of tests in a green run."""
     if before.green:
         yield "the tests did not prove this task: they were green before"
+    if now.note:
+        yield now.note
     old, new = count_all(before), count_all(now)
     if old is not None and new is not None and new < old and counts_tests(before):
         yield f"fewer tests than before: {old} -> {new}"
@@ -3360,6 +3506,7 @@ class Verifier:
 
 # -------------------------------------------------------------------------------------------------------- the loop
 
+OWN_END = 10  # seconds that a leaner which keeps its time limit by itself has for its end
 UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
 
@@ -3435,15 +3582,15 @@ def uncommitted(snapshots: Snapshots, paths: Sequence[str]) -> str:
     if not wanted:
         return ""
     style = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative")
-    return with_marks(ask_git(snapshots.root, "diff", "HEAD", *style, "--", *wanted, places=snapshots.copy_index()))
+    return encodable(ask_git(snapshots.root, "diff", "HEAD", *style, "--", *wanted, places=snapshots.copy_index()))
 
 
 @dataclass
 class Run:
     """One run over one leanfile: asks leaners, has their work judged, and goes on until the tests pass.
 
-    `spent` holds what the runs that this one resumes have used of the limits; `ready` says that the server was found to
-    be so, and was not called since.
+    `spent` holds what the runs that this one resumes have used of the limits; `ready` whose server was found to be so,
+    and not called since; `servers` what each told of itself, by base_url and model.
     """
 
     config: Config
@@ -3453,7 +3600,8 @@ class Run:
     calls: list[Call] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     spent: Document = field(default_factory=dict)
-    ready: bool = False
+    ready: Leaner | None = None
+    servers: dict[tuple[str, str], Document] = field(default_factory=dict)
 
     @property
     def snapshots(self) -> Snapshots:
@@ -3521,17 +3669,20 @@ class Run:
         START is the tree that the task began from. A call that was only to answer, or failed for its set-up, leaves the
         project as it was.
         """
-        program, deadline = find_program(leaner), time.monotonic() + self.config.health.max_wait
+        program, deadline = find_program(leaner), 0.0
         while True:
             self.check_limits()
             self.wait_for(leaner)
-            call, self.ready = self.call(task, leaner, program, prompt, mode, start), False
+            call, self.ready = self.call(task, leaner, program, prompt, mode, start), None
             if call.code != SERVER_TROUBLE:
                 break
-            self.reporter.emit("trouble", leaner=program.name, reason=call.reason, usage=call.usage)
-            if time.monotonic() > deadline:
+            self.reporter.emit("trouble", leaner=program.name, model=call.model, reason=call.reason, usage=call.usage)
+            deadline = deadline or time.monotonic() + self.config.health.max_wait  # a call may have taken longer
+            if time.monotonic() >= deadline:
                 raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
             time.sleep(2)
+        if program.own_check and self.config.health.check_url is None:
+            self.ready = leaner  # what checks by itself is not looked at again before it tells of trouble
         if (mode == "ask" or call.code == USAGE) and call.after != call.before:
             self.snapshots.restore(call.after, call.before)
         facts = {name: getattr(call, name) for name in CALL_FACTS}
@@ -3542,13 +3693,16 @@ class Run:
 
     def wait_for(self, leaner: Leaner) -> None:
         """Wait until the leaner's server is ready, once before each call: first it has to tell its context."""
-        if not self.ready:
-            wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
-        self.ready = True
+        if self.ready != leaner:
+            show_waiting = partial(self.reporter.emit, "waiting")
+            told = wait_for_server(self.config, leaner, lambda url, left: show_waiting(url=url, left=left))
+            if "context" in told:
+                self.servers[leaner.base_url, leaner.model] = told
+        self.ready = leaner
 
     def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str, start: str) -> Call:
         """Run the leaner's program between two snapshots, and settle what it changed, however it ended."""
-        prompt = self.reporter.mask(prompt).replace("\0", "")
+        prompt = encodable(self.reporter.mask(prompt)).replace("\0", "")
         file, used = self.reporter.write("prompt.md", prompt), self.reporter.path("usage.json")
         self.snapshots.repository.keep()
         before, known, begun = self.snapshots.take(), self.snapshots.unheld, time.time()
@@ -3566,11 +3720,13 @@ class Run:
         answer = self.reporter.mask(done.output).strip()
         errors = self.reporter.mask(rx(r"^progress: .*\n?").sub("", done.errors)).strip()
         self.reporter.write("answer.txt", answer_record(said, program.name, answer, errors))
-        usage = read_usage(used, program, prompt, answer)
+        usage, model = read_usage(used, program, prompt, answer), model_asked(used) or leaner.model
         settled = self.workspace.settle(before, task, start or before, known, begun, program, used)
         used.unlink(missing_ok=True)  # its figures stand in the events
         reason = why_ended(done, errors, answer, leaner)
-        self.calls.append(Call(program.name, answer, done.code, reason, usage, done.seconds, **vars(settled)))
+        self.calls.append(
+            Call(program.name, answer, done.code, reason, usage, done.seconds, model=model, **vars(settled))
+        )
         return self.calls[-1]
 
     def variables(self, task: Task, leaner: Leaner, mode: str, prompt: Path, used: Path) -> dict[str, str]:
@@ -3600,11 +3756,12 @@ class Run:
     def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
         """Run a leaner; when that is interrupted, put the tree back to BEFORE."""
         argv, reporter = [*program.argv(), "-p", prompt], self.reporter
-        call = partial(run, argv, self.config.root, env=env, apart=True, timeout=leaner.timeout)
+        own = program.own_idle  # it keeps the limits by itself, and says what it was waiting for
+        timeout, idle = leaner.timeout + OWN_END * own, None if own else leaner.idle
+        call = partial(run, argv, self.config.root, env=env, apart=True, timeout=timeout, idle=idle)
         try:
             with self.snapshots.sealed():
-                idle = None if program.own_idle else leaner.idle
-                return call(idle=idle, alive=reporter.alive, tell=reporter.heard)
+                return call(alive=reporter.alive, tell=reporter.heard)
         except OSError as error:
             why = startable(argv[-3], "[lean] binary", error)
             reporter.emit("trouble", leaner=program.name, reason=str(why), usage=Usage())  # the call is over
@@ -3618,7 +3775,15 @@ class Run:
     def context(self, task: Task, leaner: Leaner) -> int:
         """Tokens of the model's context: as set, as the server tells, else 8,192."""
         known = task.context_tokens or leaner.context_tokens
-        return known or server_context(leaner.base_url, leaner.key, leaner.model) or 8192
+        return known or self.server(leaner).get("context") or 8192
+
+    def server(self, leaner: Leaner) -> Document:
+        """Return what the leaner's server tells of itself, asked once a run; empty where it is not there."""
+        key = leaner.base_url, leaner.model
+        if key not in self.servers and leaner.base_url:
+            with contextlib.suppress(NotReady):
+                self.servers[key], _ = probe(leaner)
+        return self.servers.setdefault(key, {})
 
     def budget(self, task: Task, leaner: Leaner) -> int:
         """Tokens that a prompt may have: what the context leaves beside the answer, and no more than is read well."""
@@ -4224,8 +4389,9 @@ def tidy_up(path: Path, shows: Shows) -> None:
 
 Event = dict[str, Any]
 INKS = {"green": "32", "ok": "32", "red": "31", "error": "31", "untested": "33", "warning": "33"}
-PROGRESS = re.compile(r"progress: ([1-9]\d*) (\d+(?:\.\d+)?)")
-QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+PROGRESS = re.compile(r"progress: ([1-9]\d{0,8}) (\d{1,9}(?:\.\d{1,9})?)")
+TREE = r'"(?:tree|before|after|digest|commit)": "[0-9a-f]{12,64}"'  # names of our own, which --undo and --resume need
+QUOTED = re.compile(rf'(?P<tree>{TREE})|"(?:[^"\\]|\\.)*"')
 NOTIFY_SECONDS = 30
 
 
@@ -4495,7 +4661,7 @@ class Reporter:
         event = json.loads(json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=vars))
         if kind in STEPS:
             event["shown"] = STEPS[kind](event)
-        line = QUOTED.sub(lambda quoted: json.dumps(self.mask(json.loads(quoted[0]))), json.dumps(event))
+        line = QUOTED.sub(lambda found: found["tree"] or json.dumps(self.mask(json.loads(found[0]))), json.dumps(event))
         with (self.folder / "events.jsonl").open("a", encoding="utf-8") as events:
             events.write(f"{line}\n")
         self.display.show(json.loads(line))

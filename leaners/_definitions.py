@@ -29,8 +29,8 @@ HEADER = 100  # brackets and semicolons between the begin of a definition and it
 class Definition:
     """A function, method, type or value: its lines are counted from 1, `owner` is the line of the type around it.
 
-    `kind` is function, class, value or test; `head` is the last line of the signature, `doc` the first and last line of
-    the docstring, zeros without one.
+    `kind` is function, class, value or test; `line` is the line of the name, below decorators; `head` is the last line of
+    the signature, `doc` the first and last line of the docstring, zeros without one.
     """
 
     path: str
@@ -41,16 +41,56 @@ class Definition:
     kind: str = ""
     head: int = 0
     doc: tuple[int, int] = (0, 0)
+    line: int = 0
+
+
+# --- bytes ------------------------------------------------------------------------------------------------------------
+
+BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+DECLARED = re.compile(rb"(?:coding|charset)[ \t]*[:=]?[ \t]*[\"']?([A-Za-z][-\w.]+)")
+LATIN = re.compile(rb"[A-Za-z][\x80-\xff]{1,3}[A-Za-z]")
+
+
+def decode(raw: bytes) -> tuple[str, str] | None:
+    """Return a file's text without its byte order mark, and its encoding; None where that is binary or not clear.
+
+    The encoding is UTF-8 or what the mark or the text declares, else what decodes strictly and looks like a language.
+    """
+    mark, marked = next(((mark, name) for mark, name in BOMS if raw.startswith(mark)), (b"", ""))
+    declared = found[1].decode() if (found := DECLARED.search(raw[:400])) else "utf-8"
+    order = [declared, "utf-8"] if raw.isascii() else ["utf-8", declared, "cp932", "gbk", "cp1252"]
+    if b"\0" in raw and not marked:
+        return None
+    for encoding in [marked] if marked else order:
+        with contextlib.suppress(UnicodeError, LookupError):
+            text = raw[len(mark) :].decode(encoding)
+            told = marked or encoding in ("utf-8", declared) or is_plausible(raw, text, encoding)
+            if told and text.encode(encoding) == raw[len(mark) :]:
+                return text, encoding
+    return None
+
+
+def is_plausible(raw: bytes, text: str, encoding: str) -> bool:
+    """Tell whether a text that nothing declares looks like one of its encoding's languages."""
+    signs = [sign for sign in text if sign > "\x7f"]
+    if encoding == "cp932":
+        return sum("\u3040" <= sign <= "\u30ff" for sign in signs) * 3 >= len(signs)
+    if encoding == "gbk":
+        return not LATIN.search(raw) and len("".join(signs).encode("gb2312", "ignore")) >= 1.8 * len(signs)
+    return not re.search(rb"[\x80-\xff]{4}", raw)
+
+
+# --- definitions ------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(512)
 def definitions(path: str, source: str) -> tuple[Definition, ...]:
     """List the definitions of a file in the order of their first lines; none where its language is not known.
 
-    SOURCE has line feeds for line ends. A Python file that does not parse, and a minified file, have none.
+    SOURCE has line feeds for line ends. Python that does not parse is read by its patterns; a minified file has none.
     """
-    if path.endswith((".py", ".pyi")):
-        return python_definitions(path, source)
+    if path.endswith((".py", ".pyi")) and (found := python_definitions(path, source)):
+        return found
     language = language_of(path)
     minified = len(source) > 80 * source.count("\n") + 20_000
     return () if minified or not language else matched_definitions(path, source, language)
@@ -88,8 +128,9 @@ def python_definition(path: str, node: ast.FunctionDef | ast.AsyncFunctionDef | 
     has_docstring = ast.get_docstring(node, clean=False) is not None and begin.end_lineno != node.lineno
     doc = (begin.lineno, begin.end_lineno or 0) if has_docstring else (0, 0)
     kind = "class" if isinstance(node, ast.ClassDef) else "function"
-    head = max(node.lineno, begin.lineno - 1)
-    return Definition(path, node.name, first, node.end_lineno or 0, owner, kind, head, doc)
+    marks = begin.decorator_list if isinstance(begin, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else []
+    head = max(node.lineno, min([begin.lineno, *(item.lineno for item in marks)]) - 1)
+    return Definition(path, node.name, first, node.end_lineno or 0, owner, kind, head, doc, node.lineno)
 
 
 def assigned_name(node: ast.stmt) -> str:
@@ -173,13 +214,36 @@ def matched_definitions(path: str, source: str, language: Language) -> tuple[Def
             name = source[slice(*match.span(group))].strip("\"'`# ")
             usual = "function" if has_body or group != "name" else "value"
             first, last = bisect_right(starts, begin), bisect_right(starts, finish - 1)
+            line = bisect_right(starts, match.start(group))
             around = owners.around(begin, finish, name)
             receiver = match.groupdict().get("of")
             owner = f"type {receiver}" if receiver else ""
             if around is not None:
                 owner = rows[bisect_right(starts, around) - 1].strip()
-            found.add(Definition(path, name, first, last, owner, KIND_OF_GROUP.get(group, usual), first))
+            kind = KIND_OF_GROUP.get(group, usual)
+            found.add(Definition(path, name, first, last, owner, kind, first, line=line))
     return tuple(sorted(found, key=lambda item: (item.first, item.last, item.name, item.kind)))
+
+
+def blanked(path: str, source: str) -> str:
+    """Return the source without comments and literals; as it is where the language is not known."""
+    language = language_of(path)
+    return blank_literals(source, language) if language else source
+
+
+@lru_cache(64)
+def literal_lines(path: str, source: str) -> tuple[frozenset[int], frozenset[int]]:
+    """Tell the lines, from 0, that begin within a literal, and those that hold a comment alone."""
+    language = language_of(path)
+    starts = [0, *(match.end() for match in re.finditer("\n", source))]
+    inside, notes = set[int](), set[int]()
+    for match in compiled(language.hidden).finditer(source) if language else ():
+        first, last = bisect_right(starts, match.start()) - 1, bisect_right(starts, match.end() - 1) - 1
+        if not match[0].lstrip().startswith(("//", "/*", "#")):
+            inside.update(range(first + 1, last + 1))
+        elif not source[starts[first] : match.start()].strip():
+            notes.update(range(first, last + 1))
+    return frozenset(inside), frozenset(notes)
 
 
 def blank_literals(source: str, language: Language) -> str:
@@ -211,7 +275,7 @@ def find_spans(code: str, blocks: Blocks, pattern: str, has_body: bool, end: str
 
 def end_by_indent(code: str, begin: int, indent: int, end: str) -> int:
     """Find where a definition ends whose body is indented deeper than INDENT and followed by END."""
-    last = re.compile(rf"\n[ \t]{{0,{indent}}}(?={end})\S+|\n(?=[ \t]{{0,{indent}}}\S)").search(code, begin)
+    last = re.compile(rf"\n[ \t]{{0,{indent}}}(?={end})\S+|\n(?=[ \t]{{0,{indent}}}[^\s)\]}}])").search(code, begin)
     return last.end() if last else len(code)
 
 

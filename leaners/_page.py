@@ -79,6 +79,7 @@ def conclude(events: Sequence[Event], end: Event | None = None) -> Event:
         "total": len(first["tasks"]),
         "green": len(of(events, "skipped")) + sum(is_done(task) for task in tasks),
         "seconds": round(end.get("time", last["time"]) - first["time"], 3),
+        "models": list(dict.fromkeys(event["model"] for event in events if event.get("model"))),
         "usage": used,
         "cost": cost_of(used, first.get("pricing", {})),
         "tasks": tasks,
@@ -260,7 +261,9 @@ def end_line(told: Event) -> str:
     about = "about " if used["estimated"] else ""
     cost = f"; would cost {about}{told['cost']:.4f} at [pricing]" if told["cost"] is not None else ""
     spent = f"{sent} tokens in, {got} out, {many(used['requests'], 'request')}, {told['seconds']:.1f} s{cost}"
-    return f"{told['green']}/{told['total']} green; {spent}; run {told['run']}"
+    models = [name.rpartition("/")[2] for name in told.get("models", ())]
+    model = f"{few(models, 2, 12)}; " if models else ""
+    return f"{told['green']}/{told['total']} green; {spent}; {model}run {told['run']}"
 
 
 def rows(told: Event) -> list[list[str]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import re
 import shlex
 import shutil
@@ -27,6 +26,7 @@ from leanloop import (
     NOT_READY,
     ChangeRules,
     Config,
+    Document,
     Leaner,
     LeanError,
     NotReady,
@@ -40,7 +40,6 @@ from leanloop import (
     check_test_files,
     choose,
     fenced,
-    fetch,
     few_names,
     find_program,
     first_prompt,
@@ -55,12 +54,12 @@ from leanloop import (
     locked,
     make_run,
     many,
+    probe,
     project_folder,
     project_relative,
     read_config,
     read_text,
     readiness,
-    server_context,
     share,
     static_config,
     test_argv,
@@ -196,28 +195,22 @@ def look_at_leaner(leaner: Leaner) -> Check:
 
 def look_at_server(config: Config, leaner: Leaner) -> Check:
     """Look at a leaner's server, its models and its context; no further where it does not answer."""
-    wait_for_server(replace(config, health=replace(config.health, max_wait=0)), leaner, lambda url, left: None)
+    now = replace(config, health=replace(config.health, max_wait=0))
+    told = wait_for_server(now, leaner, lambda url, left: None)
     yield "server", leaner.base_url or "the leaner's own service", ""
     if leaner.base_url:
-        yield "model", *look_at_model(leaner)
-    context = leaner.context_tokens or server_context(leaner.base_url, leaner.key, leaner.model)
+        told = told if "models" in told else probe(leaner)[0]
+        yield "model", *look_at_model(told)
+    context = leaner.context_tokens or told.get("context")
     unknown = ("the server does not tell it; 8,192 tokens are assumed", "Set [lean] context_tokens")
     yield "context", *((f"{context:,} tokens", "") if context else unknown)
 
 
-def look_at_model(leaner: Leaner) -> tuple[str, str]:
-    """Tell which model is used, and what to do where the server does not have it."""
-    known = list[str]()
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        rows = json.loads(fetch(f"{leaner.base_url.rstrip('/')}/models", leaner.key))["data"]
-        known = [str(row["id"]) for row in rows]
-    if leaner.model in known or (leaner.model and not known):
-        return leaner.model, ""
-    if leaner.model or len(known) > 1:
-        what = f"{leaner.model} is not listed there" if leaner.model else "[lean] model is not set; the server lists"
-        return f"{what}: {', '.join(known[:9])}", "Choose one"
-    advice = "Set [lean] model, or base_url (it usually ends in /v1)"
-    return (f"{known[0]}, the only one listed", "") if known else ("the server lists none", advice)
+def look_at_model(told: Document) -> tuple[str, str]:
+    """Tell which model is asked, and what to do where the server does not have it."""
+    if why := told.get("why"):
+        return why, "Choose one" if told["models"] else "Set [lean] model, or base_url (it usually ends in /v1)"
+    return told.get("model") or "unknown", ""
 
 
 def look_at_tests(run: Run) -> Check:

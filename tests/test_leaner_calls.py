@@ -88,6 +88,7 @@ idle = 20.5
 context_tokens = 4096
 edit_format = "whole"
 edit_retries = 2
+thinking = "off"
 temperature = 0.25
 max_output_tokens = 99
 stop = ["<|end|>", "é"]
@@ -109,6 +110,7 @@ EVERY_VARIABLE = {
     "LEAN_CONTEXT_TOKENS": "4096",
     "LEAN_EDIT_FORMAT": "whole",
     "LEAN_EDIT_RETRIES": "2",
+    "LEAN_THINKING": "off",
     "LEAN_TEMPERATURE": "0.25",
     "LEAN_MAX_OUTPUT_TOKENS": "99",
     "LEAN_STOP": ["<|end|>", "é"],

@@ -113,3 +113,13 @@ def test_the_record_shows_what_the_model_said_and_what_became_of_it(calc: Bench,
     assert did == "wrote calc.py (+1 -1)\n"
     assert "sk-0123456789" not in answer.read_text() and "\x1b" not in answer.read_text()
     assert list(folder.glob("*said.txt")) == []
+
+
+def test_the_model_that_was_asked_is_on_record(calc: Bench, serve: Serve) -> None:
+    server = serve(RIGHT)
+    ran = calc.lean_loop()
+    (folder,) = calc.runs()
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert [event["model"] for event in events if event["event"] == "answered"] == [server.model]
+    assert events[-1]["models"] == [server.model]
+    assert server.model in ran.out.splitlines()[-1] and server.model in (folder / "report.md").read_text()

@@ -640,6 +640,11 @@ def test_a_complete_answer_is_one_however_it_ends(script: Script) -> None:
     assert (said, len(server.asked)) == (EDIT, 1)
 
 
+def test_an_answer_that_could_stand_is_given_time_to_go_on() -> None:
+    events = [piece("The sign is wrong."), direct.LAST_WORDS + 1, piece(" It has to be a plus."), piece("", "stop")]
+    assert bounded(lambda h, b: stream(h, *events))[0] == "The sign is wrong. It has to be a plus."
+
+
 @pytest.mark.parametrize("text", ["a.py\n```python\nx = 2\n", "", "I would set"])
 @pytest.mark.parametrize("end", [stream, reset])
 def test_half_an_answer_is_none(text: str, end: Any) -> None:

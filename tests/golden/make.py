@@ -58,12 +58,12 @@ def write(files: Mapping[str, str], root: Path) -> Path:
     return root
 
 
-def sent(raw: str, root: Path) -> str:
-    """Tell what is read of RAW in the project at ROOT: the failure's words, its frames, the definitions concerned."""
-    failure = leanloop.read_failure(raw.replace("/project", str(root)), root)
+def sent(raw: str, root: Path, command: str = "") -> str:
+    """Tell what is read of RAW, which COMMAND printed: the failure, its frames, the definitions of ROOT concerned."""
+    failure = leanloop.read_failure(raw.replace("/project", str(root)), root, command=command)
     concerned = leanloop.Project(root, leanloop.Defaults()).concerned(failure, ())
     parts = (
-        f"passed: {leanloop.count_passed(raw)}",
+        f"passed: {leanloop.read_summary(raw, command, green=False).passed}",
         *(f"test: {name}" for name in failure.tests),
         f"error: {failure.summary}",
         *(f"frame: {frame.path}:{frame.line} {frame.function}".rstrip() for frame in failure.frames),
@@ -107,9 +107,8 @@ def main() -> None:
         golden = load(path)
         with tempfile.TemporaryDirectory() as folder:
             root = write(golden.files, Path(folder).resolve())
-            path.write_text(
-                str(Golden(golden.head, golden.files, golden.raw, sent(golden.raw, root))), encoding="utf-8"
-            )
+            told = sent(golden.raw, root, golden.head)
+            path.write_text(str(Golden(golden.head, golden.files, golden.raw, told)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1608 @@
+"""Read the edits in a model's answer, and put them into the texts of files. Pure: nothing is read, nothing written.
+
+    answer -> without thoughts -> blocks, each with its path -> edits -> located -> spliced -> checked -> new texts
+
+A block holds a file or some of its definitions, SEARCH/REPLACE pairs, or a diff. What an answer leaves out stays: a
+definition goes only where another one of its name takes its place, a line only where it was searched for or another
+one stands in its stead. Whatever way a new text came about, it is checked before anybody gets it.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import re
+import tomllib
+import unicodedata
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from pathlib import PurePosixPath
+from typing import Any, Protocol
+
+from _definitions import Definition, blanked, definitions, language_of, literal_lines
+
+# --- refusals and data ------------------------------------------------------------------------------------------------
+
+
+class Refusal(Exception):
+    """Why an answer or an edit is not applied: one word for the books, a sentence, the lines that it may have meant."""
+
+    def __init__(self, kind: str, reason: str, near: str = "") -> None:
+        super().__init__(reason)
+        self.kind, self.reason, self.near = kind, reason, near
+
+
+@dataclass(frozen=True)
+class Code:
+    """A file, or some of its definitions. `sure`: its path stood alone; not `closed`: it may be cut off."""
+
+    path: str
+    text: str
+    sure: bool = True
+    closed: bool = True
+
+
+@dataclass(frozen=True)
+class Change:
+    """Lines to find and what shall stand there; several readings where the divider is not clear; 0: line not known."""
+
+    path: str
+    readings: tuple[tuple[str, str], ...]
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Delete:
+    path: str
+
+
+@dataclass(frozen=True)
+class Read:
+    """A wish to see lines of a file first; 0: from its beginning, to its end."""
+
+    path: str
+    first: int = 0
+    last: int = 0
+
+
+Edit = Code | Change | Delete
+Plan = dict[str, str | None]
+Refused = list[tuple[Edit, Refusal]]
+
+
+class Files(Protocol):
+    """What is known of a project: the task's files, the prompt that shows them, and the text of any file."""
+
+    listed: Sequence[str]
+    prompt: str
+    root: str
+
+    def text(self, path: str) -> str | None:
+        """Return a file's text with plain newlines, None if there is none."""
+
+    def protects(self, path: str) -> bool:
+        """Tell whether a file may be read only."""
+
+
+# --- what a model said ------------------------------------------------------------------------------------------------
+
+LONG_LINE = 300  # no path, header or comment that means something is longer; patterns stay fast on minified text
+MARK = re.compile(r"(?i)[<\[◁]([|/\w:▁]{2,40})[>\]▷](?:[ \t]*(thought|analysis|final)\b)?")
+THINKS = re.compile(r"(?i)think|thought|reason|analy|reflect|scratch|channel")
+DRAFT = re.compile(r"\A\s*(?:[\w',]+[.:!]?\s+){0,4}?[<\[](\w+)[>\]]\s*\n(.*?)^\s*[<\[]/\1[>\]]", re.DOTALL | re.MULTILINE)
+TEMPLATE = re.compile(r"(?<![\"'`\w])<(?:\|[\w ]+\|?|[\w ]+\||｜[\w▁ ]+｜)>|</s>\s*\Z")
+TOOL_CALL = re.compile(
+    r"<tool_call>|<function=|<write_to_file>|<invoke |\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"(?:arg|param)"
+    r"|\{\s*\"(?:file_?(?:path|name)?|path)\"\s*:\s*\"[^\"\n]+\"\s*,\s*\"(?:content|search|old|code|edits|changes)"
+)
+TEXT = r"(?:_?(?:str(?:ing)?|text|code|block|lines))?"
+CALLED = {  # what an argument of a tool stands for
+    r"(?:target_?)?file(?:_?(?:path|name))?|path": "\n{}\n",
+    r"contents?|file_text|code": "\n`````\n{}\n`````\n",
+    rf"(?:old|search){TEXT}": "\n<<<<<<< SEARCH\n{}\n=======\n",
+    rf"(?:new|replace(?:ment)?){TEXT}": "{}\n>>>>>>> REPLACE\n",
+}
+OPENED = rf"<(?:parameter(?:=| name=[\"']?))?(?P<key>{'|'.join(CALLED)})[\"']?>"
+ARGUMENT = re.compile(rf"{OPENED}[ \t]*\n?(?P<value>.*?)\n?[ \t]*</(?:parameter|(?P=key))>", re.DOTALL)
+NOT_WHOLE = re.compile(r"(?i)[<=\"](?:\w+_)?(?:append|insert|add)(?:_\w+)?[\">]")  # a tool that puts its text among other lines
+NOT_CODE = re.compile(r"[{.]*(?:bash|sh|shell|zsh|console|powershell|cmd|terminal|text|txt|output|log)\b")
+TAG = re.compile(
+    r"^[ \t]*<(?P<tag>\w+)\s(?:[^>\n]*\s)?(?:path|file(?:_?(?:name|path))?|name|title)=(?P<q>[\"']?)(?=[^\"'\n>]*[./]|\w+file)(?P<path>[^\"'\n>]+)"
+    r"(?P=q)(?:\s[^>\n]*)?>[ \t]*\n(?P<text>.*?\n)(?:^[ \t]*</(?P=tag)>|(?P<open>\Z))",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def spoken(answer: str) -> str:
+    """Drop what a model only thought, and the marks of its chat template."""
+    text = answer.replace("\r\n", "\n").lstrip("\ufeff")
+    begin, end = 0, len(text)
+    for found in MARK.finditer(text):
+        if THINKS.search(found[0]) and not is_quoted(text, found):
+            closes = re.search(r"(?i)/|end|^\w+\|$", found[1]) or (found[2] or "").lower() == "final"
+            begin, end = (found.end(), len(text)) if closes else (begin, max(begin, min(end, found.start())))
+    text = text[begin:end]
+    text = text.partition("<|message|>")[2] or text
+    draft = DRAFT.match(text)
+    if draft and holds_edit(draft[2]) and holds_edit(text[draft.end() :]):
+        text = text[draft.end() :]
+    return re.sub(r"(?<=[^\s`])```\s*\Z", "\n```", TEMPLATE.sub("", text))  # a last fence on the last line of code
+
+
+def is_quoted(text: str, found: re.Match[str]) -> bool:
+    """Tell whether a mark of thinking belongs to code: it stands in quotes, or within a line of a block."""
+    before, after = text[text.rfind("\n", 0, found.start()) + 1 : found.start()], text[found.end() : found.end() + 1]
+    fences = len(re.findall(r"(?m)^ *```", text[: found.start()])) if before.strip() else 0
+    return before[-1:] in tuple("\"'`=(\\") or after in tuple("\"'`") or fences % 2 == 1
+
+
+def holds_edit(text: str) -> bool:
+    """Tell whether a text holds a block that may be an edit."""
+    fences = re.findall(r"(?m)^[ \t]*```[ \t]*(\S.*)", text)
+    return any(not NOT_CODE.match(info) for info in fences) or bool(re.search(r"(?m)^<{5,9} ?\w", text))
+
+
+def without_tools(said: str) -> str:
+    """Write the calls of tools, which nobody offered, as the edits that they stand for; "" where that is not clear."""
+    calls = [[(found["key"], found["value"]) for found in ARGUMENT.finditer(said)]]
+    clear = len(calls[0]) == len(re.findall(OPENED, said)) and not NOT_WHOLE.search(said)
+    end = 0
+    for found in re.finditer(r'\{\s*"', said):
+        if found.start() >= end:
+            try:
+                told, end = json.JSONDecoder().raw_decode(said, found.start())
+                calls += arguments(told)
+            except ValueError:
+                clear = False
+    texts = ((key, value.removesuffix("\n")) for call in calls for key, value in call if isinstance(value, str))
+    forms = (form.format(value) for key, value in texts for names, form in CALLED.items() if re.fullmatch(names, key))
+    return "".join(forms) if clear else ""
+
+
+def arguments(told: Any) -> Iterator[list[tuple[str, Any]]]:
+    """Yield what JSON says of files and texts, in the order of CALLED, from the outside to the inside."""
+    if isinstance(told, str) and told.lstrip().startswith(("{", "[")):
+        with suppress(ValueError):
+            yield from arguments(json.loads(told))
+    if isinstance(told, dict):
+        yield [(key, text) for names in CALLED for key, text in told.items() if re.fullmatch(names, key)]
+    for inner in told.values() if isinstance(told, dict) else told if isinstance(told, list) else ():
+        yield from arguments(inner)
+
+
+# --- paths ------------------------------------------------------------------------------------------------------------
+
+LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+DRESS = (  # what may stand around a path: the signs of headings, lists and comments, a label, pairs of marks, a note
+    re.compile(r"(?:#{1,6}|>+|[-*+•]|\d+[.)]|//+|/\*+|<!--+|;+|%+|=+>?|-{2,}|!)\s+(.*)"),
+    re.compile(r"(?:\*\*|__|[*`\"'“‘]|`{2,})([^`\"*]+?)(?:\*\*|__|[*`\"'”’]|`{2,})"),
+    re.compile(r"(.*\S)(?:\s+[(\[][^()\[\]]*[)\]]|:\d+(?:-\d+)?|\s+(?:\*+/|--+>|=+|<=+|-{2,}|#+)|[:.,])"),
+)
+LABEL = re.compile(
+    r"(?i)(?:(?:updated?|modif(?:y|ied)|new|changed?|fixed|complete|full|edit(?:ed)?|create[ds]?|file(?:s|name|path)?|path"
+    r"|code|for|in|the|to)\b[ :*=]+)+(\S.*)"
+)
+NAMED = re.compile(r"(?:title|file(?:_?name)?|path|name)\s*[=:]\s*(?:\"([^\"]+)\"|'([^']+)'|([^\"'\s}]+))")
+PART = r"[^\s`*?\"<>|:/\\]"
+PATH = re.compile(rf"(?:[A-Za-z]:(?=[/\\]))?(?:[/\\~]|{PART}+[/\\])*(?:(?<=[/\\]){PART}+|{PART}*\.[A-Za-z][\w-]*\]?)")
+BARE_NAME = re.compile(r"[A-Z][A-Za-z]*file|[A-Z]{4,}")  # names that need no ending
+TAGGED = "~" * 7  # the fence that stands for a tag with a path
+MENTION = re.compile(r"`([^`\n]+)`|([^\s`*\"'(),:;]*[^\s`*\"'(),:;.])")
+UNREAD = "?"  # what marks a name that may be a path or none
+Known = Callable[[str], bool]
+
+
+def heading(line: str, known: Known, prompt: str = "") -> str:
+    """Return the path that a line names, with nothing else of weight; "" where it is a sentence or nothing."""
+    said = LINK.sub(r"\1", line).strip() if len(line) < LONG_LINE else ""
+    while said and not known(said):
+        shorter = next((found[1].strip() for dress in DRESS if (found := dress.fullmatch(said))), "")
+        label = LABEL.fullmatch(said) if not shorter and not PATH.fullmatch(said) else None
+        if not shorter and not label:
+            is_label = said.isupper() and line.rstrip("* ").endswith(":")
+            ticked = f"`{said}`" in line and " " in said and re.search(r"\.\w+$", said)
+            return tidy(said) + UNREAD * is_label if ticked or is_path(said, known, prompt) else ""
+        said = shorter or (label[1] if label else "")
+    return tidy(said)
+
+
+def is_path(said: str, known: Known, prompt: str) -> bool:
+    """Tell whether words are a path: one word of that form, or several that are no sentence with a path at its end."""
+    first, *words = said.split(" ")
+    if not words or "://" in said:
+        return bool(PATH.fullmatch(said) or BARE_NAME.fullmatch(said)) and "://" not in said
+    ends = len(words) < 4 and re.search(r"\.\w+$", said) and not re.search(r"[`*:<>|]|, ", said)
+    plain = "/" in words[-1] and first.islower() and not known(words[-1])
+    return bool(ends and (plain or re.search(rf"(?m)(?:^|[\"'`]){re.escape(said)}(?=$|[\"'` ])", prompt)))
+
+
+def mentioned(line: str, known: Known) -> str:
+    """Return the one path that a sentence mentions: of a file that is there, else a new one in a folder."""
+    names = {tidy(found[1] or found[2]) for found in MENTION.finditer(line[:LONG_LINE])}
+    paths = {name for name in names if PATH.fullmatch(name) and "://" not in name}
+    likely = {name for name in paths if known(name)} or {name for name in paths if re.search(r"/.*\.\w+$", name)}
+    return likely.pop() if len(likely) == 1 else UNREAD if paths and not likely else ""
+
+
+def tidy(path: str) -> str:
+    """Write a path the plain way: forward slashes, no "./" in front."""
+    path = path.strip().replace("\\", "/")
+    return tidy(path[2:]) if path.startswith("./") else path
+
+
+def resolve(name: str, files: Files) -> str:
+    """Turn a name from an answer into a path below the root; Refusal if it lies outside or is not clear."""
+    path = below(name, files)
+    tails = [one for one in files.listed if one.endswith(f"/{path}")]
+    if len(tails) > 1:
+        raise Refusal("ambiguous", f"{name} is not clear: it could be {' or '.join(tails)}.")
+    return tails[0] if tails and files.text(path) is None else path
+
+
+def below(name: str, files: Files) -> str:
+    """Write a name as a path from the root; Refusal if it lies outside."""
+    path = tidy(name)
+    inner = [one for one in files.listed if path.startswith("/") and path.endswith(f"/{one}")]
+    if files.root and path.startswith(f"{files.root}/"):
+        path = path[len(files.root) + 1 :]
+    elif inner:
+        path = max(inner, key=len)
+    parts = PurePosixPath(path).parts
+    if not parts or parts[0] in ("/", "~") or ".." in parts or re.match(r"[A-Za-z]:", path) or "\0" in path:
+        raise Refusal("outside", f"{name!r} lies outside the project: it is not edited.")
+    if ".git" in (part.lower() for part in parts):
+        raise Refusal("outside", f"{name} belongs to git: it is not edited.")
+    return "/".join(parts)
+
+
+# --- reading an answer: text -> edits ---------------------------------------------------------------------------------
+
+FENCE = re.compile(r"^(?P<indent>[ \t]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<ticks>`{3,}|~{3,})(?P<info>[^`]*)$")
+NOTE = r"(?:#|//|--(?!-)|;|%|/\*|<!--)"
+MARKER = re.compile(
+    rf"^\s*(?:{NOTE}\s*)?(?:(?:[<‹«＜]{{5,9}}|-{{5,9}}(?= ?(?i:SEARCH|ORIGINAL|OLD)))(?P<head>.*?)"
+    r"|(?P<divide>[=＝]{5,9} ?(?i:REPLACE|WITH|UPDATED|NEW)?:?)"
+    r"|(?P<tail>[>›»＞]{5,9}.*?|\+{5,9} ?(?i:REPLACE)\b.*?))\s*(?:\*/|-->)?\s*$"
+)
+TOOL_HINT = re.compile(r"^(?::(?:start|end)_line[:=>]?\s*\d+|-{7})\s*$")
+DIFF = re.compile(r"^(?:diff --git |--- (?:[ab]/|/dev/null|\S+$)|\*\*\* (?:Begin Patch|(?:Update|Add|Delete) File:))")
+HUNK = re.compile(r"^(?:@@(?: -(?P<line>\d+)(?:,\d+)? \+\d+(?:,\d+)? @@.*|.*)|\s*(?:\.\.\.|…)\s*)$")
+PATCH_FILE = re.compile(r"^\*\*\* (?P<verb>Update|Add|Delete) File: *(?P<path>.+?)\s*$")
+MOVED = re.compile(r"^(?:\*\*\* Move to: |rename from )(?P<path>.*)$")
+DIFF_NOISE = re.compile(r"^(?:diff --git |index [0-9a-f]+\.\.|(?:new|deleted) file mode|\*\*\* |\\ No newline|@@)")
+DELETE = re.compile(r"^[\s>*`#-]*(?:DELETE(?: FILE)?|[Dd]eleted? file)[:\s`*]+(?P<path>[^\s`*]+)[\s`*]*(?:[\d-]+\s*)?$")
+READ = re.compile(
+    r"^[\s>*`#-]*READ[:\s`*]+(?P<path>[^\s`*]+?)[`*]*"
+    r"(?:[ :,(]+(?:lines? *)?L?(?P<first>\d{1,9})(?: *(?:-|–|to) *L?(?P<last>\d{1,9}))?\)?)?[\s`*.]*$"
+)
+HEREDOC = re.compile(
+    r"^cat (?=[^\n]*> *[\"']?(?P<path>[^\s<>|&;\"']+))(?![^\n]*>>)[^\n]*<<-? *[\"']?(?P<end>\w+)[^\n]*\n"
+    r"(?P<text>.*?)^(?P=end)$",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block, or lines that stand like one: what is said above it and what it holds."""
+
+    above: Sequence[str]
+    info: str = ""
+    lines: Sequence[str] = ()
+    closed: bool = True
+
+    @property
+    def notes(self) -> list[Delete | Read]:
+        """List the deletions and wishes to read that stand above the block, or that are all it holds."""
+        above, own = list(map(note, self.above)), [note(line) for line in self.lines if line.strip()]
+        return [found for found in (*above, *(own if all(own) else ())) if found]
+
+
+def note(line: str) -> Delete | Read | None:
+    """Read a line that asks for a deletion or for lines to see."""
+    if found := READ.match(line[:LONG_LINE]):
+        first = int(found["first"] or 0)
+        return Read(tidy(found["path"]), first, int(found["last"] or (first and first + 80)))
+    found = DELETE.match(line[:LONG_LINE])
+    return Delete(tidy(found["path"])) if found else None
+
+
+class Reader:
+    """Reads answers about some files; `own` are the marker-like lines that the files have themselves."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        texts = [files.text(path) or "" for path in files.listed]
+        self.own = {line.strip() for text in texts for line in text.split("\n") if MARKER.match(line[:LONG_LINE])}
+        self.known = lru_cache(maxsize=1024)(self.is_known)
+
+    def is_known(self, name: str) -> bool:
+        """Tell whether a name means a listed or an existing file."""
+        with suppress(Refusal):
+            path = resolve(name, self.files)
+            return path in self.files.listed or self.files.text(path) is not None
+        return False
+
+    def marker(self, line: str) -> str:
+        """Tell which marker of a SEARCH/REPLACE block a line is; "" for none."""
+        found = MARKER.match(line) if len(line) < LONG_LINE else None
+        kind = found.lastgroup if found else ""
+        return kind if kind and (kind == "divide" or line.strip() not in self.own) else ""
+
+    def read(self, answer: str) -> tuple[list[Edit], list[Read]]:
+        """Read the edits and the wishes to read that an answer holds."""
+        edits: list[Edit] = []
+        reads: list[Read] = []
+        path, said = "", TAG.sub(lambda tag: f"{tag['path']}\n{TAGGED}\n{tag['text']}" + TAGGED * (tag["open"] is None), spoken(answer))
+        for block in self.blocks(said):
+            for found in block.notes:
+                reads.append(found) if isinstance(found, Read) else edits.append(found)
+            name, sure, lines = self.path_of(block)
+            edits += self.edits(replace(block, lines=lines), name, path, sure)
+            path = name if sure else path
+        return edits, reads
+
+    def blocks(self, text: str) -> Iterator[Block]:
+        """Cut an answer into fenced blocks, SEARCH/REPLACE blocks and diffs, each with its prose."""
+        lines, above, at = text.split("\n"), list[str](), 0
+        marks = {at: kind for at, line in enumerate(lines) if (kind := self.marker(line))}
+        while at < len(lines):
+            line, end, block = lines[at], at + 1, None
+            if fence := FENCE.match(line):
+                end, closed = self.fence_end(lines, at, fence, marks)
+                inside = dedent(lines[at + 1 : end]) if fence["indent"] else lines[at + 1 : end]
+                inner = FENCE.match(inside[0]) if inside and not fence["info"].strip() else None
+                if TAGGED in inside[:4] or (inner and (inner["info"] or line == TAGGED)):
+                    yield from self.blocks("\n".join([*above, *inside]))
+                    above = []
+                else:
+                    block = Block(above, fence["info"].strip(), inside, closed)
+                end += closed
+            elif marks.get(at) == "head" and line.strip(" <"):
+                end = next((i + 1 for i in range(at, len(lines)) if marks.get(i) == "tail"), len(lines))
+                block = Block(above, "", lines[at:end])
+            elif DIFF.match(line) and any(HUNK.match(line) or PATCH_FILE.match(line) for line in lines[at : at + 5]):
+                end = diff_end(lines, at)
+                block = Block(above, "diff", lines[at:end])
+            else:
+                above.append(line)
+            if block:
+                yield block
+            at, above = end, [] if block else above
+        yield Block(above)
+
+    def fence_end(self, lines: Sequence[str], at: int, fence: re.Match[str], marks: Mapping[int, str]) -> tuple[int, bool]:
+        """Find the line that ends a fenced block, and whether it is a fence; no SEARCH block is cut, fences may nest."""
+        depth, searching, deep = 0, False, len(fence["indent"].expandtabs(4))
+        last_tail = max((i for i, kind in marks.items() if kind == "tail"), default=0)
+        prose = re.match(r"(?i)\s*(?:md|markdown)\b", fence["info"]) or re.search(r"\.md\W*$", lines[at - 1][-99:])
+        last = next(i for i in range(len(lines) - 1, -1, -1) if lines[i].strip())
+        for i in range(at + 1, len(lines)):
+            kind = marks.get(i)
+            searching = i < last_tail if kind == "head" else searching and kind != "tail"
+            inner = FENCE.match(lines[i])
+            if searching or not inner or not inner["ticks"].startswith(fence["ticks"]):
+                continue
+            if len(inner["indent"].expandtabs(4)) > deep:
+                continue
+            after = lines[i + 1].strip() if i + 1 < len(lines) else ""
+            if inner["info"].strip() and i < last:
+                before = next(n for n in range(i - 1, at - 1, -1) if lines[n].strip())
+                if before > at and heading(lines[before], self.known):
+                    return before, False
+                depth += 1
+            elif depth:
+                depth -= 1
+            elif prose and after and not heading(after, self.known) and not after.startswith("</"):
+                depth = 1  # in Markdown a bare fence with a line right after it begins a block
+            else:
+                return i, True
+        return len(lines), False
+
+    def path_of(self, block: Block) -> tuple[str, bool, Sequence[str]]:
+        """Find the path of a block, whether it is sure, and the block's lines without it."""
+        said = [line for line in block.above if line.strip()][-3:][::-1]
+        heads = [heading(line, self.known, self.files.prompt) for line in said]
+        if len({PurePosixPath(head).name for head in heads[:2]} - {""}) > 1:
+            heads = []  # a list of paths belongs to the whole answer
+        named = [next(filter(None, found)) for found in NAMED.findall(block.info)][:1]
+        words = [word for word in re.split(r"[\s:{}=,\"`]+", block.info) if PATH.fullmatch(word)][-1:]
+        first, rest = next(iter(block.lines), ""), list(block.lines[1:])
+        noted = re.match(rf"\s*{NOTE}", first) or any(self.marker(line) == "head" for line in rest[:3])
+        within = heading(first, self.known) if noted else ""
+        within = "" if BARE_NAME.fullmatch(within) else within
+        found = [name for name in (*named, *words, *heads, within) if name]
+        if not found:
+            return mentioned(said[0], self.known) if said else "", False, block.lines
+        same = within and PurePosixPath(within).name == PurePosixPath(tidy(found[0])).name
+        path = tidy(found[0])
+        return path, not BARE_NAME.fullmatch(path.rstrip(UNREAD)) or self.known(path), rest if same else block.lines
+
+    def edits(self, block: Block, name: str, last: str, sure: bool) -> Iterable[Edit]:
+        """Turn one block into edits by the form of what it holds."""
+        lines, path = block.lines, name if sure else last or name
+        text = "\n".join(lines)
+        if re.match(rf"\s*{OPENED}", text[:LONG_LINE]):
+            return self.read(without_tools(f"<path>{path}</path>\n{text}"))[0]
+        if any(self.marker(line) == "head" for line in lines):
+            return self.changes(block, path)
+        hunks = block.info.lower().startswith(("diff", "patch")) or any(line.startswith("@@ ") for line in lines)
+        if any(map(PATCH_FILE.match, lines)) or (hunks and any(line[:1] in ("+", "-") for line in lines)):
+            if not block.closed and filled(lines)[-1].startswith("-"):
+                raise Refusal("incomplete", f"The answer is cut off within a diff of {path or 'a file'}.")
+            return diff_edits(lines, path)
+        shell = NOT_CODE.match(block.info.lower()) and not re.search(r"^\w+ ?\(\) ?\{", text, re.MULTILINE)
+        if written := list(HEREDOC.finditer(text) if shell and not name.endswith("sh") else ()):
+            return [Code(tidy(found["path"]), found["text"]) for found in written]
+        is_note = bool(text.strip()) and all(note(line) for line in lines if line.strip())
+        only_said = is_note or (not sure and (shell or TOOL_CALL.search(text)))
+        return [] if only_said or not (text or block.info) else [Code(name, text, sure, block.closed)]
+
+    def changes(self, block: Block, path: str) -> Iterator[Change]:
+        """Yield the SEARCH/REPLACE pairs of a block; a path line between them holds for those that follow."""
+        body: list[str] | None = None
+        for line in [*block.lines, "<<<<<<<"]:
+            kind = self.marker(line)
+            if kind == "head" or (kind == "tail" and body is not None):
+                if body is not None:
+                    divided = any(self.marker(one) == "divide" for one in body)
+                    if kind == "head" and not (divided and block.closed):
+                        where = path or "a file"
+                        raise Refusal("incomplete", f"The answer is cut off within a SEARCH/REPLACE block of {where}.")
+                    yield Change(path, self.readings(body))
+                label = re.sub(r"(?i)^\W*(?:SEARCH|ORIGINAL|HEAD|OLD|FIND)\b[ :>…]*", "", line.strip(" <"))
+                path = tidy(label) if kind == "head" and PATH.fullmatch(label) else path
+                body = [] if kind == "head" else None
+            elif body is not None:
+                body.append(line)
+            elif lone := heading(line, self.known):
+                path = lone
+
+    def readings(self, body: list[str]) -> tuple[tuple[str, str], ...]:
+        """Split a SEARCH/REPLACE body at its divider, in each way that is possible; none if there is no divider."""
+        if sum(1 for line in body if FENCE.match(line)) % 2 and FENCE.match(body[-1]):
+            body = body[:-1]
+        while body and TOOL_HINT.match(body[0]):
+            body = body[1:]
+        cuts = [i for i, line in enumerate(body) if line.strip() == "======="]
+        cuts = cuts or [i for i, line in enumerate(body) if self.marker(line) == "divide"]
+        halves = [(body[:cut], body[cut + 1 :]) for cut in reversed(cuts)]
+        if len(cuts) > 1 and not any(map(str.strip, body[cuts[-1] + 1 :])):  # a second divider before the last marker
+            halves.insert(1, (body[: cuts[0]], body[cuts[0] + 1 : cuts[-1]]))
+        halves += [(unfenced(old), unfenced(new)) for old, new in halves if unfenced(old) != old]
+        return tuple(("\n".join(old), "\n".join(new)) for old, new in halves)
+
+
+def unfenced(lines: list[str]) -> list[str]:
+    return lines[1:-1] if len(lines) > 1 and FENCE.match(lines[0]) and FENCE.match(lines[-1]) else lines
+
+
+def diff_end(lines: Sequence[str], at: int) -> int:
+    """Find the end of a diff that stands in no fence: prose may follow."""
+    end = next((i for i in range(at + 1, len(lines)) if FENCE.match(lines[i])), len(lines))
+    last = max(i for i in range(at, end) if i == at or lines[i][:1] in ("+", "-", "@", "*"))
+    return next((i for i in range(last, end) if not lines[i].strip()), end)
+
+
+def diff_edits(lines: Sequence[str], path: str) -> Iterator[Edit]:
+    """Turn a unified diff into changes: context and minus lines are found, context and plus lines put there."""
+    hunk: list[str] = []
+    at, new_file, gone = 0, False, False
+    for line in [*lines, "@@"]:
+        if MOVED.match(line):
+            raise Refusal("no-edit", f"The answer moves {path or 'a file'} as a patch: send the new file whole instead.")
+        patch, mark = PATCH_FILE.match(line), HUNK.match(line)
+        if patch or mark or line.startswith(("--- ", "diff --git ", "*** End")):
+            yield from () if gone else hunk_edit(hunk, path, at, new_file)
+            hunk, at = [], int(mark["line"] or 0) if mark else 0
+        if patch:
+            path, new_file, gone = tidy(patch["path"]), patch["verb"] == "Add", patch["verb"] == "Delete"
+        elif line.startswith(("--- ", "+++ ")):
+            name = re.sub(r"^[ab]/", "", tidy(line[4:].split("\t")[0]))
+            new_file, gone = name == "/dev/null" if line[0] == "-" else new_file, name == "/dev/null" and line[0] == "+"
+            path = path if name == "/dev/null" else name
+        elif not DIFF_NOISE.match(line):
+            hunk.append(line)
+        if gone and (patch or line.startswith("+++ ")):
+            yield Delete(path)
+
+
+def hunk_edit(hunk: list[str], path: str, at: int, new_file: bool) -> Iterator[Edit]:
+    """Turn the lines of one hunk into an edit; a hunk that changes nothing gives none."""
+    while hunk and not hunk[-1].strip():
+        hunk.pop()
+    old = "\n".join(line[1:] if line[:1] in ("-", " ") else line for line in hunk if line[:1] != "+")
+    new = "\n".join(line[1:] if line[:1] in ("+", " ") else line for line in hunk if line[:1] != "-")
+    if old != new:
+        yield Code(path, new) if new_file else Change(path, ((old, new),), at)
+
+
+# --- lines ------------------------------------------------------------------------------------------------------------
+
+LOOKS = {
+    **dict.fromkeys(map(ord, "“”„‟″"), '"'),
+    **dict.fromkeys(map(ord, "‘’‚‛′"), "'"),
+    **dict.fromkeys([*range(0x2010, 0x2016), 0x2212, 0xFE63, 0xFF0D], "-"),
+    **dict.fromkeys([0xA0, *range(0x2002, 0x200B), 0x202F, 0x205F, 0x3000], " "),
+}
+COMMENT = re.compile(
+    r"^\s*(?:#(?![\[!{.\w]|\s*(?:include|define|if|ifdef|ifndef|else|elif|endif|pragma)\b)|#(?=\w[^{]*$)|//|/\*|\*(?:[ /]|$)"
+    r"|--(?!-)|<!--|\{/\*|;;|%%?\s)"
+)
+ELLIPSIS = re.compile(
+    r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:(?:\.\.\.|…)(?!\w).*|.*[\w)'] ?(?:\.\.\.|…)\s*[\])>=-]*)"
+    r"\s*(?:\*+/\}?|-->)?\s*$"
+)
+DOTS_FIRST = re.compile(r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:\.\.\.|…)")
+MARK_LINE = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
+CLOSER = re.compile(r"^\s*(?:[})\]]|end\b|</)")
+JUMP = re.compile(r"^\s*(?:return|raise|throw|break|continue|exit|panic!?)\b")
+NUMBERED = re.compile(r"^\s*(\d+)(?:\s*[|:│→]|\t|(?= )|$)")
+
+
+def plain(text: str) -> str:
+    """Write signs that look alike as the one of them that keyboards have."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(LOOKS)
+
+
+def bare(line: str) -> str:
+    return plain(line).strip()
+
+
+def straight(line: str) -> str:
+    return plain(line).rstrip()
+
+
+def margin(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def width_of(line: str) -> int:
+    """Measure a line's indentation in columns."""
+    return len(margin(line).expandtabs(4))
+
+
+def first_line(text: str, limit: int = LONG_LINE) -> str:
+    return next((" ".join(line.split())[:limit] for line in text.split("\n") if line.strip()), "")
+
+
+def filled(lines: Iterable[str]) -> list[str]:
+    return [line for line in lines if line.strip()]
+
+
+def dedent(lines: Sequence[str]) -> list[str]:
+    """Take off the indentation that all lines share."""
+    width = min((len(margin(line)) for line in lines if line.strip()), default=0)
+    return [line[width:] for line in lines]
+
+
+def likeness(one: str, other: str) -> float:
+    """Return how much alike two lines are, from 0 to 1."""
+    pair = difflib.SequenceMatcher(None, one[:LONG_LINE], other[:LONG_LINE], False)
+    return pair.ratio() if pair.real_quick_ratio() > 0.6 and pair.quick_ratio() > 0.6 else 0.0
+
+
+def in_style(lines: list[str], old: str) -> list[str]:
+    """Indent lines with tabs where the old text has no blanks for it, with blanks where it has no tabs."""
+    real, told = ([margin(line) for line in filled(some)] for some in (old.split("\n"), lines))
+    tabs, blanks = any("\t" in one for one in real), any(one.startswith("  ") for one in real)
+    other = {one for one in told if one.startswith("  " if tabs else "\t")}
+    if not tabs and not any("\t" in one for one in told):
+        wide = {len(one) % 4 for one in real} == {0} and any(real) and {len(one) % 4 for one in told} == {0, 2}
+        narrow = [len(one) for one in told if len(one) % 4]
+        fits = wide and narrow and all(not len(one) % 2 for one in told) and min(filter(None, map(len, told))) == 2
+        return [margin(line) * 2 + line.lstrip(" ") for line in lines] if fits else lines
+    if tabs == blanks or not other:
+        return lines
+    steps = Counter(after - before for before, after in pairwise(map(len, told if tabs else real)) if after > before)
+    blank = " " * max(steps, key=lambda step: (steps[step], step), default=4)
+    units = (blank, "\t") if tabs else ("\t", blank)
+    return [margin(line).replace(*units) + line.lstrip(" \t") if margin(line) in other else line for line in lines]
+
+
+def unnumbered(lines: Sequence[str], old: str) -> list[str]:
+    """Take off line numbers that were copied with the lines: every line has one, and they count up."""
+    numbers = [int(found[1]) if (found := NUMBERED.match(line)) else 0 for line in filled(lines)]
+    real = {line.rstrip() for line in old.split("\n")}
+    if not all(numbers) or numbers != sorted(set(numbers)) or any(line.rstrip() in real for line in filled(lines)[:1]):
+        return list(lines)
+    rest = [NUMBERED.sub("", line, count=1) for line in lines]
+    outer = [line.removeprefix(" ") for line in rest]
+    best = max((rest, outer), key=lambda some: sum(line.rstrip() in real for line in filled(some)))
+    return best if len(numbers) > 1 or any(line.rstrip() in real for line in best) else list(lines)
+
+
+# --- what an answer leaves out ----------------------------------------------------------------------------------------
+
+
+def gaps_in(new: Sequence[str], old: Sequence[str], told: bool = False) -> list[int]:
+    """List the lines of NEW that stand for lines of OLD that were left out.
+
+    Dots tell them, and their form: a comment that OLD does not have in the place of three lines, or of all that follows.
+    `told`: by dots alone.
+    """
+    a, b = [*map(bare, old)], [*map(bare, new)]
+    real, last = {*a}, max((at for at, line in enumerate(new) if line.strip() and not CLOSER.match(line)), default=0)
+    fresh = {at for at, line in enumerate(new) if COMMENT.match(line) and b[at] not in real}
+    marks = {at for at in range(len(new)) if len(b[at]) < LONG_LINE and b[at] not in real and DOTS_FIRST.match(new[at])}
+    above = next((line for line in reversed(new[:last]) if line.strip() and not COMMENT.match(line)), "")
+    for _, i1, i2, j1, j2 in () if told else difflib.SequenceMatcher(None, a, b, False).get_opcodes():
+        gone = [line for line in a[i1:i2] if line and not COMMENT.match(line) and not CLOSER.match(line)]
+        come = [at for at in range(j1, j2) if b[at]]
+        while gone and come and likeness(gone[0], b[come[0]]) >= 0.7:
+            gone, come = gone[1:], come[1:]
+        trails = last in come and last in fresh and not JUMP.match(above)
+        dots = any(ELLIPSIS.match(new[at]) for at in come)
+        if come and fresh.issuperset(come) and not any(line in b[at] for line in gone for at in come):
+            marks.update(come if len(gone) >= (1 if trails or dots else 3) else ())
+        elif trails and gone:
+            marks.add(last)
+    return sorted(marks)
+
+
+def split_at(lines: Sequence[str], gaps: Sequence[int]) -> list[list[str]]:
+    """Cut lines at their gaps; blank lines beside a gap belong to what was left out."""
+    parts = [list(lines[a + 1 : b]) for a, b in pairwise([-1, *gaps, len(lines)])]
+    parts = [part for at, part in enumerate(parts) if at in (0, len(parts) - 1) or filled(part)]
+    for at, part in enumerate(parts[:-1]):
+        for side, end in ((part, -1), (parts[at + 1], 0)):
+            while side and not side[end].strip():
+                del side[end]
+    return parts
+
+
+def left_out(parts: Sequence[Sequence[str]], old: Sequence[str]) -> list[list[str]]:
+    """Return for each gap between parts the old lines that it stands for, told by the lines around it."""
+    found, floor = list[list[str]](), 0
+    for before, after in pairwise(parts):
+        start = anchor(old, before[::-1], floor, -1) + 1 if before else floor
+        floor = anchor(old, after, start, 1) if after else len(old)
+        found.append(list(old[start:floor]))
+    return found
+
+
+def fill(parts: Sequence[Sequence[str]], contents: Sequence[Sequence[str]]) -> list[str]:
+    first, *others = parts
+    return [*first, *(line for content, part in zip(contents, others, strict=True) for line in (*content, *part))]
+
+
+def completed(new: Sequence[str], old: Sequence[str], told: bool = False) -> list[str]:
+    """Put back what an answer left out; Refusal where it is not clear."""
+    gaps = gaps_in(new, old, told)
+    parts = split_at(new, gaps)
+    return fill(parts, left_out(parts, old)) if gaps else list(new)
+
+
+def anchor(old: Sequence[str], lines: Sequence[str], floor: int, step: int) -> int:
+    """Find where the line next to a gap stands among the old ones: as it is or much alike; its neighbours decide.
+
+    A line that is new is passed over: what is left out begins then beside the next one that stands there.
+    """
+    rows = [at for at in range(floor, len(old)) if old[at].strip()]
+    for skip, near in enumerate(lines):
+        key = bare(near)
+        places = [at for at in rows if bare(old[at]) == key] if key else []
+        if not places and not skip and key:
+            word = re.match(r"\W*\w*", key)
+            alike = {at: likeness(key, line) for at in rows if word and (line := bare(old[at])).startswith(word[0])}
+            places = [at for at in alike if alike[at] >= 0.7 and alike[at] == max(alike.values())]
+        if places:
+            best = most_alike(old, lines[skip:], places, step)
+            if len(best) == 1:
+                return best[0]
+            break
+    raise Refusal("incomplete", "it leaves lines out, and it is not clear which")
+
+
+def most_alike(old: Sequence[str], lines: Sequence[str], places: Sequence[int], step: int) -> list[int]:
+    """Return the places whose neighbours are the most like the lines from there on."""
+    alike = {}
+    for at in places:
+        beside = zip(range(at, at + 9 * step, step), lines, strict=False)
+        alike[at] = sum(bare(old[n]) == bare(line) for n, line in beside if 0 <= n < len(old))
+        alike[at] += old[at] == lines[0]
+    return [at for at in places if alike[at] == max(alike.values())]
+
+
+# --- a text as items --------------------------------------------------------------------------------------------------
+
+IMPORT = re.compile(
+    r"(?:import|from|use|using|#include|require|require_once|include|package)\b(?!\s*[=(]\s*$)"
+    r"|(?:const|let|var) [^=]*= require\("
+)
+GOES_ON = re.compile(r"\s*(?:\{$|(?:where|rescue|ensure|else|elsif|elif|except|finally|catch|when)\b)")
+ENTRY = re.compile(r"\s*[\"']?([\w.$@/-]+)[\"']?\s*[?!]?(?::(?=\s|$)|=(?![=>~]))")
+VISIBLE = re.compile(r"export (?:default )?|pub(?:\([^)]*\))? |public ")
+HIDDEN = re.compile(r"(?:export|pub|public|private|protected|internal)\b")
+MEMBER = re.compile(
+    r"(?:public|private|protected|internal|override|get|set)\b|.*\(\s*(?:&?(?:mut )?self|cls)\b|.*@(?:static|class)method\b"
+    r"|(?!function|func|fn|def)[#\w$]+ ?\([^;]*\{$"
+)
+TESTS = re.compile(r"(?:\w+\.)*(?:test(?:_|[A-Z]|$)|Test(?:_|[A-Z]|$))|.*(?:Test|_test|Tests)$|mod tests")
+CALL = re.compile(r"\s*(?:await\s+)?(?:assert\b|[\w.$]+!?\s*\()")
+PROSE = (".md", ".rst", ".txt", ".adoc", "")
+MARKUP = (".html", ".xml", ".svg", ".vue", ".svelte")
+DATA = (".json", ".yml", ".yaml", ".toml", ".ini", ".css", ".scss", ".less", *MARKUP)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A piece of a text, as line numbers from 0: its comments and decorators, its header, its end (exclusive).
+
+    `kind`: box (has members), function and value (replaced whole), block (a statement with a body), import, entry (a
+    line with a name), line, comment. `name` is the text where there is no other.
+    """
+
+    kind: str
+    name: str
+    top: int
+    line: int
+    end: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What the item is known by: a constant may become an entry, a class is no function."""
+        return {"value": "entry", "block": "box"}.get(self.kind, self.kind), self.name
+
+    @property
+    def named(self) -> bool:
+        return self.kind in ("box", "function", "value")
+
+
+class Source:
+    """A text as a tree of items, by its definitions and by its indentation."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path, self.lines, self.suffix = path, text.split("\n"), PurePosixPath(path).suffix
+        self.language = language_of(path)
+        text = "\n".join("" if MARKER.match(line[:LONG_LINE]) else line for line in self.lines)  # git's conflicts
+        self.inside, self.notes = literal_lines(path, text)
+        self.defs: dict[int, Definition] = {}
+        for found in definitions(path, text):
+            other = self.defs.get(found.first - 1, found)
+            larger = (found.last, found.kind != "value") > (other.last, other.kind != "value")
+            self.defs[found.first - 1] = found if larger else other
+        self.starts = sorted(at for at, found in self.defs.items() if found.kind != "value")
+
+    def trails(self, at: int, width: int) -> bool:
+        """Tell whether a line below a definition still belongs to it: a deeper comment, a mark of a conflict."""
+        line = self.lines[at]
+        return bool(MARKER.match(line[:LONG_LINE])) or (self.is_comment(at) and width_of(line) > width)
+
+    def is_comment(self, at: int) -> bool:
+        if self.language:
+            return at in self.notes
+        return bool(COMMENT.match(self.lines[at])) and (self.suffix not in PROSE or "<!--" in self.lines[at])
+
+    def items(self, low: int, high: int) -> list[Item]:
+        """List the items between two lines."""
+        found, at = list[Item](), low
+        while at < high:
+            top = at
+            while at < high and at not in self.defs and (self.is_comment(at) or MARK_LINE.match(self.lines[at])):
+                at = at + 1 if self.is_comment(at) else self.extent(at, high)
+            if at < high and self.lines[at].strip():
+                found.append(self.item(top, at, high))
+            elif top < at:
+                found.append(Item("comment", self.plain(top, at), top, top, at))
+            at = found[-1].end if found and found[-1].end > at else max(at, top + 1)
+        return found
+
+    def item(self, top: int, at: int, high: int) -> Item:
+        """Describe the item that begins at a line, its comments at TOP."""
+        line, found = self.lines[at], self.defs.get(at)
+        end = min(found.last if found else self.extent(at, high), high)
+        while end > at + 1 and not self.lines[end - 1].strip():
+            end -= 1
+        while end < high and self.trails(end, width_of(line)):
+            end += 1
+        holds = bisect_left(self.starts, at + 1) < bisect_left(self.starts, end)
+        if found:
+            kind = {"class": "box", "test": "box" if holds else "function"}.get(found.kind, found.kind)
+            owner = found.owner.removeprefix("type ") + "." if found.owner.startswith("type ") else ""
+            return Item(kind, owner + found.name, top, max(at, found.line - 1), end)
+        if IMPORT.match(line) and self.suffix not in (*PROSE, *DATA[:-5]) and not line.endswith("import ("):
+            while end < high and re.search(r"[({][^)}]*\Z", "".join(self.lines[at:end])):
+                end += 1
+            return Item("import", self.plain(at, end), top, at, end)
+        entry = ENTRY.match(line) if self.suffix not in PROSE else None
+        field = re.match(self.language.field, line) if self.language and not entry else None
+        name = entry[1] if entry else field[field.lastgroup or 0] if field else ""
+        if end - at > 1:
+            return Item("box" if holds or self.suffix in DATA or line.endswith("import (") else "block",
+                        name if entry else bare(line).rstrip("{ "), top, at, end)  # fmt: skip
+        return Item("entry" if name else "line", name or bare(line), top, at, end)
+
+    def plain(self, low: int, high: int) -> str:
+        return " ".join(" ".join(map(bare, self.lines[low:high])).split())
+
+    def extent(self, start: int, high: int) -> int:
+        """Return the line after what begins at a line, told by indentation and by what closes it."""
+        width, header, end = width_of(self.lines[start]), self.lines[start].rstrip(), start + 1
+        while end < high and end in self.inside:
+            end += 1
+        if self.suffix in PROSE or (header.endswith((";", "}", "},")) and header.count("{") == header.count("}")):
+            return end
+        for at in range(end, high):
+            line = self.lines[at]
+            if at not in self.inside and line.strip() and width_of(line) <= width and not GOES_ON.match(line):
+                closes = CLOSER.match(line) and width_of(line) == width
+                listed = header.endswith(":") and line.lstrip().startswith("- ") and width_of(line) == width
+                if closes and not line.rstrip().endswith(("{", ":", "(", "=>")):
+                    return at + 1
+                if not closes and not listed:
+                    break
+            end = at + 1 if line.strip() else end
+        return end
+
+    def inner(self, box: Item) -> tuple[int, int]:
+        """Return the lines of a box without its header and what closes it."""
+        width, head = width_of(self.lines[box.line]), box.line
+        while self.suffix == ".py" and head < box.end - 1 and not self.lines[head].split("#")[0].rstrip().endswith(":"):
+            head += 1
+        rows = [at for at in range(head + 1, box.end) if self.lines[at].strip()]
+        deep = [at for at in rows if width_of(self.lines[at]) > width or at in self.inside]
+        return (deep[0], deep[-1] + 1) if deep else (box.end, box.end)
+
+    def members(self, box: Item) -> list[Item]:
+        return self.items(*self.inner(box))
+
+    @cached_property
+    def tops(self) -> list[Item]:
+        return self.items(0, len(self.lines))
+
+
+@lru_cache(16)
+def source(path: str, text: str) -> Source:
+    return Source(path, text)
+
+
+# --- a block into a text ----------------------------------------------------------------------------------------------
+
+
+class Merge:
+    """Puts the items of a block in the place of those of a text, as cuts of its lines: what is not sent stays."""
+
+    def __init__(self, old: Source, new: Source, indented: bool) -> None:
+        self.old, self.new, self.indented, self.tops = old, new, indented, old.tops
+        self.cuts: dict[tuple[int, int], list[str]] = {}
+        self.placed, self.added, self.dropped = 0, 0, ""
+
+    def text(self) -> str:
+        """Return the new text; Refusal where nothing of the block has a place."""
+        self.level(self.tops, self.new.tops, "", True)
+        if not self.placed and (self.dropped or not self.added):
+            raise Refusal("no-place", "the block is neither the whole file nor one of its definitions")
+        return "\n".join(with_imports(spliced(self.old.lines, self.cuts), self.old, self.new, self.dropped))
+
+    def level(self, olds: list[Item], news: list[Item], want: str, root: bool = False) -> None:
+        """Put the items of one level in the place of their partners, others beside the ones that they are sent beside."""
+        news = [item for item in news if not (item.kind in ("comment", "line") and self.is_gap(item))]
+        pairs, whole = self.pair(olds, news, root)
+        near = next((pairs[at] for at in sorted(pairs) if pairs[at]), None)
+        spot = near.top if near else -1
+        for at, item in enumerate(news):
+            if target := pairs.get(at):
+                self.put(item, target, whole)
+                near, spot = target, target.end
+            elif at not in pairs and item.kind != "import" and self.is_new(item, olds, whole):
+                self.add(item, olds, near, spot, want, root)
+            elif at not in pairs and item.kind not in ("comment", "entry", "import"):
+                self.dropped += "\n".join(self.new.lines[item.top : item.end])
+
+    def is_gap(self, item: Item) -> bool:
+        """Tell whether an item stands for lines that were left out."""
+        return any(DOTS_FIRST.match(line) for line in self.new.lines[item.line : item.end][:1])
+
+    def pair(self, olds: list[Item], news: list[Item], root: bool) -> tuple[dict[int, Item | None], bool]:
+        """Find the old item of each new one, None for one that comes again below; and whether nothing is left out.
+
+        In order as they stand, then by name; what is loose by likeness, and where nothing is left out by its place.
+        """
+        mine, theirs = grouped(news), grouped(olds)
+        clear = {key for key in mine if key[0] in LINES or len(mine[key]) == len(theirs.get(key, ()))}
+        a, b = ([one.key if one.key in clear else (side, "") for one in some] for side, some in (("a", olds), ("b", news)))
+        runs, pairs, whole = list[tuple[list[Item], list[int], bool]](), dict[int, Item | None](), True
+        for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, a, b, False).get_opcodes():
+            if tag == "equal":
+                pairs |= dict(zip(range(j1, j2), olds[i1:i2], strict=True))
+            else:
+                runs.append((olds[i1:i2], list(range(j1, j2)), i1 == 0 or i2 == len(olds)))
+        for key, places in mine.items():
+            if key[0] not in LINES and any(at not in pairs for at in places):
+                there = [olds[at] for at in theirs.get(key, ())]
+                pairs |= self.by_name(places, [news[at] for at in places], there, root)
+        taken = {id(item) for item in pairs.values()}
+        for gone, come, at_end in runs:
+            free = [item for item in gone if id(item) not in taken and item.kind in LOOSE]
+            self.pair_alike(free, [at for at in come if at not in pairs and news[at].kind in LOOSE], news, pairs)
+            taken |= {id(item) for item in pairs.values()}
+            rest = [item for item in gone if id(item) not in taken]
+            come = [at for at in come if at not in pairs and news[at].kind in ("line", "block")]
+            loose = all(item.kind in ("line", "block") for item in rest)
+            whole = whole and (not rest or (loose and len(come) * (1 if at_end else 2) >= len(rest)))
+        for gone, come, _ in runs if whole else ():
+            rest = [item for item in gone if id(item) not in taken]
+            come = [at for at in come if at not in pairs and news[at].kind in ("line", "block")]
+            pairs |= dict(zip(come, rest, strict=False))
+            self.cuts |= {(item.top, item.end): [] for item in rest[len(come) :]}
+        return pairs, whole
+
+    def by_name(self, places: list[int], items: list[Item], there: list[Item], root: bool) -> dict[int, Item | None]:
+        """Pair the items of one name; of several old ones the one with the same header, or as many one by one."""
+        item = items[-1]
+        if root and item.named and (self.indented or not there):
+            there = self.search(item) or there
+        if root and not there and item.end - item.line > 1:
+            there = self.search_line(item)
+        if len(there) > 1 and len(there) != len(items):
+            header = bare(self.new.lines[item.line])
+            there = [one for one in there if bare(self.old.lines[one.line]) == header] or there
+        if len(there) > 1 and len(there) != len(items):
+            if item.named:
+                raise Refusal("ambiguous", f"there are {len(there)} definitions called {item.name}")
+            return {}
+        keep = max(1, len(there)) if item.named else len(items)
+        again: dict[int, Item | None] = dict.fromkeys(places[:-keep])
+        return again | dict(zip(places[-keep:], there, strict=False))
+
+    def search(self, item: Item) -> list[Item]:
+        """List the definitions of an item's name below the top level."""
+        name, tops = item.name.rpartition(".")[2], {one.line for one in self.tops}
+        found = [one for one in self.old.defs.values() if one.name == name and one.kind != "value"]
+        there = [self.old.item(self.lead(one.first - 1), one.first - 1, len(self.old.lines)) for one in found]
+        return [one for one in there if one.line not in tops and (one.kind == "box") == (item.kind == "box")]
+
+    def search_line(self, item: Item) -> list[Item]:
+        """List what begins with the same line anywhere in the text and has a body too."""
+        header = bare(self.new.lines[item.line])
+        rows = [at for at, line in enumerate(self.old.lines) if bare(line) == header and re.search(r"\w", line)]
+        return [one for at in rows if (one := self.old.item(at, at, len(self.old.lines))).end - at > 1]
+
+    def lead(self, at: int) -> int:
+        """Go up from a line over the comments that belong to it."""
+        while at > 0 and self.old.is_comment(at - 1) and width_of(self.old.lines[at - 1]) >= width_of(self.old.lines[at]):
+            at -= 1
+        return at
+
+    def pair_alike(self, free: list[Item], places: list[int], news: list[Item], pairs: dict[int, Item | None]) -> None:
+        """Pair loose items of a run that are much alike, in their order."""
+        for at in places if len(places) * len(free) < 10_000 else ():
+            likes = [likeness(one.name, news[at].name) if one.kind == news[at].kind else 0 for one in free]
+            if likes and max(likes) >= 0.6:
+                best = likes.index(max(likes))
+                pairs[at], free = free[best], free[best + 1 :]
+
+    def is_new(self, item: Item, olds: list[Item], whole: bool) -> bool:
+        """Tell whether an item without a partner is new code, and no usage example or note."""
+        if item.kind == "comment":
+            return whole
+        if item.named and TESTS.match(item.name) and self.placed:
+            return any(TESTS.match(one.name) for one in self.tops)
+        if item.kind not in ("line", "block") or self.old.suffix in (*DATA, *PROSE):
+            return True
+        alike = [one for one in olds if one.kind == item.kind and one.name.split("(")[0] == item.name.split("(")[0]]
+        calls = any(one.kind == "line" and CALL.match(one.name) for one in olds)
+        return (item.kind == "block" and bool(alike)) or (whole and (calls or not CALL.match(item.name)))
+
+    def add(self, item: Item, olds: list[Item], near: Item | None, spot: int, want: str, root: bool) -> None:
+        """Put a new item beside its neighbour, a method into its class, anything else to the end."""
+        self.added += item.kind != "comment"
+        header = " ".join(map(str.strip, self.new.lines[item.top : item.line + 1]))
+        member = item.kind in ("function", "value") and (bool(MEMBER.match(header)) or self.indented)
+        depth = margin(self.old.lines[near.line]) if near else want
+        if near and (not root or member == bool(depth) or (depth and not item.named)):
+            want = depth
+        elif near and depth:  # beside a method, but none itself: above its class
+            spot = next(one.top for one in self.tops if one.top <= near.top < one.end)
+        elif root and member and self.tops:
+            spot, want = self.room_in_box(item)
+        elif not near:
+            last = [one for one in olds if one.kind == "function"][-1:] if not root else olds[-1:]
+            guard = [one.top for one in olds if one.name.startswith("if __name__")]
+            spot = (guard + [one.end for one in last or olds[-1:]] + [0])[0]
+        self.insert(item, spot, want)
+
+    def room_in_box(self, item: Item) -> tuple[int, str]:
+        """Find the end of the methods of the only class that has some, and how they are indented."""
+        boxes, last = [one for one in self.tops if one.kind == "box" and not TESTS.match(one.name)], list[Item]()
+        while boxes:
+            members = self.old.members(boxes.pop())
+            last += [one for one in members if one.kind == "function"][-1:]
+            boxes += [one for one in members if one.kind == "box" and not last]
+        if len(last) != 1:
+            raise Refusal("ambiguous", f"it does not say in which class {item.name} belongs")
+        return last[0].end, margin(self.old.lines[last[0].line])
+
+    def insert(self, item: Item, spot: int, want: str) -> None:
+        """Insert an item's lines, with blank lines around a definition as the file has them."""
+        lead = [line for line in self.new.lines[item.top : item.line] if not DOTS_FIRST.match(line)]
+        given = shifted([*lead, *self.new.lines[item.line : item.end]], margin(self.new.lines[item.line]), want)
+        before = next((line for line in reversed(self.old.lines[:spot]) if line.strip()), "")
+        flat = not item.named or (len(given) == 1 and margin(before) == want and ENTRY.match(before))
+        blank = [""] * (0 if flat else 2 if not want and self.old.suffix == ".py" else 1)
+        ahead = [line for line in self.old.lines[spot : spot + 1] if line.strip() and not CLOSER.match(line)]
+        self.cuts.setdefault((spot, spot), []).extend([*given, *blank] if ahead else [*blank, *given])
+
+    def put(self, item: Item, target: Item, whole: bool) -> None:
+        """Put an item in the place of an old one: its members into a box, anything else whole."""
+        self.placed += 1
+        news, olds = self.new.lines[item.line : item.end], self.old.lines[target.line : target.end]
+        want, (low, high), (first, last) = margin(olds[0]), self.old.inner(target), self.new.inner(item)
+        self.put_lead(item, target, whole)
+        listed = target.kind == "value" and low < high and first < last and gaps_in(news, olds)
+        if (item.kind != "box" or target.kind != "box" or low == high) and not listed:
+            self.cuts[target.line, target.end] = self.redefined(news, olds, target)
+            return
+        header = kept_visible(shifted(self.new.lines[item.line : first], margin(news[0]), want), olds[0])
+        if first < last and [*map(bare, header)] != [*map(bare, self.old.lines[target.line : low])]:
+            self.cuts[target.line, low] = header
+        depth = next(margin(line) for line in self.old.lines[low:high] if line.strip())
+        self.level(self.old.items(low, high), self.new.items(first, last), depth)
+
+    def put_lead(self, item: Item, target: Item, whole: bool) -> None:
+        """Put the comments and decorators of an item in the place of the old ones; those left out stay."""
+        there = self.old.lines[target.top : target.line]
+        ahead = [line for line in self.new.lines[item.top : item.line] if not DOTS_FIRST.match(line)]
+        marks = [line for line in ahead if MARK_LINE.match(line)]
+        told = whole or there or marks or len(ahead) > 1  # one comment more may stand for what is left out
+        if ahead and told and (marks or not any(map(MARK_LINE.match, there))):
+            ahead = shifted(ahead, margin(self.new.lines[item.line]), margin(self.old.lines[target.line]))
+            self.cuts |= {(target.top, target.line): ahead} if ahead != there else {}
+
+    def redefined(self, news: list[str], olds: list[str], target: Item) -> list[str]:
+        """Return a definition's new lines where the old ones stand; what it leaves out is put back."""
+        want, have = margin(olds[0]), margin(news[0])
+        body, inner = (next(map(margin, filled(lines[1:])), "") for lines in (olds, news))
+        if (len(news) == 1 < len(olds) and re.search(r"\.\.\.|…", news[0])) and news[0] not in olds:
+            return olds  # the body is left out within the line
+        at_home = body and body == inner and len(have) < len(want)  # only the header lost its indentation
+        fresh = [want + news[0].lstrip(), *news[1:]] if at_home else shifted(news, have, want)
+        fresh = completed(kept_visible(fresh, olds[0]), olds)
+        short, long = [*map(bare, filled(fresh))], [*map(bare, filled(olds))]
+        if short == long[: len(short)] and len(short) * 2 <= len(long):
+            raise Refusal("incomplete", "the block is cut off")
+        kept = len(set(short) & set(long))
+        if target.kind in ("value", "entry") and len(long) > max(3, len(short)) and kept * 2 < len(long):
+            raise Refusal("incomplete", f"it would drop most of {target.name}")
+        comma = "," * (olds[-1].rstrip().endswith(",") and target.kind != "function")
+        if comma or target.kind == "entry":
+            fresh[-1] = fresh[-1].rstrip().removesuffix(",") + comma
+        return fresh
+
+
+LOOSE, LINES = ("block", "line", "comment"), ("line", "comment", "import")
+
+
+def grouped(items: Iterable[Item]) -> dict[tuple[str, str], list[int]]:
+    """Map the keys of items to their places."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for at, item in enumerate(items):
+        groups.setdefault(item.key, []).append(at)
+    return groups
+
+
+def kept_visible(lines: list[str], old: str) -> list[str]:
+    """Keep the word that makes an old definition visible elsewhere, where a new one has none."""
+    seen, rest = VISIBLE.match(old.strip()), lines[0].lstrip() if lines else ""
+    return [margin(old) + seen[0] + rest, *lines[1:]] if seen and not HIDDEN.match(rest) else lines
+
+
+def shifted(lines: Sequence[str], have: str, want: str) -> list[str]:
+    """Move lines from one indentation to another."""
+    moved = (want + line[len(have) :] if line.startswith(have) else want + line.lstrip() for line in lines)
+    return [line if line.strip() else "" for line in moved]
+
+
+def spliced(lines: Sequence[str], cuts: Mapping[tuple[int, int], list[str]]) -> list[str]:
+    """Put new lines in the place of some ranges."""
+    fresh, done = list[str](), 0
+    for (start, end), piece in sorted(cuts.items()):
+        if start < done:
+            raise Refusal("ambiguous", "it holds the same definition twice")
+        fresh += [*lines[done:start], *piece]
+        done = end
+    return [*fresh, *lines[done:]]
+
+
+# --- imports ----------------------------------------------------------------------------------------------------------
+
+
+def imported(text: str) -> tuple[str, set[str]]:
+    """Split an import into where it imports from, if it says so, and the names that it imports."""
+    found = re.search(r"from\s*([\"'][^\"']+[\"'])|^from (\S+) import|^use ((?:\w+::)+)", text)
+    names = re.findall(r"[\w$*]+", text.replace(found[0], "") if found else text)
+    return (next(filter(None, found.groups())) if found else ""), set(names) - {"import", "type", "as", "from", "use"}
+
+
+def with_imports(lines: list[str], old: Source, new: Source, dropped: str = "") -> list[str]:
+    """Take over new imports, but those of what the file itself defines: into the one from the same place, else below."""
+    if not any(item.kind == "import" for item in new.tops):
+        return lines
+    there = [item for item in Source(old.path, "\n".join(lines)).tops if item.kind == "import"]
+    own, known = {item.name for item in old.tops}, {item.name for item in there}
+    idle = {*re.findall(r"[\w$]+", dropped)} - {*re.findall(r"[\w$]+", "\n".join(lines))}
+    last = max((item.end for item in there), default=0) or beginning(lines, old.suffix)
+    cuts: dict[tuple[int, int], list[str]] = {}
+    for item in new.tops:
+        place, names = imported(item.name)
+        if item.kind != "import" or item.name in known or names & idle or (place and names and names <= own):
+            continue
+        same = next((one for one in there if place and imported(one.name)[0] == place), None)
+        had, text = imported(same.name)[1] if same else set[str](), new.lines[item.line : item.end]
+        more = sorted(names - had)
+        if same and had <= names:
+            cuts[same.line, same.end] = text
+        elif same and "}" in same.name and {*more} <= {*re.findall(r"\w+", item.name[item.name.find("{") :])}:
+            joined = re.sub(r",?\s*\}", f", {', '.join(more)} }}", "\n".join(lines[same.line : same.end]), count=1)
+            cuts[same.line, same.end] = joined.split("\n") if more else lines[same.line : same.end]
+        elif more:
+            cuts.setdefault((last, last), []).extend(text)
+    return spliced(lines, cuts)
+
+
+def beginning(lines: list[str], suffix: str) -> int:
+    """Return the line before which a first import goes: below a docstring, a first line for the shell, a package."""
+    with suppress(SyntaxError, ValueError, RecursionError):
+        tree = ast.parse("\n".join(lines)) if suffix == ".py" else None
+        if tree and tree.body and ast.get_docstring(tree) is not None:
+            return tree.body[0].end_lineno or 0
+    return int(lines[0].startswith(("#!", "<?php", "package ")))
+
+
+# --- a block into a text: whole ---------------------------------------------------------------------------------------
+
+WRAP = re.compile(r"\s*(?:<(?P<end>/?)(?P<tag>[A-Za-z][\w-]*)(?: [^<>]*)?>|\[(?P<shut>/?)(?P<word>[A-Z]+)\])\s*")
+LABELS = re.compile(r"\W*(?:[A-Za-z]+ ?){1,3}\W*")
+ESCAPED = re.compile(r"&(?:lt|gt|amp|quot|#39);")
+
+
+def rewrite(path: str, old: str, edit: Code) -> str:
+    """Return a file's new text from a block that holds all of it, some of its definitions, or old lines and new ones."""
+    lines = clean(path, edit.text, old)
+    if not lines and (old.strip() or not edit.closed):
+        raise Refusal("incomplete", "the block is empty")
+    if not edit.closed and is_cut(path, lines, old):
+        raise Refusal("incomplete", "the block is cut off")
+    if not old.strip():
+        gaps = [line for line in lines if DOTS_FIRST.match(line) and line.strip() != "..."]
+        if gaps or (lines and COMMENT.match(lines[-1]) and ELLIPSIS.match(lines[-1])):
+            raise Refusal("incomplete", "it leaves lines out of a new file")
+        return "\n".join([*lines, ""]) if lines else ""
+    if is_quote(path, edit.text, old):
+        return old
+    if pair := labelled(trimmed(edit.text.split("\n")), old):
+        return swap(old, Change(path, (pair,)))
+    first = next(line for line in edit.text.split("\n") if line.strip())
+    new, indented = Source(path, "\n".join(lines)), width_of(first) > 0
+    if new.language and not new.defs:  # perhaps a method at the margin
+        new, indented = Source(path, "\n".join("    " + line for line in lines)), True
+    return with_ending(joined_keys(path, Merge(source(path, old), new, indented).text()), old)
+
+
+def labelled(lines: list[str], old: str) -> tuple[str, str] | None:
+    """Read a block with a label over lines of the file, and another one over what shall stand there."""
+    real = set(map(bare, old.split("\n")))
+    marks = [at for at, line in enumerate(lines) if LABELS.fullmatch(line) and bare(line) not in real]
+    for at in marks if marks[:1] == [0] else ():
+        wanted, given = lines[1:at], lines[at + 1 :]
+        while wanted and len(wanted) in marks:
+            wanted.pop()
+        given = given[: next((n for n, line in enumerate(given) if at + 1 + n in marks and n), None)]
+        while given and at + 1 in marks and bare(given[0]) not in real and LABELS.fullmatch(given[0]):
+            given = given[1:]
+        if filled(wanted) and filled(given) and len(matches(old.split("\n"), wanted)) == 1:
+            return "\n".join(wanted), "\n".join(given)
+    return None
+
+
+def clean(path: str, text: str, old: str) -> list[str]:
+    """Take off what a block has too much: line numbers, tags around it, shared indentation, blank ends, other quotes."""
+    lines = trimmed(in_style(unnumbered(text.split("\n"), old), old))
+    real = set(map(bare, old.split("\n")))
+    while len(lines) > 1 and PurePosixPath(path).suffix not in MARKUP:
+        first, last = (bool(WRAP.fullmatch(line)) and bare(line) not in real for line in (lines[0], lines[-1]))
+        if not first and not last:
+            break
+        lines = trimmed(lines[first : len(lines) - last])
+    if len(lines) > 1 and width_of(lines[1]) and lines[0].startswith("<?"):
+        lines = lines[1:]  # the opening tag of PHP
+    told = [width_of(line) for line in filled(lines[1:])]
+    if told and not width_of(lines[0]) and 0 < min(told) < told[0]:
+        lines[0] = " " * min(told) + lines[0]  # the first line alone lost its indentation
+    lines = dedent(lines) if old.strip() and not width_of(old.lstrip("\n")) else lines
+    return in_plain_signs([line.rstrip() for line in lines], old, path)
+
+
+def trimmed(lines: list[str]) -> list[str]:
+    rows = [at for at, line in enumerate(lines) if line.strip()]
+    return lines[rows[0] : rows[-1] + 1] if rows else []
+
+
+def in_plain_signs(lines: list[str], old: str, path: str) -> list[str]:
+    """Write signs that look alike the way the file does, where the block shows that its writer did not."""
+    if all(map(str.isascii, lines)):
+        return lines
+    raw, flat, text = {*map(str.strip, old.split("\n"))}, {*map(bare, old.split("\n"))}, "\n".join(lines)
+    wrong = any(line.strip() not in raw and bare(line) in flat and plain(line) != line for line in lines)
+    broken = path.endswith(".py") and not parses(path, text) and parses(path, plain(text))
+    return [line if line.strip() in raw else plain(line) for line in lines] if wrong or broken else lines
+
+
+def is_cut(path: str, lines: list[str], old: str) -> bool:
+    """Tell whether a block without its last fence ends within something."""
+    text, olds = "\n".join(lines), [bare(line) for line in old.split("\n")]
+    end = bare(lines[-1])
+    if end not in olds and any(line.startswith(end) for line in olds):
+        return True
+    if any(count > 0 for count in open_brackets(path, text)) or (path.endswith(".py") and not parses(path, text)):
+        return True
+    last = Source(path, text).tops[-1]
+    there = [one for one in source(path, old).tops if one.key == last.key]
+    long = [line for one in there for line in olds[one.line : one.end] if line]
+    short = [bare(line) for line in filled(lines[last.line : last.end])]
+    return short != long and short == long[: len(short)]
+
+
+def joined_keys(path: str, text: str) -> str:
+    """Write the commas between the keys of JSON anew, where merging them left one out."""
+    if not path.endswith(".json") or parses(path, text):
+        return text
+    return re.sub(r",(\s*[}\]])", r"\1", re.sub(r"([\]}\"\w])(\n\s*\")", r"\1,\2", text))
+
+
+def with_ending(new: str, old: str) -> str:
+    """End a text with one newline, or with none where the old one had none."""
+    new = new.rstrip("\n")
+    return new if old and not old.endswith("\n") else new + "\n" if new else ""
+
+
+# --- lines that are searched for --------------------------------------------------------------------------------------
+
+
+def swap(text: str, edit: Change) -> str:
+    """Return the text with the change made at the one place where it fits; Refusal at none or several."""
+    problem = None
+    for old, new in edit.readings:
+        try:
+            return swap_lines(text, old.split("\n"), new.split("\n") if new else [], edit.line)
+        except Refusal as refusal:
+            problem = problem or refusal
+    raise problem or Refusal("no-edit", "a SEARCH/REPLACE block has no ======= line")
+
+
+def swap_lines(text: str, wanted: list[str], given: list[str], hint: int) -> str:
+    """Find the wanted lines, whatever their blanks and look-alike signs, and put the given ones there."""
+    lines = text.split("\n")
+    if not filled(wanted):
+        raise Refusal("no-place", "an empty SEARCH part in a file that has lines")
+    both = in_style([*wanted, *given], text)
+    wanted, given = both[: len(wanted)], both[len(wanted) :]
+    if gaps := gaps_in(wanted, lines, told=True):
+        parts, others = split_at(wanted, gaps), split_at(given, gaps_in(given, lines, told=True))
+        contents = left_out(parts, lines)
+        wanted, given = fill(parts, contents), fill(others, contents) if len(others) == len(parts) else given
+    given = completed(given, wanted)
+    spots = matches(lines, wanted)
+    spots = [spot for spot in spots if spot.start == hint - 1] or spots
+    if len(spots) > 1:
+        near = "\n[...]\n".join("\n".join(lines[max(0, spot.start - 3) : spot.stop + 3]) for spot in spots[:4])
+        raise Refusal("ambiguous", f"its SEARCH part stands at {len(spots)} places", near)
+    for spot in spots:
+        fresh = carried(lines[spot.start : spot.stop], wanted, given)
+        return "\n".join([*lines[: spot.start], *fresh, *lines[spot.stop :]])
+    return swap_otherwise(text, wanted, given)
+
+
+def swap_otherwise(text: str, wanted: list[str], given: list[str]) -> str:
+    """Try what is left: copied line numbers, a piece of one line."""
+    rest = unnumbered(wanted, text)
+    if rest != wanted:
+        blank = " " if NUMBERED.sub("", wanted[0]) != rest[0] else ""
+        if NUMBERED.match(given[0] if given else ""):
+            given = [NUMBERED.sub("", line).removeprefix(blank) if NUMBERED.match(line) else line for line in given]
+        return swap_lines(text, rest, given, 0)
+    piece, other = "\n".join(wanted).strip(), "\n".join(given).strip()
+    if "\n" not in piece + other and len(piece) >= 8 and text.count(piece) == 1:
+        return text.replace(piece, other)
+    raise Refusal("no-place", "its SEARCH part does not stand in the file", nearest(text.split("\n"), wanted))
+
+
+def matches(lines: Sequence[str], wanted: Sequence[str]) -> list[range]:
+    """List the line ranges where the wanted lines stand: the most exact ones; blank lines do not count."""
+    told = [(at, bare(line)) for at, line in enumerate(lines) if line.strip()]
+    texts, needle = [text for _, text in told], [bare(line) for line in filled(wanted)]
+    size = len(needle)
+    starts = [at for at in range(len(texts) - size + 1) if texts[at] == needle[0] and texts[at : at + size] == needle]
+    spots = [range(told[at][0], told[at + size - 1][0] + 1) for at in starts]
+    told_lines = filled(wanted)
+    exact = [sum(map(str.__eq__, filled(lines[spot.start : spot.stop]), told_lines)) for spot in spots]
+    return [spot for spot, count in zip(spots, exact, strict=True) if count == max(exact)]
+
+
+def carried(real: list[str], wanted: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Write the new lines as the real ones are written: unchanged ones as they are, others with their indentation."""
+    if [*wanted] == real:
+        return [*given]
+    olds, told, news = (filled(lines) for lines in (real, wanted, given))
+    if any(line != plain(line) for line in told) and all(line == plain(line) for line in olds):
+        news = [plain(line) for line in news]
+    fresh = [line.rstrip() if all(old == old.rstrip() for old in olds) else line for line in indented(told, olds, news)]
+    there, rows = ([at for at, line in enumerate(lines) if line.strip()] for lines in (real, given))
+    pieces, lines, done = dict(zip(rows, fresh, strict=True)), list[str](), 0
+    pairing = difflib.SequenceMatcher(None, [*map(straight, told)], [*map(straight, news)], False)
+    for a, b, size in pairing.get_matching_blocks():
+        lines += [pieces.get(at, "") for at in range(done, rows[b] if size else len(given))]
+        if size:
+            lines += real[there[a] : there[a + size - 1] + 1]
+            done = rows[b + size - 1] + 1
+    for end, other in ((0, wanted[0]), (-1, wanted[-1])):
+        while lines and not lines[end] and not other.strip():
+            del lines[end]
+    return lines
+
+
+def indented(told: Sequence[str], olds: Sequence[str], news: Sequence[str]) -> list[str]:
+    """Indent new lines the way the model's lines relate to the real ones."""
+    table = dict(zip(map(margin, told), map(margin, olds), strict=True))
+    if all(table[margin(a)] == margin(b) for a, b in zip(told, olds, strict=True)):
+        return [translated(margin(line), table) + line.lstrip() for line in news]
+    if len(news) != len(told):
+        raise Refusal("no-place", "the indentation of its SEARCH part is not the file's", "\n".join(olds))
+    return [margin(old) + line.lstrip() for old, line in zip(olds, news, strict=True)]
+
+
+def translated(have: str, table: Mapping[str, str]) -> str:
+    """Translate an indentation by the longest known one that it begins with."""
+    told = max((told for told in table if have.startswith(told)), key=len, default=min(table, key=len))
+    lack = max(0, len(told) - len(have))
+    return table[told][: max(0, len(table[told]) - lack)] + have[len(told) :]
+
+
+def nearest(lines: Sequence[str], wanted: Sequence[str]) -> str:
+    """Show the part of a file that shares the most words with the wanted lines, with three lines around it."""
+    words, size, sums = {*re.findall(r"\w+", "\n".join(wanted))}, len(wanted), [0]
+    for line in lines:
+        sums.append(sums[-1] + len(words & {*re.findall(r"\w+", line[:LONG_LINE])}))
+    scores = [sums[min(at + size, len(lines))] - sums[at] for at in range(len(lines))]
+    best = scores.index(max(scores))
+    return "\n".join(lines[max(0, best - 3) : best + size + 3]) if scores[best] else ""
+
+
+# --- checking a new text ----------------------------------------------------------------------------------------------
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    ".py": ast.parse, ".pyi": ast.parse, ".json": json.loads, ".toml": tomllib.loads,
+}  # fmt: skip
+NAMES_OF = {".py": "Python", ".pyi": "Python", ".json": "JSON", ".toml": "TOML"}
+
+
+@lru_cache(16)
+def parses(path: str, text: str) -> bool:
+    """Tell whether a text is valid in the language of its path, as far as that can be told."""
+    try:
+        PARSERS.get(PurePosixPath(path).suffix, str)(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def open_brackets(path: str, text: str) -> list[int]:
+    """Return how many brackets of each kind, and quotes over lines, are left open (or closed once too often)."""
+    if not language_of(path) and PurePosixPath(path).suffix not in DATA[:-5]:
+        return [0]
+    code = blanked(path, text)
+    return [*(code.count(a) - code.count(b) for a, b in ("()", "[]", "{}")), text.count("`") % 2, text.count('"""') % 2]
+
+
+def check(path: str, old: str, new: str, edit: Edit) -> None:
+    """Refuse a new text that cannot be meant, whatever way it came about."""
+    suffix, before, tags = PurePosixPath(path).suffix, {*map(str.strip, old.split("\n"))}, Counter[str]()
+    loose = suffix in (*DATA, *PROSE)
+    for line in (line for line in new.split("\n") if line.strip() not in before and len(line) < LONG_LINE):
+        found, wrap = MARKER.match(line), WRAP.fullmatch(line)
+        if found and (found.lastgroup != "divide" or not loose):
+            raise Refusal("marker", f"it would put the line {line.strip()[:60]!r} into the file")
+        if DOTS_FIRST.match(line) and COMMENT.match(line):
+            raise Refusal("incomplete", f"it leaves lines out, and it is not clear which ({line.strip()[:60]})")
+        tags.update({wrap["tag"] or wrap["word"]: -1 if wrap["end"] or wrap["shut"] else 1} if wrap else {})
+    if any(tags.values()) and not loose:
+        raise Refusal("marker", f"it would put the tag {next(tag for tag in tags if tags[tag])} into the file")
+    if any(abs(b) > abs(a) for a, b in zip(open_brackets(path, old), open_brackets(path, new), strict=True)):
+        raise Refusal("broken-syntax", "with it a bracket or a quote is left open")
+    if parses(path, old) and not parses(path, new):
+        raise Refusal("broken-syntax", f"with it the file is no valid {NAMES_OF[suffix]}")
+    names, kept = ({(one.name, one.kind == "class") for one in source(path, text).defs.values()} for text in (old, new))
+    if isinstance(edit, Code) and (lost := {name for name, _ in names - kept} & {one.name for one in source(path, old).tops}):
+        raise Refusal("incomplete", f"it would drop {', '.join(sorted(lost))}")
+
+
+def check_signs(path: str, old: str, edit: Edit) -> None:
+    """Refuse what is written in the signs of another text: entities, line ends as two letters."""
+    text = edit.text if isinstance(edit, Code) else "".join(edit.readings[0]) if isinstance(edit, Change) and edit.readings else ""
+    escape = ESCAPED.search(text)
+    if escape and not ESCAPED.search(old) and PurePosixPath(path).suffix not in (*DATA, *PROSE):
+        raise Refusal("escaped", f"it is written with {escape[0]} for the sign itself")
+    if text.count("\\n") > 1 and "\n" not in text.strip() and text.strip() not in old:
+        raise Refusal("escaped", "its lines are one line, with \\n between them")
+
+
+def own_signs(old: str, new: str) -> str:
+    """Keep the file's own signs where a changed line has others that look alike."""
+    olds, news = old.split("\n"), new.split("\n")
+    if old.isascii() and new.isascii():
+        return new
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, olds, news, False).get_opcodes():
+        for at, other in zip(range(j1, j2), range(i1, i2), strict=False) if tag == "replace" else ():
+            a, b = clusters(olds[other]), clusters(news[at])
+            for block in difflib.SequenceMatcher(None, [*map(plain, a)], [*map(plain, b)], False).get_matching_blocks():
+                b[block.b : block.b + block.size] = a[block.a : block.a + block.size]
+            news[at] = "".join(b)
+    return "\n".join(news)
+
+
+def clusters(line: str) -> list[str]:
+    """Cut a line into signs, each with its combining marks."""
+    return re.findall(r".[\u0300-\u036f]*", line)
+
+
+# --- from edits to a plan ---------------------------------------------------------------------------------------------
+
+
+def place_all(edits: Iterable[Edit], files: Files, plan: Plan) -> Refused:
+    """Add each edit to the plan, in order; return those that have no place. A block that names no file may be prose."""
+    refused: Refused = []
+    edits = latest([*dict.fromkeys(edits)])
+    quote = Change("", ())  # lines of a file that the last block only showed: what follows may be meant for them
+    for edit in edits:
+        try:
+            if quote.path and isinstance(edit, Code) and is_instead(edit, quote):
+                edit = replace(quote, readings=((quote.readings[0][0], edit.text),))
+            path = home_of(edit, files, plan, {tidy(one.path) for one in edits})
+            text = plan[path] if path in plan else files.text(path)
+            if is_example(edit, path, text or "", edits) or is_made(edit, text or "", files.text(path) or ""):
+                continue
+            new = placed(edit, path, text, files)
+            shows = isinstance(edit, Code) and is_quote(path, edit.text, text or "")
+            quote = Change(path, ((edit.text, ""),)) if isinstance(edit, Code) and shows else Change("", ())
+            if new == text or not files.protects(path) or not isinstance(edit, Code) or edit.sure:
+                plan[path] = new
+        except Refusal as refusal:
+            refused.append((edit, refusal))
+    for path in [path for path, text in plan.items() if text == files.text(path)]:
+        del plan[path]
+    stray = [isinstance(edit, Delete) or (isinstance(edit, Code) and not edit.path) for edit, _ in refused]
+    return [] if plan and all(stray) else refused
+
+
+def latest(edits: list[Edit]) -> list[Edit]:
+    """Leave out searches for lines that a later one replaces with something else."""
+    last = {(one.path, one.readings[0][0].strip()): one for one in edits if isinstance(one, Change) and one.readings}
+
+    def stays(edit: Edit) -> bool:
+        old, new = edit.readings[0] if isinstance(edit, Change) and edit.readings else ("", "")
+        return not old.strip() or new.startswith(old) or last[edit.path, old.strip()] is edit
+
+    return [edit for edit in edits if stays(edit)]
+
+
+def is_example(edit: Edit, path: str, old: str, edits: Sequence[Edit]) -> bool:
+    """Tell whether a block without a path of its own holds nothing but tests, beside others, and the file has none."""
+    if not isinstance(edit, Code) or edit.sure or not old.strip() or len(edits) < 2:
+        return False
+    news, olds = ([one.name for one in definitions(path, text) if not one.owner] for text in (edit.text, old))
+    return bool(news) and all(map(TESTS.match, news)) and not any(map(TESTS.match, olds))
+
+
+def is_made(edit: Edit, text: str, old: str) -> bool:
+    """Tell whether the answer's edits before have made this change: it fits the old text, and its new lines stand."""
+    news = [new for _, new in edit.readings if new.strip()] if isinstance(edit, Change) and text != old else []
+    return any(new in text for new in news) and bool(fit(edit, "", old)) and not fit(edit, "", text)
+
+
+def is_instead(edit: Code, quote: Change) -> bool:
+    """Tell whether a block without a definition stands for the lines that the block before it showed."""
+    old, new = quote.readings[0][0], edit.text
+    named = not edit.sure or edit.path == quote.path
+    return named and not definitions(quote.path, new) and likeness(first_line(old), first_line(new)) >= 0.6
+
+
+def is_quote(path: str, text: str, old: str) -> bool:
+    """Tell whether a block only shows lines that stand in the file."""
+    lines = clean(path, text, old) if old else []
+    return bool(lines) and len(matches(old.split("\n"), lines)) == 1
+
+
+def placed(edit: Edit, path: str, old: str | None, files: Files) -> str | None:
+    """Return a file's text after an edit, None if it is deleted."""
+    if isinstance(edit, Delete):
+        check_deletion(path, old, files)
+        return None
+    check_signs(path, old or "", edit)
+    if isinstance(edit, Code):
+        new = rewrite(path, old or "", edit)
+    elif not (old or "").strip() and edit.readings and not edit.readings[0][0].strip():
+        new = with_ending(edit.readings[0][1], "")
+    elif old is None:
+        raise Refusal("no-place", "there is no such file")
+    else:
+        new = swap(old, edit)
+    if new != (old or ""):
+        own = own_signs(old or "", new) if old else new
+        new = new if own == old else own
+        check(path, old or "", new, edit)
+    return new
+
+
+def check_deletion(path: str, old: str | None, files: Files) -> None:
+    """Refuse to delete a file unless the task's own words ask for it."""
+    if old is None:
+        raise Refusal("no-place", "there is no such file")
+    name = re.escape(PurePosixPath(path).name)
+    asked = re.search(rf"(?i)\b(?:delet|remov)\w*\b[^\n]*{name}", files.prompt)
+    if not asked or path in files.listed or files.protects(path) or TESTS.match(PurePosixPath(path).stem):
+        raise Refusal("deletes", f"{path} stays, as the task does not ask to delete it; send the code that shall change")
+
+
+def home_of(edit: Edit, files: Files, plan: Plan, named: set[str]) -> str:
+    """Find the file that an edit means: the one that it names, the only one that it fits, the only one listed."""
+    known = dict.fromkeys([*files.listed, *shown(files.prompt, files)])
+    texts = {path: plan[path] if path in plan else files.text(path) for path in known}
+    if edit.path and (not isinstance(edit, Code) or edit.sure):
+        path = resolve(edit.path, files)
+        tails = [tail for tail in texts if "/" in tail and path.endswith(f"/{tail}")]
+        there = path in plan or files.text(path) is not None
+        return tails[0] if tails and not there and fit(edit, tails[0], texts[tails[0]] or "") else path
+    scores = {path: fit(edit, path, text or "") for path, text in texts.items()}
+    best = [path for path, score in scores.items() if score and score == max(scores.values())]
+    if len(best) == 1:
+        return best[0]
+    if edit.path and not edit.path.endswith(UNREAD):
+        return resolve(edit.path, files)
+    free = [path for path in files.listed if not files.protects(path) and (texts[path] is not None or path not in named)]
+    if best or edit.path or len(free) != 1:
+        raise Refusal("no-place", "it does not say of which file it is")
+    return free[0]
+
+
+@lru_cache(4)
+def headings_of(prompt: str) -> tuple[str, ...]:
+    """List the paths that stand above the fenced blocks of a prompt."""
+    lines = prompt.split("\n")
+    heads = (heading(above, lambda name: False) for above, line in pairwise(lines) if line.startswith("```"))
+    return tuple(dict.fromkeys(filter(None, heads)))
+
+
+def shown(prompt: str, files: Files) -> list[str]:
+    """List the files that a prompt shows, as far as they are there."""
+    found = []
+    for name in headings_of(prompt):
+        with suppress(Refusal):
+            path = resolve(name, files)
+            found += [path] if files.text(path) is not None else []
+    return found
+
+
+def fit(edit: Edit, path: str, text: str) -> int:
+    """Count the definitions of an edit that a text has too; lines that are searched for count as one."""
+    with suppress(Refusal):
+        if isinstance(edit, Change):
+            swap(text, edit)
+            return 1
+        lines = clean(path, edit.text, text) if isinstance(edit, Code) and text.strip() else []
+        names = {(one.name, one.kind == "class") for one in source(path, text).defs.values()}
+        news = {(one.name, one.kind == "class") for one in definitions(path, "\n".join(lines))}
+        return len(names & news) or int(bool(lines) and not news and is_quote(path, edit.text, text))
+    return 0
+
+
+def repeats(answer: str, prompt: str) -> bool:
+    """Tell whether an answer is little else than the prompt again."""
+    told, said = ({*map(str.strip, text.split("\n"))} - {""} for text in (prompt, answer))
+    return len(told) > 3 and len(told & said) * 10 >= 8 * max(len(told), len(said))
