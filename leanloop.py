@@ -2351,7 +2351,8 @@ class Located:
 
 
 def location_request(
-    config: Config,
+    root: Path,
+    defaults: Defaults,
     task: Task,
     failure: Failure | None,
     prompt: str = "none",
@@ -2359,11 +2360,10 @@ def location_request(
     traces: Sequence[Trace] = (),
 ) -> dict[str, Any]:
     """Write the request for the code of a PROMPT within BUDGET tokens, in the form that leaners/_locate.py tells."""
-    defaults = config.defaults
     frames = [(frame.path, frame.line) for frame in failure.frames] if failure else []
     return {
-        "root": str(config.root),
-        "paths": listed(config.root),
+        "root": str(root),
+        "paths": listed(root),
         "tests": prefix_pattern(defaults.test_prefix) or TEST_PATH,
         "sources": prefix_pattern(defaults.source_prefix),
         "window": defaults.source_window,
@@ -2411,8 +2411,13 @@ def locate_code(request: Mapping[str, Any], record: Reporter) -> Located:
         record.emit("warning", text=f"the prompt goes without code: finding it {done.end}. {told} says why; report it.")
         return Located()
     asked.unlink()
-    reply = json.loads(done.output)
-    return Located(tuple(reply.pop("test_files")), **{kind: show_passages(found) for kind, found in reply.items()})
+    return read_location(done.output)
+
+
+def read_location(reply: str) -> Located:
+    """Read what leaners/_locate.py answered."""
+    told = json.loads(reply)
+    return Located(tuple(told.pop("test_files")), **{kind: show_passages(found) for kind, found in told.items()})
 
 
 def show_passages(passages: Iterable[Mapping[str, str]]) -> str:
@@ -3501,7 +3506,15 @@ class Verifier:
             return [path for path in paths if path.endswith(TRACED) and (self.config.root / path).is_file()]
 
         named = traceable(re.split("::| > ", test)[0] for test in failure.tests[:1])
-        return named or traceable(locate_code(location_request(self.config, task, failure), self.reporter).test_files)
+        return named or traceable(self.locate(task, failure).test_files)
+
+    def locate(
+        self, task: Task, failure: Failure | None, prompt: str = "none", budget: int = 0, traces: Sequence[Trace] = ()
+    ) -> Located:
+        """Find the code for a PROMPT of TASK; the words that are looked for hold no secret."""
+        words = replace(task, prompt=self.reporter.mask(task.prompt))
+        request = location_request(self.config.root, self.config.defaults, words, failure, prompt, budget, traces)
+        return locate_code(request, self.reporter)
 
 
 # -------------------------------------------------------------------------------------------------------- the loop
@@ -3793,9 +3806,7 @@ class Run:
         """Gather what a PROMPT ("first" or "fix") of TASK for LEANER draws on, once its tests are RED."""
         budget, failure = self.budget(task, leaner), red.failure if red and not red.green else None
         traces = self.verifier.trace(task, red) if red and failure else ()
-        request = location_request(self.config, task, failure, prompt, budget, traces)
-        request["words"] = self.reporter.mask(request["words"])
-        found = locate_code(request, self.reporter)
+        found = self.verifier.locate(task, failure, prompt, budget, traces)
         return PromptBuilder(self.config.defaults, task, budget, find_program(leaner).own_files, found)
 
     def write_prompt(self, state: TaskState, leaner: Leaner, base: str) -> tuple[str, str]:

@@ -16,8 +16,8 @@ The request is a file named as the argument, or standard input:
     files, words     the files that a task lists, and its words
     budgets          tokens for each kind of passage, see Budgets
 
-The reply holds `test_files`, where the first failing test lies, for the prompt "none", else lists of {"title",
-"path", "code"}: `files` that are shown whole, `outlines` of large ones, `code`, and the `test`'s own. No file is written.
+The reply holds `test_files`, where the first failing test lies, for the prompt "none"; else lists of passages, each
+{"title", "path", "code"}: `files` shown whole, `outlines` of large ones, `code`, and the `test`'s own. It only reads.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from heapq import heappop, heappush
 from itertools import accumulate, chain, count, islice, pairwise
 from pathlib import Path, PurePosixPath
@@ -199,7 +199,8 @@ FEW_LINES = 5  # of code: a shorter function keeps its docstring
 ATTRIBUTES = 6
 
 
-def chosen_rows(project: Project, candidate: Candidate) -> list[int]:
+@cache
+def chosen_rows(project: Project, candidate: Candidate) -> Sequence[int]:
     """Choose a definition's lines: all but a docstring; of a long one the signature, its marks, what is near."""
     item, source = candidate.item, project.source(candidate.path)
     last = min(item.last, len(source.rows))
@@ -252,7 +253,8 @@ def size_of(project: Project, candidate: Candidate) -> int:
     return project.tokens(join_rows(project.source(candidate.path), chosen_rows(project, candidate)))
 
 
-def class_rows(project: Project, item: Definition) -> list[int]:
+@cache
+def class_rows(project: Project, item: Definition) -> Sequence[int]:
     """List the line of a method's class, and those that declare or set the attributes it uses, where it is made."""
     source = project.source(item.path)
     above = (row for row in range(item.first - 1, 0, -1) if source.rows[row - 1].strip() == item.owner)
@@ -297,7 +299,7 @@ TO_TEXT = ("fmt", "toString", "ToString", "to_s", "__str__", "__repr__", "__toSt
 FORMATS = re.compile(r"(?i)\b(?:format|f?printf?(?:ln)?|to_?s(?:tring)?|str|repr)\b|[$f#]\W?\{")
 HOOK = re.compile(r"(?:before|setup)(?:Each|All)?|set_up|setUp")
 TITLE_END = r"(?:[/(\[#].*| with data set .*)?$"  # what runners put behind a test's name
-FOLLOWED = 9  # definitions of one name
+FOLLOWED, CONSIDERED = 9, 60  # definitions of one name
 REACHED = 80  # definitions in all
 INDEXED = 400  # files of a language
 
@@ -354,6 +356,7 @@ class ReferenceSearch:
         paths = [path for path in project.paths if language_of(path)]
         self.paths = sorted(paths, key=lambda path: self.told.isdisjoint(WORD.findall(path)))
         self.known: dict[Language, dict[str, list[Definition]]] = {}
+        self.resolved: dict[tuple[str, str, str], list[tuple[int, Definition]]] = {}
         self.rare = Counter[str]()
 
     def find_test(self, test: str) -> list[Definition]:
@@ -408,7 +411,7 @@ class ReferenceSearch:
             known = index.get(mention.name) or index.get(
                 mention.name.lower()
             )  # a test may quote it as a user writes it
-            if items := self.resolve(known, mention.of, body, hints) if known else []:
+            if items := self.resolve(known, mention, body, hints) if known else []:
                 place = 0.5 + 0.015 * len(seen) + 0.7 * (len(items) > 1) - self.likeness(mention, source)
                 meant = mention.called or (body.kind == "value" and not is_test)  # any entry of a table may be
                 prices = [place + self.price(item, mention, meant) for item in items]
@@ -449,26 +452,41 @@ class ReferenceSearch:
         """Take from a definition the words, and the signs, that are told of the failure too."""
         return self.told & set(WORD.findall("\n".join(self.project.source(item.path).of(item))))
 
-    def resolve(self, items: Sequence[Definition], of: str, body: Definition, hints: Set[str]) -> list[Definition]:
+    def resolve(
+        self, items: Sequence[Definition], mention: Mention, body: Definition, hints: Set[str]
+    ) -> list[Definition]:
         """Choose among definitions of one name those that BODY means: by what is before the dot, and by its imports.
 
         What a method calls on an object may be the method of any type.
         """
+        key = (mention.name, mention.of, body.path)
+        if key not in self.resolved:
+            self.resolved[key] = self.likeliest(items, mention.of, body.path, hints)
+        others = [
+            (score, item)
+            for score, item in self.resolved[key]
+            if item.path != body.path or not item.first <= body.first <= item.last
+        ]
+        best = others[0][0] if others else 0
+        free = bool(mention.of and body.owner) and best < 3
+        return [item for score, item in others if score == best or (free and item.owner)][:FOLLOWED]
+
+    def likeliest(
+        self, items: Iterable[Definition], of: str, path: str, hints: Set[str]
+    ) -> list[tuple[int, Definition]]:
+        """Score definitions by how near they are to the file at PATH, and by what is before the dot; the best first."""
         near: dict[str, tuple[int, str]] = {}
-        scores: dict[Definition, int] = {}
+        scored: list[tuple[int, Definition]] = []
         for item in items:
-            if item.path == body.path and item.first <= body.first <= item.last:
-                continue
             if item.path not in near:
                 pure = PurePosixPath(item.path)
-                points = (item.path in (body.path, *self.files)) + (pure.stem in hints) + (pure.parent.name in hints)
+                points = (item.path in (path, *self.files)) + (pure.stem in hints) + (pure.parent.name in hints)
                 near[item.path] = (points, pure.stem)
             points, stem = near[item.path]
-            scores[item] = points + 3 * bool(of and of.lower() in f"{item.owner} {stem}".lower())
-        best = max(scores.values(), default=0)
-        free = bool(of and body.owner) and best < 3
-        fitting = [item for item, score in scores.items() if score == best or (free and item.owner)]
-        return sorted(fitting, key=scores.__getitem__, reverse=True)[:FOLLOWED]
+            is_owner = bool(of) and of.lower() in f"{item.owner} {stem}".lower()
+            scored.append((points + 3 * is_owner, item))
+        scored.sort(key=lambda score: -score[0])
+        return scored[:CONSIDERED]
 
     def price(self, item: Definition, mention: Mention, called: bool) -> float:
         """Say what it costs that what a name means is only told, or made, or of an unlikely kind."""
@@ -849,8 +867,8 @@ def complete_function(project: Project, candidate: Candidate, most: int) -> Cand
 
 def stands_out(candidates: Sequence[Candidate]) -> bool:
     """Tell whether one to three of the candidates are suspected most."""
-    weights = [candidate.weight for candidate in candidates]
-    return 0 < sum(weight >= max(weights) > 0 for weight in weights) <= 3
+    highest = max((candidate.weight for candidate in candidates), default=0)
+    return highest > 0 and sum(candidate.weight == highest for candidate in candidates) <= 3
 
 
 def show_whole(project: Project, path: str, budget: int) -> Passage | None:
@@ -907,11 +925,20 @@ class Reply:
     test: Sequence[Passage] = ()
 
 
+def open_project(request: Mapping[str, Any]) -> Project:
+    """Open the project that a request is about."""
+    return Project(**{key: request[key] for key in ("root", "paths", "tests", "sources", "token", "ratio")})
+
+
+def read_failure(told: Mapping[str, Any] | None) -> Failure:
+    """Read the failure of a request; an empty one where there is none."""
+    told = told or {"tests": (), "summary": "", "frames": ()}
+    return Failure(tuple(told["tests"]), told["summary"], tuple(Frame(*frame) for frame in told["frames"]))
+
+
 def locate(request: Mapping[str, Any]) -> Reply:
     """Answer a request."""
-    known = {key: request[key] for key in ("root", "paths", "tests", "sources", "token", "ratio")}
-    project, told = Project(**known), request["failure"] or {"tests": (), "summary": "", "frames": ()}
-    failure = Failure(tuple(told["tests"]), told["summary"], tuple(Frame(*frame) for frame in told["frames"]))
+    project, failure = open_project(request), read_failure(request["failure"])
     ranking = Ranking(project, failure, request["files"], request["window"])
     if request["prompt"] == "none":
         return Reply(ranking.test_files())

@@ -943,12 +943,12 @@ def make_plan(server: Server, project: Project) -> Plan:
 
 def asked_edits(server: Server, project: Project, prompt: str, heat: float) -> list[Edit]:
     """Ask for edits; where the model wishes to see more first, show it that once and ask again."""
-    bounds = {"longest": longest_answer(project), "enough": partial(is_enough, project), "heat": heat}
-    edits, reads = understood(server.ask(SYSTEM, prompt, **bounds), project)
+    ask = partial(server.ask, SYSTEM, longest=longest_answer(project), enough=partial(is_enough, project), heat=heat)
+    edits, reads = understood(ask(prompt), project)
     if edits or not reads:
         return edits
     room = (server.context() or DEFAULT_CONTEXT) - estimate(SYSTEM + prompt)
-    edits, _ = understood(server.ask(SYSTEM, f"{prompt}\n\n{requested(reads, project, room)}", **bounds), project)
+    edits, _ = understood(ask(f"{prompt}\n\n{requested(reads, project, room)}"), project)
     if not edits:
         raise Unusable("The model asked to read more a second time instead of editing.")
     return edits
