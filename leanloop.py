@@ -1162,7 +1162,7 @@ def startable(path: str, what: str, error: OSError) -> LeanError:
 
 # ------------------------------------------------------------------------------------------------------------- git
 
-DEPENDENCIES = ("node_modules", ".venv", "venv", "target", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
+GENERATED = ("node_modules", ".venv", "venv", "target", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
                 ".pytest_cache", ".gradle", "site-packages", ".git")  # fmt: skip
 PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
 UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
@@ -1809,7 +1809,7 @@ def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
     (folder / "index.lock").unlink(missing_ok=True)  # left by a run that was killed; the project's lock is ours
     (info / "attributes").write_text(PLAIN_BYTES)
     own = [f"/{folder.relative_to(root).as_posix()}"] if folder.is_relative_to(root) else []
-    (info / "exclude").write_text("".join(f"{name}/\n" for name in (*DEPENDENCIES, *own)))
+    (info / "exclude").write_text("".join(f"{name}/\n" for name in (*GENERATED, *own)))
     borrowed = f"{repository.kept(places[-1] / 'objects')}\n" if places else ""
     (store / "objects/info/alternates").write_text(borrowed)
     if places and not (folder / "index").exists() and root == repository.link.parent and holds_plain_bytes(root):
@@ -1908,7 +1908,7 @@ FOREIGN = re.compile(
     r"(?:^|/)(?:site-packages|dist-packages|node_modules|\.venv|venv|lib/python3[.\d]*|rustc|\.cargo|dist)/"
     r"|^(?:build|out|target|vendor|coverage|obj)/|^<|\bnode:|^java\.base/"
 )
-SKIPPED = re.compile(r"\..*|node_modules|venv|__pycache__|site-packages|target|dist|vendor")
+SKIPPED = (*GENERATED, "dist", "vendor")
 
 
 @cache
@@ -2207,7 +2207,7 @@ def listed(root: Path, most: int = 20_000) -> list[str]:
     """List the project's own files below ROOT; hidden, installed and generated folders are passed over."""
     found: list[str] = []
     for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not SKIPPED.fullmatch(name))
+        folders[:] = sorted(name for name in folders if name[:1] != "." and name not in SKIPPED)
         below = Path(folder).relative_to(root).as_posix()
         found += [name if below == "." else f"{below}/{name}" for name in sorted(names)]
         if len(found) > most:
@@ -3316,7 +3316,7 @@ class Workspace:
         taken = dict.fromkeys(self.take_away(rules, known))
         if stirred or taken:
             after = self.snapshots.take()
-        bad = self.forbidden(rules, before, after)
+        bad, found = self.forbidden(rules, before, after), after
         for _ in range(3):
             if not bad:
                 break
@@ -3326,7 +3326,7 @@ class Workspace:
             after = self.snapshots.take()
             bad = self.forbidden(rules, before, after)
         if taken:
-            self.reporter.emit("protected", paths=list(taken))
+            self.reporter.emit("protected", paths=list(taken), tree=found)
         return Settled(before, after, tuple(taken), ", ".join(bad))
 
     def forbidden(self, rules: ChangeRules, before: str, after: str) -> list[str]:
@@ -4147,8 +4147,13 @@ class RunRecord:
 
     @property
     def states(self) -> dict[str, str]:
-        """Name its trees: 0 before the run, N.0 before task N, N.M its attempt M, N as it ended, "" the last of all."""
+        """Name its trees: 0 before the run, N.0 before task N, N.M its attempt M, N as it ended, "" the last of all.
+
+        found-N is what the N-th call left that was put in order, with all that was put back.
+        """
         found, task = dict[str, str](), 0
+        for number, event in enumerate(self.of("protected"), 1):
+            found[f"found-{number}"] = event["tree"]
         for event in self.of("run", "task", "attempt", "result", "asking", "restored"):
             kind, number = event["event"], event.get("number", 0)
             if kind in ("task", "result"):
@@ -4783,7 +4788,7 @@ def git_files(root: Path) -> list[str]:
     listed = ask_git(root, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     paths = (path for pattern in ("*", "*/*") for path in islice(root.glob(pattern), 999) if path.is_file())
     listed = listed or [path.relative_to(root).as_posix() for path in paths]
-    return [path for path in listed if {*DEPENDENCIES}.isdisjoint(path.split("/"))]
+    return [path for path in listed if {*GENERATED}.isdisjoint(path.split("/"))]
 
 
 # What an option asks for in the place of a run: it returns an exit code, or a text to print.
@@ -4818,8 +4823,9 @@ OPTIONS = (
     option("-g --global-config", "the static configuration to use", metavar="FILE"),
     option("--resume", "go on after the tasks that were green in the leanfile's last run"),
     option("--restore", "bring back a state of a run, or some files of it: RUN is its name, a beginning of it, or last;"
-           " STATE is 0 (before the run), N.M (attempt M of task N), N.0 (before task N), N (as it ended); none: as the"
-           " run ended", beside("_earlier.restore_state"), nargs="+", metavar=("RUN[/STATE]", "PATH")),
+           " STATE is 0 (before the run), N.M (attempt M of task N), N.0 (before task N), N (as it ended), found-N"
+           " (with what was put back the N-th time); none: as the run ended",
+           beside("_earlier.restore_state"), nargs="+", metavar=("RUN[/STATE]", "PATH")),
     option("--undo", "bring back the state before a run, by default the last",
            beside("_earlier.restore_state"), nargs="?", const="last", metavar="RUN"),
     option("--task", "run this task only; may repeat", action="append", default=[], metavar="NAME"),

@@ -95,6 +95,15 @@ def test_a_listed_file_of_any_kind_may_change(calc: Bench, leaner: Leaner) -> No
     assert "package.json judges this task" in warnings(calc)
 
 
+def test_what_was_put_back_can_be_brought_back(calc: Bench, leaner: Leaner) -> None:
+    calc.write("notes.csv", "1\n")
+    leaner(f"echo 2 > notes.csv; {FIX}", scope="source")
+    assert calc.lean_loop().code == 0
+    assert calc.read("notes.csv") == "1\n"
+    assert calc.lean_loop("--restore", "last/found-1", "notes.csv").code == 0
+    assert calc.read("notes.csv") == "2\n"
+
+
 @pytest.mark.parametrize("code", [1, 2, 75])
 def test_what_a_leaner_changed_is_put_back_however_it_ends(calc: Bench, leaner: Leaner, code: int) -> None:
     calc.write("leanfile.toml", ONE + "[health]\nmax_wait = 0\n" + calc.read("leanfile.toml"))
