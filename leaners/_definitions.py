@@ -29,7 +29,7 @@ HEADER = 100  # brackets and semicolons between the begin of a definition and it
 class Definition:
     """A function, method, type or value: its lines are counted from 1, `owner` is the line of the type around it.
 
-    `kind` is function, class, value or test; `line` is the line of the name, below decorators; `head` is the last line of
+    `kind` is function, class, value or test; `line` is where the name stands, below decorators, `head` the last line of
     the signature, `doc` the first and last line of the docstring, zeros without one.
     """
 
@@ -115,7 +115,7 @@ def python_definitions(path: str, source: str) -> tuple[Definition, ...]:
             if not isinstance(child, ast.expr):  # no expression holds a definition
                 visit(child, below)
 
-    with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         tree = ast.parse(source)
         visit(tree, "")
     return tuple(found)

@@ -17,7 +17,7 @@ import tomllib
 import unicodedata
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -122,9 +122,10 @@ TAG = re.compile(
 def spoken(answer: str) -> str:
     """Drop what a model only thought, and the marks of its chat template."""
     text = answer.replace("\r\n", "\n").lstrip("\ufeff")
-    begin, end = 0, len(text)
+    begin, end, fences = 0, len(text), [found.start() for found in re.finditer(r"(?m)^ *```", text)]
     for found in MARK.finditer(text):
-        if THINKS.search(found[0]) and not is_quoted(text, found):
+        within = bisect_left(fences, found.start()) % 2 == 1
+        if THINKS.search(found[0]) and not is_quoted(text, found, within):
             closes = re.search(r"(?i)/|end|^\w+\|$", found[1]) or (found[2] or "").lower() == "final"
             begin, end = (found.end(), len(text)) if closes else (begin, max(begin, min(end, found.start())))
     text = text[begin:end]
@@ -135,11 +136,10 @@ def spoken(answer: str) -> str:
     return re.sub(r"(?<=[^\s`])```\s*\Z", "\n```", TEMPLATE.sub("", text))  # a last fence on the last line of code
 
 
-def is_quoted(text: str, found: re.Match[str]) -> bool:
-    """Tell whether a mark of thinking belongs to code: it stands in quotes, or within a line of a block."""
+def is_quoted(text: str, found: re.Match[str], within: bool) -> bool:
+    """Tell whether a mark of thinking belongs to code: it stands in quotes, or WITHIN a block beside other words."""
     before, after = text[text.rfind("\n", 0, found.start()) + 1 : found.start()], text[found.end() : found.end() + 1]
-    fences = len(re.findall(r"(?m)^ *```", text[: found.start()])) if before.strip() else 0
-    return before[-1:] in tuple("\"'`=(\\") or after in tuple("\"'`") or fences % 2 == 1
+    return before[-1:] in tuple("\"'`=(\\") or after in tuple("\"'`") or (within and bool(before.strip()))
 
 
 def holds_edit(text: str) -> bool:
@@ -339,7 +339,9 @@ class Reader:
         """Read the edits and the wishes to read that an answer holds."""
         edits: list[Edit] = []
         reads: list[Read] = []
-        path, said = "", TAG.sub(lambda tag: f"{tag['path']}\n{TAGGED}\n{tag['text']}" + TAGGED * (tag["open"] is None), spoken(answer))
+        path, said = "", spoken(answer)
+        if said.count("\n<") < 200:  # a tag with a path is a fence below that path
+            said = TAG.sub(lambda tag: f"{tag['path']}\n{TAGGED}\n{tag['text']}" + TAGGED * (tag["open"] is None), said)
         for block in self.blocks(said):
             for found in block.notes:
                 reads.append(found) if isinstance(found, Read) else edits.append(found)
@@ -419,7 +421,10 @@ class Reader:
         within = "" if BARE_NAME.fullmatch(within) else within
         found = [name for name in (*named, *words, *heads, within) if name]
         if not found:
-            return mentioned(said[0], self.known) if said else "", False, block.lines
+            word = said and re.fullmatch(r"[\s#*`]*[\w.$@+-]+[\s#*`]*", said[0]) and block.lines
+            code = re.search(r"(?m)^\s*(?:\w+ )*(?:def|class|func?|function|fn|struct) ", "\n".join(block.lines))
+            name = UNREAD if word and not code else mentioned(said[0], self.known) if said else ""
+            return name, False, block.lines
         same = within and PurePosixPath(within).name == PurePosixPath(tidy(found[0])).name
         path = tidy(found[0])
         return path, not BARE_NAME.fullmatch(path.rstrip(UNREAD)) or self.known(path), rest if same else block.lines
@@ -770,6 +775,9 @@ class Source:
             self.defs[found.first - 1] = found if larger else other
         self.starts = sorted(at for at, found in self.defs.items() if found.kind != "value")
 
+    def is_mark(self, at: int) -> bool:
+        return bool(self.language and MARK_LINE.match(self.lines[at]))
+
     def trails(self, at: int, width: int) -> bool:
         """Tell whether a line below a definition still belongs to it: a deeper comment, a mark of a conflict."""
         line = self.lines[at]
@@ -785,7 +793,7 @@ class Source:
         found, at = list[Item](), low
         while at < high:
             top = at
-            while at < high and at not in self.defs and (self.is_comment(at) or MARK_LINE.match(self.lines[at])):
+            while at < high and at not in self.defs and (self.is_comment(at) or self.is_mark(at)):
                 at = at + 1 if self.is_comment(at) else self.extent(at, high)
             if at < high and self.lines[at].strip():
                 found.append(self.item(top, at, high))
@@ -886,12 +894,13 @@ class Merge:
         news = [item for item in news if not (item.kind in ("comment", "line") and self.is_gap(item))]
         pairs, whole = self.pair(olds, news, root)
         near = next((pairs[at] for at in sorted(pairs) if pairs[at]), None)
+        words = {re.split(r"[.(]", one.name)[0] for one in olds if one.kind in LOOSE}
         spot = near.top if near else -1
         for at, item in enumerate(news):
             if target := pairs.get(at):
                 self.put(item, target, whole)
                 near, spot = target, target.end
-            elif at not in pairs and item.kind != "import" and self.is_new(item, olds, whole):
+            elif at not in pairs and item.kind != "import" and self.is_new(item, words, whole):
                 self.add(item, olds, near, spot, want, root)
             elif at not in pairs and item.kind not in ("comment", "entry", "import"):
                 self.dropped += "\n".join(self.new.lines[item.top : item.end])
@@ -972,24 +981,27 @@ class Merge:
         return at
 
     def pair_alike(self, free: list[Item], places: list[int], news: list[Item], pairs: dict[int, Item | None]) -> None:
-        """Pair loose items of a run that are much alike, in their order."""
+        """Pair the lines of a run of which more than half is the same from the beginning, in their order."""
+        free = [one for one in free if one.kind == "line" and (self.old.suffix in (*DATA, *PROSE) or one.name[0] in "\"'")]
         for at in places if len(places) * len(free) < 10_000 else ():
-            likes = [likeness(one.name, news[at].name) if one.kind == news[at].kind else 0 for one in free]
-            if likes and max(likes) >= 0.6:
-                best = likes.index(max(likes))
-                pairs[at], free = free[best], free[best + 1 :]
+            words = re.findall(r"\w+", news[at].name)
+            for n, one in enumerate(free):
+                others = re.findall(r"\w+", one.name)
+                most = min(len(words), len(others)) // 2 + 1
+                if words[:most] == others[:most] and news[at].kind == "line" and likeness(one.name, news[at].name) >= 0.5:
+                    pairs[at], free = one, free[n + 1 :]
+                    break
 
-    def is_new(self, item: Item, olds: list[Item], whole: bool) -> bool:
-        """Tell whether an item without a partner is new code, and no usage example or note."""
+    def is_new(self, item: Item, words: Set[str], whole: bool) -> bool:
+        """Tell whether an item without a partner is new code, and no usage example, test or note."""
         if item.kind == "comment":
             return whole
         if item.named and TESTS.match(item.name) and self.placed:
             return any(TESTS.match(one.name) for one in self.tops)
         if item.kind not in ("line", "block") or self.old.suffix in (*DATA, *PROSE):
             return True
-        alike = [one for one in olds if one.kind == item.kind and one.name.split("(")[0] == item.name.split("(")[0]]
-        calls = any(one.kind == "line" and CALL.match(one.name) for one in olds)
-        return (item.kind == "block" and bool(alike)) or (whole and (calls or not CALL.match(item.name)))
+        alike = re.split(r"[.(]", item.name)[0] in words
+        return alike or not CALL.match(item.name) if item.kind == "line" or CALL.match(item.name) else whole
 
     def add(self, item: Item, olds: list[Item], near: Item | None, spot: int, want: str, root: bool) -> None:
         """Put a new item beside its neighbour, a method into its class, anything else to the end."""
@@ -1005,8 +1017,8 @@ class Merge:
             spot, want = self.room_in_box(item)
         elif not near:
             last = [one for one in olds if one.kind == "function"][-1:] if not root else olds[-1:]
-            guard = [one.top for one in olds if one.name.startswith("if __name__")]
-            spot = (guard + [one.end for one in last or olds[-1:]] + [0])[0]
+            ends = (one.top if one.name.startswith("if __name__") else one.end for one in last or olds[-1:])
+            spot = next(ends, 0)
         self.insert(item, spot, want)
 
     def room_in_box(self, item: Item) -> tuple[int, str]:
@@ -1025,7 +1037,7 @@ class Merge:
         lead = [line for line in self.new.lines[item.top : item.line] if not DOTS_FIRST.match(line)]
         given = shifted([*lead, *self.new.lines[item.line : item.end]], margin(self.new.lines[item.line]), want)
         before = next((line for line in reversed(self.old.lines[:spot]) if line.strip()), "")
-        flat = not item.named or (len(given) == 1 and margin(before) == want and ENTRY.match(before))
+        flat = len(given) == 1 and (not item.named or (margin(before) == want and ENTRY.match(before)))
         blank = [""] * (0 if flat else 2 if not want and self.old.suffix == ".py" else 1)
         ahead = [line for line in self.old.lines[spot : spot + 1] if line.strip() and not CLOSER.match(line)]
         self.cuts.setdefault((spot, spot), []).extend([*given, *blank] if ahead else [*blank, *given])
@@ -1190,7 +1202,7 @@ def labelled(lines: list[str], old: str) -> tuple[str, str] | None:
     """Read a block with a label over lines of the file, and another one over what shall stand there."""
     real = set(map(bare, old.split("\n")))
     marks = [at for at, line in enumerate(lines) if LABELS.fullmatch(line) and bare(line) not in real]
-    for at in marks if marks[:1] == [0] else ():
+    for at in marks if marks[:1] == [0] and len(marks) < 9 else ():
         wanted, given = lines[1:at], lines[at + 1 :]
         while wanted and len(wanted) in marks:
             wanted.pop()
@@ -1206,10 +1218,10 @@ def clean(path: str, text: str, old: str) -> list[str]:
     """Take off what a block has too much: line numbers, tags around it, shared indentation, blank ends, other quotes."""
     lines = trimmed(in_style(unnumbered(text.split("\n"), old), old))
     real = set(map(bare, old.split("\n")))
-    while len(lines) > 1 and PurePosixPath(path).suffix not in MARKUP:
-        first, last = (bool(WRAP.fullmatch(line)) and bare(line) not in real for line in (lines[0], lines[-1]))
-        if not first and not last:
+    for _ in range(4 if PurePosixPath(path).suffix not in MARKUP else 0):
+        if len(lines) < 2:
             break
+        first, last = (bool(WRAP.fullmatch(line)) and bare(line) not in real for line in (lines[0], lines[-1]))
         lines = trimmed(lines[first : len(lines) - last])
     if len(lines) > 1 and width_of(lines[1]) and lines[0].startswith("<?"):
         lines = lines[1:]  # the opening tag of PHP

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +35,7 @@ def load(name: str, path: Path) -> ModuleType:
 
 
 direct: Any = load("direct", PROGRAM)
+edits: Any = load("_edits", PROGRAM.with_name("_edits.py"))
 serve: Any = load("serve", ROOT / "playground" / "serve.py")
 
 
@@ -49,6 +51,7 @@ class Case:
     refused: str = ""
     protect: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    task: str = "Change it."
 
     @property
     def prompt(self) -> str:
@@ -62,35 +65,59 @@ class Case:
             )
             piece = "\n".join(text.split("\n")[2:6]) if "parts" in self.marks else text
             shown.append(f"{path}\n```\n{piece}\n```" if text else f"{path} (does not exist yet)")
-        return "# Task: change it\nChange it.\n\n# Files\n" + "\n".join(shown)
+        return f"# Task: change it\n{self.task}\n\n# Files\n" + "\n".join(shown)
+
+
+@cache
+def trees() -> dict[str, dict[str, str]]:
+    """Read the little projects: `@@@@ NAME`, then `=== PATH` lines, each followed by that file's text."""
+    found = {}
+    for name, body in parts((CORPUS / "trees" / "trees.txt").read_text(encoding="utf-8"), "@@@@"):
+        found[name] = dict(parts(body, "==="))
+    return found
 
 
 def tree(name: str) -> dict[str, str]:
-    """Read a little project: `=== PATH` lines, each followed by that file's text."""
-    parts = re.split(r"^=== (.*)\n", (CORPUS / "trees" / f"{name}.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+    return trees()[name]
 
 
-def read_case(path: Path) -> Case:
-    """Read one case: a comment with its settings, the answer, and what is peculiar to the files after it."""
-    _, head, body = re.split(r"\A<!--\n(.*?)\n-->\n", path.read_text(encoding="utf-8"), maxsplit=1, flags=re.DOTALL)
-    fields = [line.partition(": ")[::2] for line in head.split("\n")]
+def parts(text: str, mark: str) -> list[tuple[str, str]]:
+    """Cut a text at the lines that begin with a mark; return what they say and what follows."""
+    pieces = re.split(rf"^{mark} (.*)\n", text, flags=re.MULTILINE)
+    return list(zip(pieces[1::2], pieces[2::2], strict=True))
+
+
+def read_cases(path: Path) -> Iterator[Case]:
+    """Read the cases of a file, in lines of `@@@@`: a name and settings, `answer`, and `after PATH` or `deleted PATH`."""
+    found: list[list[tuple[str, str]]] = []
+    for said, body in parts(path.read_text(encoding="utf-8"), "@@@@"):
+        if said == "answer" or said.startswith(("after ", "deleted ")):
+            found[-1].append((said, body))
+        else:
+            found.append([(said, body)])
+    yield from map(read_case, found)
+
+
+def read_case(told: list[tuple[str, str]]) -> Case:
+    (name, head), (_, answer), *rest = told
+    fields = [line.partition(": ")[::2] for line in head.strip().split("\n")]
     value = dict(fields)
     marks = tuple(filter(None, value.get("marks", "").split(", ")))
-    before = {path: text for name in value["before"].split(", ") for path, text in tree(name).items()}
-    answer, *rest = re.split(r"^<!-- (after|deleted): (.*) -->\n", body, flags=re.MULTILINE)
-    after = {**before, **(tree(value["after"]) if "as below" not in value.get("after", "as below") else {})}
-    for kind, file, text in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
-        after.pop(file, None) if kind == "deleted" else after.update({file: text})
+    before = {path: text for one in value["before"].split(", ") for path, text in tree(one).items()}
+    after = {**before, **(tree(value["after"]) if "after" in value else {})}
+    for said, text in rest:
+        kind, _, path = said.partition(" ")
+        after.pop(path, None) if kind == "deleted" else after.update({path: text})
     return Case(
-        path.stem,
-        {file: stored(text, marks) for file, text in before.items()},
+        name,
+        {path: stored(text, marks) for path, text in before.items()},
         tuple(value["listed"].split(", ")),
         answer.replace("\n", "\r\n") if "answer-crlf" in marks else answer,
-        {file: stored(text, marks) for file, text in after.items()},
+        {path: stored(text, marks) for path, text in after.items()},
         value.get("refused", ""),
         tuple(text for key, text in fields if key == "protect"),
         marks,
+        value.get("prompt", "Change it."),
     )
 
 
@@ -109,9 +136,37 @@ def stored(text: str, marks: tuple[str, ...]) -> bytes:
     return (b"\xef\xbb\xbf" if "bom" in marks else b"") + text.encode()
 
 
-def cases() -> list[Case]:
-    """Read the whole corpus."""
-    return [read_case(path) for path in sorted(CORPUS.glob("*.txt"))]
+@cache
+def cases() -> tuple[Case, ...]:
+    """Read the whole corpus: what was written for it, and below `real` what real models said."""
+    paths = [*sorted(CORPUS.glob("*.txt")), *sorted(CORPUS.glob("real/*.txt"))]
+    return tuple(case for path in paths for case in read_cases(path))
+
+
+@dataclass
+class Memory:
+    """Files that are texts in memory, as the reading and placing of edits knows them."""
+
+    texts: dict[str, str]
+    listed: tuple[str, ...] = ()
+    prompt: str = ""
+    protect: tuple[str, ...] = ()
+    root: str = ""
+
+    def text(self, path: str) -> str | None:
+        return self.texts.get(path)
+
+    def protects(self, path: str) -> bool:
+        return path.startswith(self.protect)
+
+
+def applied(answer: str, files: Memory) -> dict[str, str | None]:
+    """Return the new texts that an answer leads to; a Refusal where it leads to none."""
+    found, _ = edits.Reader(files).read(answer)
+    plan: dict[str, str | None] = {}
+    for _, refusal in edits.place_all(found, files, plan):
+        raise refusal
+    return plan
 
 
 def lay(root: Path, files: dict[str, bytes]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from support import CORPUS, cases, direct, holds, lay, serve
+from support import Memory, applied, cases, direct, edits, holds, lay, serve
 
 pytestmark = pytest.mark.usefixtures("sealed")
 
@@ -126,9 +126,9 @@ def run_in(root: Path, case: Any, base_url: str) -> tuple[int, str]:
 @examples(200, strategies.lists(strategies.sampled_from(LINES), max_size=12), strategies.text(max_size=200))
 def test_any_text_is_parsed(lines: list[str], text: str) -> None:
     for answer in ("\n".join(lines), text, text + "\n".join(lines)):
-        with contextlib.suppress(direct.Stop):
-            edits, reads = direct.parse(answer, lambda path: False)
-            assert all(isinstance(edit.path, str) for edit in [*edits, *reads])
+        with contextlib.suppress(edits.Refusal):
+            found, reads = edits.Reader(Memory({"a.py": "x = 1\n"}, ("a.py",))).read(answer)
+            assert all(isinstance(edit.path, str) for edit in [*found, *reads])
 
 
 SLOW = {
@@ -151,20 +151,14 @@ SLOW = {
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_bounded_time(name: str, tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("x = 1\n" * 2000)
-    project = direct.Project(tmp_path, direct.Call("x", "http://x", files=("a.py",)))
+def test_bounded_time(name: str) -> None:
+    files = Memory({"a.py": "x = 1\n" * 2000}, ("a.py",))
     begun = time.process_time()  # others may use the machine as well
     for answer in (
         SLOW[name],
         f"a.py\n```\n{SLOW[name]}\n```",
         f"a.py\n<<<<<<< SEARCH\n{SLOW[name]}\n=======\nx\n>>>>>>> REPLACE",
     ):
-        with contextlib.suppress(direct.Stop):
-            edits, _ = direct.parse(answer, project.known)
-            direct.place_all(edits, project, {})
+        with contextlib.suppress(edits.Refusal):
+            applied(answer, files)
     assert time.process_time() - begun < 10
-
-
-def test_corpus_lies_where_the_readme_says() -> None:
-    assert len(list(CORPUS.glob("*.txt"))) == len(cases())
