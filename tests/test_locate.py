@@ -75,7 +75,7 @@ def test_the_code_that_a_failure_concerns(name: str, tmp_path: Path) -> None:
     check(PAIRS / name, files + found)
 
 
-@pytest.mark.parametrize(("most", "whole"), [(0, False), (400, True)])
+@pytest.mark.parametrize(("most", "whole"), [(0, False), (400, False), (900, True)])
 def test_the_likeliest_function_is_shown_complete_where_it_is_short_enough(
     tmp_path: Path, most: int, whole: bool
 ) -> None:
