@@ -2360,7 +2360,8 @@ def location_request(
     traces: Sequence[Trace] = (),
 ) -> dict[str, Any]:
     """Write the request for the code of a PROMPT within BUDGET tokens, in the form that leaners/_locate.py tells."""
-    frames = [(frame.path, frame.line) for frame in failure.frames] if failure else []
+    failure = failure or Failure((), "", "")
+    frames = [(frame.path, frame.line) for frame in failure.frames]
     return {
         "root": str(root),
         "paths": listed(root),
@@ -2369,7 +2370,7 @@ def location_request(
         "window": defaults.source_window,
         "token": PIECES.pattern,
         "ratio": TOKENS_PER_PIECE,
-        "failure": {"tests": failure.tests, "summary": failure.summary, "frames": frames} if failure else None,
+        "failure": {"tests": failure.tests, "summary": failure.summary, "frames": frames},
         "traces": traces,
         "prompt": prompt,
         "files": task.files,
@@ -2386,10 +2387,10 @@ ALL_TOLD = 1700  # tokens of code and report together
 WHOLE_FUNCTION = 0  # tokens up to which the likeliest function is shown complete, with its docstring
 
 
-def code_budgets(task: Task, failure: Failure | None, prompt: str, budget: int, traced: bool) -> dict[str, int]:
+def code_budgets(task: Task, failure: Failure, prompt: str, budget: int, traced: bool) -> dict[str, int]:
     """Share out the tokens of a PROMPT among the code, the test, and the listed files."""
     share = max(SMALL_FILE, min(LARGE_FILE, budget // (2 * len(task.files) or 1)))
-    left = max(ALL_TOLD - tokens(failure.excerpt if failure else ""), DEFINITIONS // 2)
+    left = max(ALL_TOLD - tokens(failure.excerpt), DEFINITIONS // 2)
     return {
         "code": min(DEFINITIONS if traced else BY_NAMES, left),
         "whole_function": WHOLE_FUNCTION,
@@ -2417,7 +2418,7 @@ def locate_code(request: Mapping[str, Any], record: Reporter) -> Located:
 def read_location(reply: str) -> Located:
     """Read what leaners/_locate.py answered."""
     told = json.loads(reply)
-    return Located(tuple(told.pop("test_files")), **{kind: show_passages(found) for kind, found in told.items()})
+    return Located(tuple(told.pop("test_files", ())), **{kind: show_passages(found) for kind, found in told.items()})
 
 
 def show_passages(passages: Iterable[Mapping[str, str]]) -> str:

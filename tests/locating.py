@@ -28,7 +28,7 @@ def ask(request: dict[str, Any]) -> dict[str, Any]:
 
 def project(root: Path, **defaults: Any) -> _locate.Project:
     """Open the project at ROOT."""
-    return _locate.open_project(request(root, None, **defaults))
+    return _locate.Project(request(root, None, **defaults))
 
 
 def request(root: Path, failure: Failure | None, files: Sequence[str] = (), **defaults: Any) -> dict[str, Any]:
@@ -40,8 +40,7 @@ def request(root: Path, failure: Failure | None, files: Sequence[str] = (), **de
 
 def ranking(root: Path, failure: Failure, files: Sequence[str] = (), **defaults: Any) -> _locate.Ranking:
     """Open the project at ROOT to rank what a failure concerns."""
-    asked = request(root, failure, files, **defaults)
-    return _locate.Ranking(_locate.open_project(asked), _locate.read_failure(asked["failure"]), files, asked["window"])
+    return _locate.Ranking(request(root, failure, files, **defaults))
 
 
 def concerned(root: Path, failure: Failure, files: Sequence[str] = (), **defaults: Any) -> list[Definition]:

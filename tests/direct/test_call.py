@@ -154,19 +154,32 @@ STEPS = "".join(LONG.splitlines(keepends=True)[:15])
 @pytest.mark.parametrize(
     ("words", "files", "form", "closing"),
     [
-        ("Mend step_1.", "steps.py", "auto", "write the function step_1 of steps.py, complete, in one ```python block."),
-        ("Mend step_1, step_2.", "steps.py", "auto", "those of the function step_1, the function step_2 in steps.py that"),
+        (
+            "Mend step_1.",
+            "steps.py",
+            "auto",
+            "write the function step_1 of steps.py, complete, in one ```python block.",
+        ),
+        (
+            "Mend step_1, step_2.",
+            "steps.py",
+            "auto",
+            "those of the function step_1, the function step_2 in steps.py that",
+        ),
         ("Mend it.", "steps.py", "auto", "write each function of steps.py that must change, complete"),
         ("Mend it.", "steps.py", "whole", "write the file steps.py, complete, in one ```python block."),
         ("Write it.", "new.js", "auto", "write the file new.js, complete, in one ```javascript block."),
-        ("Mend step_1.", "steps.py\nnew.js", "auto", "its path alone on a line, then one fenced block with the function"),
+        (
+            "Mend step_1.",
+            "steps.py\nnew.js",
+            "auto",
+            "its path alone on a line, then one fenced block with the function",
+        ),
         ("Mend it.", "", "auto", "Now give the corrected function, complete, in one fenced block."),
         ("Mend it.", "steps.py", "search", ">>>>>>> REPLACE"),
     ],
 )
-def test_form_that_is_asked_for(
-    tmp_path: Path, server: Any, words: str, files: str, form: str, closing: str
-) -> None:
+def test_form_that_is_asked_for(tmp_path: Path, server: Any, words: str, files: str, form: str, closing: str) -> None:
     root = tmp_path / "steps"
     lay(root, {"steps.py": STEPS.encode()})
     prompt = f"# Task: t\n{words}\n\n# Files\nsteps.py\n```\n{STEPS}\n```"
