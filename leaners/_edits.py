@@ -95,7 +95,9 @@ class Files(Protocol):
 LONG_LINE = 300  # no path, header or comment that means something is longer; patterns stay fast on minified text
 MARK = re.compile(r"(?i)[<\[◁]([|/\w:▁]{2,40})[>\]▷](?:[ \t]*(thought|analysis|final)\b)?")
 THINKS = re.compile(r"(?i)think|thought|reason|analy|reflect|scratch|channel")
-DRAFT = re.compile(r"\A\s*(?:[\w',]+[.:!]?\s+){0,4}?[<\[](\w+)[>\]]\s*\n(.*?)^\s*[<\[]/\1[>\]]", re.DOTALL | re.MULTILINE)
+DRAFT = re.compile(
+    r"\A\s*(?:[\w',]+[.:!]?\s+){0,4}?[<\[](\w+)[>\]]\s*\n(.*?)^\s*[<\[]/\1[>\]]", re.DOTALL | re.MULTILINE
+)
 TEMPLATE = re.compile(r"(?<![\"'`\w])<(?:\|[\w ]+\|?|[\w ]+\||｜[\w▁ ]+｜)>|</s>\s*\Z")
 TOOL_CALL = re.compile(
     r"<tool_call>|<function=|<write_to_file>|<invoke |\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"(?:arg|param)"
@@ -110,7 +112,9 @@ CALLED = {  # what an argument of a tool stands for
 }
 OPENED = rf"<(?:parameter(?:=| name=[\"']?))?(?P<key>{'|'.join(CALLED)})[\"']?>"
 ARGUMENT = re.compile(rf"{OPENED}[ \t]*\n?(?P<value>.*?)\n?[ \t]*</(?:parameter|(?P=key))>", re.DOTALL)
-NOT_WHOLE = re.compile(r"(?i)[<=\"](?:\w+_)?(?:append|insert|add)(?:_\w+)?[\">]")  # a tool that puts its text among other lines
+NOT_WHOLE = re.compile(
+    r"(?i)[<=\"](?:\w+_)?(?:append|insert|add)(?:_\w+)?[\">]"
+)  # a tool that puts its text among other lines
 NOT_CODE = re.compile(r"[{.]*(?:bash|sh|shell|zsh|console|powershell|cmd|terminal|text|txt|output|log)\b")
 TAG = re.compile(
     r"^[ \t]*<(?P<tag>\w+)\s(?:[^>\n]*\s)?(?:path|file(?:_?(?:name|path))?|name|title)=(?P<q>[\"']?)(?=[^\"'\n>]*[./]|\w+file)(?P<path>[^\"'\n>]+)"
@@ -379,7 +383,9 @@ class Reader:
             at, above = end, [] if block else above
         yield Block(above)
 
-    def fence_end(self, lines: Sequence[str], at: int, fence: re.Match[str], marks: Mapping[int, str]) -> tuple[int, bool]:
+    def fence_end(
+        self, lines: Sequence[str], at: int, fence: re.Match[str], marks: Mapping[int, str]
+    ) -> tuple[int, bool]:
         """Find the line that ends a fenced block, and whether it is a fence; no SEARCH block is cut, fences may nest."""
         depth, searching, deep = 0, False, len(fence["indent"].expandtabs(4))
         last_tail = max((i for i, kind in marks.items() if kind == "tail"), default=0)
@@ -501,7 +507,9 @@ def diff_edits(lines: Sequence[str], path: str) -> Iterator[Edit]:
     at, new_file, gone = 0, False, False
     for line in [*lines, "@@"]:
         if MOVED.match(line):
-            raise Refusal("no-edit", f"The answer moves {path or 'a file'} as a patch: send the new file whole instead.")
+            raise Refusal(
+                "no-edit", f"The answer moves {path or 'a file'} as a patch: send the new file whole instead."
+            )
         patch, mark = PATCH_FILE.match(line), HUNK.match(line)
         if patch or mark or line.startswith(("--- ", "diff --git ", "*** End")):
             yield from () if gone else hunk_edit(hunk, path, at, new_file)
@@ -916,7 +924,10 @@ class Merge:
         """
         mine, theirs = grouped(news), grouped(olds)
         clear = {key for key in mine if key[0] in LINES or len(mine[key]) == len(theirs.get(key, ()))}
-        a, b = ([one.key if one.key in clear else (side, "") for one in some] for side, some in (("a", olds), ("b", news)))
+        clear -= {news[at].key for at in range(len(news) if root else 0) if self.is_deep(news[at])}
+        a, b = (
+            [one.key if one.key in clear else (side, "") for one in some] for side, some in (("a", olds), ("b", news))
+        )
         runs, pairs, whole = list[tuple[list[Item], list[int], bool]](), dict[int, Item | None](), True
         for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, a, b, False).get_opcodes():
             if tag == "equal":
@@ -936,7 +947,7 @@ class Merge:
             come = [at for at in come if at not in pairs and news[at].kind in ("line", "block")]
             loose = all(item.kind in ("line", "block") for item in rest)
             whole = whole and (not rest or (loose and len(come) * (1 if at_end else 2) >= len(rest)))
-        for gone, come, _ in runs if whole else ():
+        for gone, come, _ in runs if whole and (pairs or len(olds) == len(news) == 1) else ():
             rest = [item for item in gone if id(item) not in taken]
             come = [at for at in come if at not in pairs and news[at].kind in ("line", "block")]
             pairs |= dict(zip(come, rest, strict=False))
@@ -946,7 +957,7 @@ class Merge:
     def by_name(self, places: list[int], items: list[Item], there: list[Item], root: bool) -> dict[int, Item | None]:
         """Pair the items of one name; of several old ones the one with the same header, or as many one by one."""
         item = items[-1]
-        if root and item.named and (self.indented or not there):
+        if root and item.named and (not there or self.is_deep(item)):
             there = self.search(item) or there
         if root and not there and item.end - item.line > 1:
             there = self.search_line(item)
@@ -960,6 +971,10 @@ class Merge:
         keep = max(1, len(there)) if item.named else len(items)
         again: dict[int, Item | None] = dict.fromkeys(places[:-keep])
         return again | dict(zip(places[-keep:], there, strict=False))
+
+    def is_deep(self, item: Item) -> bool:
+        """Tell whether an item at the margin means one within a class."""
+        return item.named and (self.indented or self.is_member(item)) and bool(self.search(item))
 
     def search(self, item: Item) -> list[Item]:
         """List the definitions of an item's name below the top level."""
@@ -976,19 +991,27 @@ class Merge:
 
     def lead(self, at: int) -> int:
         """Go up from a line over the comments that belong to it."""
-        while at > 0 and self.old.is_comment(at - 1) and width_of(self.old.lines[at - 1]) >= width_of(self.old.lines[at]):
+        while (
+            at > 0 and self.old.is_comment(at - 1) and width_of(self.old.lines[at - 1]) >= width_of(self.old.lines[at])
+        ):
             at -= 1
         return at
 
     def pair_alike(self, free: list[Item], places: list[int], news: list[Item], pairs: dict[int, Item | None]) -> None:
         """Pair the lines of a run of which more than half is the same from the beginning, in their order."""
-        free = [one for one in free if one.kind == "line" and (self.old.suffix in (*DATA, *PROSE) or one.name[0] in "\"'")]
+        free = [
+            one for one in free if one.kind == "line" and (self.old.suffix in (*DATA, *PROSE) or one.name[0] in "\"'")
+        ]
         for at in places if len(places) * len(free) < 10_000 else ():
             words = re.findall(r"\w+", news[at].name)
             for n, one in enumerate(free):
                 others = re.findall(r"\w+", one.name)
                 most = min(len(words), len(others)) // 2 + 1
-                if words[:most] == others[:most] and news[at].kind == "line" and likeness(one.name, news[at].name) >= 0.5:
+                if (
+                    words[:most] == others[:most]
+                    and news[at].kind == "line"
+                    and likeness(one.name, news[at].name) >= 0.5
+                ):
                     pairs[at], free = one, free[n + 1 :]
                     break
 
@@ -1006,8 +1029,7 @@ class Merge:
     def add(self, item: Item, olds: list[Item], near: Item | None, spot: int, want: str, root: bool) -> None:
         """Put a new item beside its neighbour, a method into its class, anything else to the end."""
         self.added += item.kind != "comment"
-        header = " ".join(map(str.strip, self.new.lines[item.top : item.line + 1]))
-        member = item.kind in ("function", "value") and (bool(MEMBER.match(header)) or self.indented)
+        member = self.is_member(item) or (self.indented and item.kind in ("function", "value"))
         depth = margin(self.old.lines[near.line]) if near else want
         if near and (not root or member == bool(depth) or (depth and not item.named)):
             want = depth
@@ -1020,6 +1042,11 @@ class Merge:
             ends = (one.top if one.name.startswith("if __name__") else one.end for one in last or olds[-1:])
             spot = next(ends, 0)
         self.insert(item, spot, want)
+
+    def is_member(self, item: Item) -> bool:
+        """Tell whether a definition is a method by its form."""
+        header = " ".join(map(str.strip, self.new.lines[item.top : item.line + 1]))
+        return item.kind in ("function", "value") and bool(MEMBER.match(header))
 
     def room_in_box(self, item: Item) -> tuple[int, str]:
         """Find the end of the methods of the only class that has some, and how they are indented."""
@@ -1193,7 +1220,7 @@ def rewrite(path: str, old: str, edit: Code) -> str:
         return swap(old, Change(path, (pair,)))
     first = next(line for line in edit.text.split("\n") if line.strip())
     new, indented = Source(path, "\n".join(lines)), width_of(first) > 0
-    if new.language and not new.defs:  # perhaps a method at the margin
+    if new.language and not new.defs and lines[0].endswith("{"):  # perhaps a method at the margin
         new, indented = Source(path, "\n".join("    " + line for line in lines)), True
     return with_ending(joined_keys(path, Merge(source(path, old), new, indented).text()), old)
 
@@ -1226,7 +1253,8 @@ def clean(path: str, text: str, old: str) -> list[str]:
     if len(lines) > 1 and width_of(lines[1]) and lines[0].startswith("<?"):
         lines = lines[1:]  # the opening tag of PHP
     told = [width_of(line) for line in filled(lines[1:])]
-    if told and not width_of(lines[0]) and 0 < min(told) < told[0]:
+    heads = any(width_of(line) == min(told) and re.match(r"\s*(?:(?:async )?def |class |@)", line) for line in lines[1:])
+    if told and not width_of(lines[0]) and 0 < min(told) < told[0] and heads:
         lines[0] = " " * min(told) + lines[0]  # the first line alone lost its indentation
     lines = dedent(lines) if old.strip() and not width_of(old.lstrip("\n")) else lines
     return in_plain_signs([line.rstrip() for line in lines], old, path)
@@ -1431,13 +1459,21 @@ def check(path: str, old: str, new: str, edit: Edit) -> None:
     if parses(path, old) and not parses(path, new):
         raise Refusal("broken-syntax", f"with it the file is no valid {NAMES_OF[suffix]}")
     names, kept = ({(one.name, one.kind == "class") for one in source(path, text).defs.values()} for text in (old, new))
-    if isinstance(edit, Code) and (lost := {name for name, _ in names - kept} & {one.name for one in source(path, old).tops}):
+    if isinstance(edit, Code) and (
+        lost := {name for name, _ in names - kept} & {one.name for one in source(path, old).tops}
+    ):
         raise Refusal("incomplete", f"it would drop {', '.join(sorted(lost))}")
 
 
 def check_signs(path: str, old: str, edit: Edit) -> None:
     """Refuse what is written in the signs of another text: entities, line ends as two letters."""
-    text = edit.text if isinstance(edit, Code) else "".join(edit.readings[0]) if isinstance(edit, Change) and edit.readings else ""
+    text = (
+        edit.text
+        if isinstance(edit, Code)
+        else "".join(edit.readings[0])
+        if isinstance(edit, Change) and edit.readings
+        else ""
+    )
     escape = ESCAPED.search(text)
     if escape and not ESCAPED.search(old) and PurePosixPath(path).suffix not in (*DATA, *PROSE):
         raise Refusal("escaped", f"it is written with {escape[0]} for the sign itself")
@@ -1559,7 +1595,9 @@ def check_deletion(path: str, old: str | None, files: Files) -> None:
     name = re.escape(PurePosixPath(path).name)
     asked = re.search(rf"(?i)\b(?:delet|remov)\w*\b[^\n]*{name}", files.prompt)
     if not asked or path in files.listed or files.protects(path) or TESTS.match(PurePosixPath(path).stem):
-        raise Refusal("deletes", f"{path} stays, as the task does not ask to delete it; send the code that shall change")
+        raise Refusal(
+            "deletes", f"{path} stays, as the task does not ask to delete it; send the code that shall change"
+        )
 
 
 def home_of(edit: Edit, files: Files, plan: Plan, named: set[str]) -> str:
@@ -1577,7 +1615,9 @@ def home_of(edit: Edit, files: Files, plan: Plan, named: set[str]) -> str:
         return best[0]
     if edit.path and not edit.path.endswith(UNREAD):
         return resolve(edit.path, files)
-    free = [path for path in files.listed if not files.protects(path) and (texts[path] is not None or path not in named)]
+    free = [
+        path for path in files.listed if not files.protects(path) and (texts[path] is not None or path not in named)
+    ]
     if best or edit.path or len(free) != 1:
         raise Refusal("no-place", "it does not say of which file it is")
     return free[0]

@@ -263,7 +263,9 @@ def stage(project: Project, path: str, stored: Stored | None, text: str, undo: E
     try:
         raw = stored.encode(text) if stored else text.encode()
     except UnicodeEncodeError:
-        raise Unusable(f"{path} cannot hold the new text in its encoding ({stored and stored.encoding}).", "encoding") from None
+        raise Unusable(
+            f"{path} cannot hold the new text in its encoding ({stored and stored.encoding}).", "encoding"
+        ) from None
     place = project.place(path).resolve()
     for folder in [parent for parent in reversed(place.parents) if not parent.exists()]:
         folder.mkdir()
