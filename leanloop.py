@@ -28,7 +28,6 @@ if sys.version_info < (3, 11):
 import argparse
 import contextlib
 import hashlib
-import io
 import json
 import os
 import re
@@ -42,13 +41,12 @@ import textwrap
 import threading
 import time
 import tomllib
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import translate
 from functools import cache, cached_property, partial, reduce
 from itertools import chain, groupby, islice, pairwise
-from operator import ge, gt, le
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import IO, Any, NoReturn, TypeVar, cast
@@ -56,7 +54,7 @@ from typing import IO, Any, NoReturn, TypeVar, cast
 __version__ = "0.1.0"
 
 GREEN, RED, USAGE, NOT_READY = 0, 1, 2, 3
-LEANFILE = Path("leanfile.toml")
+LEANFILE, SCHEMA = Path("leanfile.toml"), "leanfile.schema.json"
 SERVER_TROUBLE = 75
 LARGEST_PROMPT = 8000  # in tokens
 WINDOWS = os.name == "nt"
@@ -132,6 +130,7 @@ class Leaner:
     context_tokens: Count = 0
     edit_format: Text = choice("auto", "whole", "search")
     edit_retries: Count = 1
+    thinking: Text = choice("", "off", "low", "medium", "high")
     temperature: Maybe = None
     max_output_tokens: Count = 0
     stop: Texts = ()
@@ -216,6 +215,7 @@ class Guard:
     keep_runs: Count = 20
     max_file: Size = 50_000_000
     mask: Patterns = ()
+    scope: Text = choice("source", "files", "any")
 
 
 @dataclass(frozen=True)
@@ -332,7 +332,10 @@ class Report:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a test run means; counts are None where the runner does not tell. `why` says what vetoed a green."""
+    """What a test run means; counts are None where the runner does not tell.
+
+    `why` says what vetoed a green, `note` what its reader should know of it.
+    """
 
     green: bool
     failure: Failure
@@ -341,6 +344,7 @@ class Verdict:
     why: str = ""
     skipped: int | None = None
     report: Report | None = None
+    note: str = ""
 
     def seconds_of(self, file: str) -> float:
         """Tell how long the tests of a Python file took; all of them, where nobody counted."""
@@ -392,7 +396,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class Call:
-    """One finished call of a leaner: what it answered, and the trees before and after it."""
+    """One finished call of a leaner: what it answered, and the trees around it once it is settled.
+
+    `put_back` are the paths that it was not allowed to change, `resists` names those that came back.
+    """
 
     leaner: str
     answer: str
@@ -402,16 +409,20 @@ class Call:
     seconds: float
     before: str
     after: str
+    put_back: tuple[str, ...] = ()
+    resists: str = ""
+    model: str = ""
 
 
-Worth = tuple[int, int, int]
+CALL_FACTS = ("leaner", "model", "code", "reason", "seconds", "usage", "before", "after")
+RankKey = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Attempt:
     """One edit by a leaner and what the tests said of it.
 
-    `tree` is the judged state, `worth` orders it (less is better); `fresh` says that it did not go on from the attempt
+    `tree` is the judged state, `rank` orders it (less is better); `fresh` says that it did not go on from the attempt
     before it.
     """
 
@@ -421,12 +432,12 @@ class Attempt:
     verdict: Verdict
     diagnosis: str = ""
     note: str = ""
-    worth: Worth = (0, 0, 0)
+    rank: RankKey = (0, 0, 0)
     fresh: bool = False
 
 
 @dataclass
-class Course:
+class TaskState:
     """A task under way: the tree that it began from, what its tests said there, and the attempts since."""
 
     task: Task
@@ -440,8 +451,17 @@ class Course:
         return {path for attempt in self.attempts for path in attempt.changed}
 
     @property
-    def is_over(self) -> bool:
-        return any(attempt.verdict.green for attempt in self.attempts[-1:]) or len(self.attempts) > self.task.max_iters
+    def goes_on(self) -> bool:
+        """Tell whether another attempt is to be made."""
+        return not self.attempts or (not self.attempts[-1].verdict.green and len(self.attempts) <= self.task.max_iters)
+
+    @property
+    def why_red(self) -> str:
+        """Say why a task whose attempts are spent is red; nothing where it is green."""
+        last = self.attempts[-1]
+        return (
+            "" if last.verdict.green else ". ".join(filter(None, ("no attempt is left", last.verdict.why, last.note)))
+        )
 
 
 @dataclass(frozen=True)
@@ -464,86 +484,81 @@ class Result:
 
 Document = dict[str, Any]
 Built = TypeVar("Built")
+MOST = 10**9  # what is larger overflows somewhere
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of configuration value: how it is called in messages, what fits as JSON Schema, and how it is made."""
+    """A kind of configuration value: how it is called in messages, which values fit, and what is made of one."""
 
     called: str
-    schema: Document
+    fits: Callable[[Any], bool]
     make: Callable[[Any], Any] = lambda value: value
 
 
-TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,), "array": (list,), "boolean": (bool,), "integer": (int,), "number": (int, float), "object": (dict,)
-}  # fmt: skip
+def is_text(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
 
 
-def fits(value: Any, schema: Document) -> bool:
-    """Tell whether VALUE is what SCHEMA asks for, in the words of ASKED; "type" comes first."""
-    return all(ASKED[word](value, what) for word, what in schema.items())
+def is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(is_text, value))
 
 
-def is_regex(text: str) -> bool:
-    """Tell whether TEXT is a regular expression, and one that does not fit everywhere."""
+def is_amount(value: Any, least: float = 0) -> bool:
+    return type(value) in (int, float) and least <= value <= MOST
+
+
+def is_count(value: Any, least: int = 0) -> bool:
+    return type(value) is int and is_amount(value, least)
+
+
+def is_pattern(value: Any) -> bool:
+    """Tell whether VALUE is a regular expression, and one that does not fit everywhere."""
     with contextlib.suppress(re.error):
-        return not re.search(text, "")
+        return is_text(value) and not re.search(value, "")
     return False
 
 
-# The words of JSON Schema that KINDS uses, and what each asks of a value.
-ASKED: dict[str, Callable[[Any, Any], bool]] = {
-    "type": lambda value, name: type(value) in TYPES[name],
-    "anyOf": lambda value, schemas: any(fits(value, schema) for schema in schemas),
-    "items": lambda items, schema: all(fits(item, schema) for item in items),
-    "propertyNames": lambda table, schema: all(fits(key, schema) for key in table),
-    "additionalProperties": lambda table, schema: all(fits(value, schema) for value in table.values()),
-    "minimum": ge,
-    "exclusiveMinimum": gt,
-    "maximum": le,
-    "pattern": lambda text, pattern: bool(re.search(pattern, text)),
-    "format": lambda text, name: is_regex(text),
-}
+def is_environment(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        re.fullmatch(r"[^=\0]+", name) and is_text(text) for name, text in value.items()
+    )
 
 
-def size(value: str) -> int:
+SIZE = re.compile(r"(\d{1,9}) *(?:([kKmMgG])[bB]?|[bB])?")
+
+
+def bytes_of(size: str) -> int:
     """Read a size such as "50MB" into bytes."""
-    number, unit = cast("re.Match[str]", re.fullmatch(r"(\d+) *(\w?)\w?", value)).groups()
-    return int(number) * {"k": 10**3, "m": 10**6, "g": 10**9}.get(unit.lower(), 1)
+    number, unit = SIZE.fullmatch(size).groups()  # type: ignore[union-attr]
+    return int(number) * {"k": 10**3, "m": 10**6, "g": 10**9}.get((unit or "").lower(), 1)
 
 
-MOST = 10**9  # what is larger overflows somewhere
-TEXT: Document = {"type": "string", "pattern": r"^[^\x00]*$"}
-LIST: Document = {"type": "array", "items": TEXT}
-AMOUNT: Document = {"type": "number", "minimum": 0, "maximum": MOST}
+def words_in(value: str | list[str]) -> tuple[str, ...]:
+    """Take a string for a list of one; leave empty ones out."""
+    return tuple(word for word in ([value] if isinstance(value, str) else value) if word)
+
+
 KINDS: dict[str, Kind] = {
-    "Text": Kind("a string", TEXT),
-    "MaybeText": Kind("a string", TEXT),
-    "Prompt": Kind("a text that says what is to be done", {**TEXT, "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"}),
-    "Texts": Kind("a list of strings", LIST, tuple),
-    "Words": Kind(
-        "a string or a list of strings",
-        {"anyOf": [TEXT, LIST]},
-        lambda value: tuple(word for word in ([value] if isinstance(value, str) else value) if word),
-    ),
+    "Text": Kind("a string", is_text),
+    "MaybeText": Kind("a string", is_text),
+    "Prompt": Kind("a text that says what is to be done", lambda value: is_text(value) and bool(value.strip())),
+    "Texts": Kind("a list of strings", is_texts, tuple),
+    "Words": Kind("a string or a list of strings", lambda value: is_text(value) or is_texts(value), words_in),
     "Patterns": Kind(
         "a list of regular expressions that fit some text, but not an empty one",
-        {"type": "array", "items": {**TEXT, "format": "regex"}},
+        lambda value: isinstance(value, list) and all(map(is_pattern, value)),
         tuple,
     ),
-    "Flag": Kind("true or false", {"type": "boolean"}),
-    "Count": Kind("a whole number from 0 to 10^9", {**AMOUNT, "type": "integer"}),
-    "Positive": Kind("a whole number from 1 to 10^9", {**AMOUNT, "type": "integer", "minimum": 1}),
-    "Seconds": Kind("a number of seconds above 0, to 10^9", {**AMOUNT, "exclusiveMinimum": 0}),
-    "Amount": Kind("a number from 0 to 10^9", AMOUNT),
-    "Maybe": Kind("a number", {"type": "number", "minimum": -MOST, "maximum": MOST}),
-    "Size": Kind('a size such as "50MB"', {**TEXT, "pattern": r"^\d{1,9} *(?:[kKmMgG][bB]?|[bB])?$"}, size),
-    "Table": Kind("a table", {"type": "object"}),
-    "Variables": Kind(
-        "a table of variables' names and strings",
-        {"type": "object", "propertyNames": {"pattern": r"^[^=\x00]+$"}, "additionalProperties": TEXT},
-    ),
+    "Flag": Kind("true or false", lambda value: isinstance(value, bool)),
+    "Count": Kind("a whole number from 0 to 10^9", is_count),
+    "Positive": Kind("a whole number from 1 to 10^9", lambda value: is_count(value, 1)),
+    "Seconds": Kind("a number of seconds above 0, to 10^9", lambda value: is_amount(value) and value > 0),
+    "Amount": Kind("a number from 0 to 10^9", is_amount),
+    "Maybe": Kind("a number", lambda value: is_amount(value, -MOST)),
+    "Size": Kind('a size such as "50MB"', lambda value: is_text(value) and bool(SIZE.fullmatch(value)), bytes_of),
+    "Table": Kind("a table", lambda value: isinstance(value, dict)),
+    "Variables": Kind("a table of variables' names and strings", is_environment),
 }
 
 TABLES: dict[str, type] = {
@@ -577,7 +592,7 @@ def convert(value: Any, item: Any, where: str) -> Any:
     if item.type == "Runner":
         return build(Runner, value, f"{where.removesuffix(']')}.runner]")
     kind, choices = KINDS[item.type], item.metadata.get("choices")
-    if not fits(value, kind.schema):
+    if not kind.fits(value):
         raise LeanError(f"{where}: {item.name} is {kind.called}, not {shown(value)}. Change it there.")
     if choices and value not in choices:
         raise LeanError(f"{where}: {item.name} is one of {', '.join(choices)}, not {shown(value)}. Choose one.")
@@ -586,17 +601,18 @@ def convert(value: Any, item: Any, where: str) -> Any:
 
 def shown(value: Any) -> str:
     """Show a TOML value in a message, shortened."""
-    text = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else json.dumps(value, default=str)
-    return text if text and len(text) < 60 else f"{str(text)[:57]}..."
+    text = json.dumps(value, default=str)
+    return text if len(text) < 60 else f"{text[:57]}..."
 
 
 def nearest(word: str, known: Iterable[str], places: Sequence[str] = ()) -> str:
     """End a message about an unknown WORD: the nearest known one, the PLACES where it belongs, or all known ones."""
     import difflib
 
-    told = [f"Did you mean '{near}'?" for near in difflib.get_close_matches(word, list(known), n=1)]
-    told += [f"Put '{word}' under {' or '.join(places)}."] if places else []
-    return ". " + (" ".join(told) or f"Known here: {', '.join(known)}.")
+    advice = [f"Did you mean '{near}'?" for near in difflib.get_close_matches(word, list(known), n=1)]
+    if places:
+        advice.append(f"Put '{word}' under {' or '.join(places)}.")
+    return ". " + (" ".join(advice) or f"Known here: {', '.join(known)}.")
 
 
 def tables_with(key: str) -> list[str]:
@@ -613,12 +629,13 @@ def read_toml(path: Path) -> Document:
         raise LeanError(f"{path}: this is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise LeanError(f"{path}: this is not valid TOML: {error}. Mend that line.") from None
+    except FileNotFoundError:
+        advice = f"Write one with: lean-loop --init {shlex.quote(str(path))}"
+        raise LeanError(f"{path}: there is no such file. {advice}") from None
+    except IsADirectoryError:
+        raise LeanError(f"{path}: this is a folder. Name the leanfile in it.") from None
     except OSError as error:
-        known: dict[type, str] = {
-            FileNotFoundError: f"there is no such file. Write one with: lean-loop --init {shlex.quote(str(path))}",
-            IsADirectoryError: "this is a folder. Name the leanfile in it.",
-        }
-        raise LeanError(f"{path}: {known.get(type(error), f'it cannot be read: {error.strerror}.')}") from None
+        raise LeanError(f"{path}: it cannot be read: {error.strerror}.") from None
 
 
 def check(document: Document, path: Path) -> Document:
@@ -627,7 +644,7 @@ def check(document: Document, path: Path) -> Document:
     for name, content in document.items():
         if name not in known:
             raise LeanError(f"{path}: there is no table or key '{name}'{nearest(name, known, tables_with(name))}")
-        for header, table in apart(name, content, path):
+        for header, table in iter_tables(name, content, path):
             build(known[name], table, f"{path}: {header}")
             if name in NEEDED and NEEDED[name] not in table:
                 raise LeanError(f"{path}: {header}: {NEEDED[name]} is missing. Add it there.")
@@ -637,23 +654,33 @@ def check(document: Document, path: Path) -> Document:
     return document
 
 
-def apart(name: str, content: Any, path: Path) -> list[tuple[str, Any]]:
-    """Take a list of tables apart, and [leaners]: the header of each, with a number for a name, and its content."""
-    if name in LISTS and not isinstance(content, list):
-        header = f"[[{name}]]"
-        raise LeanError(f"{path}: {header}: this is a list of tables, not {shown(content)}. Begin each with {header}")
+def iter_tables(name: str, content: Any, path: Path) -> Iterator[tuple[str, Any]]:
+    """Give header and content of each table that stands under NAME: of a list, of [leaners], or the one table."""
     if name in LISTS:
-        return [(f"[[{name} {number}]]", table) for number, table in enumerate(content, 1)]
-    if name == "leaners" and isinstance(content, dict):
-        return [(f"[leaners.{leaner}]", table) for leaner, table in content.items()]
-    return [(f"[{name}]", content)]
+        if not isinstance(content, list):
+            header = f"[[{name}]]"
+            advice = f"this is a list of tables, not {shown(content)}. Begin each with {header}"
+            raise LeanError(f"{path}: {header}: {advice}")
+        yield from ((f"[[{name} {number}]]", table) for number, table in enumerate(content, 1))
+    elif name == "leaners" and isinstance(content, dict):
+        yield from ((f"[leaners.{leaner}]", table) for leaner, table in content.items())
+    else:
+        yield f"[{name}]", content
+
+
+def expand_home(path: str) -> Path:
+    """Expand ~ and ~user; what begins with ~ and names no user is taken as it stands."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def anchor(document: Document, folder: Path) -> Document:
     """Make the paths among the document's leaners absolute: they are relative to the file that names them."""
     for table in [document.get("lean"), *document.get("escalate", [])]:
         if table and re.search(r"[/\\]", table.get("binary", "")):
-            table["binary"] = str(folder / Path(table["binary"]).expanduser())
+            table["binary"] = str(folder / expand_home(table["binary"]))
     return document
 
 
@@ -678,20 +705,12 @@ def load(path: Path, static: Path | None = None, over: Document | None = None) -
     tables["lean"] = resolve_leaner(document, over or {}, Leaner)
     if not tables["runner"].command:
         raise LeanError(f'{path}: [runner] has no command. Say how the tests are run: [runner] command = "pytest"')
-    root = (path.resolve().parent / Path(tables["defaults"].project_root).expanduser()).resolve()
+    root = (path.resolve().parent / expand_home(tables["defaults"].project_root)).resolve()
     if not root.is_dir():
         raise LeanError(f"{path}: [defaults] project_root: there is no folder {root}. Correct the path.")
-    told = enumerate(document.get("tasks", []), 1)
-    tasks = [build_task(table, document, number, path, root) for number, table in told]
-    if twice := [name for name, times in Counter(task.name for task in tasks).items() if times > 1]:
-        raise LeanError(f"{path}: two tasks are named '{twice[0]}'. Give each its own name.")
-    direct = Task(  # whatever the test command reports
-        name="tests",
-        prompt="Make the failing tests pass by mending the code.",
-        runner=aim(tables["runner"], ()),
-        max_iters=tables["defaults"].max_iters_per_task,
-    )
-    config = Config(path=path, root=root, escalate=(), tasks=tuple(tasks) or (direct,), direct=not tasks, **tables)
+    tasks = build_tasks(document, path, root)
+    made = tasks or (whatever_is_red(tables["runner"], tables["defaults"]),)
+    config = Config(path=path, root=root, escalate=(), tasks=made, direct=not tasks, **tables)
     return replace(config, escalate=build_escalations(document, config, over or {}))
 
 
@@ -716,6 +735,16 @@ def build_escalations(document: Document, config: Config, over: Document) -> tup
     return tuple(sorted(built, key=lambda item: item.after))
 
 
+def build_tasks(document: Document, path: Path, root: Path) -> tuple[Task, ...]:
+    """Make the tasks of a document; two of one name are an error."""
+    tasks = [build_task(table, document, n, path, root) for n, table in enumerate(document.get("tasks", []), 1)]
+    names = [task.name for task in tasks]
+    for name in names:
+        if names.count(name) > 1:
+            raise LeanError(f"{path}: two tasks are named '{name}'. Give each its own name.")
+    return tuple(tasks)
+
+
 def build_task(table: Document, document: Document, number: int, path: Path, root: Path) -> Task:
     """Make a task with its runner merged over [runner], its test files in place, and its name."""
     where = f"{path}: [[tasks {number}]]"
@@ -723,20 +752,33 @@ def build_task(table: Document, document: Document, number: int, path: Path, roo
     task = build(Task, {key: value for key, value in table.items() if key != "runner"}, where)
     iters = table.get("max_iters", document.get("defaults", {}).get("max_iters_per_task", Defaults.max_iters_per_task))
     name = task.name or f"task-{number}"
-    files = tuple(inside(file, root, f"{where} ({name}): files") for file in task.files)
-    return replace(task, name=name, files=files, max_iters=iters, runner=aim(runner, task.test_files))
+    files = tuple(project_relative(file, root, f"{where} ({name}): files") for file in task.files)
+    return replace(task, name=name, files=files, max_iters=iters, runner=insert_test_files(runner, task.test_files))
 
 
-def aim(runner: Runner, test_files: Sequence[str]) -> Runner:
+def whatever_is_red(runner: Runner, defaults: Defaults) -> Task:
+    """Make the task of a leanfile without tasks: whatever the test command reports."""
+    return Task(
+        name="tests",
+        prompt="Make the failing tests pass by mending the code.",
+        runner=insert_test_files(runner, ()),
+        max_iters=defaults.max_iters_per_task,
+    )
+
+
+def insert_test_files(runner: Runner, test_files: Sequence[str]) -> Runner:
     """Put TEST_FILES where {test_files} stands in the runner's arguments, else behind them."""
-    args = runner.args if "{test_files}" in runner.args or not test_files else (*runner.args, "{test_files}")
-    parts = ([arg] if arg != "{test_files}" else test_files for arg in args)
-    return replace(runner, args=tuple(chain.from_iterable(parts)))
+    args = list[str]()
+    for arg in runner.args:
+        args += test_files if arg == "{test_files}" else [arg]
+    if "{test_files}" not in runner.args:
+        args += test_files
+    return replace(runner, args=tuple(args))
 
 
-def inside(file: str, root: Path, where: str) -> str:
+def project_relative(file: str, root: Path, where: str) -> str:
     """Make FILE relative to ROOT with forward slashes; refuse what lies outside or is a folder."""
-    path = (root / Path(file).expanduser()).resolve()
+    path = (root / expand_home(file)).resolve()
     if not path.is_relative_to(root):
         advice = "Name files in it, or set [defaults] project_root."
         raise LeanError(f"{where}: {file} lies outside the project {root}. {advice}")
@@ -817,9 +859,16 @@ def project_folder(root: Path) -> Path:
 # ------------------------------------------------------------------------------------------------------- processes
 
 ESCAPES = re.compile(
-    r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_()][0-9A-B]?)"
+    r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\](?:[^\x07\x1b\n]*(?:\x07|\x1b\\|(?=\x1b)))?|[@-Z\\^_()][0-9A-B]?)"
     r"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]"
 )
+
+
+def encodable(text: str) -> str:
+    """Replace what no UTF-8 can hold: the bytes of a file name that is none."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 OVERWRITTEN = re.compile(r"^[^\n]*\r(?!\n)", re.MULTILINE)
 
 
@@ -829,7 +878,7 @@ def readable(raw: bytes) -> str:
     return OVERWRITTEN.sub("", text).replace("\r", "\n")
 
 
-class Drain(threading.Thread):
+class StreamReader(threading.Thread):
     """Read a stream to its end; keep its first and last bytes only, so that memory stays bounded.
 
     HEARD gets every piece as it comes, TELL pieces of whole lines.
@@ -876,7 +925,7 @@ class Drain(threading.Thread):
         return readable(bytes(self.head) + gap + b"".join(list(self.tail)))
 
 
-class Clock:
+class Deadline:
     """When a process has to end: TIMEOUT seconds in all, IDLE seconds without a sound."""
 
     def __init__(self, timeout: float | None, idle: float | None) -> None:
@@ -918,25 +967,27 @@ def run(
     process's number at once and then again and again; the process does not outlive lean-loop then. Raises OSError where
     ARGV cannot be started.
     """
-    clock = Clock(timeout, idle)
+    deadline = Deadline(timeout, idle)
     with contextlib.ExitStack() as ending:
-        with held_back():
+        with defer_signals():
             process = start(argv, cwd, os.environ if env is None else env, apart)
-            drains = [Drain(stream, clock.hear, tell) for stream in (process.stdout, process.stderr) if stream]
-            ending.callback(close, drains)
+            outputs = [
+                StreamReader(stream, deadline.hear, tell) for stream in (process.stdout, process.stderr) if stream
+            ]
+            ending.callback(close, outputs)
             ending.callback(end_tree, process)
             if alive and not WINDOWS:
                 ending.callback(release, start_guard(process.pid))
-        cut = watch(process, drains, clock, alive or (lambda pid: None))
-    texts = [drain.text() for drain in drains] + [""]
-    return Completed(tuple(argv), process.returncode, texts[0], texts[1], time.monotonic() - clock.start, cut)
+        cut = watch(process, outputs, deadline, alive or (lambda pid: None))
+    texts = [output.text() for output in outputs] + [""]
+    return Completed(tuple(argv), process.returncode, texts[0], texts[1], time.monotonic() - deadline.start, cut)
 
 
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """Hold back the signals that ask for the end: what is started meanwhile must be known, so that it can be ended."""
     heard = list[int]()
     before = {number: signal.signal(number, lambda number, frame: heard.append(number)) for number in ENDING}
@@ -962,13 +1013,13 @@ def start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], apart: bool) -
     )
 
 
-def close(drains: Sequence[Drain]) -> None:
+def close(outputs: Sequence[StreamReader]) -> None:
     """Close the streams that have been read to their end."""
-    for drain in filter(Drain.is_alive, drains):
-        drain.join(0.5)
-    for drain in drains:
-        if not drain.is_alive():
-            drain.stream.close()
+    for output in filter(StreamReader.is_alive, outputs):
+        output.join(0.5)
+    for output in outputs:
+        if not output.is_alive():
+            output.stream.close()
 
 
 def as_native(text: str) -> Any:
@@ -991,20 +1042,22 @@ def release(guard: subprocess.Popen[bytes]) -> None:
     guard.communicate()
 
 
-def watch(process: subprocess.Popen[bytes], drains: Sequence[Drain], clock: Clock, alive: Callable[[int], None]) -> str:
-    """Wait for PROCESS to exit or for a limit of CLOCK; say which limit, if one was reached."""
+def watch(
+    process: subprocess.Popen[bytes], outputs: Sequence[StreamReader], deadline: Deadline, alive: Callable[[int], None]
+) -> str:
+    """Wait for PROCESS to exit or for a limit of DEADLINE; say which limit, if one was reached."""
     exited = threading.Event()
 
     def wait() -> None:
         process.wait()
         exited.set()
 
-    for thread in (*drains, threading.Thread(target=wait, daemon=True)):
+    for thread in (*outputs, threading.Thread(target=wait, daemon=True)):
         thread.start()
     alive(process.pid)
-    while not exited.wait(min(BEAT, clock.left())):
+    while not exited.wait(min(BEAT, deadline.left())):
         alive(process.pid)
-        if cut := clock.cut():
+        if cut := deadline.cut():
             return cut
     return ""
 
@@ -1023,12 +1076,12 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
         while (left := still_running(process)) and (waited := time.monotonic() - begun) <= 3 * GRACE:
             for pid in sorted(left):  # the group first: a shell whose child alone is ended goes on to its next line
                 if waited > GRACE or pid not in asked:
-                    tell(pid, signal.SIGKILL if waited > GRACE else signal.SIGTERM)
+                    send_signal(pid, signal.SIGKILL if waited > GRACE else signal.SIGTERM)
             asked.update(left)
             time.sleep(0.01)
     except Interrupted:
         for pid in still_running(process):
-            tell(pid, signal.SIGKILL)
+            send_signal(pid, signal.SIGKILL)
         raise
 
 
@@ -1046,7 +1099,7 @@ def still_running(process: subprocess.Popen[bytes]) -> set[int]:
     return left
 
 
-def tell(pid: int, number: int) -> None:
+def send_signal(pid: int, number: int) -> None:
     """Send signal NUMBER to a process, or to a group where PID is negative; one that is gone is no error."""
     with contextlib.suppress(OSError):
         os.kill(pid, number)
@@ -1109,7 +1162,7 @@ def startable(path: str, what: str, error: OSError) -> LeanError:
 
 # ------------------------------------------------------------------------------------------------------------- git
 
-DEPENDENCIES = ("node_modules", ".venv", "venv", "target", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
+GENERATED = ("node_modules", ".venv", "venv", "target", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
                 ".pytest_cache", ".gradle", "site-packages", ".git")  # fmt: skip
 PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
 UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
@@ -1117,14 +1170,15 @@ Stamp = tuple[int, ...] | None
 Counts = list[tuple[str, int, int]]
 Side = tuple[str, str]  # what a tree holds at a path: mode and object, as git writes them
 Facts = tuple[int, ...]
-GONE = "000000"  # the mode of what it does not hold
+GONE, LINK = "000000", "120000"  # the mode of what it does not hold, and of a link
 
 
 @dataclass
 class Snapshots:
     """A private repository in the state folder that holds states of the project at `root` as trees.
 
-    `uncovered` tells what no snapshot holds, and why. A file over `max_file` bytes keeps its earlier state.
+    `uncovered` tells what no snapshot holds, and why; `passed_over` are files that are ignored and not small. A file
+    over `max_file` bytes keeps its earlier state. `last` is the latest tree, `known` remembers differences of trees.
     """
 
     root: Path
@@ -1140,6 +1194,11 @@ class Snapshots:
     def store(self) -> Path:
         return self.folder / "snapshots.git"
 
+    @property
+    def unheld(self) -> set[str]:
+        """The files that no snapshot holds."""
+        return {*self.uncovered, *self.passed_over}
+
     def places(self, index: str = "index") -> dict[str, str]:
         """Name the private repository to git."""
         return {"GIT_DIR": str(self.store), "GIT_WORK_TREE": str(self.root), "GIT_INDEX_FILE": str(self.folder / index)}
@@ -1152,12 +1211,7 @@ class Snapshots:
         """Run git on the private repository; return what it printed."""
         return finish(self.start(*args), feed)
 
-    def aside(self, name: str = "staged", index: Path | None = None) -> dict[str, str]:
-        """Copy the user's INDEX, by default the present one, for a git that writes to the one that it is given."""
-        place, copy = next(iter(self.repository.places), self.folder), self.folder / name
-        copy.unlink(missing_ok=True)
-        copy_file(index or place / "index", copy)
-        return {"GIT_INDEX_FILE": str(copy)}
+    # Taking states
 
     def take(self) -> str:
         """Record the project's present state; return its tree. A file that cannot be read keeps its earlier state."""
@@ -1174,51 +1228,27 @@ class Snapshots:
         ours = f"--exclude-from={self.store / 'info' / 'exclude'}"
         with self.start("ls-files", "-z", "--others", ours) as others:  # both look at every file: at the same time
             paths = [path for path in split(self.git("diff-files", "-z", "--name-only")) if self.covers(path)]
-            paths += self.worth_keeping(split(finish(others)))
+            paths += self.choose_new(split(finish(others)))
         if paths:
             self.git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", feed=joined(paths))
         if paths or not self.last:
             self.last = self.git("write-tree").strip()
         return self.last
 
-    def settings(self) -> dict[Path, bytes]:
-        """Read what tells git where to look, and at what."""
-        info = (self.store / "info", self.store / "objects/info")
-        named = (self.folder / "index", self.store / "config", *self.store.glob("sharedindex.*"))
-        files = (*named, *(path for folder in info for path in folder.glob("*")))
-        return {path: path.read_bytes() for path in files if path.is_file()}
-
-    @contextlib.contextmanager
-    def sealed(self) -> Iterator[None]:
-        """Keep what git reads here as it is: a program that finds it could hide from snapshots what it does."""
-        kept = self.settings()
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):  # where all is gone, the next snapshot says so
-                now = self.settings()
-                for path in now.keys() - kept.keys():
-                    path.unlink()
-                for path in (path for path in kept if now.get(path) != kept[path]):
-                    path.write_bytes(kept[path])
-
     def covers(self, path: str) -> bool:
         """Tell whether PATH can be recorded; note why not."""
         seen = stamp(self.root / path)
         if not seen or not stat.S_ISREG(seen[0]):
             return not seen or stat.S_ISLNK(seen[0])
-        readable = os.access(self.root / path, os.R_OK)
-        if seen[2] > self.max_file or not readable:
-            large = f"larger than [guard] max_file, {seen[2] / 1e6:.0f} MB"
-            self.uncovered[path] = large if readable else "not readable"
-        return readable and seen[2] <= self.max_file
+        if not os.access(self.root / path, os.R_OK):
+            self.uncovered[path] = "not readable"
+        elif seen[2] > self.max_file:
+            self.uncovered[path] = f"larger than [guard] max_file, {seen[2] / 1e6:.0f} MB"
+        else:
+            return True
+        return False
 
-    @property
-    def unheld(self) -> set[str]:
-        """The files that no snapshot holds: too large, not readable, or ignored and not small."""
-        return {*self.uncovered, *self.passed_over}
-
-    def worth_keeping(self, others: Sequence[str]) -> list[str]:
+    def choose_new(self, others: Sequence[str]) -> list[str]:
         """Choose from what is not recorded yet: no repositories; ignored files under 1 MB each, 20 MB together."""
         fresh = [path for path in others if path not in self.passed_over]
         whole = {**self.places("none"), "GIT_WORK_TREE": str(self.repository.link.parent)}
@@ -1233,18 +1263,45 @@ class Snapshots:
             elif self.covers(path):
                 weight = 0 if path in plain else (stamp(self.root / path) or (0, 0, 0))[2]
                 if weight < 1_000_000 and weight <= room:
-                    found, room = [*found, path], room - weight
+                    room -= weight
+                    found.append(path)
         self.passed_over.update(set(fresh) - set(found))
         return found
 
+    @contextlib.contextmanager
+    def sealed(self) -> Iterator[None]:
+        """Keep what git reads here as it is: a program that finds it could hide from snapshots what it does."""
+        kept = self.settings()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # where all is gone, the next snapshot says so
+                now = self.settings()
+                for path in now.keys() - kept.keys():
+                    path.unlink()
+                for path, content in kept.items():
+                    if now.get(path) != content:
+                        path.write_bytes(content)
+
+    def settings(self) -> dict[Path, bytes]:
+        """Read what tells git where to look, and at what."""
+        files = [self.folder / "index", self.store / "config", *self.store.glob("sharedindex.*")]
+        files += [*self.store.glob("info/*"), *self.store.glob("objects/info/*")]
+        return {path: path.read_bytes() for path in files if path.is_file()}
+
+    # Comparing states
+
     def differences(self, old: str, new: str) -> dict[str, tuple[Side, Side]]:
         """Find the paths that differ between two trees, with the sides of both."""
-        if old != new and (old, new) not in self.known:
+        if old == new:
+            return {}
+        if (old, new) not in self.known:
             raw = split(self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new))
-            facts = (row[1:].split() for row in raw[::2])
-            sides = (((was, one), (now, other)) for was, now, one, other, _ in facts)
-            self.known[old, new] = dict(zip(raw[1::2], sides, strict=True))
-        return self.known[old, new] if old != new else {}
+            found = self.known[old, new] = dict[str, tuple[Side, Side]]()
+            for facts, path in zip(raw[::2], raw[1::2], strict=True):
+                was, now, one, other, _ = facts[1:].split()
+                found[path] = (was, one), (now, other)
+        return self.known[old, new]
 
     def changed(self, old: str, new: str) -> tuple[str, ...]:
         """List the paths that differ between two trees."""
@@ -1255,16 +1312,30 @@ class Snapshots:
         if old == new or (only is not None and not only):
             return ""
         style = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
-        out = self.git("diff-tree", "-r", "-p", "--no-renames", *style, *options, old, new, "--", *(only or ()))
-        return out.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return encodable(
+            self.git("diff-tree", "-r", "-p", "--no-renames", *style, *options, old, new, "--", *(only or ()))
+        )
 
     def counted_diff(self, old: str, new: str) -> tuple[Counts, str]:
         """Show what changed between two trees, and count the lines that files gained and lost; 0 in a binary one."""
         paths = self.changed(old, new)
         *rows, diff = self.diff(old, new, "--numstat").split("\n", len(paths))
-        counts = [row.replace("-", "0").split("\t") for row in rows]  # in the order of the paths
-        told = [(path, int(up), int(down)) for path, (up, down, *_) in zip(paths, counts, strict=True)]
-        return told, diff.lstrip("\n")
+        counts: Counts = []
+        for path, row in zip(paths, rows, strict=True):  # both in the order of the paths
+            gained, lost, _ = row.replace("-", "0").split("\t", 2)
+            counts.append((path, int(gained), int(lost)))
+        return counts, diff.lstrip("\n")
+
+    def texts(self, old: str, new: str, paths: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Read those of PATHS that differ between two trees, as both have them; "" where one lacks it."""
+        sides = {path: both for path, both in self.differences(old, new).items() if path in paths}
+        wanted = [side for both in sides.values() for side in both]
+        texts = [as_text(content) for content in (self.objects(wanted) if wanted else ())]
+        return dict(zip(sides, zip(texts[::2], texts[1::2], strict=True), strict=True))
+
+    def paths(self, tree: str) -> list[str]:
+        """List the paths of a tree."""
+        return split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
 
     def objects(self, sides: Iterable[Side]) -> Iterator[bytes]:
         """Read objects, one after the other, with one git; one that a tree does not hold is empty."""
@@ -1278,6 +1349,8 @@ class Snapshots:
                 if len(facts) != 3 and mode != GONE:
                     raise GitError(f"{self.store}: the object {name} is not there. Look at the disk.")
                 yield answers.read(int(facts[2]) + 1)[:-1] if len(facts) == 3 else b""
+
+    # Bringing states back
 
     def restore(self, seen: str, tree: str, only: Iterable[str] | None = None) -> tuple[str, ...]:
         """Bring the paths that differ between SEEN and TREE back to TREE, each in one step.
@@ -1294,11 +1367,11 @@ class Snapshots:
         left = edited & {*self.changed(now, tree)}
         paths = sorted(wanted - edited, key=lambda path: sides[path][0] != GONE)  # what goes may stand in the way
         for path, content in zip(paths, self.objects(sides[path] for path in paths), strict=True):
-            if not self.bring(path, sides[path][0], content, stamps[path]):
+            if not self.restore_path(path, sides[path][0], content, stamps[path]):
                 left.add(path)
         return tuple(sorted(left))
 
-    def bring(self, path: str, mode: str, content: bytes, seen: Stamp) -> bool:
+    def restore_path(self, path: str, mode: str, content: bytes, seen: Stamp) -> bool:
         """Put a path as a tree holds it, unless it was changed since it was SEEN; tell whether that was done."""
         file = self.root / path
         with contextlib.suppress(OSError):
@@ -1310,38 +1383,7 @@ class Snapshots:
                 return True
         return False
 
-    def texts(self, old: str, new: str, paths: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Read those of PATHS that differ between two trees, as both have them; "" where one lacks it."""
-        sides = {path: both for path, both in self.differences(old, new).items() if path in paths}
-        wanted = [side for both in sides.values() for side in both]
-        texts = [as_text(content) for content in (self.objects(wanted) if wanted else ())]
-        return dict(zip(sides, zip(texts[::2], texts[1::2], strict=True), strict=True))
-
-    def status(self, places: Mapping[str, str] | None = None) -> dict[str, list[str]]:
-        """Tell what the user's repository, or that of PLACES, has not committed: git's facts (porcelain v2) by path."""
-        style = ("--porcelain=v2", "-z", "-uall", "--no-renames", "--ignore-submodules=all", "--", ".")
-        above = f"{self.root.relative_to(self.repository.link.parent).as_posix()}/"
-        rows = split(ask_git(self.root, "status", *style, places=places))
-        facts = (row.split(" ", {"1": 8, "u": 10}.get(row[0], 1)) for row in rows)
-        return {path.removeprefix(above): told for *told, path in facts}
-
-    def paths(self, tree: str) -> list[str]:
-        """List the paths of a tree."""
-        return split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
-
-    def let_go(self, trees: Set[str]) -> None:
-        """Remove the copies of objects that git's upkeep has replaced; what only they hold of TREES becomes ours."""
-        replaced, packs = self.repository.replaced(), self.store / "objects/pack"
-        style = ("--objects", "--no-object-names", "--ignore-missing", "--missing=allow-any", "--stdin")
-        held = self.git("rev-list", *style, feed="\n".join(trees).encode()) if replaced else ""
-        told = ask_git(self.root, "cat-file", "--batch-check", feed=held.encode()).splitlines() if held else []
-        alone = "\n".join(name for name, *facts in map(str.split, told) if facts == ["missing"]).encode()
-        if told:
-            made = self.git("pack-objects", "--quiet", "--non-empty", str(packs / "pack"), feed=alone).strip()
-            for path in (*replaced, *(path for path in packs.glob("*") if made not in path.name)):
-                path.unlink()
-
-    def mixed(self, tree: str, other: str, paths: Set[str]) -> str:
+    def tree_with_paths_from(self, tree: str, other: str, paths: Set[str]) -> str:
         """Make a tree that is TREE, but holds PATHS as OTHER does."""
         sides = {path: sides[1] for path, sides in self.differences(tree, other).items() if path in paths}
         if not sides:
@@ -1351,19 +1393,66 @@ class Snapshots:
         git(["update-index", "-z", "--index-info"], self.root, self.places("mixed"), rows)
         return git(["write-tree"], self.root, self.places("mixed")).strip()
 
+    def prune_borrowed_objects(self, trees: Set[str]) -> None:
+        """Remove the copies of objects that git's upkeep has replaced; what only they hold of TREES becomes ours."""
+        replaced, packs = self.repository.replaced(), self.store / "objects/pack"
+        if not replaced:
+            return
+        style = ("--objects", "--no-object-names", "--ignore-missing", "--missing=allow-any", "--stdin")
+        held = self.git("rev-list", *style, feed="\n".join(trees).encode())
+        answers = ask_git(self.root, "cat-file", "--batch-check", feed=held.encode()).splitlines() if held else []
+        alone = [row.split()[0] for row in answers if row.split()[1:] == ["missing"]]
+        if answers:
+            feed = "\n".join(alone).encode()
+            made = self.git("pack-objects", "--quiet", "--non-empty", str(packs / "pack"), feed=feed).strip()
+            for path in (*replaced, *(path for path in packs.glob("*") if made not in path.name)):
+                path.unlink()
+
+    # What the user's own repository holds of the project
+
+    def copy_index(self) -> dict[str, str]:
+        """Copy the user's index for a git that writes to the one that it is given."""
+        place, copy = next(iter(self.repository.places), self.folder), self.folder / "staged"
+        copy.unlink(missing_ok=True)
+        copy_file(place / "index", copy)
+        return {"GIT_INDEX_FILE": str(copy)}
+
+    def uncommitted(self) -> set[str]:
+        """List the paths that the user's repository has not committed."""
+        style = ("--porcelain=v2", "-z", "-uall", "--no-renames", "--ignore-submodules=all", "--", ".")
+        above = f"{self.root.relative_to(self.repository.link.parent).as_posix()}/"
+        facts = {"1": 8, "u": 10}  # how many stand before the path, by the kind of the row
+        rows = split(ask_git(self.root, "status", *style))
+        return {row.split(" ", facts.get(row[0], 1))[-1].removeprefix(above) for row in rows}
+
+    def committed_blobs(self) -> list[dict[str, str]]:
+        """Give what git had of each file before the call, committed and staged, and what a HEAD that moved has."""
+        copy = {"GIT_DIR": str(self.repository.kept(self.repository.places[0]))}
+        copy["GIT_WORK_TREE"] = str(self.repository.link.parent)
+        head = ask_git(self.root, "rev-parse", "--verify", "HEAD")  # the copy does not know a commit of this call
+        trees = [ask_git(self.root, "ls-tree", "-rz", commit, places=copy) for commit in ("HEAD", head)]
+        staged = ask_git(self.root, "ls-files", "-sz", places=copy)
+        return [blobs_in(listing, place) for listing, place in ((trees[0], 2), (staged, 1), (trees[1], 2)) if listing]
+
+
+def blobs_in(listing: str, place: int) -> dict[str, str]:
+    """Read the blobs of paths out of a listing of git's; PLACE is where the blob stands in a row."""
+    rows = (row.partition("\t") for row in split(listing))
+    return {path: facts.split()[place] for facts, _, path in rows}
+
 
 def split(listing: str) -> list[str]:
     """Read paths that end in NUL."""
     return [path for path in listing.split("\0") if path]
 
 
-def as_text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
-
-
 def joined(paths: Iterable[str]) -> bytes:
     """Write paths so that each ends in NUL."""
     return b"".join(os.fsencode(path) + b"\0" for path in paths)
+
+
+def as_text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def stamp(path: Path) -> Stamp:
@@ -1383,21 +1472,30 @@ def rights_of(path: Path) -> int:
     return -1
 
 
-def put(path: Path, mode: str, content: bytes) -> None:
-    """Put a file (MODE as git writes it) in the place of what lies at PATH, in one step; keep its other rights."""
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let WRITE make a file beside PATH, and put that in PATH's place in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{os.getpid()}{UNFINISHED}")
     fresh.unlink(missing_ok=True)
-    if path.is_dir() and not path.is_symlink():
-        path.rmdir()
-    if mode == "120000":
-        fresh.symlink_to(os.fsdecode(content))
-    else:
-        fresh.write_bytes(content)
-        plain = path.is_file() and not path.is_symlink()
-        rights = stat.S_IMODE((path if plain else fresh).stat().st_mode) & ~0o111
-        fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
+    write(fresh)
     fresh.replace(path)
+
+
+def put(path: Path, mode: str, content: bytes) -> None:
+    """Put a file (MODE as git writes it) in the place of what lies at PATH, in one step; keep its other rights."""
+
+    def write(fresh: Path) -> None:
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        if mode == LINK:
+            fresh.symlink_to(os.fsdecode(content))
+            return
+        fresh.write_bytes(content)
+        like = path if path.is_file() and not path.is_symlink() else fresh
+        rights = stat.S_IMODE(like.stat().st_mode) & ~0o111
+        fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
+
+    replace_file(path, write)
 
 
 def remove(path: Path, root: Path) -> None:
@@ -1424,12 +1522,17 @@ def start_git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None =
     """
     env = {name: value for name, value in os.environ.items() if not re.match(r"GIT_(?!AUTHOR_|COMMITTER_)", name)}
     env |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    env |= (SEALED if "GIT_DIR" in (places or ()) else {}) | dict(places or {})
+    if places:
+        env |= {**(SEALED if "GIT_DIR" in places else {}), **places}
     native = {as_native(name): as_native(value) for name, value in env.items()}
-    argv = [as_native(word) for word in ("git", *chain(*(("-c", setting) for setting in INERT)), *args)]
-    pipe = subprocess.PIPE
+    argv = ["git"]
+    for setting in INERT:
+        argv += ["-c", setting]
+    words, pipe = [as_native(word) for word in (*argv, *args)], subprocess.PIPE
     try:
-        return subprocess.Popen(argv, cwd=cwd, env=native, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+        return subprocess.Popen(
+            words, cwd=cwd, env=native, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        )
     except FileNotFoundError:
         raise NotReady("git was not found on PATH: lean-loop keeps its snapshots with it. Install git.") from None
 
@@ -1450,9 +1553,8 @@ def finish(process: subprocess.Popen[bytes], feed: bytes = b"") -> str:
         raise
     if process.returncode:
         said = errors.decode("utf-8", "replace").strip()[-500:]
-        raise GitError(
-            f"git ended with {process.returncode}: {said}. Look at the repository, and at the space on the disk."
-        )
+        advice = "Look at the repository, and at the space on the disk."
+        raise GitError(f"git ended with {process.returncode}: {said}. {advice}")
     return as_text(out)
 
 
@@ -1462,6 +1564,16 @@ def ask_git(root: Path, *args: str, places: Mapping[str, str] | None = None, fee
         return git(args, root, places, feed).strip("\n")
     except GitError:
         return ""
+
+
+# ----------------------------------------------------------------------------------------- the user's repository
+
+NOTHING, UNUSED = (-2, 0), (-1, 0)  # no file; a folder of objects in the copy alone
+PARTS_OF_GIT = {
+    "HEAD/": "HEAD", ".git/": "HEAD", "refs/stash/": "the stash", "refs/": "branches or tags",
+    "packed-refs/": "branches or tags", "config": "settings", "hooks/": "hooks", "info/": "what is ignored",
+    "modules/": "a submodule", "MERGE": "a merge", "rebase": "a rebase", "CHERRY": "a cherry-pick",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -1489,11 +1601,9 @@ class Repository:
             if base.is_symlink() or base.is_file():
                 found[place] = facts_of(base)
             for folder, inner, names in os.walk(base) if place in self.places else ():
-                here, stores = place / Path(folder).relative_to(base), list[Path]()
-                if "objects" in inner and "HEAD" in names:
-                    stores = [Path(folder, "objects"), *Path(folder, "objects").glob("*/")]
-                    stores += [Path(folder, "worktrees")] if "worktrees" in inner else []
-                found |= {here / store.relative_to(folder): facts_of(store) for store in stores}
+                here = place / Path(folder).relative_to(base)
+                for store in stores_in(Path(folder)) if "objects" in inner and "HEAD" in names else ():
+                    found[here / store.relative_to(folder)] = facts_of(store)
                 inner[:] = [name for name in inner if name not in ("objects", "lfs", "worktrees")]
                 found |= {here / name: facts_of(f"{folder}/{name}") for name in names}
         return {path: facts for path, facts in found.items() if facts[:2] not in (NOTHING, UNUSED)}
@@ -1519,7 +1629,9 @@ class Repository:
     def replaced(self) -> list[Path]:
         """List the copies of objects that git's own upkeep has replaced by others, of which there are copies now."""
         self.keep()
-        copied = (path for place in self.places[-1:] for path in self.kept(place / "objects").glob("*/*"))
+        if not self.places:
+            return []
+        copied = self.kept(self.places[-1] / "objects").glob("*/*")
         return [path for path in copied if not os.path.lexists(self.places[-1].anchor / path.relative_to(self.copy))]
 
     def put_back(self, found: Path, died: float = float("inf")) -> str:
@@ -1534,8 +1646,9 @@ class Repository:
         changed = [
             path for path in {*now, *old} if now.get(path) != old.get(path) and not self.is_fresh(path, now, old)
         ]
-        changed.sort(key=lambda path: (path in old, path))  # what goes may stand in the way
-        said = {self.put_file_back(path, now.get(path), old.get(path), found, died) for path in changed}
+        said = set[str]()
+        for path in sorted(changed, key=lambda path: (path in old, path)):  # what goes may stand in the way
+            said.add(self.put_file_back(path, now.get(path), old.get(path), found, died))
         (self.places[-1] / "refs").mkdir(parents=True, exist_ok=True)
         return ", ".join(sorted(said - {""}))
 
@@ -1552,30 +1665,29 @@ class Repository:
 
     def put_file_back(self, path: Path, now: Facts | None, old: Facts | None, found: Path, died: float) -> str:
         """Undo what happened to a file before DIED; say what people call it, nothing where that does not matter."""
-        kept, said = self.kept(path), ""
+        kept = self.kept(path)
         if (now or old or (0,))[0] < 0:
             if old:
                 copy_file(kept, path)
-        elif not (same(path, kept) or self.is_of_others(path)) and is_older(path, died):
-            said = self.called(path)
-            if now:
-                copy_file(path, found / kept.relative_to(self.copy))
-                remove(path, self.place_of(path))
-            if old:
-                copy_file(kept, path)
+            return ""
+        if is_same(path, kept) or self.is_of_others(path) or not is_older(path, died):
+            return ""
+        said = self.called(path)
+        if now:
+            copy_file(path, found / kept.relative_to(self.copy))
+            remove(path, self.place_of(path))
+        if old:
+            copy_file(kept, path)
         return said
 
     def is_fresh(self, path: Path, now: Mapping[Path, Facts], old: Mapping[Path, Facts]) -> bool:
         """Tell whether PATH is of a submodule that was fetched meanwhile: its files lie in the project, and need it."""
-        homes = [parent / "config" for parent in path.parents if parent.is_relative_to(self.places[-1] / "modules")]
-        return next((home not in old for home in homes if home in old or home in now), False)
-
-    def has_moved(self) -> bool:
-        """Tell whether HEAD may name another commit than in the copy."""
-        own, shared = self.places[0], self.places[-1]
-        branch = read_text(own / "HEAD").removeprefix("ref: ").strip()
-        said = (own / "HEAD", *(shared / name for name in (branch, "packed-refs", "reftable/tables.list")))
-        return not all(same(path, self.kept(path)) for path in said)
+        for parent in path.parents:
+            if not parent.is_relative_to(self.places[-1] / "modules"):
+                return False
+            if parent / "config" in old or parent / "config" in now:
+                return parent / "config" not in old
+        return False
 
     def is_of_others(self, path: Path) -> bool:
         """Tell whether another work tree of the same repository may have changed PATH; none removes a branch."""
@@ -1592,21 +1704,19 @@ class Repository:
     def called(self, path: Path) -> str:
         """Say what a file of a repository holds that people know; nothing where it does not matter."""
         if path == self.places[0] / "index":
-            both = ({"GIT_INDEX_FILE": str(file), "GIT_DIR": str(path.parent)} for file in (path, self.kept(path)))
-            staged = {ask_git(path.parent, "ls-files", "-s", places=at) for at in both}
+            staged = set[str]()
+            for index in (path, self.kept(path)):
+                places = {"GIT_INDEX_FILE": str(index), "GIT_DIR": str(path.parent)}
+                staged.add(ask_git(path.parent, "ls-files", "-s", places=places))
             return "what is staged" if len(staged) > 1 else ""
         name = f"{path.relative_to(self.place_of(path)).as_posix()}/"
         return next((called for begin, called in PARTS_OF_GIT.items() if name.startswith(begin)), "")
 
 
-PARTS_OF_GIT = {
-    "HEAD/": "HEAD", ".git/": "HEAD", "refs/stash/": "the stash", "refs/": "branches or tags",
-    "packed-refs/": "branches or tags", "config": "settings", "hooks/": "hooks", "info/": "what is ignored",
-    "modules/": "a submodule", "MERGE": "a merge", "rebase": "a rebase", "CHERRY": "a cherry-pick",
-}  # fmt: skip
-
-
-NOTHING, UNUSED = (-2, 0), (-1, 0)  # no file; a folder of objects in the copy alone
+def stores_in(folder: Path) -> list[Path]:
+    """List the folders with objects of a repository's FOLDER, and that of its other work trees."""
+    found = [folder / "objects", *(folder / "objects").glob("*/")]
+    return [*found, folder / "worktrees"] if (folder / "worktrees").is_dir() else found
 
 
 def facts_of(path: Path | str) -> Facts:
@@ -1618,7 +1728,7 @@ def facts_of(path: Path | str) -> Facts:
     return (-1 if stat.S_ISDIR(seen.st_mode) else seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
 
 
-def same(one: Path, other: Path) -> bool:
+def is_same(one: Path, other: Path) -> bool:
     """Tell whether two files or links hold the same, or neither is there."""
     contents = list[Path | bytes]()
     for path in filter(os.path.lexists, (one, other)):
@@ -1631,11 +1741,9 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy a file in one step; of a folder with objects make a hard link to each file. The time is copied, too."""
     if source.is_dir() and not source.is_symlink():
         link_files(source, target)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        shutil.copy2(source, f"{target}{UNFINISHED}", follow_symlinks=False)
-        Path(f"{target}{UNFINISHED}").replace(target)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            replace_file(target, lambda fresh: shutil.copy2(source, fresh, follow_symlinks=False))
 
 
 def link_files(source: Path, target: Path) -> None:
@@ -1645,7 +1753,7 @@ def link_files(source: Path, target: Path) -> None:
     """
     target.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):  # git's own upkeep may remove the folder meanwhile
-        told = source.stat().st_mtime_ns
+        changed = source.stat().st_mtime_ns
         for path in source.iterdir():
             if path.is_file() and facts_of(path)[:2] != facts_of(target / path.name)[:2]:
                 (target / path.name).unlink(missing_ok=True)
@@ -1653,7 +1761,7 @@ def link_files(source: Path, target: Path) -> None:
                     (target / path.name).hardlink_to(path)
                 except OSError:
                     copy_file(path, target / path.name)
-        os.utime(target, ns=(told, told))
+        os.utime(target, ns=(changed, changed))
 
 
 def is_at_work(program: str, folder: Path) -> bool:
@@ -1661,22 +1769,24 @@ def is_at_work(program: str, folder: Path) -> bool:
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if read_text(place / "comm").strip() == program and (place / "cwd").resolve().is_relative_to(folder):
-                return bool(born(int(place.name)))
+                return bool(process_start_time(int(place.name)))
     return False
 
 
-def mend_repository(folder: Path, pasts: Sequence[Past], found: Path) -> str:
+def put_repository_back(folder: Path, records: Sequence[RunRecord], found: Path) -> str:
     """Put the user's repository back after a call that was killed; tell what it was that had changed."""
     link, *places = map(Path, read_text(folder / "git/places").splitlines() or [""])
-    cut = next((past for past in unsettled(pasts) if past.unfinished[0]), None)
-    return Repository(link, tuple(places), folder / "git").put_back(found, cut.died) if cut and places else ""
+    for record in unsettled(records) if places else ():
+        if record.unfinished[0]:
+            return Repository(link, tuple(places), folder / "git").put_back(found, record.died)
+    return ""
 
 
 def find_repository(root: Path, folder: Path) -> tuple[Repository, str]:
     """Find the user's own repository around ROOT, with a copy of it in FOLDER, and the kind of its objects' names."""
     asked = "--absolute-git-dir --path-format=absolute --git-common-dir --show-toplevel --show-object-format"
-    told = ask_git(root, "rev-parse", *asked.split()).splitlines()
-    places, (top, kind) = tuple(dict.fromkeys(map(Path, told[:2]))), told[2:] or (root, "sha1")
+    answers = ask_git(root, "rev-parse", *asked.split()).splitlines()
+    places, (top, kind) = tuple(dict.fromkeys(map(Path, answers[:2]))), answers[2:] or (root, "sha1")
     repository = Repository(Path(top).resolve() / ".git", places, folder / "git")
     if not places:
         (folder / "git/places").unlink(missing_ok=True)
@@ -1699,9 +1809,9 @@ def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
     (folder / "index.lock").unlink(missing_ok=True)  # left by a run that was killed; the project's lock is ours
     (info / "attributes").write_text(PLAIN_BYTES)
     own = [f"/{folder.relative_to(root).as_posix()}"] if folder.is_relative_to(root) else []
-    (info / "exclude").write_text("".join(f"{name}/\n" for name in (*DEPENDENCIES, *own)))
-    borrowed = [f"{repository.kept(place / 'objects')}\n" for place in places[-1:]]
-    (store / "objects/info/alternates").write_text("".join(borrowed))
+    (info / "exclude").write_text("".join(f"{name}/\n" for name in (*GENERATED, *own)))
+    borrowed = f"{repository.kept(places[-1] / 'objects')}\n" if places else ""
+    (store / "objects/info/alternates").write_text(borrowed)
     if places and not (folder / "index").exists() and root == repository.link.parent and holds_plain_bytes(root):
         with contextlib.suppress(OSError):
             shutil.copyfile(places[0] / "index", folder / "index")
@@ -1740,34 +1850,56 @@ def table(name: str) -> dict[str, dict[str, list[str]]]:
     return found
 
 
+NEVER = "(?!)"
+
+
 @dataclass(frozen=True)
-class Reader:
+class OutputReader:
     """How one runner reports: a row of `leaners/_readers.txt`, which explains the fields; others fit nothing."""
 
     name: str
     failing: Sequence[str]
     final: Sequence[str]
-    known: str = "(?!)"
-    block: str = "(?!)"
-    end: str = "(?!)"
-    frame: str = "(?!)"
-    noise: str = "(?!)"
-    aside: str = "(?!)"
-    passed: str = "(?!)"
-    subtract: str = "(?!)"
+    command: str = NEVER
+    summary: str = NEVER
+    known: str = NEVER
+    repeats: str = ""
+    also: str = ""
+    within: str = NEVER
+    block: str = NEVER
+    end: str = NEVER
+    frame: str = NEVER
+    noise: str = NEVER
+    aside: str = NEVER
+    passed: str = NEVER
+    subtract: str = NEVER
+    failed: str = NEVER
+    skipped: str = NEVER
+
+    def is_named_by(self, command: str) -> bool:
+        return bool(rx(self.command).search(command))
+
+    def summaries(self, text: str) -> list[re.Match[str]]:
+        """Find the runner's closing words in TEXT."""
+        return list(rx(self.summary).finditer(text)) if rx(self.also).search(text) else []
+
+    def finds_failure(self, text: str) -> bool:
+        return any(rx(pattern).search(text) for pattern in (self.block, *self.failing))
 
 
 @cache
-def readers() -> list[Reader]:
-    """List the table's readers."""
+def output_readers() -> list[OutputReader]:
+    """List the table's rows; the last one reads what no other knows."""
     _, *rows = table("_readers.txt").items()
     joined = {name: {key: "|".join(row[key]) for key in row.keys() - {"failing", "final"}} for name, row in rows}
-    return [Reader(name, row.get("failing", row["block"]), row.get("final", ()), **joined[name]) for name, row in rows]
+    return [
+        OutputReader(name, row.get("failing", row["block"]), row.get("final", ()), **joined[name]) for name, row in rows
+    ]
 
 
 NATIVE_FRAME = re.compile(r'File "(?P<path>[^"\n]+)", line (?P<line>\d{1,7})(?:, in (?P<function>.+))?')
 PLACE = re.compile(
-    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line | on line |: [^\n(]{1,80}\((?=\d+:\d+\)))"
+    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line |,? (?:on )?line |: [^\n(]{1,80}\((?=\d+:\d+\)))"
     r"(?P<line>\d{1,7})(?:[^\n]{0,9}?: in (?P<function>\w+))?"
 )
 PATH_BACKWARDS = re.compile(r"[\w./\\@+~-]+(?::[A-Za-z](?!\w))?")
@@ -1776,7 +1908,7 @@ FOREIGN = re.compile(
     r"(?:^|/)(?:site-packages|dist-packages|node_modules|\.venv|venv|lib/python3[.\d]*|rustc|\.cargo|dist)/"
     r"|^(?:build|out|target|vendor|coverage|obj)/|^<|\bnode:|^java\.base/"
 )
-SKIPPED = re.compile(r"\..*|node_modules|venv|__pycache__|site-packages|target|dist|vendor")
+SKIPPED = (*GENERATED, "dist", "vendor")
 
 
 @cache
@@ -1785,14 +1917,25 @@ def rx(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.MULTILINE)
 
 
-def reader_of(output: str, red: bool = False) -> Reader:
-    """Choose the first reader whose marks stand in OUTPUT, where it is RED the first that finds a failure."""
-    *known, plain = [reader for reader in readers() if reader.name == "plain" or rx(reader.known).search(output)]
-    found = [item for item in known if any(rx(pattern).search(output) for pattern in (item.block, *item.failing))]
-    return next(iter(found if red else [*found, *known]), plain)
+def closing_readers(text: str, command: str) -> list[OutputReader]:
+    """List the runners whose closing words stand in TEXT: those that COMMAND names, then the others, the last first."""
+    ends = {reader.name: found[-1].end() for reader in output_readers() if (found := reader.summaries(text))}
+    closing = [reader for reader in output_readers() if reader.name in ends]
+    return sorted(closing, key=lambda reader: (not reader.is_named_by(command), -ends[reader.name]))
 
 
-def named(patterns: Iterable[str], text: str) -> list[str]:
+def choose_reader(text: str, command: str) -> OutputReader:
+    """Choose who reads the failure in TEXT: by the command and the closing words, else by other marks of a runner."""
+    *others, plain = output_readers()
+    closing = closing_readers(text, command)
+    marked = [reader for reader in others if rx(reader.known).search(text)]
+    marked.sort(key=lambda reader: not reader.is_named_by(command))
+    guess = [] if any(reader.is_named_by(command) for reader in closing) else [plain]
+    finding = (reader for reader in (*closing, *marked, *guess) if reader.finds_failure(text))
+    return next(finding, closing[0] if closing else plain)
+
+
+def extract_names(patterns: Iterable[str], text: str) -> list[str]:
     """List what the first of PATTERNS that is found names (the first filled group), each once and on one line."""
     for pattern in patterns:
         groups = (next(filter(None, match.groups()), match[0]) for match in rx(pattern).finditer(text))
@@ -1801,55 +1944,126 @@ def named(patterns: Iterable[str], text: str) -> list[str]:
     return []
 
 
-def unwrapped(output: str) -> str:
+def unwrap_events(output: str) -> str:
     """Take the words out of a stream of JSON events (`go test -json`)."""
     words = re.findall(r'"Output":("(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-f]{4})*")', output)
     return "".join(json.loads(word, strict=False) for word in words) if '"Action":"output"' in output else output
 
 
-def count_passed(output: str) -> int | None:
-    """Add up the passed tests that OUTPUT tells of; None where it tells nothing."""
-    output = unwrapped(output)
-    reader = reader_of(output)
-    found = [next(filter(None, match.groups()), "1") for match in rx(reader.passed).finditer(output)]
-    if not found:
-        return None if reader.passed == "(?!)" or reader.name == "plain" else 0
-    return sum(map(int, found)) - sum(int(match[1]) for match in rx(reader.subtract).finditer(output))
+@dataclass(frozen=True)
+class Summary:
+    """What the closing words of a run's output tell; `passed` is None where they do not, `red` quotes a red one."""
+
+    passed: int | None = None
+    failed: int = 0
+    skipped: int = 0
+    red: str = ""
 
 
-def bounded(output: str) -> str:
-    """Unwrap an output, and bound the number of its lines and the length of each."""
-    text = shorten(rx(r"\n{3,}").sub("\n\n", unwrapped(output)), 60_000, 1 << 30)
-    return rx(r"^.{2000,}$").sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
+HIDING = r"[;|&\n]"  # where one of these stands in a command, its exit code need not be the runner's
 
 
-def failing_tests(text: str, reader: Reader) -> list[str]:
-    """Name the failing tests; one that holds others ("A/b" in "A/b/c") is left out."""
-    tests = named(reader.failing, text)
+def own_summaries(reader: OutputReader, text: str, command: str, green: bool) -> list[str]:
+    """List the closing words of READER in TEXT that are its own.
+
+    One that COMMAND starts directly prints them once, unless it repeats them, and they fit its exit code, which is
+    GREEN or not: others are what the tests printed.
+    """
+    words = [match[0] for match in reader.summaries(text)]
+    if not reader.is_named_by(command) or rx(HIDING).search(command):
+        return words
+    fitting = [own for own in words if green == (not total(reader.failed, own))]
+    if reader.repeats:
+        return fitting if green and fitting else words
+    return (fitting or words)[-1:]
+
+
+def read_summary(output: str, command: str = "", green: bool = True) -> Summary:
+    """Add up the closing words of the runners that COMMAND names, else of the one that closes OUTPUT."""
+    text = normalize(output)
+    closing = closing_readers(text, command)
+    named = [reader for reader in closing if reader.is_named_by(command)]
+    found = [(reader, own) for reader in named or closing[:1] for own in own_summaries(reader, text, command, green)]
+    red = [words for reader, words in found if total(reader.failed, words)]
+    counted = [(reader, words) for reader, words in found if reader.passed != NEVER]
+    passed = sum(total(reader.passed, words) - total(reader.subtract, words) for reader, words in counted)
+    failed = sum(total(reader.failed, words) for reader, words in found)
+    skipped = sum(total(reader.skipped, words) for reader, words in found)
+    return Summary(passed if counted else None, failed, skipped, " ".join(red[-1].split()) if red else "")
+
+
+def total(pattern: str, words: str) -> int:
+    """Sum the numbers that PATTERN finds in WORDS; an empty one is 1."""
+    return sum(int(next(filter(None, match.groups()), "1")) for match in rx(pattern).finditer(words))
+
+
+def normalize(output: str) -> str:
+    """Take an output out of its wrappings, and bound the number of its lines and the length of each."""
+    text = shorten(rx(r"\n{3,}").sub("\n\n", unwrap_events(output)), 60_000, 1 << 30)
+    text = rx(r"^.{2000,}$").sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
+    return unwrap_events(drop_labels(text))
+
+
+def drop_labels(text: str) -> str:
+    """Take off what stands before each line: the names of programs that ran side by side, and times."""
+    labels = [re.compile(label) for label in table("_readers.txt")["shared"]["label"]]
+    for _ in range(3):
+        text = next((bare for label in labels if (bare := without_label(text, label)) != text), text)
+    return text
+
+
+def without_label(text: str, label: re.Pattern[str]) -> str:
+    """Take LABEL off the lines, and put each stream's together; TEXT as it is where not all lines carry it.
+
+    Lines before the first and behind the last labelled one are of the program that started the others, as are one in
+    ten between them; its own lines come first and last.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    found = [label.match(line[:200]) for line in lines]
+    at = [number for number, match in enumerate(found) if match]
+    if len(at) < max(3, len(lines) / 2) or len(at) < 0.9 * (at[-1] - at[0] + 1):
+        return text
+    streams: dict[str, list[str]] = {"": lines[: at[0]]}
+    for line, match in zip(lines[at[0] : at[-1] + 1], found[at[0] : at[-1] + 1], strict=True):
+        stream = match.groupdict().get("stream", "") if match else ""
+        streams.setdefault(stream, []).append(line[match.end() :] if match else line)
+    if len(streams) > 1 + len(at) / 3:  # what differs from line to line is no name of a program
+        return text
+    return "\n".join([*chain.from_iterable(streams.values()), *lines[at[-1] + 1 :]])
+
+
+def failing_tests(text: str, reader: OutputReader, command: str) -> list[str]:
+    """Name the failing tests, no more than the runner counted; one that holds others ("A/b" in "A/b/c") is left out."""
+    *_, part = [text, *(match[0] for match in rx(reader.within).finditer(text))]
+    tests = extract_names(reader.failing, part)
     parents = {name[:at] for name in tests[:500] for at in range(len(name)) if name[at] == "/"}
-    return [name for name in tests if name not in parents]
+    tests = [name for name in tests if name not in parents]
+    summaries = own_summaries(reader, text, command, green=False)
+    counted = sum(total(reader.failed, words) for words in summaries)
+    bounded = summaries and r"(\d+)" in reader.failed and counted < len(tests)
+    return tests[len(tests) - counted :] if bounded else tests
 
 
-def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
-    """Read what a red test run printed.
+def read_failure(output: str, root: Path, tail: int = 40, command: str = "") -> Failure:
+    """Read what a red test run of COMMAND printed.
 
     Gives the failing tests, the final error of the first failure, its block without the noise (at most TAIL lines of
     it), the frames that lie in the project at ROOT, outermost first, and what the other failures end with. Where no
     error is found, or no name though the runner has some, the end of the output is the excerpt and `reader` is empty.
     """
-    text, places = bounded(output.replace(f"{root}{os.sep}", "")), Places(root)
-    reader = reader_of(text, red=True)
-    tests = failing_tests(text, reader)
-    told = [(name, block, final_error(block, reader.final)) for name, block in blocks(text, reader, tests)]
+    text, resolver = strip_root(normalize(output), root), PathResolver(root)
+    reader = choose_reader(text, command)
+    tests = failing_tests(text, reader, command)
+    told = [(name, block, final_error(block, reader.final)) for name, block in failure_blocks(text, reader, tests)]
     name, block, final = next(
         (item for item in told if item[2]),
         ("", text, final_error(text, (*reader.final, *table("_readers.txt")["shared"]["any"]))),
     )
     tests.sort(key=lambda test: bool(name) and not fits_name(name, [test]))  # the test that is shown is the first
-    shown = cleaned(shorten(block, 2000, 1000, mark=final), reader, places)
+    shown = drop_noise(shorten(block, 2000, 1000, mark=final), reader, resolver)
     if block is text and len(tests) > 1 and final in " ".join(shown.partition(tests[1])[0].split()):
         shown = shown[: shown.rfind("\n", 0, shown.find(tests[1]))]  # what comes before the second failing test
-    frames = tuple(places.find(shown, tests) or places.find(block, tests) or places.find(text, tests))
+    frames = tuple(resolver.find(shown, tests) or resolver.find(block, tests) or resolver.find(text, tests))
     if not final or (reader.failing and not tests and block is text and reader.name != "plain"):
         return Failure(tuple(tests), final, shorten(text.strip("\n"), tail), frames)
     others = tuple((other, error) for other, _, error in told if error and other != name)
@@ -1857,7 +2071,12 @@ def read_failure(output: str, root: Path, tail: int = 40) -> Failure:
     return Failure(tuple(tests), final, excerpt, frames, others, reader.name)
 
 
-def blocks(text: str, reader: Reader, tests: Sequence[str], most: int = 200) -> Iterator[tuple[str, str]]:
+def strip_root(text: str, root: Path) -> str:
+    """Take ROOT off the paths in TEXT that begin with it."""
+    return re.sub(rf"(?<![\w.@~+-]){re.escape(f'{root}{os.sep}')}", "", text)
+
+
+def failure_blocks(text: str, reader: OutputReader, tests: Sequence[str], most: int = 200) -> Iterator[tuple[str, str]]:
     """Cut the reports of single failures out of TEXT: the test's name and the block, cut to 400 lines."""
     begins = list(islice(rx(reader.block).finditer(text), 20_000))
     known, given = set(tests), 0
@@ -1874,14 +2093,15 @@ def blocks(text: str, reader: Reader, tests: Sequence[str], most: int = 200) -> 
 
 def fits_name(name: str, tests: Sequence[str]) -> bool:
     """Tell whether a block's NAME stands for one of TESTS, whose names may be longer."""
-    last = name.rsplit(" ", 1)[-1]
-    return any(test.endswith((last, last.replace(".", "::"))) for test in tests[:200])
+    path, bracket, parameters = name.partition("[")
+    as_node = path.replace(".", "::") + bracket + parameters
+    return any(test.endswith((name, as_node)) for test in tests[:200])
 
 
 def final_error(text: str, patterns: Sequence[str]) -> str:
     """Find the error that the first of PATTERNS finds in TEXT, on one line; of Python's chains the last one."""
     for pattern in patterns:
-        if found := named([pattern], text):
+        if found := extract_names([pattern], text):
             return shorten(found[-1 if "(?!E )" in pattern or "Traceback" in pattern else 0], 1, 600)
     return ""
 
@@ -1889,11 +2109,11 @@ def final_error(text: str, patterns: Sequence[str]) -> str:
 ASIDE = 10  # lines of what a test printed
 
 
-def cleaned(block: str, reader: Reader, places: Places) -> str:
+def drop_noise(block: str, reader: OutputReader, resolver: PathResolver) -> str:
     """Take out of a failure's BLOCK the noise, the frames outside the project, addresses and blank lines."""
 
     def own(frame: re.Match[str]) -> str:
-        if places.find(frame[0]):
+        if resolver.find(frame[0]):
             return frame[0]
         return "".join(line for line in frame[0].splitlines(keepends=True) if line.startswith("E "))
 
@@ -1904,7 +2124,7 @@ def cleaned(block: str, reader: Reader, places: Places) -> str:
     return textwrap.dedent(text).strip("\n")
 
 
-class Places:
+class PathResolver:
     """Finds the places of the project at ROOT in a text; lists the folder only when it has to."""
 
     def __init__(self, root: Path) -> None:
@@ -1924,7 +2144,7 @@ class Places:
         found, heading = dict[Frame, None](), ""
         whole = text.replace("\\n", "\n")  # an error may quote the traceback of a program that the test ran
         for line in islice(whole.splitlines(), 20_000):
-            for path, number, function in named_places(line, heading):
+            for path, number, function in mentioned_places(line, heading):
                 if int(number) and (own := self.resolve(path, line, tests)):
                     found[Frame(own, int(number), function)] = None
             heading = line if not line[:1].isspace() else heading
@@ -1970,7 +2190,7 @@ class Places:
         return max(alike[:50], key=likeness, default="")
 
 
-def named_places(line: str, heading: str) -> Iterator[tuple[str, str, str]]:
+def mentioned_places(line: str, heading: str) -> Iterator[tuple[str, str, str]]:
     """Find the places that a LINE names, as path, line number and function; HEADING may name its file."""
     if below := BELOW_HEADING.match(line):
         yield heading.strip(), below[1], ""
@@ -1987,7 +2207,7 @@ def listed(root: Path, most: int = 20_000) -> list[str]:
     """List the project's own files below ROOT; hidden, installed and generated folders are passed over."""
     found: list[str] = []
     for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not SKIPPED.fullmatch(name))
+        folders[:] = sorted(name for name in folders if name[:1] != "." and name not in SKIPPED)
         below = Path(folder).relative_to(root).as_posix()
         found += [name if below == "." else f"{below}/{name}" for name in sorted(names)]
         if len(found) > most:
@@ -2028,7 +2248,7 @@ def tokens(text: str) -> int:
 
 
 @dataclass(frozen=True)
-class Part:
+class PromptSection:
     """A piece of a prompt. The highest rank is left out first where the budget is too small; rank 0 never is.
 
     One that `shrinks` loses lines from its middle instead, and keeps its begin, its end and where MARK stands.
@@ -2044,9 +2264,9 @@ class Part:
         return f"# {self.title}\n{self.body.rstrip()}\n" if self.title else f"{self.body.rstrip()}\n"
 
 
-def fit(parts: Sequence[Part], budget: int) -> str:
+def fit(parts: Sequence[PromptSection], budget: int) -> str:
     """Join PARTS within BUDGET tokens; say which ones were left out, and how large they are."""
-    kept, gone = [part for part in parts if part.body.strip()], list[Part]()
+    kept, gone = [part for part in parts if part.body.strip()], list[PromptSection]()
     while (over := sum(tokens(str(part)) for part in kept if part.body) - budget) > 0:
         last = max(kept, key=lambda part: part.rank)
         if not last.rank:
@@ -2057,7 +2277,7 @@ def fit(parts: Sequence[Part], budget: int) -> str:
     return "\n".join(str(part) for part in kept if part.body) + (f"\n{note}" if note else "")
 
 
-def shrunk(part: Part, over: int) -> str:
+def shrunk(part: PromptSection, over: int) -> str:
     """Take lines out of a part's middle until it has lost OVER tokens, or has few left."""
     lines, most = part.body.splitlines(), tokens(part.body)
     return shorten(part.body, max(8, len(lines) * (most - over) // most), mark=part.mark)
@@ -2080,13 +2300,6 @@ def read_text(path: Path, most: int = 2_000_000) -> str:
     except OSError:
         return ""
     return "" if b"\0" in raw else raw.decode("utf-8-sig", "replace").replace("\r\n", "\n")
-
-
-@cache
-def source_suffixes() -> frozenset[str]:
-    """List the endings of the files in a language that leaners/_languages.txt knows."""
-    found = [line.split() for row in table("_languages.txt").values() for line in row.get("suffixes", ())]
-    return frozenset(chain.from_iterable(found))
 
 
 # What a tracer recorded of one test; leaners/_trace.py tells its form.
@@ -2138,7 +2351,8 @@ class Located:
 
 
 def location_request(
-    config: Config,
+    root: Path,
+    defaults: Defaults,
     task: Task,
     failure: Failure | None,
     prompt: str = "none",
@@ -2146,17 +2360,17 @@ def location_request(
     traces: Sequence[Trace] = (),
 ) -> dict[str, Any]:
     """Write the request for the code of a PROMPT within BUDGET tokens, in the form that leaners/_locate.py tells."""
-    defaults = config.defaults
-    frames = [(frame.path, frame.line) for frame in failure.frames] if failure else []
+    failure = failure or Failure((), "", "")
+    frames = [(frame.path, frame.line) for frame in failure.frames]
     return {
-        "root": str(config.root),
-        "paths": listed(config.root),
+        "root": str(root),
+        "paths": listed(root),
         "tests": prefix_pattern(defaults.test_prefix) or TEST_PATH,
         "sources": prefix_pattern(defaults.source_prefix),
         "window": defaults.source_window,
         "token": PIECES.pattern,
         "ratio": TOKENS_PER_PIECE,
-        "failure": {"tests": failure.tests, "summary": failure.summary, "frames": frames} if failure else None,
+        "failure": {"tests": failure.tests, "summary": failure.summary, "frames": frames},
         "traces": traces,
         "prompt": prompt,
         "files": task.files,
@@ -2173,10 +2387,10 @@ ALL_TOLD = 1700  # tokens of code and report together
 WHOLE_FUNCTION = 0  # tokens up to which the likeliest function is shown complete, with its docstring
 
 
-def code_budgets(task: Task, failure: Failure | None, prompt: str, budget: int, traced: bool) -> dict[str, int]:
+def code_budgets(task: Task, failure: Failure, prompt: str, budget: int, traced: bool) -> dict[str, int]:
     """Share out the tokens of a PROMPT among the code, the test, and the listed files."""
     share = max(SMALL_FILE, min(LARGE_FILE, budget // (2 * len(task.files) or 1)))
-    left = max(ALL_TOLD - tokens(failure.excerpt if failure else ""), DEFINITIONS // 2)
+    left = max(ALL_TOLD - tokens(failure.excerpt), DEFINITIONS // 2)
     return {
         "code": min(DEFINITIONS if traced else BY_NAMES, left),
         "whole_function": WHOLE_FUNCTION,
@@ -2198,8 +2412,13 @@ def locate_code(request: Mapping[str, Any], record: Reporter) -> Located:
         record.emit("warning", text=f"the prompt goes without code: finding it {done.end}. {told} says why; report it.")
         return Located()
     asked.unlink()
-    reply = json.loads(done.output)
-    return Located(tuple(reply.pop("test_files")), **{kind: show_passages(found) for kind, found in reply.items()})
+    return read_location(done.output)
+
+
+def read_location(reply: str) -> Located:
+    """Read what leaners/_locate.py answered."""
+    told = json.loads(reply)
+    return Located(tuple(told.pop("test_files", ())), **{kind: show_passages(found) for kind, found in told.items()})
 
 
 def show_passages(passages: Iterable[Mapping[str, str]]) -> str:
@@ -2220,7 +2439,7 @@ EDIT = "Do this task by editing files of the project. Its tests are run afterwar
 
 
 @dataclass(frozen=True)
-class Errand:
+class PromptBuilder:
     """What every prompt of a task draws on: its words, the code that was FOUND, and the tokens that it may have.
 
     OWN_FILES says that the leaner shows the files to the model itself.
@@ -2232,36 +2451,49 @@ class Errand:
     own_files: bool = False
     found: Located = Located()
 
-    def evidence(self, failure: Failure) -> list[Part]:
-        """Tell of a failure: the code concerned, the test's own, the report without what stands in those already."""
+    def code(self, failed: bool, rank: int) -> list[PromptSection]:
+        """Show the code that may change: what a failure concerns, and the listed files."""
+        concerned = PromptSection("Code", self.found.code if failed else "", 2)
+        return [
+            PromptSection("Large files", self.found.outlines, 3),
+            concerned,
+            PromptSection("Files", self.found.files, rank),
+        ]
+
+    def evidence(self, failure: Failure) -> list[PromptSection]:
+        """Tell of a failure: the test's own code, and the report without what stands in that already."""
         code, body = self.found.code, self.found.test
         report = replace(failure, excerpt=without_runs(failure.excerpt, f"{code}{body}"))
-        told = Part("Failing tests", tell_failure(report), 1, True, failure.summary)
-        return [Part("Code", code, 2), Part("The test", body, 3), told]
+        told = PromptSection("Failing tests", tell_failure(report), 1, True, failure.summary)
+        return [PromptSection("The test", body, 3), told]
 
-    def words(self, *parts: Part) -> str:
-        """Write the prompt of an edit: what stays the same between the calls of a task comes first."""
+    def words(self, *parts: PromptSection) -> str:
+        """Write the prompt of an edit: the code that is to change, and what is to be done, come last.
+
+        What a small model reads last is what it does; tests that stand behind the code are sent back as code.
+        """
         task, own = self.task, ("Files", "Large files") if self.own_files else ()
-        head = [Part("", self.defaults.global_message), Part("", EDIT), Part(f"Task: {task.name}", task.prompt)]
-        return fit([*head, *(part for part in parts if part.title not in own)], self.budget)
+        head = [PromptSection("", self.defaults.global_message), PromptSection("", EDIT)]
+        shown = [part for part in parts if part.title not in own]
+        return fit([*head, *shown, PromptSection(f"Task: {task.name}", task.prompt)], self.budget)
 
 
-def first_prompt(errand: Errand, red: Verdict | None, diff: str, attempts: Sequence[Attempt] = ()) -> str:
+def first_prompt(builder: PromptBuilder, red: Verdict | None, diff: str, attempts: Sequence[Attempt] = ()) -> str:
     """Write the prompt of a task's first call, or of a fresh start after ATTEMPTS."""
-    return errand.words(
-        Part("Files", errand.found.files, 1),
-        Part("Large files", errand.found.outlines, 3),
-        *(errand.evidence(red.failure) if red and not red.green else ()),
-        Part("Uncommitted changes", as_diff(diff), 4),
-        Part("Tried before, and undone", tell_attempts(attempts), 3),
-        Part("Note", attempts[-1].note if attempts else "", 1),
+    return builder.words(
+        *(builder.evidence(red.failure) if red and not red.green else ()),
+        PromptSection("Uncommitted changes", as_diff(diff), 4),
+        PromptSection("Tried before, and undone", tell_attempts(attempts), 3),
+        PromptSection("Note", attempts[-1].note if attempts else "", 1),
+        *builder.code(red is not None and not red.green, 1),
     )
 
 
-def diagnosis_prompt(errand: Errand, failure: Failure, question: str) -> str:
+def diagnosis_prompt(builder: PromptBuilder, failure: Failure, question: str) -> str:
     """Write the request for a diagnosis: the failure and the definitions concerned, no whole files."""
-    last = Part("", errand.defaults.global_message)
-    return fit([Part("", question), *errand.evidence(failure), last], errand.budget)
+    last = PromptSection("", builder.defaults.global_message)
+    told = (*builder.code(True, 3)[1:2], *builder.evidence(failure))
+    return fit([PromptSection("", question), *told, last], builder.budget)
 
 
 def without_runs(text: str, shown: str, least: int = 3) -> str:
@@ -2271,16 +2503,16 @@ def without_runs(text: str, shown: str, least: int = 3) -> str:
     return "\n".join(line for told, run in runs if not told or len(run) < least for line in run)
 
 
-def fix_prompt(errand: Errand, attempts: Sequence[Attempt], diagnosis: str, diff: str) -> str:
+def fix_prompt(builder: PromptBuilder, attempts: Sequence[Attempt], diagnosis: str, diff: str) -> str:
     """Write the prompt of a fix: the task's words, the code that the failure concerns, and what was tried."""
     last = attempts[-1]
-    return errand.words(
-        Part("Files", errand.found.files, 3),
-        *errand.evidence(last.verdict.failure),
-        Part("Changed since the task began", as_diff(diff), 4),
-        Part("Tried before", tell_attempts(attempts[:-1]), 3),
-        Part("Diagnosis", diagnosis, 1),
-        Part("Note", last.note, 1),
+    return builder.words(
+        *builder.evidence(last.verdict.failure),
+        PromptSection("Changed since the task began", as_diff(diff), 4),
+        PromptSection("Tried before", tell_attempts(attempts[:-1]), 3),
+        PromptSection("Diagnosis", diagnosis, 1),
+        PromptSection("Note", last.note, 1),
+        *builder.code(True, 3),
     )
 
 
@@ -2345,6 +2577,7 @@ class Program:
     proven: str = ""
     own_files: bool = False
     own_idle: bool = False
+    own_check: bool = False
     tells_edits: bool = False
 
     @property
@@ -2380,11 +2613,11 @@ def leaner_programs() -> dict[str, Program]:
 
 
 def read_program(path: Path) -> Program:
-    """Read the line `# lean: program=NAME overhead=BYTES proven=VERSION files=own idle=own edits=told` of a leaner."""
+    """Read a leaner's line `# lean: program=NAME overhead=BYTES proven=VERSION files|idle|check=own edits=told`."""
     told = re.search(r"^# lean: (.*)$", read_text(path)[:4000], re.MULTILINE)
     said = dict(item.split("=", 1) for item in (told[1].split() if told else ()) if "=" in item)
     overhead = int(said.get("overhead", "0")) if said.get("overhead", "0").isdigit() else 0
-    own = (said.get("files") == "own", said.get("idle") == "own", said.get("edits") == "told")
+    own = [said.get(what) == "own" for what in ("files", "idle", "check")] + [said.get("edits") == "told"]
     return Program(path, said.get("program", ""), overhead, said.get("proven", ""), *own)
 
 
@@ -2419,6 +2652,19 @@ def check_leaner(leaner: Leaner) -> None:
         )
 
 
+def readiness(program: Program) -> str:
+    """Say where a leaner's program lies, its version, and the version that the wrapper was proven with."""
+    found = shutil.which(program.needs) if program.needs else None
+    if not found:
+        return f"{program.needs} is not on PATH" if program.needs else "built in"
+    with contextlib.suppress(OSError):
+        done = run([found, "--version"], Path.cwd(), timeout=20)
+        version = re.search(r"\d+\.\d[\w.]*", done.output) if done.code == 0 else None
+        proven = f" (proven with {program.proven})" if program.proven else ""
+        return f"{found} version {version[0] if version else 'unknown'}{proven}"
+    return f"{found} does not start"
+
+
 def leaner_variables(leaner: Leaner) -> dict[str, str]:
     """Turn the settings into LEAN_<KEY>; what is empty is not passed, nor a zero that is the default."""
     found: dict[str, str] = {}
@@ -2450,87 +2696,56 @@ def read_usage(path: Path, program: Program, prompt: str, answer: str) -> Usage:
     return Usage(1, tokens(prompt) + program.overhead // 4, tokens(answer), estimated=True)
 
 
-def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str, int], None]) -> None:
-    """Wait until the server answers, for `[health] max_wait` seconds at most; explain what will not get better."""
-    url = config.health.check_url
-    if url is None:
-        url = f"{leaner.base_url.rstrip('/')}/models" if leaner.base_url else ""
+def model_asked(path: Path) -> str:
+    """Read which model a leaner asked; empty where it does not say."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return str(json.loads(path.read_text(encoding="utf-8")).get("model") or "")
+    return ""
+
+
+def answer_record(words: str, leaner: str, answer: str, errors: str) -> str:
+    """Return what the model said, where the leaner tells, and below it what the leaner printed."""
+    printed = "\n".join(filter(None, ("" if answer in words else answer, errors)))
+    if words and printed:
+        printed = f"\n--- what {leaner} did with it ---\n{printed}"
+    return "\n".join(filter(None, (words, printed))) + "\n"
+
+
+def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str, int], None]) -> Document:
+    """Wait until the server answers, `[health] max_wait` seconds at most; return what it tells of itself, if asked."""
+    check, most = config.health.check_url, config.health.max_wait
+    url = f"{leaner.base_url.rstrip('/')}/models" if check is None and leaner.base_url else check or ""
     if url and not re.match(r"https?://[^/\s]", url):
         raise LeanError(
             f"{url}: this is no URL: it begins with http:// or https://. Correct [lean] base_url or check_url."
         )
-    deadline = time.monotonic() + config.health.max_wait
-    while url and (trouble := server_trouble(url, leaner.key, deadline - time.monotonic())):
+    deadline = time.monotonic() + most
+    while url:
+        told, trouble = probe(leaner, check or "", deadline - time.monotonic())
         left = deadline - time.monotonic()
+        if not trouble:
+            return told
         if left <= 0:
-            waited = f" after {config.health.max_wait:g} s" if config.health.max_wait else ""
-            raise NotReady(
-                f"{url}: the server is not ready{waited}: {trouble}. Start it, or set"
-                " [lean] base_url, [health] check_url or max_wait."
-            )
+            waited = f" after {most:g} s" if most else ""
+            advice = "Start it, or set [lean] base_url, [health] check_url or max_wait."
+            raise NotReady(f"{url}: the server is not ready{waited}: {trouble}. {advice}")
         tell_waiting(url, int(left) + 1)
         time.sleep(min(1.0, left))
+    return {}
 
 
-def fetch(url: str, key: str, timeout: float = 5) -> bytes:
-    """Read URL, past any proxy where it is this machine's own; raises what urllib raises."""
-    import urllib.request
+def probe(leaner: Leaner, url: str = "", seconds: float = 10) -> tuple[Document, str]:
+    """Ask `direct --probe` what the leaner's server tells of itself, or whether URL is well, and what trouble there is.
 
-    local = re.match(r"https?://(?:localhost|127\.|\[::1\])", url)
-    handlers = [urllib.request.ProxyHandler({})] if local else []
-    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
-    with urllib.request.build_opener(*handlers).open(asked, timeout=timeout) as answer:
-        return cast(bytes, answer.read(1 << 20))
-
-
-# Where servers tell the size of their context: llama.cpp, vLLM, LM Studio, Ollama.
-CONTEXT_PATHS = ("/props", "/v1/models", "/api/v0/models", "/api/ps")
-CONTEXT_SIZE = re.compile(r'"(?:n_ctx|max_model_len|loaded_context_length|context_length)": *(\d+)')
-
-
-@cache
-def server_context(base_url: str, key: str, model: str) -> int:
-    """Ask a server for the size of MODEL's context in tokens, the smallest where it names several; 0 if it does not."""
-    import http.client
-
-    for path in CONTEXT_PATHS if base_url else ():
-        try:
-            told = json.loads(fetch(f"{base_url.rstrip('/').removesuffix('/v1')}{path}", key))
-            rows = told.get("data") or told.get("models") or [told]
-        except TimeoutError:  # a server that hangs would do so at each
-            break
-        except (OSError, ValueError, AttributeError, http.client.HTTPException):
-            continue
-        with contextlib.suppress(AttributeError, TypeError):
-            own = [row for row in rows if model and model in (row.get("id"), row.get("name"))]
-            if sizes := [int(found) for found in CONTEXT_SIZE.findall(json.dumps(own or rows))]:
-                return min(sizes)
-    return 0
-
-
-def server_trouble(url: str, key: str, left: float) -> str:
-    """Ask URL once: say what is wrong for the moment, nothing when all is well; raise where waiting will not help."""
-    import http.client
-    import urllib.error
-
-    try:
-        fetch(url, key, max(0.2, min(5.0, left)))
-    except urllib.error.HTTPError as error:
-        advice = {401: "Set [lean] api_key or api_key_env.", 403: "Set [lean] api_key or api_key_env.",
-                  404: "Set [lean] base_url (it usually ends in /v1), or [health] check_url."}  # fmt: skip
-        if error.code in advice:
-            raise NotReady(f"{url}: the server answered {error.code} {error.reason}. {advice[error.code]}") from None
-        return f"it answered {error.code} {error.reason}" if error.code >= 500 or error.code == 429 else ""
-    except (ValueError, http.client.InvalidURL):
-        raise LeanError(
-            f"{url}: this is no URL that can be asked. Correct [lean] base_url or [health] check_url."
-        ) from None
-    except (OSError, http.client.HTTPException) as error:
-        told = " ".join(re.sub(r"\[Errno -?\d+\] ", "", str(getattr(error, "reason", error))).split())
-        if "WRONG_VERSION_NUMBER" in told:
-            raise NotReady(f"{url}: the server speaks no TLS. Write http:// for https:// in [lean] base_url.") from None
-        return "".join(filter(str.isprintable, told))[:200] or type(error).__name__
-    return ""
+    Raises NotReady where waiting will not help.
+    """
+    argv = [sys.executable, str(share() / "leaners" / "direct.py"), "--probe", *filter(None, [url])]
+    env = {**clean_environment(), **leaner_variables(leaner), "LEAN_TIMEOUT": f"{max(1.0, min(10.0, seconds)):g}"}
+    done = run(argv, Path.cwd(), env=env, timeout=30, apart=True)
+    reason = done.errors.strip().rpartition("\n")[2].removeprefix("direct: ").rstrip(".") or f"it {done.end}"
+    if done.code == USAGE:
+        raise NotReady(f"{url or leaner.base_url}: {reason}.")
+    return (json.loads(done.output), "") if done.code == 0 else ({}, reason)
 
 
 # ------------------------------------------------------------------------------------------------------- the guard
@@ -2538,9 +2753,10 @@ def server_trouble(url: str, key: str, left: float) -> str:
 
 def words_of(runner: Runner) -> list[str]:
     """Take the test command apart into words, those of a shell line too."""
+    words = [runner.command, *runner.args]
     with contextlib.suppress(ValueError):
-        return shlex.split(" ".join([runner.command, *runner.args]).replace(";", " ; "))
-    return [runner.command, *runner.args]
+        return shlex.split(" ".join(words).replace(";", " ; "))
+    return words
 
 
 def runner_files(config: Config, task: Task) -> list[str]:
@@ -2548,109 +2764,111 @@ def runner_files(config: Config, task: Task) -> list[str]:
     rows, words = table("_guard.txt"), words_of(task.runner)
     found = [*rows["whole"]["name"]]
     modules = words[words.index("-m") + 1 :] if "-m" in words else []
-    for word in [*words, *(f"{name.replace('.', '/')}.py" for name in modules[: None if "unittest" in words else 1])]:
+    if "unittest" not in words:
+        modules = modules[:1]
+    for word in (*words, *(f"{name.replace('.', '/')}.py" for name in modules)):
         path = word.split("::")[0].split("=")[-1].removeprefix(f"{config.root}/").removeprefix("./")
-        found += [path] if re.fullmatch(r"[^\s-]\S*[./]\S*", path) or (config.root / path).is_file() else []
+        if re.fullmatch(r"[^\s-]\S*[./]\S*", path) or (config.root / path).is_file():
+            found.append(path)
         found += rows.get(PurePosixPath(word).name, {}).get("reads", [])
-    return [*found, *(f"{folder.strip('/')}/*" for folder in task.test_files if (config.root / folder).is_dir())]
+    for folder in task.test_files:
+        if (config.root / folder).is_dir():
+            found.append(f"{folder.strip('/')}/*")
+    return found
 
 
-def judges(config: Config, task: Task) -> list[str]:
+def judging_patterns(config: Config, task: Task) -> list[str]:
     """List the patterns of what judges TASK beside the tests: what its runner reads, what is set, the leanfile."""
-    leanfile, tests = config.path.resolve(), config.guard.protect_tests
-    own = [leanfile.relative_to(config.root).as_posix()] if leanfile.is_relative_to(config.root) else []
-    return [*(runner_files(config, task) if tests else ()), *config.guard.protect, *own]
+    patterns = runner_files(config, task) if config.guard.protect_tests else []
+    leanfile = config.path.resolve()
+    if leanfile.is_relative_to(config.root):
+        patterns.append(leanfile.relative_to(config.root).as_posix())
+    return [*patterns, *config.guard.protect]
 
 
-def protection(config: Config, task: Task) -> list[str]:
+def protected_patterns(config: Config, task: Task) -> list[str]:
     """List the protected patterns as leaners get them; a line with ! excepts."""
     tests = config.defaults.test_prefix or (*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS))
     free = (f"!{item}" for item in (*config.guard.allow, *task.files))
-    return [*(tests if config.guard.protect_tests else ()), *judges(config, task), *free]
+    return [*(tests if config.guard.protect_tests else ()), *judging_patterns(config, task), *free]
 
 
-def fence(config: Config, task: Task) -> Callable[[str], bool]:
-    """Make the question whether a leaner may not change a path during TASK; what TASK lists is free."""
-    both = (judges(config, task), config.guard.allow)
-    shut, free = (re.compile("|".join(map(translate, patterns)) or r"(?!)").match for patterns in both)
+def path_matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Make the question whether a path, or its last part, fits one of PATTERNS."""
+    match = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
+    return lambda path: bool(match(path) or match(path.rpartition("/")[2]))
 
-    def holds(path: str) -> bool:
-        name = path.rpartition("/")[2]
-        if path in task.files or free(path) or free(name):
+
+@cache
+def source_endings() -> frozenset[str]:
+    """List the endings of source code, templates and styles among them."""
+    rows = table("_languages.txt").values()
+    endings = [*table("_guard.txt")["shared"]["source"], *chain(*(row.get("suffixes", []) for row in rows))]
+    return frozenset(" ".join(endings).split())
+
+
+class ChangeRules:
+    """What a leaner may change during a task: its files, what `[guard] allow` names, and source that does not judge."""
+
+    def __init__(self, config: Config, task: Task) -> None:
+        self.config, self.task = config, task
+        self.is_allowed = path_matcher(config.guard.allow)
+        self.is_judging = path_matcher(judging_patterns(config, task))
+
+    def is_listed(self, path: str) -> bool:
+        return path in self.task.files or self.is_allowed(path)
+
+    def protects(self, path: str) -> bool:
+        """Tell whether a path decides over the tests: it is one, or configures them."""
+        if self.is_listed(path):
             return False
-        return bool(shut(path) or shut(name) or (config.guard.protect_tests and is_test(path, config.defaults)))
+        tests = self.config.guard.protect_tests and is_test(path, self.config.defaults)
+        return tests or self.is_judging(path)
 
-    return holds
+    def permits(self, path: str, sides: tuple[Side, Side] | None = None) -> bool:
+        """Tell whether a leaner may change a path; SIDES say what it was and what it became."""
+        scope = self.config.guard.scope
+        if self.is_listed(path) or self.protects(path) or scope == "files":
+            return self.is_listed(path)
+        if scope == "any":
+            return True
+        (was, _), (now, _) = sides or ((GONE, ""), (GONE, ""))
+        shadows = was == GONE and re.sub(r"(/__init__)?\.py$", "", path) in sys.stdlib_module_names
+        return PurePosixPath(path).suffix in source_endings() and now != LINK and not shadows
 
 
 def check_test_files(config: Config, tasks: Sequence[Task]) -> None:
     """Refuse a task with a test file that is not there and that no task may write."""
-    fences = [fence(config, task) for task in tasks]
+    rules = [ChangeRules(config, task) for task in tasks]
     for task in tasks:
         for path in (PurePosixPath(name.split("::")[0]) for name in task.test_files):
-            known = path.suffix == ".py" or path.suffix in source_suffixes()
-            if known and not (config.root / path).exists() and all(holds(str(path)) for holds in fences):
+            missing = path.suffix in source_endings() and not (config.root / path).exists()
+            if missing and all(rule.protects(str(path)) for rule in rules):
                 raise LeanError(
                     f"{config.path}: task '{task.name}': its test file {path} is not there, and no task may write it."
                     " Write it first, or correct the name."
                 )
 
 
-def sections(text: str) -> list[tuple[str, str]]:
-    """Cut a TOML or INI text before each [section]; what stands before the first has no name."""
-    parts = re.split(r"(?m)^(?=[ \t]*\[)", text)
-    return [(re.sub(r"[\s\[\"']", "", part.split("]")[0]) if part.lstrip()[:1] == "[" else "", part) for part in parts]
+def green_warnings(snapshots: Snapshots, rules: ChangeRules, state: TaskState) -> Iterator[str]:
+    """Give what makes the green of a task doubtful beside its tests."""
+    unlisted = ChangeRules(rules.config, replace(state.task, files=()))
+    judging = {path for path in state.touched if unlisted.protects(path)}
+    yield from (f"{path} judges this task, which lists and changed it" for path in sorted(judging))
+    rows = table("_guard.txt")
+    sources = sorted(path for path in state.touched - judging if PurePosixPath(path).suffix in source_endings())
+    for path, (old, new) in snapshots.texts(state.start, state.attempts[-1].tree, sources).items():
+        inner = "|".join(rows.get(PurePosixPath(path).suffix, {}).get("test", ["(?!)"]))
+        if lost := len(matches(inner, old) - matches(inner, new)):
+            yield f"{path}: tests inside it were changed or removed ({lost})"
+        runner = "|".join(rows["shared"]["runner"])
+        if fresh := sorted(matches(runner, new) - matches(runner, old)):
+            yield f"{path} reaches for the test runner ({', '.join(fresh)}): read it before you believe it"
 
 
-FORMS: dict[str, Callable[[str], Any]] = {
-    "toml": tomllib.loads,
-    "json": json.loads,
-    "ini": lambda text: {name: part.split() for name, part in sections(text)},
-}
-
-
-def flat(value: Any, key: str = "") -> dict[str, Any]:
-    """Write nested tables as one, with dots in its keys."""
-    if not isinstance(value, dict):
-        return {key: value}
-    return {name: item for part in value for name, item in flat(value[part], f"{key}.{part}".strip(".")).items()}
-
-
-def graft(was: Any, now: Any, is_ours: Callable[[str], Any], key: str = "") -> Any:
-    """Lay a JSON value over an earlier one: what is the runner's as it was, all else as it is."""
-    if is_ours(key) or not isinstance(now, dict):
-        return was if is_ours(key) else now
-    was = was if isinstance(was, dict) else {}
-    keys = [name for name in (now | was) if name in now or is_ours(f"{key}.{name}".strip("."))]
-    parts = {name: graft(was.get(name), now.get(name), is_ours, f"{key}.{name}".strip(".")) for name in keys}
-    return {name: part for name, part in parts.items() if part is not None}
-
-
-def mended(path: str, old: str, new: str, words: Sequence[str]) -> str:
-    """Put the runner's part of a shared file back from OLD into NEW; OLD where that cannot be done cleanly."""
-    row = table("_guard.txt")[PurePosixPath(path).name]
-    keys = [key.replace("{word}", word) for key in row["ours"] for word in (words if "{word}" in key else ("",))]
-    is_ours = re.compile("|".join(f"{translate(key)}|{translate(key + '.*')}" for key in keys)).match
-    form = row["form"][0]
-
-    def halves(text: str) -> list[dict[str, Any]]:
-        known = flat(FORMS[form](text)) if text.strip() else {}
-        return [{key: known[key] for key in known if bool(is_ours(key)) == ours} for ours in (True, False)]
-
-    try:
-        was, now = halves(old), halves(new)
-        if was[0] == now[0] or was[1] == now[1] or not new:
-            return new if was[0] == now[0] else old
-        if form == "json":
-            indent = re.search(r"\n([ \t]+)", new)
-            dump = partial(json.dumps, indent=indent[1] if indent else None, ensure_ascii=False)
-            text = new.replace(dump(json.loads(new)), dump(graft(json.loads(old or "{}"), json.loads(new), is_ours)))
-        else:
-            rest = "".join(part for name, part in sections(new) if not is_ours(name))
-            text = f"{rest.rstrip()}\n\n" + "".join(part for name, part in sections(old) if is_ours(name))
-        return f"{text.strip()}\n" if halves(text) == [was[0], now[1]] else old
-    except ValueError:
-        return old
+def matches(pattern: str, text: str) -> set[str]:
+    """List what PATTERN matches in TEXT."""
+    return {found[0].strip() for found in rx(pattern).finditer(text)}
 
 
 # --------------------------------------------------------------------------------------------------- running tests
@@ -2667,9 +2885,11 @@ def shell_argv(line: str) -> list[str]:
 
 def python_of(root: Path) -> str:
     """Find the Python of the project's virtual environment, else the one on PATH."""
-    own = (root / folder / ("Scripts/python.exe" if WINDOWS else "bin/python") for folder in (".venv", "venv"))
-    found = next((str(path) for path in own if path.is_file()), None)
-    return found or shutil.which("python3") or shutil.which("python") or sys.executable
+    program = "Scripts/python.exe" if WINDOWS else "bin/python"
+    for folder in (".venv", "venv"):
+        if (root / folder / program).is_file():
+            return str(root / folder / program)
+    return shutil.which("python3") or shutil.which("python") or sys.executable
 
 
 def test_argv(runner: Runner, root: Path) -> list[str]:
@@ -2678,6 +2898,30 @@ def test_argv(runner: Runner, root: Path) -> list[str]:
     if not runner.shell:
         return words
     return shell_argv(" ".join([words[0], *map(shlex.quote, words[1:])]))
+
+
+def spell_out(argv: Sequence[str], root: Path) -> str:
+    """Give the words of a test command, and of the scripts and recipes of the project that they name."""
+    said, known = shlex.join(argv), set[str]()
+    for _ in range(3):
+        words = set(COMMAND_WORD.findall(said)) - known
+        known |= words
+        said = "  ".join([said, *(recipe for word in sorted(words) for recipe in recipes(word, root))])
+    return said
+
+
+COMMAND_WORD = re.compile(r"[^\s;|&()'\"]+")
+SHELL_SCRIPT = re.compile(r"[^.]+(?:\.(?:ba|z|k)?sh)?")
+
+
+def recipes(word: str, root: Path) -> Iterator[str]:
+    """Give what WORD of a command stands for: a script of package.json, what a program reads, a script of a shell."""
+    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):  # whatever package.json holds
+        yield str(json.loads(read_text(root / "package.json")).get("scripts", {})[word])
+    for name in table("_guard.txt").get(PurePosixPath(word).name, {}).get("reads", ()):
+        yield read_text(root / name, 100_000)
+    if SHELL_SCRIPT.fullmatch(PurePosixPath(word).name) and not Path(word).is_absolute():
+        yield read_text(root / word, 100_000)
 
 
 def test_environment(runner: Runner, adds: str) -> dict[str, str]:
@@ -2691,16 +2935,16 @@ def read_report(path: Path, root: Path) -> Report | None:
     """Read pytest's report; nothing where there is none. Names begin at ROOT, wherever pytest saw its own."""
     from xml.etree import ElementTree
 
-    above = "|".join(re.escape(".".join(root.parts[place:])) for place in range(1, len(root.parts)))
+    begins = [root.parts[place:] for place in range(1, len(root.parts)) if not (root / root.parts[place]).exists()]
+    above = "|".join(re.escape(".".join(parts)) for parts in begins)
     found: dict[str, set[str]] = {"passed": set(), "failed": set(), "skipped": set()}
     times: dict[str, float] = {}
     try:
         for case in ElementTree.parse(path).iter("testcase"):
-            name = re.sub(rf"^(?:{above})\.", "", f"{case.get('classname', '')}.{case.get('name', '')}".strip("."))
-            outcomes = {child.tag for child in case}
+            name = f"{case.get('classname', '')}.{case.get('name', '')}".strip(".")
+            name = re.sub(rf"^(?:{above})\.", "", name)
             times[name] = times.get(name, 0) + float(case.get("time") or 0)
-            bad = outcomes & {"failure", "error"}
-            found["failed" if bad else "skipped" if "skipped" in outcomes else "passed"].add(name)
+            found[outcome_of({child.tag for child in case})].add(name)
     except (ElementTree.ParseError, OSError, ValueError):
         return None
     finally:
@@ -2709,87 +2953,120 @@ def read_report(path: Path, root: Path) -> Report | None:
     return Report(passed - failed, failed, skipped, times)
 
 
+def outcome_of(tags: Set[str]) -> str:
+    """Say how a test case with these TAGS in pytest's report ended."""
+    if tags & {"failure", "error"}:
+        return "failed"
+    return "skipped" if "skipped" in tags else "passed"
+
+
 def runs_pytest(argv: Sequence[str]) -> bool:
     """Tell whether a command starts pytest itself, and leaves its report to us."""
     named = PurePosixPath(argv[0]).name in ("pytest", "py.test") or argv[1:3] == ["-m", "pytest"]
     return named and not any(word.startswith("--junit") for word in argv)
 
 
-SKIPS = rx(r"\bskipped=(\d+)|\b(\d+) (?:skipped|ignored|pending)\b|^(?:# |ℹ )skipped (\d+)$|\bSkipped: +(\d+)")
 NO_TEST, PYTEST_FOUND_NONE = "the test command ran no test", 5  # pytest's exit code
 
 
 def why_red(
-    done: Completed, output: str, config: Config, runner: Runner, passed: int | None, report: Report | None
+    done: Completed, said: Summary, config: Config, runner: Runner, passed: int | None, report: Report | None
 ) -> str:
     """Say why a test run is red though it does not say so itself: exit 0 alone proves nothing."""
     if done.cut:
         return f"the tests ran into their time limit of {runner.timeout:g} s ([runner] timeout; test_files narrows)"
-    if done.code == 0 and report and report.failing:
-        return f"the test command ended with 0, but its report has {len(report.failing)} failing"
-    said = rx(f"(?:{'|'.join(table('_guard.txt')['shared']['red'])}).*")
-    if done.code == 0 and not report and (told := said.search(unwrapped(output))):
-        return f"the test command ended with 0, but says: {told[0].strip()} (does a pipe or ';' hide its exit code?)"
-    if done.code == 0 and passed == 0 and not config.defaults.no_tests_ok:
-        return f"{NO_TEST}, though it passed ([defaults] no_tests_ok = true accepts that)"
     if done.code == PYTEST_FOUND_NONE and report:
         return f"{NO_TEST}: write the tests of this task first, or correct the command"
-    if done.code == 0 and not report and runs_pytest(done.argv):
+    if done.code:
+        return ""
+    if report and report.failing:
+        return f"the test command ended with 0, but its report has {len(report.failing)} failing"
+    if not report and said.red:
+        return f"the test command ended with 0, but says: {said.red} (does a pipe or ';' hide its exit code?)"
+    if passed == 0 and not config.defaults.no_tests_ok:
+        return f"{NO_TEST}, though it passed ([defaults] no_tests_ok = true accepts that)"
+    if not report and runs_pytest(done.argv):
         return "pytest ended with 0, but wrote no report: something ended it early"
     return ""
 
 
+def missed_gate(output: str) -> str:
+    """Quote the demand on the coverage that a run did not meet."""
+    gate = rx(table("_readers.txt")["shared"]["gate"][0]).search(output)
+    return f"this task's tests alone do not meet a demand on the coverage: {gate[0].strip()}" if gate else ""
+
+
 def verdict_of(done: Completed, output: str, config: Config, runner: Runner, report: Report | None) -> Verdict:
-    """Judge a test run: only exit 0 is green, and only where some test ran, as far as that is known."""
-    passed = len(report.passing) if report else count_passed(output)
-    skips = sum(int(next(filter(None, found))) for found in SKIPS.findall(output))
-    why = why_red(done, output, config, runner, passed, report)
-    green = done.code == 0 and not why
-    failure = Failure((), "", "") if green else read_failure(output, config.root, config.defaults.error_tail_lines)
-    if not green and not failure.tests and report:
+    """Judge a test run: only exit 0 is green, and only where some test ran, as far as that is known.
+
+    The one exception is a task's narrowed run of which all tests pass, and that a demand on the coverage makes red:
+    the whole suite has to meet it.
+    """
+    command = spell_out(done.argv, config.root)
+    said = read_summary(output, command, green=done.code == 0)
+    passed, failing = (len(report.passing), len(report.failing)) if report else (said.passed, said.failed)
+    why = why_red(done, said, config, runner, passed, report)
+    all_passed = done.code > 0 and passed and not failing and not why
+    note = missed_gate(output) if all_passed and runner != insert_test_files(config.runner, ()) else ""
+    skipped, green = len(report.skipped) if report else said.skipped, (done.code == 0 or bool(note)) and not why
+    if green:
+        return Verdict(True, Failure((), "", ""), passed, done.seconds, "", skipped, report, note)
+    failure = read_failure(output, config.root, config.defaults.error_tail_lines, command)
+    if not failure.tests and report:
         failure = replace(failure, tests=tuple(sorted(report.failing)))
-    if not green and (why or done.code < 0 or not failure.excerpt):
+    if why or done.code < 0 or not failure.excerpt:
         told = why or f"the test command {'said nothing and ' * (done.code > 0)}{done.end}"
         failure = replace(failure, summary=told, excerpt=f"{told}\n{failure.excerpt}")
-    return Verdict(green, failure, passed, done.seconds, why, len(report.skipped) if report else skips, report)
+    return Verdict(False, failure, passed, done.seconds, why, skipped, report)
 
 
-def run_tests(config: Config, runner: Runner, record: Reporter) -> Verdict:
+def is_to_be_written(argv: Sequence[str], config: Config) -> bool:
+    """Tell whether a task lists a file that the test command ARGV starts."""
+    words = {os.path.normpath(word) for word in COMMAND_WORD.findall(" ".join(argv))}
+    words |= {f"{word.replace('.', '/')}{end}" for word in words for end in (".py", "/__main__.py")}
+    return any(words & {*task.files} for task in config.tasks)
+
+
+def run_tests(config: Config, runner: Runner, reporter: Reporter) -> Verdict:
     """Run the test command once and say what it means."""
-    report = record.path("junit.xml")
-    env, argv = test_environment(runner, f"--junitxml={shlex.quote(str(report))}"), test_argv(runner, config.root)
+    path = reporter.path("junit.xml")
+    env, argv = test_environment(runner, f"--junitxml={shlex.quote(str(path))}"), test_argv(runner, config.root)
+    awaited = is_to_be_written(argv, config)
     try:
-        done = run(argv, config.root, env=env, timeout=runner.timeout, alive=record.alive, tell=record.heard)
+        done = run(argv, config.root, env=env, timeout=runner.timeout, alive=reporter.alive, tell=reporter.heard)
     except OSError as error:
-        raise startable(argv[0], "[runner] command", error) from None
-    output = record.mask(done.output)
-    record.write("tests.txt", output)
-    tests = read_report(report, config.root)
+        why = startable(argv[0], "[runner] command", error)
+        if not awaited:
+            raise why from None
+        done = Completed(tuple(argv), 127, f"{why}\n", "", 0)
+    output = reporter.mask(done.output)
+    reporter.write("tests.txt", output)
+    report = read_report(path, config.root)
     module = argv[argv.index("-m") + 1] if "-m" in argv[:-1] else ""
     missing = module and re.search(rf"No module named '?{re.escape(module)}'?$", output, re.MULTILINE)
-    if missing or (runner.shell and done.code in (126, 127)):
+    if not awaited and (missing or (runner.shell and done.code in (126, 127))):
         raise NotReady(
             f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command."
         )
-    return verdict_of(done, output, config, runner, tests)
+    return verdict_of(done, output, config, runner, report)
 
 
-def trace_tests(config: Config, runner: Runner, files: Sequence[str], record: Reporter) -> tuple[Trace, ...]:
+def trace_tests(config: Config, runner: Runner, files: Sequence[str], reporter: Reporter) -> tuple[Trace, ...]:
     """Run the test command once more for the tests of FILES, under the TRACERS; no verdict comes of it.
 
     All that it needs and finds lies in a folder of its own, which is gone afterwards. Whatever goes wrong, nothing was
-    traced: trace.txt of the RECORD tells.
+    traced: trace.txt of the record tells.
     """
-    folder = record.path("trace")
+    folder = reporter.path("trace")
     told = {"root": str(config.root), "files": files, "folder": str(folder), "seconds": TRACING, "passing": PASSING}
     try:
         folder.mkdir()
         env = traced_environment(runner, folder) | {"LEANLOOP_TRACE": json.dumps(told)}
         done = run(test_argv(runner, config.root), config.root, env=env, timeout=TRACING + 5)
-        record.write("trace.txt", f"{done.output}\n{done.end}\n")
+        reporter.write("trace.txt", f"{done.output}\n{done.end}\n")
         return read_traces(folder)
     except OSError as error:
-        record.write("trace.txt", f"{error}\n")
+        reporter.write("trace.txt", f"{error}\n")
         return ()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -2806,7 +3083,7 @@ def traced_environment(runner: Runner, folder: Path) -> dict[str, str]:
     return env
 
 
-# --------------------------------------------------------------------------------------------------------- judging
+# -------------------------------------------------------------------------------------------------------- verdicts
 
 NOT_TESTED = Verdict(True, Failure((), "", ""))
 
@@ -2816,63 +3093,83 @@ def count_all(verdict: Verdict) -> int | None:
     return None if verdict.passed is None else verdict.passed + len(verdict.failing) + (verdict.skipped or 0)
 
 
-def by_name(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
-    """Compare the reports: the tests that pass newly, those that broke, the red ones that were lost.
+def compare_names(before: Report, now: Report) -> tuple[Set[str], Set[str], Set[str]]:
+    """Compare two reports: the tests that pass newly, those that broke, the red ones that were lost.
 
     A module that could not be imported is one red test; others, which pass, may stand for it later.
     """
-    old, new = cast(Report, before.report), cast(Report, now.report)
-    fresh, lost = new.passing - old.passing, old.failing - new.failing - new.passing
-    gone = lost if len(lost) > len(fresh - old.failing) else lost & new.skipped
-    return fresh, old.passing & new.failing, gone
+    fresh, lost = now.passing - before.passing, before.failing - now.failing - now.passing
+    if len(lost) <= len(fresh - before.failing):
+        lost &= now.skipped
+    return fresh, before.passing & now.failing, lost
 
 
 def counts_tests(verdict: Verdict) -> bool:
     """Tell whether the counts of a red run are of tests: some runners count the packages that passed."""
-    return not any(reader.passed.endswith("()$") for reader in readers() if reader.name == verdict.failure.reader)
+    return not any(reader.passed.endswith("()") for reader in output_readers() if reader.name == verdict.failure.reader)
 
 
-def by_count(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
+def compare_counts(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
     """Compare the names of failing tests and the counts, to the same end."""
-    fixed, fresh = (set(one.failing) - set(other.failing) for one, other in ((before, now), (now, before)))
+    fixed = set(before.failing) - set(now.failing)
+    fresh = set(now.failing) - set(before.failing)
     grown = (count_all(now) or 0) - (count_all(before) or 0)  # as many red ones may be new
+    broke = fresh if before.green or len(fresh) > grown else set[str]()
+    if before.passed is None or now.passed is None:
+        return fixed, broke, set()
     hidden = counts_tests(before) and (grown < 0 or (now.skipped or 0) > (before.skipped or 0))
-    least = (before.passed or 0) + (len(fixed) if hidden else 1)
-    more = before.passed is None or now.passed is None or now.passed >= least
-    return fixed, fresh if before.green or len(fresh) > grown else set(), set() if more else fixed
+    least = before.passed + (len(fixed) if hidden else 1)
+    return fixed, broke, set() if now.passed >= least else fixed
 
 
 def compare(before: Verdict | None, now: Verdict) -> Change:
     """Say what became of the tests between two runs of one command, by name where the runner tells names."""
     if before is None:
         return Change(warnings=("it was not proven red: [guard] baseline = false",))
-    fixed, broke, lost = by_name(before, now) if before.report and now.report else by_count(before, now)
-    kept = len(before.report.passing & now.report.passing) if before.report and now.report else None
+    kept = None
+    if before.report and now.report:
+        fixed, broke, lost = compare_names(before.report, now.report)
+        kept = len(before.report.passing & now.report.passing)
+    else:
+        fixed, broke, lost = compare_counts(before, now)
     found = Change(tuple(sorted(fixed)), tuple(sorted(broke)), kept)
     if not now.green:
         return found
-    veto = f"red now, but green before: {', '.join(found.broke[:5])}" if broke else ""
+    return replace(found, veto=why_vetoed(before, now, broke, lost), warnings=tuple(compare_sizes(before, now)))
+
+
+def why_vetoed(before: Verdict, now: Verdict, broke: Set[str], lost: Set[str]) -> str:
+    """Say why a run that ended with 0 is not green, compared with the one BEFORE."""
     if before.passed is not None and now.passed is None:
-        veto = "the test command ended with 0, but told nothing of its tests, unlike before: something ended it early"
-    elif not before.green and lost:
-        veto = f"the failing tests did not pass, they were skipped or have vanished: {', '.join(sorted(lost)[:5])}"
-    warnings = ["the tests did not prove this task: they were green before"] if before.green else []
-    counts = [total for total in (count_all(before), count_all(now)) if total is not None]
-    if counts != sorted(counts) and counts_tests(before):
-        warnings.append(f"fewer tests than before: {counts[0]} -> {counts[1]}")
+        return "the test command ended with 0, but told nothing of its tests, unlike before: something ended it early"
+    if not before.green and lost:
+        return f"the failing tests did not pass, they were skipped or have vanished: {', '.join(sorted(lost)[:5])}"
+    return f"red now, but green before: {', '.join(sorted(broke)[:5])}" if broke else ""
+
+
+def compare_sizes(before: Verdict, now: Verdict) -> Iterator[str]:
+    """Give what is doubtful about the number of tests in a green run."""
+    if before.green:
+        yield "the tests did not prove this task: they were green before"
+    if now.note:
+        yield now.note
+    old, new = count_all(before), count_all(now)
+    if old is not None and new is not None and new < old and counts_tests(before):
+        yield f"fewer tests than before: {old} -> {new}"
     if (now.skipped or 0) > (before.skipped or 0):
-        warnings.append(f"more tests are skipped than before: {before.skipped or 0} -> {now.skipped}")
-    return replace(found, veto=veto, warnings=tuple(warnings))
+        yield f"more tests are skipped than before: {before.skipped or 0} -> {now.skipped}"
 
 
-def worth_of(verdict: Verdict | None, before: Verdict | None) -> Worth:
+def rank_key(verdict: Verdict | None, before: Verdict | None) -> RankKey:
     """Order red states, less is better: tests that broke, then those that pass, then those that fail."""
     if not verdict:
         return (0, 0, 0)
     return (len(compare(before, verdict).broke), -(verdict.passed or 0), len(verdict.failing) or 10**6)
 
 
-def next_base(start: str, worth: Worth, attempts: Sequence[Attempt], restart_after: int, takeover: bool = False) -> str:
+def next_base(
+    start: str, rank: RankKey, attempts: Sequence[Attempt], restart_after: int, takeover: bool = False
+) -> str:
     """Choose the state that a task's next attempt begins afresh from; "" where it goes on from the last attempt.
 
     It begins afresh after `restart_after` fixes in a row without progress, when a tree comes back, when nothing was
@@ -2885,54 +3182,79 @@ def next_base(start: str, worth: Worth, attempts: Sequence[Attempt], restart_aft
     begun = max((place for place, attempt in enumerate(attempts) if attempt.fresh), default=0)
     streak = attempts[begun:]
     idle = len(streak) > 1 and not streak[-1].changed and not streak[-2].changed
-    tried = bool(last.changed) and last.tree in {start, *(attempt.tree for attempt in attempts[:-1])}
-    best_at = min(range(len(streak)), key=lambda place: streak[place].worth)
+    repeated = bool(last.changed) and last.tree in {start, *(attempt.tree for attempt in attempts[:-1])}
+    best_at = min(range(len(streak)), key=lambda place: streak[place].rank)
     stuck = 0 < restart_after < len(streak) - best_at
-    if not (takeover or idle or tried or stuck):
+    if not (takeover or idle or repeated or stuck):
         return ""
-    best = min(attempts, key=lambda attempt: attempt.worth)
-    return best.tree if best.worth < worth else start
+    best = min(attempts, key=lambda attempt: attempt.rank)
+    return best.tree if best.rank < rank else start
 
 
-def verdict_facts(verdict: Verdict) -> dict[str, Any]:
+def verdict_facts(verdict: Verdict) -> Document:
     """Say what the record holds of a test run: at most 50 tests by name, and the first and the last two places."""
     failure = verdict.failure
     places = list(dict.fromkeys((frame.path, frame.line) for frame in failure.frames))
     places[1:-2] = []
-    told = verdict.why or failure.summary or failure.excerpt.rpartition("\n")[2].strip()
-    facts = {"green": verdict.green, "failing": len(verdict.failing), "tests": failure.tests[:50], "places": places}
-    facts = {**facts, "summary": told, "reader": "" if verdict.green else failure.reader}
-    return {**facts, "passed": verdict.passed, "skipped": verdict.skipped, "seconds": verdict.seconds}
+    return {
+        "green": verdict.green,
+        "failing": len(verdict.failing),
+        "tests": failure.tests[:50],
+        "places": places,
+        "summary": verdict.why or failure.summary or failure.excerpt.rpartition("\n")[2].strip(),
+        "reader": "" if verdict.green else failure.reader,
+        "passed": verdict.passed,
+        "skipped": verdict.skipped,
+        "seconds": verdict.seconds,
+    }
+
+
+# --------------------------------------------------------------------------------------------------- the workspace
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The trees around a call once its changes are put in order; `put_back` was not allowed, `resists` came back."""
+
+    before: str
+    after: str
+    put_back: tuple[str, ...] = ()
+    resists: str = ""
 
 
 @dataclass
-class Site:
-    """What a run works on: the project's states, and the record of what happens to them.
+class Workspace:
+    """The project's files during a run: their states, and the order in which a leaner's call leaves them.
 
-    `start_of_task` is the tree that the task under way began from; `told` holds the paths that no snapshot covers and
-    that were named already.
+    `named` holds the paths that no snapshot covers and that were told already, `repaired` says what of the user's
+    repository was put back after a killed run, `rights` are the modes that protected files
+    and their folders had before anybody could change them.
     """
 
     config: Config
     snapshots: Snapshots
     reporter: Reporter
-    calls: list[Call] = field(default_factory=list)
-    start_of_task: str = ""
-    told: set[str] = field(default_factory=set)
+    here: Path = field(default_factory=Path.cwd)
+    named: set[str] = field(default_factory=set)
+    repaired: str = ""
+    rights: dict[Path, int] = field(default_factory=dict)
 
     def warn(self, text: str) -> None:
         self.reporter.emit("warning", text=text)
 
-    def tell_uncovered(self) -> None:
+    def warn_uncovered(self) -> None:
         """Name, once, what snapshots do not hold."""
-        found = {path: why for path, why in self.snapshots.uncovered.items() if path not in self.told}
-        self.told.update(found)
+        found = {path: why for path, why in self.snapshots.uncovered.items() if path not in self.named}
+        self.named.update(found)
         if found:
             some = ", ".join(f"{path} ({why})" for path, why in list(found.items())[:20])
             self.warn(f"not covered by snapshots, so that nothing can put them back: {some}")
 
     def put_back(self, seen: str, tree: str, paths: Iterable[str], to: str, left: Iterable[str] = ()) -> list[str]:
-        """Restore, recorded before and after; LEFT is left alone beside what does not hold SEEN, which is all told."""
+        """Restore PATHS from SEEN to TREE, recorded before and after.
+
+        Returns what was left alone: LEFT, and what does not hold what SEEN has, which is the user's own later edit.
+        """
         snapshots = self.snapshots
         before, wanted = snapshots.take(), {*snapshots.changed(seen, tree)} & {*paths}
         edited = wanted & {*snapshots.changed(seen, before)}
@@ -2943,74 +3265,77 @@ class Site:
         self.reporter.emit("restored", to=to, left=alone, before=before, after=after, tree=after)
         return alone
 
-    def suspects(self, before: str, after: str, task: Task) -> list[str]:
-        """List the files of which a call may have thrown away what was not committed, and is older than the task."""
-        repository, sides = self.snapshots.repository, self.snapshots.differences(before, after)
-        found = {*sides} - {*task.files}
-        kept = {"GIT_DIR": str(repository.kept(repository.places[0])), "GIT_WORK_TREE": str(repository.link.parent)}
-        for path, facts in self.snapshots.status(kept).items() if found and not repository.has_moved() else ():
-            fresh = path in found and facts[0] == "?" and sides[path][0][0] == GONE
-            if path in found and (fresh or facts[-2:] == [sides[path][0][1]] * 2):  # last commit and index had the same
-                found.remove(path)
-        return sorted(found - {*self.snapshots.changed(self.start_of_task, before)}) if found else []
+    # What a call leaves behind
 
-    def tidy_repository(self, before: str, task: Task, leaner: str) -> str:
-        """Put back what a call did to the repository, and the uncommitted work that it threw away; take a tree."""
-        repository, root, found = self.snapshots.repository, self.config.root, self.reporter.path("repository")
+    def note_rights(self, tree: str) -> None:
+        """Note the rights of the protected files of a tree and of their folders, once, as the run finds them."""
+        if self.rights:
+            return
+        rules = ChangeRules(self.config, Task(runner=self.config.runner))
+        for path in filter(rules.protects, self.snapshots.paths(tree)):
+            for place in (PurePosixPath(path), *PurePosixPath(path).parents):
+                if (rights := rights_of(self.config.root / place)) >= 0:
+                    self.rights[self.config.root / place] = rights
+
+    def settle(
+        self, before: str, task: Task, start: str, known: Set[str], begun: float, by: Program, used: Path
+    ) -> Settled:
+        """Put in order what a call that BEGUN then has changed since BEFORE; START is where its task began.
+
+        KNOWN are the files that no snapshot held before it, USED names the file with what the leaner says of itself.
+        """
+        self.find_root()
+        if by.tells_edits:
+            before, after = self.own_edits(before, used)
+            known = self.snapshots.unheld  # what else is new is the user's
+        else:
+            after = self.tidy_repository(before, task, start, by.name)
+        with defer_signals():  # half of it would leave tests as the leaner made them
+            self.drop_bytecode(begun)
+            return self.undo_forbidden(ChangeRules(self.config, task), before, after, known)
+
+    def find_root(self) -> None:
+        """Make the project's folder anew where an agent took it away; what was in it is put back later."""
+        with contextlib.suppress(OSError):
+            if self.config.root.is_symlink():
+                self.config.root.unlink()
+            self.config.root.mkdir(parents=True)
+            os.chdir(self.here)
+
+    def own_edits(self, before: str, used: Path) -> tuple[str, str]:
+        """Give the trees around a call that tells what it edited: all else is the user's, as if it had been there."""
         after = self.snapshots.take()
-        suspects = self.suspects(before, after, task) if repository.places else []
-        thrown, head = [], ask_git(root, "rev-parse", "--verify", "HEAD") if suspects else ""
-        kept = {"GIT_DIR": str(repository.kept(repository.places[-1]))} if head else None
-        known = head and ask_git(root, "cat-file", "-t", head, places=kept)  # else it was made in this call
-        if known:
-            thrown = self.thrown_away(suspects, head)
-        said = repository.put_back(found)
-        if suspects and not known:
-            thrown = self.thrown_away(suspects, "HEAD")
-        if said:
-            what = f"{leaner} changed the repository itself ({said}), and it was put back"
-            self.warn(f"{what}. What was found there: {found}")
-        if not thrown:
-            return after
-        self.snapshots.restore(after, before, thrown)
-        self.warn(f"{leaner} threw away work that is not committed, and it was put back: {', '.join(thrown)}")
-        return self.snapshots.take()
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            edited = set(json.loads(read_text(used))["files"])
+            users = set(self.snapshots.changed(before, after)) - edited
+            before = self.snapshots.tree_with_paths_from(before, after, users)
+        return before, after
 
-    def thrown_away(self, paths: Sequence[str], commit: str) -> list[str]:
-        """Tell which of PATHS hold what COMMIT or the index has, or are gone and in neither: git did that, no edit."""
-        root, repository = self.config.root, self.snapshots.repository
-        index = self.snapshots.aside("kept", repository.kept(repository.places[0] / "index"))
-        style, here = ("-z", "--name-only"), {path for path in paths if os.path.lexists(root / path)}
+    def undo_forbidden(self, rules: ChangeRules, before: str, after: str, known: Set[str]) -> Settled:
+        """Put back what a leaner may not change, three times where it comes back."""
+        stirred = self.put_rights_back()
+        taken = dict.fromkeys(self.take_away(rules, known))
+        if stirred or taken:
+            after = self.snapshots.take()
+        bad, found = self.forbidden(rules, before, after), after
+        for _ in range(3):
+            if not bad:
+                break
+            self.reporter.write(f"put-back-{len(taken)}.diff", self.snapshots.diff(before, after, only=bad))
+            self.snapshots.restore(after, before, bad)
+            taken |= dict.fromkeys(bad)
+            after = self.snapshots.take()
+            bad = self.forbidden(rules, before, after)
+        if taken:
+            self.reporter.emit("protected", paths=list(taken), tree=found)
+        return Settled(before, after, tuple(taken), ", ".join(bad))
 
-        def ask(*words: str, at: Mapping[str, str] | None = None) -> set[str]:
-            return {*split(ask_git(root, *words, places=at))}
-
-        differ = ("diff", "--no-renames", "--relative", *style)
-        committed, staged = ask("ls-tree", "-r", *style, commit), ask("ls-files", "-z", at=index)
-        same = committed - ask(*differ, commit, at=self.snapshots.aside()) | staged - ask(*differ, at=index)
-        ignored = {*split(ask_git(root, "check-ignore", "-z", "--stdin", feed=joined(paths)))}
-        found = [path for path in paths if path in same or path not in committed | staged | here]
-        swept = any(path not in ignored or path.startswith(".") for path in found)  # more than a build's own cleaning
-        return [path for path in found if swept or path not in ignored]
-
-
-@dataclass
-class Judge(Site):
-    """Runs the tests on states of the project, and keeps leaners from changing what decides.
-
-    `judged` holds verdicts by test command and tree; `products` are protected files that tests write by themselves.
-    """
-
-    judged: dict[tuple[str, str], Verdict] = field(default_factory=dict)
-    products: set[str] = field(default_factory=set)
-
-    @cached_property
-    def rights(self) -> dict[Path, int]:
-        """Note the rights of the protected files and of their folders, as the run finds them."""
-        holds = fence(self.config, Task(runner=self.config.runner))
-        files = [PurePosixPath(path) for path in self.snapshots.paths(self.snapshots.last) if holds(path)]
-        places = {self.config.root / place for file in files for place in (file, *file.parents)}
-        return {place: rights_of(place) for place in places if rights_of(place) >= 0}
+    def forbidden(self, rules: ChangeRules, before: str, after: str) -> list[str]:
+        """List the changed paths that a leaner may not change, and those that stand in the way of such a path."""
+        sides = self.snapshots.differences(before, after)
+        bad = [path for path, both in sides.items() if not rules.permits(path, both)]
+        ways = {str(parent) for path in bad for parent in PurePosixPath(path).parents}
+        return [*bad, *(path for path in sides if path in ways and path not in bad)]
 
     def put_rights_back(self) -> bool:
         """Give protected files and their folders the rights that they had; tell whether one had other ones."""
@@ -3019,14 +3344,6 @@ class Judge(Site):
             place.chmod(self.rights[place])
         return bool(stirred)
 
-    def runners_parts(self, task: Task, before: str, after: str, paths: Iterable[str]) -> dict[str, str]:
-        """Write those shared files among PATHS anew in which the runner's part has changed between two trees."""
-        rows, words = table("_guard.txt"), words_of(task.runner)
-        shared = [path for path in paths if "form" in rows.get(PurePosixPath(path).name, ())]
-        texts = self.snapshots.texts(before, after, shared)
-        parts = {path: mended(path, was, now, words) for path, (was, now) in texts.items()}
-        return {path: text for path, text in parts.items() if text != texts[path][1]}
-
     def drop_bytecode(self, since: float) -> None:
         """Remove what was compiled SINCE of protected Python files: Python would take it for them."""
         for folder in {place.parent for place in self.rights if place.suffix == ".py"}:
@@ -3034,130 +3351,176 @@ class Judge(Site):
                 if folder / f"{file.name.split('.')[0]}.py" in self.rights and not is_older(file, since):
                     file.unlink()
 
-    def take_away(self, task: Task, known: Set[str]) -> list[str]:
-        """Move the protected files that no snapshot holds into the record, but those that were KNOWN before."""
-        holds, root, snapshots = fence(self.config, task), self.config.root, self.snapshots
-        fresh = sorted(path for path in snapshots.unheld - known if holds(path) and os.path.lexists(root / path))
-        for number, path in enumerate(fresh):
-            shutil.move(root / path, self.reporter.path(f"protected-{number}"))
-        snapshots.passed_over.difference_update(fresh)
-        return fresh
+    def take_away(self, rules: ChangeRules, known: Set[str]) -> list[str]:
+        """Move what no snapshot holds and no leaner may make into the record, but what was KNOWN before."""
+        moved = list[str]()
+        for path in sorted(self.snapshots.unheld - known):
+            forbidden = rules.protects(path) or (path.endswith("/") and not rules.permits(path))
+            if forbidden and os.path.lexists(self.config.root / path):
+                shutil.move(self.config.root / path, self.reporter.path(f"put-back-{len(moved)}"))
+                moved.append(path)
+        self.snapshots.passed_over.difference_update(moved)
+        for path in moved:
+            self.snapshots.uncovered.pop(path, None)
+        return moved
 
-    def put_protected_back(self, task: Task, before: str, after: str, known: Set[str]) -> tuple[str, list[str], str]:
-        """Undo what happened to protected files between two trees; return the tree, their paths, and what resists.
+    def undo_call(self, before: str) -> None:
+        """Put all back to BEFORE a call that was interrupted, unless a second signal skips that."""
+        try:
+            self.snapshots.repository.put_back(self.reporter.path("repository"))
+            now = self.snapshots.take()
+            self.put_back(now, before, self.snapshots.changed(now, before), "the state before the call")
+        except Interrupted as second:
+            second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
+            raise
 
-        KNOWN are the files that no snapshot held before: a new one goes, too.
+    # What a call did to the user's repository, and the uncommitted work that git threw away
+
+    def tidy_repository(self, before: str, task: Task, start: str, leaner: str) -> str:
+        """Put back what a call did to the repository, and the uncommitted work that git threw away; take a tree."""
+        repository, found = self.snapshots.repository, self.reporter.path("repository")
+        after = self.snapshots.take()
+        thrown = self.thrown_away(before, after, task, start) if repository.places else []
+        if said := repository.put_back(found):
+            what = f"{leaner} changed the repository itself ({said}), and it was put back"
+            self.warn(f"{what}. What was found there: {found}")
+        if not thrown:
+            return after
+        self.snapshots.restore(after, before, thrown)
+        self.warn(f"{leaner} threw away work that is not committed, and it was put back: {', '.join(thrown)}")
+        return self.snapshots.take()
+
+    def thrown_away(self, before: str, after: str, task: Task, start: str) -> list[str]:
+        """List the files that a call made what git has of them, or that are gone and not git's: no edit does that.
+
+        What the task lists, or its earlier calls changed, is not the user's own uncommitted work.
         """
-        holds, locked, bad = fence(self.config, task), self.put_rights_back(), list[str]()
-        taken = dict.fromkeys(self.take_away(task, known))
-        after = self.snapshots.take() if locked or taken else after
-        for _ in range(3):
-            changed = self.snapshots.changed(before, after)
-            parts = self.runners_parts(task, before, after, (path for path in changed if not holds(path)))
-            ways = {str(parent) for path in changed if holds(path) for parent in PurePosixPath(path).parents}
-            bad = [path for path in changed if holds(path) or path in parts or path in ways]
-            if not bad:
-                break
-            self.reporter.write(f"protected-{len(taken)}.diff", self.snapshots.diff(before, after, only=bad))
-            self.snapshots.restore(after, before, bad)
-            for path, text in parts.items():
-                if text.strip():
-                    (self.config.root / path).write_bytes(text.encode("utf-8", "surrogateescape"))
-            taken |= dict.fromkeys(bad)
-            after = self.snapshots.take()
-        if taken:
-            self.reporter.emit("protected", paths=list(taken))
-        return after, list(taken), ", ".join(bad)
+        sides = self.snapshots.differences(before, after)
+        older = sides.keys() - {*task.files} - {*self.snapshots.changed(start, before)}
+        found = list[str]()
+        for blobs in self.snapshots.committed_blobs() if older else ():
+            for path in older:
+                mode, blob = sides[path][1]
+                if blobs.get(path) == (None if mode == GONE else blob):
+                    found.append(path)
+        return sorted({*found})
 
-    def doubts(self, course: Course) -> Iterator[str]:
-        """Give what makes the green of a task doubtful beside its tests."""
-        rows, holds = table("_guard.txt"), fence(self.config, replace(course.task, files=()))
-        listed = {path for path in course.touched if holds(path)}
-        yield from (f"{path} judges this task, which lists and changed it" for path in sorted(listed))
-        also = re.compile("|".join(map(translate, rows["shared"]["also"]))).match
-        sides = self.snapshots.differences(course.start, course.attempts[-1].tree)
-        for path in sorted({*sides} & course.touched.difference(course.task.files)):
-            if also(path) or also(path.rpartition("/")[2]):
-                yield f"{path} configures the tests, too: read what was changed in it"
-            if sides[path][0][0] == GONE and re.sub(r"(/__init__)?\.py$", "", path) in sys.stdlib_module_names:
-                yield f"{path} stands in the place of a module of Python's own"
-        text = rx(rows["shared"]["text"][0])
-        sources = sorted(path for path in course.touched - listed if not text.search(path))
-        for path, both in self.snapshots.texts(course.start, course.attempts[-1].tree, sources).items():
-            ending = rows.get(PurePosixPath(path).suffix, {}).get("test", ["(?!)"])
-            tests, words = (
-                [{found[0].strip() for found in rx("|".join(patterns)).finditer(content)} for content in both]
-                for patterns in (ending, rows["shared"]["runner"])
-            )
-            if lost := len(tests[0] - tests[1]):
-                yield f"{path}: tests inside it were changed or removed ({lost})"
-            if fresh := sorted(words[1] - words[0]):
-                yield f"{path} reaches for the test runner ({', '.join(fresh)}): read it before you believe it"
 
-    def run_once(self, task: Task, tree: str) -> Verdict:
-        """Run the tests, and record it; a task without a name is the whole suite."""
-        command = shlex.join(test_argv(task.runner, self.config.root))
-        self.reporter.emit("testing", name=task.name, command=command)
-        with self.snapshots.sealed():
-            verdict = run_tests(self.config, task.runner, self.reporter)
-        output = self.reporter.path("tests.txt").name
-        self.reporter.emit("tested", name=task.name, tree=tree, output=output, **verdict_facts(verdict))
-        return verdict
+# ---------------------------------------------------------------------------------------------------- the verifier
 
-    def moved(self, task: Task, tree: str) -> list[str]:
-        """List the protected files that differ from TREE; not what tests write among themselves."""
-        now, holds = self.snapshots.take(), fence(self.config, task)
-        sides = self.snapshots.differences(tree, now)
-        changed, code = {*sides} - self.products, rx("|".join(table("_guard.txt")["shared"]["code"]))
-        fresh = {path for path in changed if sides[path][0][0] == GONE and not code.search(path)}
-        self.products |= fresh if self.calls else changed
-        parts = self.runners_parts(task, tree, now, changed)
-        return sorted(path for path in changed - self.products if holds(path) or path in parts)
 
-    def test(self, task: Task, tree: str) -> Verdict:
-        """Run the tests once; once more on the right ones where protected files changed meanwhile.
+@dataclass
+class Verifier:
+    """Runs the tests on states of the project.
 
-        What changes them again is the code that they run, and vetoes a green; what does not is the user, and is kept.
-        Before the first call of a run it is the tests themselves, which is noted.
-        """
-        verdict = self.run_once(task, tree)
-        if moved := self.moved(task, tree):
-            seen = self.snapshots.take()
-            self.snapshots.restore(seen, tree, moved)
-            verdict, again = self.run_once(task, tree), self.moved(task, tree)
-            if again:
-                self.snapshots.restore(self.snapshots.take(), tree, again)
-                verdict = verdict.vetoed(f"the tests are changed by what they run: {', '.join(again)}")
-            else:
-                self.snapshots.restore(tree, seen, moved)
-                self.warn(f"changed while the tests ran, and not used for the verdict: {', '.join(moved)}")
-        return verdict
+    `judged` holds verdicts by test command and tree; `products` are protected files that tests write by themselves,
+    which is only learned while the project is `pristine`: no leaner has changed it in this run. `traced` tells what
+    tests ran, by the verdict that they explain.
+    """
+
+    config: Config
+    workspace: Workspace
+    reporter: Reporter
+    judged: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    products: set[str] = field(default_factory=set)
+    traced: dict[Verdict, tuple[Trace, ...]] = field(default_factory=dict)
+    pristine: bool = True
 
     def judge(self, task: Task, tree: str, again: bool = False) -> Verdict:
         """Run the tests on TREE, which is what lies on disk; a tree judged already is run AGAIN only on demand.
 
         A green one runs `[guard] confirm` times more before it is believed.
         """
-        key, more = (repr(task.runner), tree), self.config.guard.confirm
+        key = (repr(task.runner), tree)
         if not again and key in self.judged:
             self.reporter.emit("tested", name=task.name, tree=tree, output="", **verdict_facts(self.judged[key]))
             return self.judged[key]
         verdict = self.test(task, tree)
-        while verdict.green and more:
-            verdict, more = self.test(task, tree), more - 1
-            if not verdict.green:
-                verdict = replace(verdict, why="the tests were green, then red on the same files: they are flaky")
+        for _ in range(self.config.guard.confirm):
+            if verdict.green:
+                verdict = self.test(task, tree)
+                if not verdict.green:
+                    verdict = replace(verdict, why="the tests were green, then red on the same files: they are flaky")
         self.judged[key] = verdict
         return verdict
 
     def judge_now(self, task: Task) -> Verdict:
         """Judge what lies on disk."""
-        return self.judge(task, self.snapshots.take())
+        return self.judge(task, self.workspace.snapshots.take())
+
+    def test(self, task: Task, tree: str) -> Verdict:
+        """Run the tests once; once more on the right ones where protected files changed meanwhile.
+
+        What changes them again is the code that they run, and vetoes a green; what does not is the user, and is kept.
+        """
+        snapshots = self.workspace.snapshots
+        verdict = self.run_once(task, tree)
+        changed = self.protected_changes(task, tree)
+        if not changed:
+            return verdict
+        seen = snapshots.take()
+        snapshots.restore(seen, tree, changed)
+        verdict, again = self.run_once(task, tree), self.protected_changes(task, tree)
+        if again:
+            snapshots.restore(snapshots.take(), tree, again)
+            return verdict.vetoed(f"the tests are changed by what they run: {', '.join(again)}")
+        snapshots.restore(tree, seen, changed)
+        self.workspace.warn(f"changed while the tests ran, and not used for the verdict: {', '.join(changed)}")
+        return verdict
+
+    def run_once(self, task: Task, tree: str) -> Verdict:
+        """Run the tests, and record it; a task without a name is the whole suite."""
+        command = shlex.join(test_argv(task.runner, self.config.root))
+        self.reporter.emit("testing", name=task.name, command=command)
+        with self.workspace.snapshots.sealed():
+            verdict = run_tests(self.config, task.runner, self.reporter)
+        output = self.reporter.path("tests.txt").name
+        self.reporter.emit("tested", name=task.name, tree=tree, output=output, **verdict_facts(verdict))
+        return verdict
+
+    def protected_changes(self, task: Task, tree: str) -> list[str]:
+        """List the protected files that differ from TREE; not what tests write among themselves."""
+        snapshots, rules = self.workspace.snapshots, ChangeRules(self.config, task)
+        sides = snapshots.differences(tree, snapshots.take())
+        code = rx("|".join(table("_guard.txt")["shared"]["code"]))
+        fresh = {path for path, (was, _) in sides.items() if was[0] == GONE and not code.search(path)}
+        self.products |= {*sides} if self.pristine else fresh
+        return sorted(path for path in {*sides} - self.products if rules.protects(path))
+
+    def trace(self, task: Task, verdict: Verdict) -> tuple[Trace, ...]:
+        """Give what the failing test's file runs, traced once for a red verdict; nothing where it is not worth it."""
+        if verdict not in self.traced:
+            files = self.traceable_files(task, verdict.failure)
+            slow = self.config.defaults.trace == "auto" and bool(files) and verdict.seconds_of(files[0]) > QUICK
+            self.traced[verdict] = ()
+            if files and not slow:
+                with self.workspace.snapshots.sealed():
+                    self.traced[verdict] = trace_tests(self.config, task.runner, files, self.reporter)
+        return self.traced[verdict]
+
+    def traceable_files(self, task: Task, failure: Failure) -> list[str]:
+        """Find the files of the first failing test that can be traced: by its name, else by frames and title."""
+        if self.config.defaults.trace == "off" or is_self_explanatory(failure, self.config.defaults):
+            return []
+
+        def traceable(paths: Iterable[str]) -> list[str]:
+            return [path for path in paths if path.endswith(TRACED) and (self.config.root / path).is_file()]
+
+        named = traceable(re.split("::| > ", test)[0] for test in failure.tests[:1])
+        return named or traceable(self.locate(task, failure).test_files)
+
+    def locate(
+        self, task: Task, failure: Failure | None, prompt: str = "none", budget: int = 0, traces: Sequence[Trace] = ()
+    ) -> Located:
+        """Find the code for a PROMPT of TASK; the words that are looked for hold no secret."""
+        words = replace(task, prompt=self.reporter.mask(task.prompt))
+        request = location_request(self.config.root, self.config.defaults, words, failure, prompt, budget, traces)
+        return locate_code(request, self.reporter)
 
 
 # -------------------------------------------------------------------------------------------------------- the loop
 
-CALL_FACTS = ("leaner", "code", "reason", "seconds", "usage", "before", "after")
+OWN_END = 10  # seconds that a leaner which keeps its time limit by itself has for its end
 UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
 
@@ -3165,13 +3528,61 @@ class TaskStopped(Exception):
     """A task cannot go on, though nothing is broken: a limit was reached, or the leaner does nothing."""
 
 
+def run_task(run: Run, task: Task) -> Result:
+    """Bring the tests of TASK to green: ask once, then let what they report be fixed until they pass."""
+    state = run.begin_task(task)
+    if decided := decide_before(run.config, state):
+        return decided
+    try:
+        while state.goes_on:
+            leaner, base = run.leaner(len(state.attempts)), run.choose_base(state)
+            prompt, diagnosis = run.write_prompt(state, leaner, base)
+            call = run.ask_retrying_empty(state, leaner, prompt)
+            run.judge_call(state, leaner, call, base, diagnosis)
+        reason = state.why_red
+    except TaskStopped as stopped:
+        reason = str(stopped)
+    if reason:
+        run.leave_best(state)
+    else:
+        reason = run.after_commands(task)
+    return conclude_task(run, state, reason)
+
+
+def decide_before(config: Config, state: TaskState) -> Result | None:
+    """End a task before its first call where the tests say all: green already, or no test that anybody may write."""
+    red, guard = state.red, config.guard
+    if red and red.green and config.direct:
+        return Result(state.task, "green", (), red, "the tests were green already")
+    may_write_tests = guard.allow or not guard.protect_tests
+    may_write_tests = may_write_tests or any(is_test(path, config.defaults) for path in state.task.files)
+    if red and red.why.startswith(NO_TEST) and not may_write_tests:
+        return Result(state.task, "red", (), red, red.why)
+    return None
+
+
+def conclude_task(run: Run, state: TaskState, reason: str) -> Result:
+    """Say how a task ended, and what is doubtful of a green."""
+    task = state.task
+    ended = "red" if reason else "untested" if task.skip_tests else "green"
+    change = compare(state.red, state.attempts[-1].verdict) if state.attempts else Change()
+    warnings: tuple[str, ...] = ()
+    if ended == "green":
+        more = green_warnings(run.workspace.snapshots, ChangeRules(run.config, task), state)
+        warnings = (*change.warnings, *more)
+    attempts = tuple(state.attempts)
+    return Result(task, ended, attempts, state.red, reason.strip(" ."), replace(change, warnings=warnings))
+
+
 def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
     """Say why a leaner did not succeed: lean-loop's own reason, else its last words."""
     if done.cut:
-        limit = ("timeout", leaner.timeout) if done.cut == "time limit" else ("idle", leaner.idle)
-        return f"it {done.end}; [lean] {limit[0]} = {limit[1]:g}"
+        key, limit = ("timeout", leaner.timeout) if done.cut == "time limit" else ("idle", leaner.idle)
+        return f"it {done.end}; [lean] {key} = {limit:g}"
+    if not done.code:
+        return ""
     words = " ".join((errors or answer)[-2000:].rsplit("\n", 3)[-3:])[-600:]
-    return (words.removeprefix(f"{leaner.name}: ") or f"it {done.end}") if done.code else ""
+    return words.removeprefix(f"{leaner.name}: ") or f"it {done.end}"
 
 
 def one_sentence(text: str) -> str:
@@ -3182,47 +3593,62 @@ def one_sentence(text: str) -> str:
 def uncommitted(snapshots: Snapshots, paths: Sequence[str]) -> str:
     """Show what is not committed in PATHS; empty without a repository or a commit."""
     wanted = [path for path in paths if not PurePosixPath(path).name.startswith(".env")]
+    if not wanted:
+        return ""
     style = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative")
-    asked = ("diff", "HEAD", *style, "--", *wanted)
-    diff = ask_git(snapshots.root, *asked, places=snapshots.aside()) if wanted else ""
-    return diff.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return encodable(ask_git(snapshots.root, "diff", "HEAD", *style, "--", *wanted, places=snapshots.copy_index()))
 
 
 @dataclass
-class Session(Judge):
-    """One run over one leanfile: asks leaners, judges what they do, and goes on until the tests pass.
+class Run:
+    """One run over one leanfile: asks leaners, has their work judged, and goes on until the tests pass.
 
-    `mended` says what was put back of the user's repository after a killed run; `spent` holds what the runs that this
-    one resumes have used of the limits; `traced` what tests ran, by the verdict that they explain; `ready` that the
-    server was found to be so, and not called since.
+    `spent` holds what the runs that this one resumes have used of the limits; `ready` whose server was found to be so,
+    and not called since; `servers` what each told of itself, by base_url and model.
     """
 
-    mended: str = ""
+    config: Config
+    workspace: Workspace
+    verifier: Verifier
+    reporter: Reporter
+    calls: list[Call] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     spent: Document = field(default_factory=dict)
-    here: Path = field(default_factory=Path.cwd)
-    traced: dict[Verdict, tuple[Trace, ...]] = field(default_factory=dict)
-    ready: bool = False
+    ready: Leaner | None = None
+    servers: dict[tuple[str, str], Document] = field(default_factory=dict)
+
+    @property
+    def snapshots(self) -> Snapshots:
+        return self.workspace.snapshots
 
     @property
     def usage(self) -> Usage:
         """What all calls so far cost."""
         return sum((call.usage for call in self.calls), Usage(**self.spent.get("usage", {})))
 
-    def begin(self, called: str, past: Past | None = None, tasks: Sequence[str] = ()) -> None:
-        """Record what this run begins with, that of the run PAST which it resumes too."""
-        self.spent = past.spent if past else {}
+    def begin(self, called: str, resumed: RunRecord | None = None, tasks: Sequence[str] = ()) -> None:
+        """Record what this run begins with, that of the run which it resumes too."""
+        self.spent = resumed.spent if resumed else {}
         self.begun -= self.spent.get("seconds", 0)
-        facts: Document = {
-            "leanfile": called,
-            "file": str(self.config.path.resolve()),
-            "root": str(self.config.root),
-            "leaner": self.config.lean.name if tasks else "",
-            "tasks": tasks,
-            "pricing": self.config.pricing,
-        }
-        facts |= {"green": past.green if past else (), "spent": self.spent}
-        self.reporter.emit("run", id=self.reporter.folder.name, tree=self.snapshots.take(), **facts)
+        self.reporter.emit(
+            "run",
+            id=self.reporter.folder.name,
+            tree=self.snapshots.take(),
+            leanfile=called,
+            file=str(self.config.path.resolve()),
+            root=str(self.config.root),
+            leaner=self.config.lean.name if tasks else "",
+            tasks=tasks,
+            pricing=self.config.pricing,
+            green=resumed.green if resumed else (),
+            spent=self.spent,
+        )
+
+    def begin_task(self, task: Task) -> TaskState:
+        """Take a snapshot, and run the task's tests on it: what fails goes into the first prompt."""
+        start = self.snapshots.take()
+        proves = self.config.guard.baseline and not task.skip_tests
+        return TaskState(task, start, self.verifier.judge(task, start) if proves else None)
 
     def leaner(self, failed: int) -> Leaner:
         """Choose who is asked after FAILED failed judgements of a task."""
@@ -3241,103 +3667,36 @@ class Session(Judge):
             if limit and used >= limit:
                 raise TaskStopped(f"the limit of {limit:g} {name} is reached: raise [limits] {name} to go on")
 
-    def ask(self, task: Task, leaner: Leaner, prompt: str, mode: str) -> Call:
-        """Call LEANER once with PROMPT; trouble of the server is waited for and is no attempt."""
-        program, deadline = find_program(leaner), time.monotonic() + self.config.health.max_wait
+    # Asking
+
+    def ask_retrying_empty(self, state: TaskState, leaner: Leaner, prompt: str) -> Call:
+        """Ask for an edit, and once more where a call that claims success said nothing and changed nothing."""
+        for _ in range(2):
+            call = self.ask(state.task, leaner, prompt, "edit", state.start)
+            if call.code or call.answer or call.put_back or call.before != call.after:
+                return call
+        raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
+
+    def ask(self, task: Task, leaner: Leaner, prompt: str, mode: str, start: str = "") -> Call:
+        """Call LEANER once with PROMPT; trouble of the server is waited for and is no attempt.
+
+        START is the tree that the task began from. A call that was only to answer, or failed for its set-up, leaves the
+        project as it was.
+        """
+        program, deadline = find_program(leaner), 0.0
         while True:
             self.check_limits()
             self.wait_for(leaner)
-            call, self.ready = self.call(task, leaner, program, prompt, mode), False
+            call, self.ready = self.call(task, leaner, program, prompt, mode, start), None
             if call.code != SERVER_TROUBLE:
-                return self.settled(call, mode)
-            self.reporter.emit("trouble", leaner=program.name, reason=call.reason, usage=call.usage)
-            if time.monotonic() > deadline:
+                break
+            self.reporter.emit("trouble", leaner=program.name, model=call.model, reason=call.reason, usage=call.usage)
+            deadline = deadline or time.monotonic() + self.config.health.max_wait  # a call may have taken longer
+            if time.monotonic() >= deadline:
                 raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
             time.sleep(2)
-
-    def wait_for(self, leaner: Leaner) -> None:
-        """Wait until the leaner's server is ready, once before each call: first it has to tell its context."""
-        if not self.ready:
-            wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
-        self.ready = True
-
-    def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str) -> Call:
-        """Run the leaner's program between two snapshots."""
-        prompt = self.reporter.mask(prompt).replace("\0", "")
-        told, used = self.reporter.write("prompt.md", prompt), self.reporter.path("usage.json")
-        self.snapshots.repository.keep()
-        before = self.snapshots.take()
-        said = {"tokens": tokens(prompt), "prompt": told.name, "tree": before}
-        self.reporter.emit("asking", leaner=program.name, mode=mode, **said)
-        short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {told} and do what it says."
-        done = self.start(leaner, program, short, self.variables(task, leaner, mode, told, used), before)
-        texts = (done.output, rx(r"^progress: .*\n?").sub("", done.errors))
-        answer, errors = (self.reporter.mask(text).strip() for text in texts)
-        self.reporter.write("answer.txt", f"{answer}\n{errors}\n")
-        usage = read_usage(used, program, prompt, answer)
-        before, after = self.states_around(before, task, program, used)
-        used.unlink(missing_ok=True)  # its figures stand in the events
-        reason = why_ended(done, errors, answer, leaner)
-        self.calls.append(Call(program.name, answer, done.code, reason, usage, done.seconds, before, after))
-        return self.calls[-1]
-
-    def variables(self, task: Task, leaner: Leaner, mode: str, told: Path, used: Path) -> dict[str, str]:
-        """Make a leaner's environment."""
-        return {
-            **clean_environment(),
-            **leaner_variables(leaner),
-            "LEAN_MODE": mode,
-            "LEAN_FILES": "\n".join(task.files),
-            "LEAN_PROTECT": "\n".join(protection(self.config, task)),
-            "LEAN_PROMPT_FILE": str(told),
-            "LEAN_USAGE_FILE": str(used),
-            "LEAN_PROGRESS": "1",
-            "LEAN_LIB": str(share() / "leaners" / "_lib.bash"),
-        }
-
-    def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
-        """Run a leaner; when that is interrupted, put the tree back to BEFORE."""
-        argv, record = [*program.argv(), "-p", prompt], self.reporter
-        limits = {"timeout": leaner.timeout, "idle": None if program.own_idle else leaner.idle}
-        try:
-            with self.snapshots.sealed():
-                return run(argv, self.config.root, env=env, **limits, apart=True, alive=record.alive, tell=record.heard)
-        except OSError as error:
-            why = startable(argv[-3], "[lean] binary", error)
-            self.reporter.emit("trouble", leaner=program.name, reason=str(why), usage=Usage())  # the call is over
-            raise why from None
-        except Interrupted:
-            self.undo_call(before)
-            raise
-
-    def undo_call(self, before: str) -> None:
-        """Put all back to BEFORE a call that was interrupted, unless a second signal skips that."""
-        try:
-            self.snapshots.repository.put_back(self.reporter.path("repository"))
-            now = self.snapshots.take()
-            self.put_back(now, before, self.snapshots.changed(now, before), "the state before the call")
-        except Interrupted as second:
-            second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
-            raise
-
-    def states_around(self, before: str, task: Task, program: Program, used: Path) -> tuple[str, str]:
-        """Give the trees around a call that has ended, without what is not its edit."""
-        with contextlib.suppress(OSError):
-            if self.config.root.is_symlink():
-                self.config.root.unlink()
-            self.config.root.mkdir(parents=True)  # an agent took it away; what was in it is put back below
-            os.chdir(self.here)
-        if not program.tells_edits:
-            return before, self.tidy_repository(before, task, program.name)
-        after = self.snapshots.take()  # no agent: what happens to the repository meanwhile is the user's, too
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            told = set(json.loads(read_text(used))["files"])
-            users = set(self.snapshots.changed(before, after)) - told
-            before = self.snapshots.mixed(before, after, users)  # as if it had been there before
-        return before, after
-
-    def settled(self, call: Call, mode: str) -> Call:
-        """Put back what an answer-only call changed; stop where the leaner is wrongly set up."""
+        if program.own_check and self.config.health.check_url is None:
+            self.ready = leaner  # what checks by itself is not looked at again before it tells of trouble
         if (mode == "ask" or call.code == USAGE) and call.after != call.before:
             self.snapshots.restore(call.after, call.before)
         facts = {name: getattr(call, name) for name in CALL_FACTS}
@@ -3346,251 +3705,306 @@ class Session(Judge):
             raise NotReady(f"{call.leaner}: {call.reason}")
         return call
 
+    def wait_for(self, leaner: Leaner) -> None:
+        """Wait until the leaner's server is ready, once before each call: first it has to tell its context."""
+        if self.ready != leaner:
+            show_waiting = partial(self.reporter.emit, "waiting")
+            told = wait_for_server(self.config, leaner, lambda url, left: show_waiting(url=url, left=left))
+            if "context" in told:
+                self.servers[leaner.base_url, leaner.model] = told
+        self.ready = leaner
+
+    def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str, start: str) -> Call:
+        """Run the leaner's program between two snapshots, and settle what it changed, however it ended."""
+        prompt = encodable(self.reporter.mask(prompt)).replace("\0", "")
+        file, used = self.reporter.write("prompt.md", prompt), self.reporter.path("usage.json")
+        self.snapshots.repository.keep()
+        before, known, begun = self.snapshots.take(), self.snapshots.unheld, time.time()
+        self.workspace.note_rights(before)
+        sizes = {"tokens": tokens(prompt), "prompt": file.name, "tree": before}
+        self.reporter.emit("asking", leaner=program.name, mode=mode, **sizes)
+        short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {file} and do what it says."
+        try:
+            variables = self.variables(task, leaner, mode, file, used)
+            variables["LEAN_BRIEF"] = "1" if prompt.startswith(self.config.prompts.summary) else ""
+            done = self.start(leaner, program, short, variables, before)
+        finally:
+            said = self.words_of_model()
+        self.verifier.pristine = False
+        answer = self.reporter.mask(done.output).strip()
+        errors = self.reporter.mask(rx(r"^progress: .*\n?").sub("", done.errors)).strip()
+        self.reporter.write("answer.txt", answer_record(said, program.name, answer, errors))
+        usage, model = read_usage(used, program, prompt, answer), model_asked(used) or leaner.model
+        settled = self.workspace.settle(before, task, start or before, known, begun, program, used)
+        used.unlink(missing_ok=True)  # its figures stand in the events
+        reason = why_ended(done, errors, answer, leaner)
+        self.calls.append(
+            Call(program.name, answer, done.code, reason, usage, done.seconds, model=model, **vars(settled))
+        )
+        return self.calls[-1]
+
+    def variables(self, task: Task, leaner: Leaner, mode: str, prompt: Path, used: Path) -> dict[str, str]:
+        """Make a leaner's environment."""
+        return {
+            **clean_environment(),
+            **leaner_variables(leaner),
+            "LEAN_MODE": mode,
+            "LEAN_FILES": "\n".join(task.files),
+            "LEAN_PROTECT": "\n".join(protected_patterns(self.config, task)),
+            "LEAN_PROMPT_FILE": str(prompt),
+            "LEAN_USAGE_FILE": str(used),
+            "LEAN_ANSWER_FILE": str(self.reporter.path("said.txt")),
+            "LEAN_PROGRESS": "1",
+            "LEAN_LIB": str(share() / "leaners" / "_lib.bash"),
+        }
+
+    def words_of_model(self) -> str:
+        """Take what the model said, as the leaner may have written it down, out of its file; on record it is masked."""
+        file, words = self.reporter.path("said.txt"), ""
+        with contextlib.suppress(OSError):
+            words = self.reporter.mask(readable(file.read_bytes())).strip()
+            file.unlink()
+            self.reporter.write("answer.txt", f"{words}\n")
+        return words
+
+    def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
+        """Run a leaner; when that is interrupted, put the tree back to BEFORE."""
+        argv, reporter = [*program.argv(), "-p", prompt], self.reporter
+        own = program.own_idle  # it keeps the limits by itself, and says what it was waiting for
+        timeout, idle = leaner.timeout + OWN_END * own, None if own else leaner.idle
+        call = partial(run, argv, self.config.root, env=env, apart=True, timeout=timeout, idle=idle)
+        try:
+            with self.snapshots.sealed():
+                return call(alive=reporter.alive, tell=reporter.heard)
+        except OSError as error:
+            why = startable(argv[-3], "[lean] binary", error)
+            reporter.emit("trouble", leaner=program.name, reason=str(why), usage=Usage())  # the call is over
+            raise why from None
+        except Interrupted:
+            self.workspace.undo_call(before)
+            raise
+
+    # Writing prompts
+
     def context(self, task: Task, leaner: Leaner) -> int:
         """Tokens of the model's context: as set, as the server tells, else 8,192."""
-        told = task.context_tokens or leaner.context_tokens
-        return told or server_context(leaner.base_url, leaner.key, leaner.model) or 8192
+        known = task.context_tokens or leaner.context_tokens
+        return known or self.server(leaner).get("context") or 8192
+
+    def server(self, leaner: Leaner) -> Document:
+        """Return what the leaner's server tells of itself, asked once a run; empty where it is not there."""
+        key = leaner.base_url, leaner.model
+        if key not in self.servers and leaner.base_url:
+            with contextlib.suppress(NotReady):
+                self.servers[key], _ = probe(leaner)
+        return self.servers.setdefault(key, {})
 
     def budget(self, task: Task, leaner: Leaner) -> int:
         """Tokens that a prompt may have: what the context leaves beside the answer, and no more than is read well."""
         return min(self.context(task, leaner) * 6 // 10, LARGEST_PROMPT)
 
-    def trace(self, task: Task, verdict: Verdict) -> tuple[Trace, ...]:
-        """Give what the failing test's file runs, traced once for a red verdict; nothing where it is not worth it."""
-        if verdict not in self.traced:
-            how, files = self.config.defaults.trace, self.test_files(task, verdict.failure)
-            slow = how == "auto" and bool(files) and verdict.seconds_of(files[0]) > QUICK
-            with self.snapshots.sealed():
-                self.traced[verdict] = (
-                    trace_tests(self.config, task.runner, files, self.reporter) if files and not slow else ()
-                )
-        return self.traced[verdict]
-
-    def test_files(self, task: Task, failure: Failure) -> list[str]:
-        """Find the files of the first failing test that can be traced: by its name, else by frames and title."""
-        if self.config.defaults.trace == "off" or is_self_explanatory(failure, self.config.defaults):
-            return []
-
-        def traceable(paths: Iterable[str]) -> list[str]:
-            return [path for path in paths if path.endswith(TRACED) and (self.config.root / path).is_file()]
-
-        named = traceable(re.split("::| > ", test)[0] for test in failure.tests[:1])
-        return named or traceable(locate_code(location_request(self.config, task, failure), self.reporter).test_files)
-
-    def errand(self, task: Task, leaner: Leaner, prompt: str = "first", red: Verdict | None = None) -> Errand:
+    def builder(self, task: Task, leaner: Leaner, prompt: str = "first", red: Verdict | None = None) -> PromptBuilder:
         """Gather what a PROMPT ("first" or "fix") of TASK for LEANER draws on, once its tests are RED."""
         budget, failure = self.budget(task, leaner), red.failure if red and not red.green else None
-        traces = self.trace(task, red) if red and failure else ()
-        request = location_request(self.config, task, failure, prompt, budget, traces)
-        found = locate_code({**request, "words": self.reporter.mask(request["words"])}, self.reporter)
-        return Errand(self.config.defaults, task, budget, find_program(leaner).own_files, found)
+        traces = self.verifier.trace(task, red) if red and failure else ()
+        found = self.verifier.locate(task, failure, prompt, budget, traces)
+        return PromptBuilder(self.config.defaults, task, budget, find_program(leaner).own_files, found)
 
-    def first(self, course: Course, leaner: Leaner) -> str:
+    def write_prompt(self, state: TaskState, leaner: Leaner, base: str) -> tuple[str, str]:
+        """Write the prompt of the next attempt, from BASE or from where the last one left off; with its diagnosis."""
+        self.wait_for(leaner)
+        return (self.first(state, leaner), "") if base == state.start else self.fix(state, leaner, base)
+
+    def first(self, state: TaskState, leaner: Leaner) -> str:
         """Write the prompt of a fresh start; it tells of the attempts before."""
-        task, red = course.task, course.red
+        task, red = state.task, state.red
         named = {frame.path for frame in red.failure.frames} if red else set[str]()
         diff = uncommitted(self.snapshots, sorted(named - set(task.files)))
-        return first_prompt(self.errand(task, leaner, "first", red), red, diff, course.attempts)
+        return first_prompt(self.builder(task, leaner, "first", red), red, diff, state.attempts)
 
-    def fix(self, course: Course, leaner: Leaner, base: str) -> tuple[str, str]:
+    def fix(self, state: TaskState, leaner: Leaner, base: str) -> tuple[str, str]:
         """Ask for a diagnosis; write the prompt of a fix of the last attempt, or of the one that reached BASE."""
-        task, attempts = course.task, sorted(course.attempts, key=lambda attempt: attempt.tree == base)
+        task, attempts = state.task, sorted(state.attempts, key=lambda attempt: attempt.tree == base)
         last = attempts[-1]
-        errand, diagnosis = (
-            self.errand(task, leaner, "fix", last.verdict),
-            last.diagnosis,
-        )  # holds while nothing changes
+        builder = self.builder(task, leaner, "fix", last.verdict)
+        diagnosis = last.diagnosis  # holds while nothing changes
         if self.config.defaults.summarize_errors and (last.changed or not diagnosis):
-            request = diagnosis_prompt(errand, last.verdict.failure, self.config.prompts.summary)
-            diagnosis = one_sentence(self.ask(task, leaner, request, "ask").answer)
-        diff = self.snapshots.diff(course.start, last.tree, "-U1", only=sorted(course.touched))
-        return fix_prompt(errand, attempts, diagnosis, diff), diagnosis
+            request = diagnosis_prompt(builder, last.verdict.failure, self.config.prompts.summary)
+            diagnosis = one_sentence(self.ask(task, leaner, request, "ask", state.start).answer)
+        diff = self.snapshots.diff(state.start, last.tree, "-U1", only=sorted(state.touched))
+        return fix_prompt(builder, attempts, diagnosis, diff), diagnosis
 
-    def go_back(self, course: Course, tree: str) -> None:
-        """Put the tree of a task to an earlier state of it; only what leaners changed is touched."""
-        last = course.attempts[-1].tree
-        if paths := course.touched & set(self.snapshots.changed(last, tree)):
-            self.put_back(
-                last, tree, paths, "the state before the task" if tree == course.start else "the best attempt"
-            )
+    # Judging
 
-    def choose_base(self, course: Course) -> str:
-        """Choose and bring back the state that the next attempt begins afresh from; "" goes on from the last."""
-        number, again = len(course.attempts), self.config.defaults.restart_after
-        takeover = number > 0 and self.leaner(number) != self.leaner(number - 1)
-        base = next_base(course.start, worth_of(course.red, course.red), course.attempts, again, takeover)
-        if base and course.attempts:
-            self.go_back(course, base)
-        return base
+    def judge_call(self, state: TaskState, leaner: Leaner, call: Call, base: str, diagnosis: str) -> None:
+        """Judge what a call left, and record it as an attempt of the task."""
+        changed = self.snapshots.changed(call.before, call.after)
+        idle = not (base or changed or state.attempts[-1].changed)
+        verdict = self.verdict(state, call, again=idle)
+        by = f"{call.leaner} {leaner.model}".strip() if self.config.escalate else call.leaner
+        rank = rank_key(verdict, state.red)
+        attempt = Attempt(by, call.after, changed, verdict, diagnosis, note_on(call), rank, bool(base))
+        state.attempts.append(attempt)
+        self.record_attempt(attempt, call.before, len(state.attempts))
+        if idle and verdict.green and not state.task.skip_tests:
+            raise TaskStopped("flaky, not fixed: the tests turned green although nothing changed")
 
-    def tell_attempt(self, attempt: Attempt, before: str, number: int) -> None:
-        """Record an attempt and its diff."""
-        changed, text = self.snapshots.counted_diff(before, attempt.tree)
-        diff = self.reporter.write("diff.txt", text).name
-        facts = {"leaner": attempt.leaner, "tree": attempt.tree, "diagnosis": attempt.diagnosis, "note": attempt.note}
-        tests = {"failing": len(attempt.verdict.failing), "green": attempt.verdict.green}
-        self.reporter.emit("attempt", number=number, **facts, **tests, changed=changed, diff=diff)
-
-    def insist(self, task: Task, leaner: Leaner, prompt: str) -> Call:
-        """Ask for an edit, and once more where a call that claims success said nothing and changed nothing."""
-        for _ in range(2):
-            call = self.ask(task, leaner, prompt, "edit")
-            if call.code or call.answer or call.before != call.after:
-                return call
-        raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
-
-    def verdict(self, course: Course, tree: str, resists: str, again: bool) -> Verdict:
-        """Judge a tree of a task; veto a green that what RESISTS being put back or an earlier run contradicts."""
-        verdict = NOT_TESTED if course.task.skip_tests else self.judge(course.task, tree, again)
-        veto = f"protected files could not be put back: {resists}" if resists else compare(course.red, verdict).veto
+    def verdict(self, state: TaskState, call: Call, again: bool) -> Verdict:
+        """Judge the tree that a call left; veto a green that the run before it contradicts, or what resists."""
+        task = state.task
+        verdict = NOT_TESTED if task.skip_tests else self.verifier.judge(task, call.after, again)
+        veto = f"protected files could not be put back: {call.resists}" if call.resists else ""
+        veto = veto or compare(state.red, verdict).veto
         if verdict.green and veto:
-            self.warn(veto)
+            self.workspace.warn(veto)
             return verdict.vetoed(veto)
         return verdict
 
-    def attempt(self, course: Course) -> None:
-        """Make the next attempt of a task: on from the last one or afresh, ask for an edit, judge it."""
-        task, number = course.task, len(course.attempts)
-        leaner, base = self.leaner(number), self.choose_base(course)
-        self.wait_for(leaner)
-        assert self.rights is not None  # noted before anybody can change them
-        known, begun = self.snapshots.unheld, time.time()
-        afresh = base == course.start
-        prompt, diagnosis = (self.first(course, leaner), "") if afresh else self.fix(course, leaner, base)
-        call = self.insist(task, leaner, prompt)
-        known = self.snapshots.unheld if find_program(leaner).tells_edits else known  # what else is new is the user's
-        with held_back():  # half of it would leave tests as the leaner made them
-            self.drop_bytecode(begun)
-            tree, bad, resists = self.put_protected_back(task, call.before, call.after, known)
-        changed = self.snapshots.changed(call.before, tree)
-        idle = not (base or changed or course.attempts[-1].changed)
-        verdict = self.verdict(course, tree, resists, again=idle)
-        notes = [f"The last answer changed protected files, which was undone: {', '.join(bad)}."] if bad else []
-        notes += [f"The last answer could not be used: {call.reason}"] if call.code else []
-        who = f"{call.leaner} {leaner.model}".strip() if self.config.escalate else call.leaner
-        worth = worth_of(verdict, course.red)
-        course.attempts.append(Attempt(who, tree, changed, verdict, diagnosis, " ".join(notes), worth, bool(base)))
-        self.tell_attempt(course.attempts[-1], call.before, number + 1)
-        if idle and verdict.green and not task.skip_tests:
-            raise TaskStopped("flaky, not fixed: the tests turned green although nothing changed")
+    def record_attempt(self, attempt: Attempt, before: str, number: int) -> None:
+        """Record an attempt and its diff."""
+        changed, text = self.snapshots.counted_diff(before, attempt.tree)
+        self.reporter.emit(
+            "attempt",
+            number=number,
+            leaner=attempt.leaner,
+            tree=attempt.tree,
+            diagnosis=attempt.diagnosis,
+            note=attempt.note,
+            failing=len(attempt.verdict.failing),
+            green=attempt.verdict.green,
+            changed=changed,
+            diff=self.reporter.write("diff.txt", text).name,
+        )
 
-    def work(self, course: Course) -> str:
-        """Make attempts until the tests pass; where they do not in the end, leave the best state and return why."""
-        try:
-            while not course.is_over:
-                self.attempt(course)
-            last = course.attempts[-1]
-            told = ("no attempt is left", last.verdict.why, last.note)
-            reason = "" if last.verdict.green else ". ".join(filter(None, told))
-        except TaskStopped as stopped:
-            reason = str(stopped)
-        if reason:
-            self.leave_best(course)
-        return reason
+    # The state to go on from
 
-    def leave_best(self, course: Course) -> None:
+    def choose_base(self, state: TaskState) -> str:
+        """Choose and bring back the state that the next attempt begins afresh from; "" goes on from the last."""
+        number, again = len(state.attempts), self.config.defaults.restart_after
+        takeover = number > 0 and self.leaner(number) != self.leaner(number - 1)
+        base = next_base(state.start, rank_key(state.red, state.red), state.attempts, again, takeover)
+        if base and state.attempts:
+            self.go_back(state, base)
+        return base
+
+    def go_back(self, state: TaskState, tree: str) -> None:
+        """Put the tree of a task to an earlier state of it; only what leaners changed is touched."""
+        last = state.attempts[-1].tree
+        if paths := state.touched & set(self.snapshots.changed(last, tree)):
+            name = "the state before the task" if tree == state.start else "the best attempt"
+            self.workspace.put_back(last, tree, paths, name)
+
+    def leave_best(self, state: TaskState) -> None:
         """Leave the tree of a red task as `on_fail` says."""
-        states = [(worth_of(course.red, course.red), course.start)] if course.red else []
-        states += [(attempt.worth, attempt.tree) for attempt in course.attempts]
-        for number, attempt in enumerate(course.attempts, 1):
-            self.reporter.write(f"attempt-{number}.diff", self.snapshots.diff(course.start, attempt.tree))
-        if course.attempts:
-            best = min(reversed(states), key=lambda state: state[0])[1]
-            wanted = {"best": best, "keep": course.attempts[-1].tree, "restore": course.start}
-            self.go_back(course, wanted[self.config.guard.on_fail])
+        states = [(rank_key(state.red, state.red), state.start)] if state.red else []
+        states += [(attempt.rank, attempt.tree) for attempt in state.attempts]
+        for number, attempt in enumerate(state.attempts, 1):
+            self.reporter.write(f"attempt-{number}.diff", self.snapshots.diff(state.start, attempt.tree))
+        if state.attempts:
+            best = min(reversed(states), key=lambda item: item[0])[1]
+            wanted = {"best": best, "keep": state.attempts[-1].tree, "restore": state.start}
+            self.go_back(state, wanted[self.config.guard.on_fail])
+
+    def after_commands(self, task: Task) -> str:
+        """Run a green task's after-commands; return what failed, if one did."""
+        root, limit = self.config.root, self.config.defaults.after_command_timeout
+        for command in task.after:
+            self.reporter.emit("after", command=command)
+            argv = shell_argv(command.replace("{python}", python_of(root)))
+            done = run(argv, root, env=clean_environment(), timeout=limit)
+            output = self.reporter.mask(done.output)
+            self.reporter.write("after.txt", output)
+            if done.code or done.cut:
+                return f"the after-command '{command}' {done.end}: {' '.join(output.splitlines()[-3:]).strip()}"
+        return ""
 
 
-def run_after(session: Session, task: Task) -> str:
-    """Run a green task's after-commands; return what failed, if one did."""
-    root, limit = session.config.root, session.config.defaults.after_command_timeout
-    for command in task.after:
-        session.reporter.emit("after", command=command)
-        argv = shell_argv(command.replace("{python}", python_of(root)))
-        done = run(argv, root, env=clean_environment(), timeout=limit)
-        output = session.reporter.mask(done.output)
-        session.reporter.write("after.txt", output)
-        if done.code or done.cut:
-            return f"the after-command '{command}' {done.end}: {' '.join(output.splitlines()[-3:]).strip()}"
-    return ""
+def note_on(call: Call) -> str:
+    """Say in the next prompt what was wrong with a call: what was put back, and why its answer could not be used."""
+    notes = []
+    if call.put_back:
+        notes.append(f"The last answer changed what it may not, which was undone: {few_names(call.put_back, 5)}.")
+    if call.code:
+        notes.append(f"The last answer could not be used: {call.reason}")
+    return " ".join(notes)
 
 
-def run_task(session: Session, task: Task) -> Result:
-    """Bring the tests of TASK to green: ask once, then let what they report be fixed until they pass."""
-    start = session.snapshots.take()
-    proves = session.config.guard.baseline and not task.skip_tests
-    course = Course(task, start, session.judge(task, start) if proves else None)
-    if course.red and course.red.green and session.config.direct:
-        return Result(task, "green", (), course.red, "the tests were green already")
-    guard, listed = session.config.guard, any(is_test(path, session.config.defaults) for path in task.files)
-    may_write_tests = listed or guard.allow or not guard.protect_tests
-    if course.red and course.red.why.startswith(NO_TEST) and not may_write_tests:
-        return Result(task, "red", (), course.red, course.red.why)
-    reason = session.work(course) or run_after(session, task)
-    state = "red" if reason else "untested" if task.skip_tests else "green"
-    change = compare(course.red, course.attempts[-1].verdict) if course.attempts else Change()
-    doubts = (*change.warnings, *session.doubts(course)) if state == "green" else ()
-    change = replace(change, warnings=doubts)
-    return Result(task, state, tuple(course.attempts), course.red, reason.strip(" ."), change)
-
-
-def commit_task(session: Session, name: str, paths: set[str], dirty: set[str]) -> None:
+def commit_task(run: Run, name: str, paths: set[str], dirty: set[str]) -> None:
     """Commit the PATHS that a task changed; not what was DIRTY with the user's own edits."""
-    places = session.snapshots.repository.places
-    paths &= {*session.snapshots.status()}
+    places, warn = run.snapshots.repository.places, run.workspace.warn
+    paths &= {*run.snapshots.uncommitted()}
     if not places or any((places[0] / mark).exists() for mark in UNDER_WAY):
-        session.warn(f"nothing is committed: there is {'a merge or rebase under way' if places else 'no repository'}")
+        warn(f"nothing is committed: there is {'a merge or rebase under way' if places else 'no repository'}")
         return
     if paths & dirty:
-        session.warn(f"not committed, for earlier edits that are not: {', '.join(sorted(paths & dirty))}")
+        warn(f"not committed, for earlier edits that are not: {', '.join(sorted(paths & dirty))}")
     if own := sorted(paths - dirty):
         try:
-            made = make_commit(session.config.root, name, own, session.snapshots.folder / "staged")
-            session.reporter.emit("committed", commit=made, paths=own)
+            made = make_commit(run.config.root, name, own, run.snapshots.folder / "staged")
+            run.reporter.emit("committed", commit=made, paths=own)
         except GitError as error:
-            session.warn(f"not committed: {error}")
+            warn(f"not committed: {error}")
 
 
 def make_commit(root: Path, name: str, paths: Sequence[str], index: Path) -> str:
     """Commit PATHS alone, by way of a temporary INDEX: no hooks, no signing, and a name where the user has none."""
     head, aside = ask_git(root, "rev-parse", "-q", "--verify", "HEAD"), {"GIT_INDEX_FILE": str(index)}
     update, feed = ("update-index", "-z", "--add", "--remove", "--stdin"), joined(paths)
-    usual = {"user.name": "lean-loop", "user.email": "lean-loop@localhost"}
-    who = [word for key, other in usual.items() for word in ("-c", f"{key}={ask_git(root, 'config', key) or other}")]
+    who = list[str]()
+    for key, usual in {"user.name": "lean-loop", "user.email": "lean-loop@localhost"}.items():
+        who += ["-c", f"{key}={ask_git(root, 'config', key) or usual}"]
     git(["read-tree", head or "--empty"], root, aside)
     git(update, root, aside, feed)
     tree = git(["write-tree"], root, aside).strip()
-    made = git([*who, "commit-tree", tree, *(("-p", head) if head else ()), "-m", name], root).strip()
+    parent = ["-p", head] if head else []
+    made = git([*who, "commit-tree", tree, *parent, "-m", name], root).strip()
     git(update, root, feed=feed)  # first: an index that stays behind HEAD would take the commit back in the next one
     git([*who, "update-ref", "-m", f"lean-loop: {name}", "HEAD", made, head or "0" * len(made)], root)
     return made
 
 
-def digest(task: Task) -> str:
+def task_fingerprint(task: Task) -> str:
     """Mark a task as it was resolved, so that a changed one is known."""
     return hashlib.sha256(repr(task).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def run_numbered(session: Session, task: Task, number: int, total: int, past: Past | None) -> Result:
+def run_numbered(run: Run, task: Task, number: int, total: int, resumed: RunRecord | None) -> Result:
     """Run one of TOTAL tasks, and record how it began and ended; attempts of a run that is resumed count."""
-    facts: dict[str, Any] = {"number": number, "total": total, "name": task.name}
-    start = session.start_of_task = session.snapshots.take()
-    cut = past.cut if past and past.cut and past.cut[0]["digest"] == digest(task) else []
-    dirty = {*session.snapshots.status()} if session.config.defaults.commit else set()
-    dirty = {*cut[0]["dirty"]} if cut else dirty
-    session.reporter.emit("task", **facts, tree=start, digest=digest(task), dirty=sorted(dirty))
-    session.tell_uncovered()
+    facts: Document = {"number": number, "total": total, "name": task.name}
+    start, commits, mark = run.snapshots.take(), run.config.defaults.commit, task_fingerprint(task)
+    cut = resumed.cut if resumed and resumed.cut and resumed.cut[0]["digest"] == mark else []
+    dirty = set[str]()
+    if commits:
+        dirty = {*cut[0]["dirty"]} if cut else {*run.snapshots.uncommitted()}
+    run.reporter.emit("task", **facts, tree=start, digest=mark, dirty=sorted(dirty))
+    run.workspace.warn_uncovered()
     made = sum(event["event"] == "attempt" for event in cut)
-    result = run_task(session, replace(task, max_iters=max(0, task.max_iters - made)))
-    ended = {"state": result.state, "reason": result.reason, "attempts": len(result.attempts)}
-    ended |= {"red_to_green": len(result.change.fixed), "fixed": result.change.fixed[:50], "kept": result.change.kept}
-    ended |= {"broke": result.change.broke, "warnings": result.change.warnings}
-    if session.config.defaults.commit and result.state == "green":
-        earlier = past.touched(session.snapshots) if past and cut else set[str]()
-        commit_task(session, task.name, {path for made in result.attempts for path in made.changed} | earlier, dirty)
-    tree = session.snapshots.take()
-    session.tell_uncovered()
-    session.reporter.emit("result", **facts, **ended, tree=tree, changed=session.snapshots.counted_diff(start, tree)[0])
+    result = run_task(run, replace(task, max_iters=max(0, task.max_iters - made)))
+    if commits and result.state == "green":
+        paths = {path for attempt in result.attempts for path in attempt.changed}
+        if resumed and cut:
+            paths |= resumed.touched(run.snapshots)
+        commit_task(run, task.name, paths, dirty)
+    tree = run.snapshots.take()
+    run.workspace.warn_uncovered()
+    changed = run.snapshots.counted_diff(start, tree)[0]
+    run.reporter.emit("result", **facts, **result_facts(result), tree=tree, changed=changed)
     return result
+
+
+def result_facts(result: Result) -> Document:
+    """Say what the record holds of a task's end."""
+    change = result.change
+    return {
+        "state": result.state,
+        "reason": result.reason,
+        "attempts": len(result.attempts),
+        "red_to_green": len(change.fixed),
+        "fixed": change.fixed[:50],
+        "kept": change.kept,
+        "broke": change.broke,
+        "warnings": change.warnings,
+    }
 
 
 def choose(config: Config, names: Sequence[str]) -> tuple[Task, ...]:
@@ -3602,35 +4016,46 @@ def choose(config: Config, names: Sequence[str]) -> tuple[Task, ...]:
     return tuple(task for task in config.tasks if not names or task.name in names)
 
 
-def whole_suite(session: Session, tasks: Sequence[Task]) -> Verdict | None:
+def whole_suite(config: Config) -> Task:
+    """Make the task that runs the plain [runner]; it has no name."""
+    return Task(runner=insert_test_files(config.runner, ()))
+
+
+def judge_whole_suite(run: Run, tasks: Sequence[Task]) -> Verdict | None:
     """Judge the plain [runner] before the first task, where the tasks' own tests are narrower."""
-    config = session.config
-    if config.direct or not config.guard.baseline or all(task.runner == aim(config.runner, ()) for task in tasks):
+    config, whole = run.config, whole_suite(run.config)
+    if config.direct or not config.guard.baseline or all(task.runner == whole.runner for task in tasks):
         return None
-    return session.judge_now(Task(runner=aim(config.runner, ())))
+    return run.verifier.judge_now(whole)
 
 
-def broken_since(session: Session, results: Sequence[Result], before: Verdict | None) -> str:
+def broken_since(run: Run, results: Sequence[Result], before: Verdict | None) -> str:
     """Run the plain [runner] once more; name what was green before the run, or in one of its tasks, and is red now."""
     if before is None:
         return ""
-    after = session.judge_now(Task(runner=aim(session.config.runner, ())))
-    mended = {name for result in results if result.before for name in result.before.failing}
-    broken = {*compare(before, after).broke, *(mended & set(after.failing))}
-    return ", ".join(sorted(broken)) or ("" if after.green or not before.green else after.why or "the suite")
+    after = run.verifier.judge_now(whole_suite(run.config))
+    fixed = {name for result in results if result.before for name in result.before.failing}
+    broken = {*compare(before, after).broke, *(fixed & set(after.failing))}
+    if broken or after.green or not before.green:
+        return ", ".join(sorted(broken))
+    return after.why or "the suite"
 
 
-def resumable(config: Config, pasts: Sequence[Past]) -> Past | None:
+def last_run_of(config: Config, records: Sequence[RunRecord]) -> RunRecord | None:
     """Find the last run of a leanfile."""
-    own = [past for past in pasts if past.first["file"] == str(config.path.resolve()) and past.first["tasks"]]
+    leanfile = str(config.path.resolve())
+    own = [record for record in records if record.first["file"] == leanfile and record.first["tasks"]]
     return own[-1] if own else None
 
 
-def work_since(session: Session, past: Past, pasts: Sequence[Past]) -> set[str]:
-    """List what green tasks of earlier runs changed and what is not any more as the run PAST left it."""
-    results = (event for run in pasts for event in run.of("result") if event["state"] != "red")
-    made = {path for event in results for path, *_ in event["changed"]}
-    return made & {*session.snapshots.changed(past.states[""], session.snapshots.take())}
+def work_since(run: Run, last: RunRecord, records: Sequence[RunRecord]) -> set[str]:
+    """List what green tasks of earlier runs changed and what is not any more as the LAST run left it."""
+    made = set[str]()
+    for record in records:
+        for event in record.of("result"):
+            if event["state"] != "red":
+                made |= {path for path, *_ in event["changed"]}
+    return made & {*run.snapshots.changed(last.states[""], run.snapshots.take())}
 
 
 @contextlib.contextmanager
@@ -3638,14 +4063,7 @@ def locked(folder: Path, config: Config) -> Iterator[None]:
     """Hold the project for one run at a time; the system lets go of the lock when its holder dies."""
     with (folder / "lock").open("a+") as lock:
         try:
-            if WINDOWS:
-                import msvcrt
-
-                msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-            else:
-                import fcntl
-
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(lock)
         except OSError:
             lock.seek(0)
             raise NotReady(
@@ -3657,21 +4075,35 @@ def locked(folder: Path, config: Config) -> Iterator[None]:
         yield
 
 
-def run_tasks(session: Session, tasks: Sequence[Task], past: Past | None, stirred: bool) -> tuple[int, str]:
+def lock_file(lock: IO[str]) -> None:
+    """Lock an open file; raises OSError where another process holds it."""
+    if WINDOWS:
+        import msvcrt
+
+        lock.seek(0)  # Windows locks from the present place on
+        msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    else:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def run_tasks(run: Run, tasks: Sequence[Task], resumed: RunRecord | None, stirred: bool) -> tuple[int, str]:
     """Run tasks until one is not green; return the exit code, and what of the whole suite is worse than before.
 
-    Those that were green in the run PAST are passed over; only if they still are, where their work was STIRRED since.
+    Those that were green in the run that is RESUMED are passed over; only if they still are, where their work was
+    STIRRED since.
     """
-    results, whole = list[Result](), whole_suite(session, tasks)
+    results, whole = list[Result](), judge_whole_suite(run, tasks)
     for number, task in enumerate(tasks, 1):
-        done = past and digest(task) in past.green
-        if done and (not stirred or (not task.skip_tests and session.judge_now(task).green)):
-            session.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
+        done = resumed and task_fingerprint(task) in resumed.green
+        if done and (not stirred or (not task.skip_tests and run.verifier.judge_now(task).green)):
+            run.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
             continue
-        results.append(run_numbered(session, task, number, len(tasks), past))
+        results.append(run_numbered(run, task, number, len(tasks), resumed))
         if not results[-1].ok:
             return RED, ""
-    broken = broken_since(session, results, whole)
+    broken = broken_since(run, results, whole)
     return RED if broken else GREEN, broken
 
 
@@ -3681,17 +4113,17 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
     for leaner in (config.lean, *config.escalate):
         check_leaner(leaner)
     check_test_files(config, tasks)
-    with recorded(config, shows) as (session, pasts):
-        past = resumable(config, pasts) if resume else None
-        stirred = bool(past and work_since(session, past, pasts))
-        session.begin(str(config.path), past, tasks=[task.name for task in tasks])
+    with recorded(config, shows) as (run, records):
+        resumed = last_run_of(config, records) if resume else None
+        stirred = bool(resumed and work_since(run, resumed, records))
+        run.begin(str(config.path), resumed, tasks=[task.name for task in tasks])
         code, error, broken = RED, "", ""
         try:
-            code, broken = run_tasks(session, tasks, past, stirred)
+            code, broken = run_tasks(run, tasks, resumed, stirred)
         except (LeanError, Interrupted) as stopped:
             code, error = stopped.code, str(stopped)
         finally:
-            session.reporter.outcome(code, error, broken)
+            run.reporter.outcome(code, error, broken)
     return code
 
 
@@ -3701,7 +4133,7 @@ SETTLES = ("answered", "trouble", "tested", "attempt", "result", "restored")
 
 
 @dataclass(frozen=True)
-class Past:
+class RunRecord:
     """An earlier run (a restore counts as one too) as its events tell of it."""
 
     folder: Path
@@ -3716,20 +4148,26 @@ class Past:
 
     @property
     def states(self) -> dict[str, str]:
-        """Name its trees: 0 before the run, N.0 before task N, N.M its attempt M, N as it ended, "" the last of all."""
+        """Name its trees: 0 before the run, N.0 before task N, N.M its attempt M, N as it ended, "" the last of all.
+
+        found-N is what the N-th call left that was put in order, with all that was put back.
+        """
         found, task = dict[str, str](), 0
+        for number, event in enumerate(self.of("protected"), 1):
+            found[f"found-{number}"] = event["tree"]
         for event in self.of("run", "task", "attempt", "result", "asking", "restored"):
-            number = event.get("number", 0)
-            task = task if event["event"] == "attempt" else number or task
+            kind, number = event["event"], event.get("number", 0)
+            if kind in ("task", "result"):
+                task = number
             names = {"run": "0", "task": f"{task}.0", "attempt": f"{task}.{number}", "result": f"{task}"}
-            found |= {names.get(event["event"], ""): event["tree"], "": event["tree"]}
+            found[names.get(kind, "")] = found[""] = event["tree"]
         return found
 
     @property
     def changes(self) -> set[tuple[str, str]]:
         """List the trees before and after each call and each restore that changed something."""
-        pairs = {(event["before"], event["after"]) for event in self.of("answered", "restored") if "before" in event}
-        return {pair for pair in pairs if len({*pair}) > 1}
+        pairs = {(event["before"], event["after"]) for event in self.of("answered", "restored")}
+        return {(before, after) for before, after in pairs if before != after}
 
     def acted(self) -> bool:
         """Tell whether it changed the project, or may have when it was killed."""
@@ -3767,16 +4205,18 @@ class Past:
 
     @property
     def green(self) -> list[str]:
-        """List the digests of the tasks that were green, those before it included where it was a resumed run."""
-        ended = (chapter for chapter in chapters(self.events) if chapter[-1]["event"] == "result")
-        return [*self.first["green"], *(begun["digest"] for begun, *_, end in ended if end["state"] != "red")]
+        """List the fingerprints of the tasks that were green, those before it included where it was a resumed run."""
+        found = list[str](self.first["green"])
+        for begun, *_, end in chapters(self.events):
+            if end["event"] == "result" and end["state"] != "red":
+                found.append(begun["digest"])
+        return found
 
     @property
     def cut(self) -> list[Event]:
         """Give the events of the task that was not brought to an end."""
-        return [
-            event for chapter in chapters(self.events)[-1:] for event in chapter if chapter[-1]["event"] != "result"
-        ]
+        last = chapters(self.events)[-1:]
+        return last[0] if last and last[0][-1]["event"] != "result" else []
 
     @property
     def spent(self) -> Event:
@@ -3789,18 +4229,34 @@ class Past:
         }
 
 
-def past_of(run: Path) -> Past:
+def chapters(events: Iterable[Event]) -> list[list[Event]]:
+    """Take the tasks out of a run's events, each with what happened from its `task` to its `result`."""
+    found = list[list[Event]]()
+    for event in events:
+        if event["event"] == "task":
+            found.append([event])
+        elif found and found[-1][-1]["event"] != "result" and event["event"] != "outcome":
+            found[-1].append(event)
+    return found
+
+
+def usage_of(events: Iterable[Event]) -> Usage:
+    """Sum up what the calls among EVENTS cost."""
+    return sum((Usage(**event["usage"]) for event in events if event["event"] in ("answered", "trouble")), Usage())
+
+
+def read_record(run: Path) -> RunRecord:
     """Read the events of a run in their order; a line that was cut off at the end is left out."""
     found = list[Event]()
     for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines():
         with contextlib.suppress(ValueError):
             found.append(json.loads(line))
-    return Past(run, tuple(found))
+    return RunRecord(run, tuple(found))
 
 
-def read_past(folder: Path) -> list[Past]:
+def read_records(folder: Path) -> list[RunRecord]:
     """Read the runs of a project, oldest first."""
-    return [past for past in map(past_of, run_folders(folder)) if past.events]
+    return [record for record in map(read_record, run_folders(folder)) if record.events]
 
 
 def make_run_folder(folder: Path) -> Path:
@@ -3816,65 +4272,56 @@ def run_folders(folder: Path) -> list[Path]:
     return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
 
 
-def find_run(folder: Path, named: str, meant: Callable[[Past], bool]) -> Past:
-    """Find the run that NAMED means: a folder's name, the beginning of only one, or "last": the last that is MEANT."""
-    pasts = read_past(folder)
-    last = ([past for past in pasts if meant(past)] or pasts)[-1:]
-    fitting = last if named == "last" else [past for past in pasts if past.folder.name.startswith(named)]
-    if len(fitting) == 1:
-        return fitting[0]
-    if not pasts:
-        raise LeanError("this project has no runs yet. Start one with: lean-loop")
-    latest = f"The latest is {pasts[-1].folder.name}; lean-loop --runs lists all"
-    raise LeanError(f"{len(fitting) or 'no'} runs of this project begin with '{named}'. {latest}.")
-
-
-def unsettled(pasts: Sequence[Past]) -> list[Past]:
+def unsettled(records: Sequence[RunRecord]) -> list[RunRecord]:
     """List the runs that may need tidying up, the latest first: the last, and what it was to tidy up when it died."""
-    found = list[Past]()
-    for past in reversed(pasts):
-        found.append(past)
-        if not past.was_killed or past.of("task", "warning"):
+    found = list[RunRecord]()
+    for record in reversed(records):
+        found.append(record)
+        if not record.was_killed or record.of("task", "warning"):
             break
     return found
 
 
-def born(pid: int) -> str:
+def process_start_time(pid: int) -> str:
     """Tell when a process was started, in the system's own words; nothing where there is none."""
     with contextlib.suppress(OSError, IndexError):
         if Path("/proc/self/stat").is_file():
             facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             return "" if facts[0] == "Z" else facts[19]
-        told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
-        return told.stdout.strip()
+        listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
+        return listing.stdout.strip()
     return ""
 
 
-def end_left_over(past: Past) -> int:
-    """End what a killed run left running, known by number and birth, or by the run's folder in its variables."""
-    noted = {event["pid"] for event in past.of("started") if event["born"] and born(event["pid"]) == event["born"]}
+def end_left_over(record: RunRecord) -> int:
+    """End what a killed run left running, known by number and start, or by the run's folder in its variables."""
+    left = set[int]()
+    for event in record.of("started"):
+        if event["born"] and process_start_time(event["pid"]) == event["born"]:
+            left.add(event["pid"])
     for place in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            if os.fsencode(past.folder) in place.read_bytes():
-                noted.add(int(place.parent.name))
-    found = {pid for start in noted for pid in (start, *descendants(start))} - {os.getpid()}
+            if os.fsencode(record.folder) in place.read_bytes():
+                left.add(int(place.parent.name))
+    found = {pid for start in left for pid in (start, *descendants(start))} - {os.getpid()}
     for pid in found:
-        tell(pid, signal.SIGKILL)
+        send_signal(pid, signal.SIGKILL)
     return len(found)
 
 
-def recover(session: Session, past: Past) -> None:
+def recover(run: Run, record: RunRecord) -> None:
     """End what a killed run left running, and undo what its unfinished step changed; keep what is younger than it."""
-    ended = end_left_over(past) if past.was_killed else 0
-    tree, paths = past.unfinished
+    ended = end_left_over(record) if record.was_killed else 0
+    tree, paths = record.unfinished
     if tree:
-        now = session.snapshots.take()
-        changed = {path for path in session.snapshots.changed(tree, now) if paths is None or path in paths}
-        own = {path for path in changed if is_older(session.config.root / path, past.died)}
-        session.put_back(now, tree, own, f"the last finished step of {past.folder.name}", changed - own)
-    if past.was_killed:
+        now = run.snapshots.take()
+        changed = {path for path in run.snapshots.changed(tree, now) if paths is None or path in paths}
+        own = {path for path in changed if is_older(run.config.root / path, record.died)}
+        to = f"the last finished step of {record.folder.name}"
+        run.workspace.put_back(now, tree, own, to, changed - own)
+    if record.was_killed:
         also = ", and what it had left running was ended" if ended else ""
-        session.warn(f"the run {past.folder.name} was killed{also}. To go on with it: lean-loop --resume")
+        run.workspace.warn(f"the run {record.folder.name} was killed{also}. To go on with it: lean-loop --resume")
 
 
 def is_older(path: Path, moment: float) -> bool:
@@ -3884,87 +4331,43 @@ def is_older(path: Path, moment: float) -> bool:
     return True
 
 
+def make_run(config: Config, folder: Path, reporter: Reporter) -> Run:
+    """Put together what a run works with; FOLDER holds what lean-loop keeps of the project."""
+    workspace = Workspace(config, open_snapshots(config.root, folder, config.guard.max_file), reporter)
+    return Run(config, workspace, Verifier(config, workspace, reporter), reporter)
+
+
 @contextlib.contextmanager
-def recorded(config: Config, shows: Shows) -> Iterator[tuple[Session, list[Past]]]:
+def recorded(config: Config, shows: Shows) -> Iterator[tuple[Run, list[RunRecord]]]:
     """Hold the project and keep a record of what is done to it; give the earlier runs too, oldest first."""
     folder = project_folder(config.root)
     if folder.is_relative_to(tempfile.gettempdir()) and not home():
         lies = f"the record lies in {folder}, where it may be cleaned up"
         shows.say(f"lean-loop: there is no home folder: {lies}.", shows.err)
     with locked(folder, config):
-        pasts = read_past(folder)
+        records = read_records(folder)
         reporter = Reporter(make_run_folder(folder), config, shows)
-        mended = mend_repository(folder, pasts, reporter.path("repository"))
-        snapshots = open_snapshots(config.root, folder, config.guard.max_file)
+        said = put_repository_back(folder, records, reporter.path("repository"))
+        run = make_run(config, folder, reporter)
+        run.workspace.repaired = said
         try:
-            yield Session(config, snapshots, reporter, mended=mended), pasts
+            yield run, records
         finally:
-            reporter.display.outcome()
-        forget(snapshots, config.guard.keep_runs)
+            reporter.display.close()
+        forget(run.snapshots, config.guard.keep_runs)
 
 
 def forget(snapshots: Snapshots, keep: int) -> None:
     """Remove the runs beyond the KEEP latest, and what only their trees hold."""
     runs = run_folders(snapshots.folder)
     old = runs[:-keep] if keep else []
-    told = "".join((run / "events.jsonl").read_text("utf-8", "replace") for run in runs[len(old) :])
-    trees = {*re.findall(r'(?<=")(?:[0-9a-f]{40}|[0-9a-f]{64})(?=")', told)}
-    snapshots.let_go(trees)
+    events = "".join((run / "events.jsonl").read_text("utf-8", "replace") for run in runs[len(old) :])
+    trees = {*re.findall(r'(?<=")(?:[0-9a-f]{40}|[0-9a-f]{64})(?=")', events)}
+    snapshots.prune_borrowed_objects(trees)
     if old:
         for run in old:
             shutil.rmtree(run, ignore_errors=True)
         snapshots.git("prune", "--expire=now", *trees)
-
-
-def bring_back(options: argparse.Namespace, shows: Shows) -> int:
-    """Bring back a state of an earlier run, or some files of it."""
-    place, *paths = options.restore or [f"{options.undo}/0"]
-    name, _, state = place.partition("/")
-    config = config_here(options)
-    past = find_run(project_folder(config.root), name, Past.acted)  # before one more is made
-    tidy_up(config.path, shows)
-    if state not in past.states:
-        known = ", ".join(filter(None, past.states))
-        raise LeanError(
-            f"{past.folder.name} has no state '{state}'. It has: {known} (N.M: attempt M of task N)."
-            " Other runs: lean-loop --runs"
-        )
-    with recorded(config, shows) as (session, _):
-        session.begin(f"restore {place}")
-        now, tree, seen = session.snapshots.take(), past.states[state], past.states[""]
-        wanted = below(paths, session, now, tree) if paths else past.touched(session.snapshots)
-        left = session.put_back(now if paths else seen, tree, wanted, place)
-        session.reporter.emit("outcome", code=GREEN)
-        count = len(session.snapshots.changed(now, session.snapshots.take()))
-        again = f"lean-loop --restore {past.folder.name}/{state} {shlex.join(left)}"
-        kept = f" Edited since, and left alone: {', '.join(left)}. To put that back too: {again}." if left else ""
-        told = f"{many(count, 'file')} put back.{kept}{' To take this back: lean-loop --undo' if count else ''}"
-        shows.say(told, shows.err if shows.json else shows.out)
-    return GREEN
-
-
-def below(paths: Sequence[str], session: Session, now: str, tree: str) -> list[str]:
-    """List what differs between two trees in files and folders that are given from the current folder."""
-    found, root, held = list[str](), session.config.root, session.snapshots.paths(tree)
-    for given in paths:
-        path = Path(given).parent.resolve() / Path(given).name
-        name = f"{path.relative_to(root).as_posix()}/".removeprefix("./") if path.is_relative_to(root) else "?"
-        if not os.path.lexists(path) and not any(f"{known}/".startswith(name) for known in held):
-            session.reporter.emit("outcome", code=USAGE)
-            raise LeanError(f"{given}: this is neither here nor in that state. Name a file of the project {root}.")
-        found += [path for path in session.snapshots.changed(now, tree) if f"{path}/".startswith(name)]
-    return found
-
-
-def config_here(options: argparse.Namespace) -> Config:
-    """Load the leanfile; where it cannot be read, take the project that it was last used for, and defaults."""
-    path = options.config[0]
-    try:
-        return load(path, static_config(options.global_config))
-    except LeanError:
-        for past in last_runs(path):
-            return bare_config(path, Path(past.first["root"]))
-        raise
 
 
 def bare_config(path: Path, root: Path, document: Document | None = None) -> Config:
@@ -3975,35 +4378,37 @@ def bare_config(path: Path, root: Path, document: Document | None = None) -> Con
     return Config(path=path, root=root, escalate=(), tasks=(), direct=False, **tables)
 
 
-def last_runs(path: Path) -> list[Past]:
+def last_runs(path: Path) -> list[RunRecord]:
     """List the last run of each project for which the leanfile at PATH was used then."""
-    found, wanted = list[Past](), json.dumps(str(path.resolve()))
-    for run in (run for place in state_folder().glob("*") for run in run_folders(place)[-1:]):
-        with (run / "events.jsonl").open(encoding="utf-8", errors="replace") as events:
-            if f'"file": {wanted}' in events.readline():
-                found.append(past_of(run))
+    found, wanted = list[RunRecord](), json.dumps(str(path.resolve()))
+    for project in state_folder().glob("*"):
+        for run in run_folders(project)[-1:]:
+            with (run / "events.jsonl").open(encoding="utf-8", errors="replace") as events:
+                if f'"file": {wanted}' in events.readline():
+                    found.append(read_record(run))
     return found
 
 
 def tidy_up(path: Path, shows: Shows) -> None:
     """Tidy up after a run that was killed, before the leanfile at PATH is read: it may have been changed, too."""
-    for past in last_runs(path):
-        if past.was_killed or past.unfinished[0]:
-            with recorded(bare_config(path, Path(past.first["root"])), shows) as (session, pasts):
-                session.begin("tidying up")
-                for earlier in unsettled(pasts):
-                    recover(session, earlier)
-                if session.mended:
-                    session.warn(f"the repository was put back, where the killed run had changed it ({session.mended})")
-                session.reporter.emit("outcome", code=GREEN)
+    for record in last_runs(path):
+        if record.was_killed or record.unfinished[0]:
+            with recorded(bare_config(path, Path(record.first["root"])), shows) as (run, records):
+                run.begin("tidying up")
+                for earlier in unsettled(records):
+                    recover(run, earlier)
+                if what := run.workspace.repaired:
+                    run.workspace.warn(f"the repository was put back, where the killed run had changed it ({what})")
+                run.reporter.emit("outcome", code=GREEN)
 
 
 # ------------------------------------------------------------------------------------------------------- reporting
 
 Event = dict[str, Any]
 INKS = {"green": "32", "ok": "32", "red": "31", "error": "31", "untested": "33", "warning": "33"}
-PROGRESS = re.compile(r"progress: ([1-9]\d*) (\d+(?:\.\d+)?)")
-QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+PROGRESS = re.compile(r"progress: ([1-9]\d{0,8}) (\d{1,9}(?:\.\d{1,9})?)")
+TREE = r'"(?:tree|before|after|digest|commit)": "[0-9a-f]{12,64}"'  # names of our own, which --undo and --resume need
+QUOTED = re.compile(rf'(?P<tree>{TREE})|"(?:[^"\\]|\\.)*"')
 NOTIFY_SECONDS = 30
 
 
@@ -4043,29 +4448,32 @@ def window(stream: IO[str]) -> os.terminal_size:
     return os.terminal_size((80, 24))
 
 
-def wide(text: str) -> int:
+def width_of(text: str) -> int:
     """Count the columns that TEXT takes on a terminal."""
     from unicodedata import category, east_asian_width
 
     return sum(0 if category(sign) in ("Mn", "Me") else 1 + (east_asian_width(sign) in "WF") for sign in text)
 
 
-def cut(text: str, room: int) -> str:
+def one_line(text: str, room: int) -> str:
     """Make TEXT one line of at most ROOM columns."""
     line = "".join(sign if sign.isprintable() else " " for sign in text[: 2 * room + 2]).rstrip()
-    while wide(line) > max(room, 1):
+    while width_of(line) > max(room, 1):
         line = f"{line[:-2]}…"
     return line
 
 
 def folded(text: str, room: int) -> Iterator[str]:
     """Break TEXT into lines of at most ROOM columns, at blanks where there are any."""
-    while wide(text) > room:
-        most = next(end for end in range(min(len(text), room), 0, -1) if wide(text[:end]) <= room)
-        end = most if (blank := text.rfind(" ", 5, most + 1)) < 0 else blank
-        yield cut(text[:end], room)
+    while width_of(text) > room:
+        end = min(len(text), room)
+        while width_of(text[:end]) > room:
+            end -= 1
+        blank = text.rfind(" ", 5, end + 1)
+        end = blank if blank > 0 else end
+        yield one_line(text[:end], room)
         text = f"    {text[end:].lstrip()}"
-    yield cut(text, room)
+    yield one_line(text, room)
 
 
 def inked(text: str, state: str, stream: IO[str]) -> str:
@@ -4074,82 +4482,117 @@ def inked(text: str, state: str, stream: IO[str]) -> str:
     return text if plain else f"\x1b[{INKS[state]}m{text}\x1b[0m"
 
 
+def many(count: int, noun: str) -> str:
+    """Count things."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def few_names(names: Sequence[str], most: int) -> str:
+    """Name the first MOST of some things, and count the others."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
+    """Lay rows of cells out in columns, those of numbers to the right, heading and all: a line a row."""
+    aligned = list[list[str]]()
+    for column in zip(*rows, strict=True):
+        right = all(re.fullmatch(r"(about )?\d[\d,.]*( s)?", cell) for cell in column[1:])
+        widest = max(map(width_of, column))
+        cells = list[str]()
+        for cell in column:
+            blanks = " " * (widest - width_of(cell))
+            cells.append(blanks + cell if right else cell + blanks)
+        aligned.append(cells)
+    return [gap.join(row).rstrip() for row in zip(*aligned, strict=True)]
+
+
+def describe_answer(event: Event) -> str:
+    what, used = event["reason"] or {"ask": "answer", "edit": "edit"}[event["mode"]], event["usage"]
+    about = "about " if used["estimated"] else ""
+    spent = f"{about}{used['input_tokens']:,} tokens in, {used['output_tokens']:,} out"
+    return f"  {event['leaner']}: {what}; {spent}, {event['seconds']:.1f} s"
+
+
+def describe_tests(event: Event) -> str:
+    why = "" if event["green"] else f": {event['summary']}"
+    which = "  tests" if event["name"] else "the whole suite"
+    return f"{which}: {count_failing(event)}{why}; {event['seconds']:.1f} s"
+
+
+def count_failing(event: Event) -> str:
+    return "green" if event["green"] else f"{max(1, event['failing'])} failing"
+
+
+def describe_put_back(paths: Sequence[str]) -> str:
+    them = "it" if len(paths) == 1 else "them"
+    return f"  put back: {few_names(paths, 5)}; list {them} in files to allow {them}"
+
+
+def describe_restored(event: Event) -> str:
+    left = f", except what was edited since: {', '.join(event['left'])}" if event["left"] else ""
+    return f"  the project was put back to {event['to']}{left}"
+
+
+def describe_result(event: Event) -> str:
+    why = f" ({event['reason']})" if event["reason"] else ""
+    return f"[{event['number']}/{event['total']}] {event['name']}: {event['state']}{why}"
+
+
+# Events as they are shown, by their kinds: a finished step. What is not here is not shown.
+STEPS: dict[str, Callable[[Event], str]] = {
+    "run": lambda event: f"lean-loop: {event['leanfile']}" + (f" with {event['leaner']}" if event["leaner"] else ""),
+    "task": lambda event: f"[{event['number']}/{event['total']}] {event['name']}",
+    "skipped": lambda event: f"[{event['number']}/{event['total']}] {event['name']}: green in the run before",
+    "waiting": lambda event: f"  waiting for the server at {event['url']}, at most {event['left']} s",
+    "trouble": lambda event: f"  {event['leaner']}: trouble: {event['reason']}",
+    "answered": describe_answer,
+    "tested": describe_tests,
+    "protected": lambda event: describe_put_back(event["paths"]),
+    "restored": describe_restored,
+    "warning": lambda event: f"  warning: {event['text']}",
+    "committed": lambda event: f"  committed as {event['commit'][:10]}: {', '.join(event['paths'])}",
+    "result": describe_result,
+}
+# What goes on from an event until the next.
+DOING: dict[str, Callable[[Event], str]] = {
+    "asking": lambda event: f"asking {event['leaner']}",
+    "waiting": lambda event: f"waiting, at most {event['left']} s",
+    "testing": lambda event: "running tests" if event["name"] else "running the whole suite",
+    "after": lambda event: f"after: {event['command']}",
+}
+
+
 class Display:
-    """Show the events of a run as they happen, one method an event: finished steps, and on a terminal a living line."""
+    """Shows the events of a run as they happen: finished steps, and on a terminal a living line below them."""
 
     PAUSE = 0.12  # seconds between two redraws: at most ten a second, the last one included
 
     def __init__(self, shows: Shows) -> None:
         self.shows = shows
         self.live = is_terminal(shows.err) and not (shows.json and is_terminal(shows.out))
-        self.last = dict[str, Event]()  # of each kind, since the task began
+        self.task, self.attempt, self.tests = "", 1, ""
         self.steps, self.painted = deque[str](), ""
         self.doing, self.rate, self.since = "", "", 0.0
         self.over, self.painter = threading.Event(), threading.Thread(target=self.keep_painting, daemon=True)
 
     def show(self, event: Event) -> None:
         """Show EVENT, if it is one to be shown."""
-        kept = {} if event["event"] in ("task", "result") else self.last
-        self.last = {**kept, event["event"]: event}
-        if not self.shows.quiet:
-            getattr(self, event["event"], lambda event: None)(event)
+        if self.shows.quiet:
+            return
+        kind = event["event"]
+        if kind in ("task", "result"):
+            self.task = f"task {event['number']}/{event['total']}" if kind == "task" else ""
+            self.attempt, self.tests = 1, ""
+        elif kind == "attempt":
+            self.attempt = event["number"] + 1
+        elif kind == "tested":
+            self.tests = count_failing(event)
+        if event.get("shown") and not (kind == "waiting" and self.doing.startswith("waiting")):
+            self.step(event["shown"], event.get("state", ""))
+        if kind in DOING:
+            self.begin(DOING[kind](event))
 
-    def run(self, event: Event) -> None:
-        leaner = f" with {event['leaner']}" if event["leaner"] else ""
-        self.step(f"lean-loop: {event['leanfile']}{leaner}")
-
-    def task(self, event: Event) -> None:
-        self.step(f"[{event['number']}/{event['total']}] {event['name']}")
-
-    def skipped(self, event: Event) -> None:
-        self.step(f"[{event['number']}/{event['total']}] {event['name']}: green in the run before")
-
-    def asking(self, event: Event) -> None:
-        diagnoses = event["mode"] == "ask" and "task" in self.last
-        self.begin(f"asking {event['leaner']}{' what is wrong' * diagnoses}")
-
-    def answered(self, event: Event) -> None:
-        told = "diagnosis" if "task" in self.last else "answer"
-        what = event["reason"] or (told if event["mode"] == "ask" else "edit")
-        self.step(f"  {event['leaner']}: {what}; {tell_usage(event['usage'])}, {event['seconds']:.1f} s")
-
-    def waiting(self, event: Event) -> None:
-        if not self.doing.startswith("waiting"):
-            self.step(f"  waiting for the server at {event['url']}, at most {event['left']} s")
-            self.begin(f"waiting, at most {event['left']} s")
-
-    def trouble(self, event: Event) -> None:
-        self.step(f"  {event['leaner']}: trouble: {event['reason']}")
-
-    def testing(self, event: Event) -> None:
-        self.begin(f"running {'the whole suite' if event.get('name') == '' else 'tests'}")
-
-    def tested(self, event: Event) -> None:
-        why = "" if event["green"] else f": {event['summary']}"
-        which = "the whole suite" if event.get("name") == "" else "  tests"
-        self.step(f"{which}: {tell_tests(event)}{why}; {event['seconds']:.1f} s")
-
-    def protected(self, event: Event) -> None:
-        self.step(f"  put back, because they are protected: {', '.join(event['paths'])}")
-
-    def restored(self, event: Event) -> None:
-        left = f", except what was edited since: {', '.join(event['left'])}" if event["left"] else ""
-        self.step(f"  the project was put back to {event['to']}{left}")
-
-    def warning(self, event: Event) -> None:
-        self.step(f"  warning: {event['text']}")
-
-    def committed(self, event: Event) -> None:
-        self.step(f"  committed as {event['commit'][:10]}: {', '.join(event['paths'])}")
-
-    def after(self, event: Event) -> None:
-        self.begin(f"after: {event['command']}")
-
-    def result(self, event: Event) -> None:
-        why = f" ({event['reason']})" if event["reason"] else ""
-        self.step(f"[{event['number']}/{event['total']}] {event['name']}: {event['state']}{why}", event["state"])
-
-    def outcome(self, event: Event | None = None) -> None:
+    def close(self) -> None:
         """Stop drawing, and clear the line that lived."""
         self.over.set()
         if self.painter.is_alive():
@@ -4165,7 +4608,7 @@ class Display:
     def step(self, text: str, state: str = "", whole: bool = False) -> None:
         """Let a finished step stand, as one line; or a WHOLE line that a program prints meanwhile."""
         self.doing = self.doing if whole else ""
-        line = text if whole else cut(text, window(self.shows.err).columns - 1 if self.live else len(text))
+        line = text if whole else one_line(text, window(self.shows.err).columns - 1 if self.live else len(text))
         if self.live:
             self.steps.append(inked(line, state, self.shows.err))
         else:
@@ -4174,26 +4617,20 @@ class Display:
     def heard(self, line: str) -> None:
         """Take a line of what a running leaner or test prints: its progress, or what --verbose shows."""
         if found := PROGRESS.fullmatch(line):
-            told = float(found[2]) and int(found[1]) > 9  # of fewer the speed is chance
-            self.rate = many(int(found[1]), "token") + (f", {found[2]}/s" if told else "")
+            is_steady = float(found[2]) and int(found[1]) > 9  # of fewer the speed is chance
+            self.rate = many(int(found[1]), "token") + (f", {found[2]}/s" if is_steady else "")
         elif self.shows.verbose and not line.startswith("progress: "):
             self.step(f"  | {line}", whole=True)
 
     def living(self, room: int) -> str:
         """Say what is going on; what matters least goes first where there is no ROOM."""
-        task, tried, tested = map(self.last.get, ("task", "attempt", "tested"))
-        pieces = [
-            f"task {task['number']}/{task['total']}" if task else "",
-            f"attempt {tried['number'] + 1 if tried else 1}" if task else "",
-            self.doing,
-            f"{time.monotonic() - self.since:.0f} s" if self.doing else "",
-            self.rate,
-            tell_tests(tested) if tested else "",
-        ]
+        attempt = f"attempt {self.attempt}" if self.task else ""
+        elapsed = f"{time.monotonic() - self.since:.0f} s" if self.doing else ""
+        pieces = [self.task, attempt, self.doing, elapsed, self.rate, self.tests]
         for least in (4, 1, 0):
-            if wide(" · ".join(filter(None, pieces))) > room:
+            if width_of(" · ".join(filter(None, pieces))) > room:
                 pieces[least] = ""
-        return cut(" · ".join(filter(None, pieces)), room)
+        return one_line(" · ".join(filter(None, pieces)), room)
 
     def keep_painting(self) -> None:
         """Draw until the run is over."""
@@ -4214,14 +4651,16 @@ class Reporter:
     def __init__(self, folder: Path, config: Config, shows: Shows) -> None:
         self.folder, self.config, self.shows = folder, config, shows
         self.step = self.pid = 0
-        self.events, self.display = list[Event](), Display(shows)
+        self.display = Display(shows)
         keys = {leaner.key for leaner in (config.lean, *config.escalate)} - {Leaner.api_key}
         secrets = [re.escape(key) for key in keys if len(key) >= 8]
         self.secrets = [re.compile(pattern) for pattern in (*secrets, *config.guard.mask)]
 
     def mask(self, text: str) -> str:
         """Hide the configured keys and what `[guard] mask` matches."""
-        return reduce(lambda masked, secret: secret.sub(MASKED, masked), self.secrets, text)
+        for secret in self.secrets:
+            text = secret.sub(MASKED, text)
+        return text
 
     def path(self, name: str) -> Path:
         """Name a file of the current step in the run's folder."""
@@ -4236,12 +4675,13 @@ class Reporter:
     def emit(self, kind: str, **data: Any) -> None:
         """Record an event, each of its texts masked, and show it."""
         self.step += kind in ("task", "answered", "tested")
-        text = json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=vars)
-        line = QUOTED.sub(lambda quoted: json.dumps(self.mask(json.loads(quoted[0]))), text)
-        self.events.append(json.loads(line))
+        event = json.loads(json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=vars))
+        if kind in STEPS:
+            event["shown"] = STEPS[kind](event)
+        line = QUOTED.sub(lambda found: found["tree"] or json.dumps(self.mask(json.loads(found[0]))), json.dumps(event))
         with (self.folder / "events.jsonl").open("a", encoding="utf-8") as events:
             events.write(f"{line}\n")
-        self.display.show(self.events[-1])
+        self.display.show(json.loads(line))
         if self.shows.json:
             self.shows.say(line, self.shows.out)
 
@@ -4251,641 +4691,74 @@ class Reporter:
             os.utime(self.folder / "events.jsonl")
         else:
             self.pid = pid
-            self.emit("started", pid=pid, born=born(pid))
+            self.emit("started", pid=pid, born=process_start_time(pid))
 
     def heard(self, raw: bytes) -> None:
         """Show what a program prints while it runs."""
-        for line in readable(raw).splitlines() if self.shows.verbose or b"progress: " in raw else ():
-            self.display.heard(self.mask(line))
+        if self.shows.verbose or b"progress: " in raw:
+            for line in readable(raw).splitlines():
+                self.display.heard(self.mask(line))
 
     def outcome(self, code: int, error: str, broken: str) -> None:
         """End the run: write its report, run the user's command, record and show how it ended."""
-        told = conclude(self.events, {"code": code, "error": self.mask(error), "broken": broken, "time": time.time()})
-        story = report(told, self.events, self.folder).encode("utf-8", "replace")
-        (self.folder / "report.md").write_bytes(story)
+        end = {"code": code, "error": self.mask(error), "broken": broken, "time": time.time()}
+        told = json.loads(page("outcome", str(self.folder), json.dumps(end)))
+        (self.folder / "report.md").write_bytes(told["report"].encode("utf-8", "replace"))
         with contextlib.suppress(Interrupted):
             self.notify(told)
-        self.emit("outcome", **told)
+        self.emit("outcome", **told["outcome"])
+        self.display.close()
+        out = self.shows.out
         if not self.shows.json:
-            out = self.shows.out
-            self.shows.say(on_screen(told, out) if is_terminal(out) else in_words(told), out)
-        if error and not (is_terminal(self.shows.out) and is_terminal(self.shows.err)):  # told there already
+            self.shows.say(on_screen(told, out) if is_terminal(out) else told["words"], out)
+        if error and not (is_terminal(out) and is_terminal(self.shows.err)):  # told there already
             self.shows.say(f"lean-loop: {self.mask(error)}", self.shows.err)
 
     def notify(self, told: Event) -> None:
         """Run `[notify] command` with the outcome in its environment; that it fails is a warning only."""
         if not self.config.notify.command:
             return
-        facts = {"code": told["code"], "state": told["state"], "run": told["run"]}
-        facts |= {"report": self.folder / "report.md", "outcome": in_words(told)[-30_000:]}  # Windows takes 32,767
-        env = {**clean_environment(), **{f"LEANLOOP_{name.upper()}": str(value) for name, value in facts.items()}}
+        env = {
+            **clean_environment(),
+            "LEANLOOP_CODE": str(told["outcome"]["code"]),
+            "LEANLOOP_STATE": told["outcome"]["state"],
+            "LEANLOOP_RUN": told["outcome"]["run"],
+            "LEANLOOP_REPORT": str(self.folder / "report.md"),
+            "LEANLOOP_OUTCOME": told["words"][-30_000:],  # Windows takes 32,767
+        }
         done = run(shell_argv(self.config.notify.command), self.config.root, env=env, timeout=NOTIFY_SECONDS)
         if done.code or done.cut:
             self.emit("warning", text=f"[notify] command {done.end}: {' '.join(done.output.split())[-200:]}")
 
 
-def conclude(events: Sequence[Event], end: Event | None = None) -> Event:
-    """Sum up a run: the keys of its `outcome` (examples/events.schema.json); END says how it ends, if no event does."""
-    first, last = events[0], events[-1]
-    end = end or (last if last["event"] == "outcome" else {"code": -1, "error": "it was not finished"})
-    used, price = usage_of(events), Pricing(**first.get("pricing", {}))
-    cost = (used.input_tokens * price.input + used.output_tokens * price.output) / 1e6
-    tasks, skipped = [tell_task(chapter) for chapter in chapters(events)], sum(e["event"] == "skipped" for e in events)
-    return {
-        "code": end["code"],
-        "state": {GREEN: "green", RED: "red"}.get(end["code"], "stopped"),
-        "error": end.get("error", ""),
-        "broken": end.get("broken", ""),
-        "run": first["id"],
-        "leanfile": first["leanfile"],
-        "total": len(first["tasks"]),
-        "green": skipped + sum(is_done(task) for task in tasks),
-        "seconds": round(end.get("time", last["time"]) - first["time"], 3),
-        "usage": asdict(used),
-        "cost": None if price == Pricing() else cost,
-        "tasks": tasks,
-    }
-
-
-def chapters(events: Iterable[Event]) -> list[list[Event]]:
-    """Take the tasks out of a run's events, each with what happened from its `task` to its `result`."""
-    found = list[list[Event]]()
-    for event in events:
-        if event["event"] == "task":
-            found.append([event])
-        elif found and found[-1][-1]["event"] != "result" and event["event"] != "outcome":
-            found[-1].append(event)
-    return found
-
-
-def tell_task(chapter: Sequence[Event]) -> Event:
-    """Sum up a task from its events; a red count of failing tests is at least 1, `before` may be unknown."""
-    attempts, tested = ([event for event in chapter if event["event"] == kind] for kind in ("attempt", "tested"))
-    touched = {change[0]: change for attempt in attempts for change in attempt["changed"]}
-    ended = chapter[-1]["event"] == "result"
-    result: Event = {"tree": "", "warnings": [], **chapter[-1], **({} if ended else {"state": "stopped", "reason": ""})}
-    changed = result["changed"] if ended else touched.values()
-    first = next((event for event in chapter if event["event"] in ("asking", "tested")), result)
-    seen = [event for event in tested if event["tree"] == result["tree"]] or tested
-    red = seen[-1] if seen and not (is_done(result) or seen[-1]["green"]) else {}
-    return {
-        **{key: result[key] for key in ("state", "reason")},
-        "warnings": [*result["warnings"], *(event["text"] for event in chapter if event["event"] == "warning")],
-        **{key: chapter[0][key] for key in ("number", "name")},
-        **{key: red[key] for key in ("tests", "summary", "places") if red},
-        "before": failing_in(first) if first["event"] == "tested" else None,
-        "failing": [failing_in(attempt) for attempt in attempts],
-        "tried": [tell_attempt(attempt) for attempt in attempts if red],
-        "changed": [change for change in changed if change[0] in touched],
-        "leaners": list(dict.fromkeys(attempt["leaner"] for attempt in attempts)),
-        "usage": asdict(usage_of(chapter)),
-        "seconds": round(chapter[-1]["time"] - chapter[0]["time"], 3),
-    }
-
-
-def is_done(task: Event) -> bool:
-    return task["state"] in ("green", "untested")
-
-
-def failing_in(event: Event) -> int:
-    return 0 if event["green"] else max(1, event["failing"])
-
-
-def tell_tests(event: Event) -> str:
-    return "green" if event["green"] else f"{failing_in(event)} failing"
-
-
-def usage_of(events: Iterable[Event]) -> Usage:
-    """Sum up what the calls among EVENTS cost."""
-    return sum((Usage(**event["usage"]) for event in events if event["event"] in ("answered", "trouble")), Usage())
-
-
-def two_counts(used: Event) -> tuple[str, str]:
-    """Tell the tokens that went in, and those that came out."""
-    return f"{'about ' if used['estimated'] else ''}{used['input_tokens']:,}", f"{used['output_tokens']:,}"
-
-
-def tell_usage(used: Event) -> str:
-    return "{} tokens in, {} out".format(*two_counts(used))
-
-
-def tell_attempt(attempt: Event) -> str:
-    """Say in a line what was tried."""
-    said, changed = attempt["diagnosis"] or begun(attempt["number"]), tell_changed(attempt["changed"], 2)
-    return f"{attempt['number']}. {said} -> {changed or 'nothing changed'}, {failing_in(attempt)} failing"
-
-
-def tell_changed(changed: Sequence[Sequence[Any]], most: int) -> str:
-    """Name the changed files with the lines that they gained and lost; more than MOST of them only in sum."""
-    if len(changed) > most:
-        changed = [(f"{len(changed)} files", sum(up for _, up, _ in changed), sum(down for *_, down in changed))]
-    return ", ".join(f"{path} +{up} -{down}" for path, up, down in changed)
-
-
-def tell_failing(task: Event) -> str:
-    """Say how many tests failed before and after."""
-    ends = list(filter(lambda count: count is not None, (task["before"], *task["failing"])))
-    if task["state"] == "untested" or not ends:
-        return "no tests" if task["state"] == "untested" else "not tested"
-    return f"{ends[0]} -> {ends[-1]} failing"
-
-
-def many(count: int, noun: str) -> str:
-    """Count things."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
-def clip(text: str, most: int) -> str:
-    """Make TEXT one line of at most MOST tokens, rather fewer; other scripts and capitals within words count twice."""
-    line, used = " ".join(text.split()), 0
-    for piece in PIECES.finditer(line):
-        used += 1 if piece[0].isascii() and not re.search(r".[A-Z]", piece[0]) else 2
-        if used > most:
-            return f"{line[: piece.start()]}…"
-    return line
-
-
-def few(names: Sequence[str], most: int, room: int) -> str:
-    """Name the first MOST of some things, in ROOM tokens, and count the others."""
-    return clip(", ".join(names[:most]), room) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def in_words(told: Event) -> str:
-    """Write the outcome for whoever pays by the token: a line a task, more for a red one only."""
-    lines = list[str]()
-    for task in told["tasks"]:
-        tries, changed = len(task["failing"]), tell_changed(task["changed"], 3) or "nothing changed"
-        who = f", at last {task['leaners'][-1]}" if len(task["leaners"]) > 1 else ""
-        facts = (f"{many(tries, 'attempt')}{who}", tell_failing(task), changed)
-        lines += [f"{task['state']}: {clip(task['name'], 15)}: {clip('; '.join(facts), 40)}"]
-    return "\n".join([*lines, *tell_more(told), tell_end(told)])
-
-
-def tell_more(told: Event, run: str = "last") -> list[str]:
-    """Say what is doubtful, what is red and why, and why the run could not go on."""
-    doubts = dict[str, list[str]]()
-    for task in told["tasks"]:
-        for text in task["warnings"]:
-            doubts.setdefault(text, []).append(task["name"])
-    lines = [f"warning: {few(names, 1, 15)}: {clip(text, 30)}" for text, names in doubts.items()]
-    lines += [line for task in told["tasks"] if not is_done(task) for line in tell_red(task, told["leanfile"], run)]
-    parts = {
-        "red: the whole suite is worse than before the run": (told["broken"], 60),
-        "  next": (f"mend it, or {undoing(told['leanfile'], run)}" * bool(told["broken"]), 40),
-        "stopped": (told["error"], 80),
-    }
-    return [*lines, *(f"{name}: {clip(text, most)}" for name, (text, most) in parts.items() if text)]
-
-
-def calling(leanfile: str) -> str:
-    """Write the beginning of a command for LEANFILE."""
-    return "lean-loop" if leanfile == str(LEANFILE) else f"lean-loop -c {shlex.quote(leanfile)}"
-
-
-def undoing(leanfile: str, run: str) -> str:
-    return f"{calling(leanfile)} --undo{f' {run}' * (run != 'last')} takes the run back"
-
-
-def tell_red(task: Event, leanfile: str, run: str) -> list[str]:
-    """Say what somebody needs who takes over a red task; what was tried, the latest first, gets what room is left."""
-    error, reason, tries = task.get("summary", ""), task["reason"], len(task["failing"])
-    back = f"{undoing(leanfile, run)}, --restore {run}/{task['number']}.{tries} brings the last attempt"
-    facts = {
-        "failing": (few(task.get("tests", ()), 3, 45), 55),
-        "error": (error, 55),
-        "at": (", ".join(f"{path}:{line}" for path, line in task.get("places", ())), 25),
-        "why": ("" if reason == error else reason.replace(f". {error or reason}", ""), 30),
-    }
-    parts = {
-        **(facts if tries or task["state"] == "red" else {}),
-        "next": (f"{'mend it; ' * (task['state'] == 'red')}{calling(leanfile)} --resume", 30),
-        "back": (back * bool(tries), 50),
-    }
-    lines = [f"  {name}: {clip(text, most)}" for name, (text, most) in parts.items() if text]
-    tried = clip(" | ".join(reversed(task["tried"])), max(25, 185 - sum(map(tokens, lines))))
-    return [*lines, f"  tried: {tried}"] if tried else lines
-
-
-def tell_end(told: Event) -> str:
-    """Say how the whole run ended, and what it cost."""
-    used, about = told["usage"], "about " if told["usage"]["estimated"] else ""
-    cost = f"; would cost {about}{told['cost']:.4f} at [pricing]" if told["cost"] is not None else ""
-    spent = f"{tell_usage(used)}, {many(used['requests'], 'request')}, {told['seconds']:.1f} s{cost}"
-    return f"{told['green']}/{told['total']} green; {spent}; run {told['run']}"
-
-
-BARS = "▁▂▃▄▅▆▇█"
-
-
-def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
-    """Lay rows of cells out in columns, those of numbers to the right, heading and all: a line a row."""
-    aligned = list[list[str]]()
-    for column in zip(*rows, strict=True):
-        right = all(re.fullmatch(r"(about )?\d[\d,.]*( s)?", cell) for cell in column[1:])
-        blanks = [" " * (max(map(wide, column)) - wide(cell)) for cell in column]
-        aligned.append([blank + cell if right else cell + blank for cell, blank in zip(column, blanks, strict=True)])
-    return [gap.join(row).rstrip() for row in zip(*aligned, strict=True)]
-
-
-def grid(told: Event, room: int = 120) -> list[str]:
-    """Lay the tasks out in columns, in ROOM if they can be; with a chart of failing tests after several tries."""
-    rows = [("", "task", "failing", "tries", "changed", "in", "out", "s", "leaner")]
-    for task in told["tasks"]:
-        counts = [task["before"] or 0, *task["failing"]][-12:]
-        chart = "".join(BARS[count * 7 // (max(counts) or 1)] for count in counts) if len(counts) > 2 else ""
-        failing = tell_failing(task).replace("->", "→").removesuffix(" failing")
-        names = (task["state"], cut(task["name"], 24), f"{failing} {chart}".rstrip(), str(len(task["failing"])))
-        changed = tell_changed(task["changed"], 1).replace(" -", " −")
-        rows.append((*names, changed, *two_counts(task["usage"]), f"{task['seconds']:.1f}", ", ".join(task["leaners"])))
-    lines = columns(rows)
-    return lines if max(map(wide, lines)) <= room else columns(rows, " ")
+def page(*args: str) -> str:
+    """Let leaners/_page.py tell of runs; out of the reach of the keyboard's signals."""
+    argv = [sys.executable, "-I", str(share() / "leaners" / "_page.py"), *args]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=not WINDOWS)
+    if done.returncode:
+        raise RuntimeError(done.stderr.decode("utf-8", "replace"))
+    return done.stdout.decode("utf-8", "replace")
 
 
 def on_screen(told: Event, stream: IO[str]) -> str:
     """Write the outcome for a person: a table, what to do next, and the sums, as large as the window at most."""
     width, height = window(stream)
     room = max(width - 1, 8)
-    head, *lines = (cut(line, room) for line in grid(told, room))
-    lines = [inked(line, task["state"], stream) for line, task in zip(lines, told["tasks"], strict=True)]
-    words = [*tell_more(told), tell_end(told), "each attempt: lean-loop --report"]
-    below, most = [line for text in words for line in folded(text, room)], height - 2 - min(len(lines), 2)
+    states = [row[0] for row in told["rows"][1:]]
+    cells = [[*row[:1], one_line(row[1], 24), *row[2:]] for row in told["rows"]]
+    wide = columns(cells)
+    head, *lines = wide if max(map(width_of, wide)) <= room else columns(cells, " ")
+    lines = [inked(one_line(line, room), state, stream) for line, state in zip(lines, states, strict=True)]
+    last = [told["end"], "each attempt: lean-loop --report"]
+    below, most = list[str](), height - 2 - min(len(lines), 2)
+    for text in (*told["notes"], *last):
+        below += folded(text, room)
     if len(below) > most:
-        below = [cut(line, room) for line in (*words[:-2][: most - 2], *words[-2:])]
-    if len(lines) > (free := max(2, height - 2 - len(below))):
+        below = [one_line(line, room) for line in (*told["notes"][: most - 2], *last)]
+    free = max(2, height - 2 - len(below))
+    if len(lines) > free:
         lines = [f"({len(lines) - free + 1} more above)", *lines[1 - free :]]
-    return "\n".join([head, *lines, *below])
-
-
-def report(told: Event, events: Sequence[Event], folder: Path) -> str:
-    """Write the story of a run in Markdown, as it lies beside the files in FOLDER."""
-    begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(events[0]["time"]))
-    lines = [f"# lean-loop: {told['state']}\n", f"`{told['leanfile']}`, {begun}\n"]
-    lines += [fenced("", "\n".join([*grid(told), *tell_more(told, told["run"]), tell_end(told)]), "").lstrip()]
-    for chapter in chapters(events):
-        lines += [f"## {chapter[0]['number']}. {cut(chapter[0]['name'], 80)}\n", *tell_story(chapter, folder)]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def tell_story(chapter: Sequence[Event], folder: Path) -> Iterator[str]:
-    """Tell a task attempt by attempt: the steps as they were shown, the files of the record, the diff."""
-    page = list[Event]()
-    for event in chapter:
-        page.append(event)
-        if event["event"] == "attempt":
-            said = clip(event["diagnosis"], 200).replace("<", "&lt;")
-            yield f"### Attempt {event['number']}\n" + (f"\n> {said}\n" if said else "")
-        if event["event"] == "attempt" or event is chapter[-1]:
-            yield from tell_steps(page)
-            page = []
-        if event["event"] == "attempt" and event["changed"]:
-            diff = as_diff(read_text(folder / event["diff"]))
-            yield f"<details><summary>{tell_changed(event['changed'], 3)}</summary>\n\n{diff}\n</details>\n"
-
-
-def tell_steps(page: Sequence[Event]) -> Iterator[str]:
-    """Tell events as they were shown, and name their files."""
-    steps = io.StringIO()
-    display = Display(Shows(steps, steps))
-    for event in page:
-        display.show(event)
-    yield fenced("", steps.getvalue(), "").lstrip()
-    if names := [event[kind] for event in page for kind in ("prompt", "answer", "output", "diff") if event.get(kind)]:
-        yield ", ".join(f"[{name}]({name})" for name in names) + "\n"
-
-
-def list_runs(options: argparse.Namespace, shows: Shows) -> str:
-    """List the project's runs, newest first: name (when it began), result, how long it took, what it cost."""
-    rows = [("run", "ended", "green", "s", "tokens in", "out", "leanfile")]
-    for past in reversed(read_past(project_folder(config_here(options).root))):
-        told = conclude(past.events)
-        spent = (f"{told['seconds']:.0f}", *two_counts(told["usage"]))
-        rows.append((told["run"], told["state"], f"{told['green']}/{told['total']}", *spent, told["leanfile"]))
-    if len(rows) == 1:
-        shows.say("lean-loop: this project has no runs yet.", shows.err)
-    return "\n".join(columns(rows)) if len(rows) > 1 else ""
-
-
-def show_report(options: argparse.Namespace, shows: Shows) -> str:
-    """Tell the story of a run; the last is the last that worked on a task."""
-    folder = project_folder(config_here(options).root)
-    past = find_run(folder, options.report, lambda past: bool(past.of("task")))
-    return f"{report(conclude(past.events), past.events, past.folder)}\nThe files lie in {past.folder}"
-
-
-# ---------------------------------------------------------------------------------------------- before a run, or beside
-
-
-@contextlib.contextmanager
-def unrecorded(config: Config, shows: Shows, quiet: bool = True) -> Iterator[Session]:
-    """Hold the project for what leaves no record: a check, a dry run, a question."""
-    folder = project_folder(config.root)
-    with locked(folder, config), tempfile.TemporaryDirectory(prefix="lean-loop-") as place:
-        reporter = Reporter(Path(place), config, replace(shows, quiet=quiet, json=False))
-        session = Session(config, open_snapshots(config.root, folder, config.guard.max_file), reporter)
-        session.start_of_task = session.snapshots.take()
-        try:
-            yield session
-        finally:
-            reporter.display.outcome()
-
-
-def each_project(options: argparse.Namespace, shows: Shows) -> Iterator[tuple[Session, tuple[Task, ...]]]:
-    """Hold the project of each leanfile in turn; give the tasks that are chosen too."""
-    for config in load_all(options):
-        with unrecorded(config, shows) as session:
-            yield session, choose(config, options.task)
-
-
-def dry_run(options: argparse.Namespace, shows: Shows) -> int:
-    """Print each task's first prompt as it would be sent, and what takes how many tokens; no leaner is called."""
-    for session, tasks in each_project(options, shows):
-        for task in tasks:
-            shows.say(tell_prompt(session, task), shows.out)
-    return GREEN
-
-
-def tell_prompt(session: Session, task: Task) -> str:
-    """Write the first prompt of a task, and what takes how many tokens of it."""
-    leaner, tree = session.leaner(0), session.start_of_task
-    red = session.judge(task, tree) if session.config.guard.baseline and not task.skip_tests else None
-    prompt = session.reporter.mask(session.first(Course(task, tree, red), leaner))
-    sizes = {**titled(prompt), f"{leaner.name}'s own share": find_program(leaner).overhead // 4}
-    sizes[f"all, of a context of {session.context(task, leaner):,}"] = sum(sizes.values())
-    rows = columns([("", f"{size:,}", title) for title, size in sizes.items()])
-    return "\n".join([f"=== {task.name}: the first prompt\n{prompt}\n=== {task.name}: tokens, about", *rows, ""])
-
-
-def titled(prompt: str) -> dict[str, int]:
-    """Estimate the tokens of each titled part of a prompt."""
-    sizes, title, fence = {"instructions": 0}, "instructions", ""
-    for line in prompt.splitlines(keepends=True):
-        mark = re.match(r"(`{3,})|# (.+)", line)
-        if mark and mark[1]:
-            fence = "" if fence == mark[1] else fence or mark[1]
-        elif mark and not fence:
-            title = mark[2]
-        sizes[title] = sizes.get(title, 0) + tokens(line)
-    return sizes
-
-
-def ask_about(options: argparse.Namespace, shows: Shows) -> str:
-    """Ask the leaner one question about some files; give its answer. What it changes is put back."""
-    question, *names = options.ask
-    config = config_at_hand(options)
-    check_leaner(config.lean)
-    files = tuple(inside(str(Path(name).absolute()), config.root, "--ask") for name in names)
-    prompt = "\n".join([*(fenced(path, text_for(config.root / path), path) for path in files), question])
-    with unrecorded(config, shows, quiet=shows.quiet or not is_terminal(shows.err)) as session:
-        task = Task(name="question", files=files)
-        session.wait_for(config.lean)
-        room = session.context(task, config.lean) * 8 // 10
-        if tokens(prompt) > room:
-            raise LeanError(
-                f"--ask: the files have about {tokens(prompt):,} tokens, of the context {room:,} are free for them."
-                " Name fewer files, or give the server a larger context ([lean] context_tokens)."
-            )
-        call = session.ask(task, config.lean, prompt, "ask")
-    if call.code or not call.answer:
-        raise NotReady(f"{call.leaner}: {call.reason or 'it said nothing'}. Try lean-loop --smoke")
-    return call.answer
-
-
-def text_for(path: Path) -> str:
-    """Read a file that a question is about; one that is missing, or no text, is refused."""
-    text = read_text(path)
-    if not path.is_file() or (path.stat().st_size and not text):
-        raise LeanError(f"--ask: {path} is not there, or is no text. Name text files.")
-    return text
-
-
-def config_at_hand(options: argparse.Namespace) -> Config:
-    """Load the leanfile; where there is none, the static configuration alone, for the folder here."""
-    path, static = options.config[0], static_config(options.global_config)
-    if path.is_file() or path != LEANFILE:
-        return load(path, static)
-    return bare_config(path, Path.cwd(), read_config(static))
-
-
-# What a check found: what it is about, what is so, and what to do about it; where there is something to do, it is a
-# warning. A LeanError ends a check as an error.
-Check = Iterator[tuple[str, str, str]]
-
-
-def check_all(options: argparse.Namespace, shows: Shows) -> int:
-    """Say of everything that a run needs whether it is ready; the exit code is 3 where something is not."""
-    levels = set[str]()
-    for session, tasks in each_project(options, shows):
-        checks = look_at_project(session, tasks)
-        for subject, check in chain(checks, smoke(session, shows) if options.smoke else ()):
-            for level, text in settle(subject, check):
-                levels.add(level)
-                shows.say(tell_finding(level, session.reporter.mask(text), shows.out), shows.out)
-    return NOT_READY if "error" in levels else GREEN
-
-
-def settle(subject: str, check: Check) -> Iterator[tuple[str, str]]:
-    """Carry a check out; give the level of each of its findings, and the line that tells it."""
-    try:
-        for about, text, advice in check:
-            yield ("warning", f"{about}: {text}. {advice}") if advice else ("ok", f"{about}: {text}")
-    except LeanError as error:
-        yield "error", f"{subject}: {error}"
-
-
-def tell_finding(level: str, text: str, stream: IO[str]) -> str:
-    """Tell what a check found; on a terminal in its colour, and broken at blanks."""
-    line = f"{level:<8}{text}"
-    lines = folded(line, window(stream).columns - 1) if is_terminal(stream) else (line,)
-    return inked(level, level, stream) + "\n".join(lines).removeprefix(level)
-
-
-def look_at_project(session: Session, tasks: Sequence[Task]) -> Iterator[tuple[str, Check]]:
-    """List the checks of a project, each with its subject, in their order."""
-    config = session.config
-    where = f"{config.path}, {many(len(tasks), 'task')}, project {config.root}"
-    yield "configuration", iter([("configuration", where, "")])
-    for leaner in (config.lean, *config.escalate):
-        yield "leaner", look_at_leaner(leaner)
-        yield "server", look_at_server(config, leaner)
-    yield "tests", look_at_tests(session)
-    yield "git", look_at_git(config.root)
-    yield "protected", look_at_protection(config)
-    yield "tasks", look_at_tasks(session, tasks)
-
-
-def look_at_leaner(leaner: Leaner) -> Check:
-    check_leaner(leaner)
-    yield "leaner", f"{leaner.name}, {readiness(find_program(leaner))}", ""
-
-
-def look_at_server(config: Config, leaner: Leaner) -> Check:
-    """Look at a leaner's server, its models and its context; no further where it does not answer."""
-    wait_for_server(replace(config, health=replace(config.health, max_wait=0)), leaner, lambda url, left: None)
-    yield "server", leaner.base_url or "the leaner's own service", ""
-    if leaner.base_url:
-        yield "model", *look_at_model(leaner)
-    context = leaner.context_tokens or server_context(leaner.base_url, leaner.key, leaner.model)
-    unknown = ("the server does not tell it; 8,192 tokens are assumed", "Set [lean] context_tokens")
-    yield "context", *((f"{context:,} tokens", "") if context else unknown)
-
-
-def look_at_model(leaner: Leaner) -> tuple[str, str]:
-    """Tell which model is used, and what to do where the server does not have it."""
-    known = list[str]()
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        rows = json.loads(fetch(f"{leaner.base_url.rstrip('/')}/models", leaner.key))["data"]
-        known = [str(row["id"]) for row in rows]
-    if leaner.model in known or (leaner.model and not known):
-        return leaner.model, ""
-    if leaner.model or len(known) > 1:
-        what = f"{leaner.model} is not listed there" if leaner.model else "[lean] model is not set; the server lists"
-        return f"{what}: {', '.join(known[:9])}", "Choose one"
-    advice = "Set [lean] model, or base_url (it usually ends in /v1)"
-    return (f"{known[0]}, the only one listed", "") if known else ("the server lists none", advice)
-
-
-def look_at_tests(session: Session) -> Check:
-    """Run the plain test command once; tell how many are red."""
-    runner = aim(session.config.runner, ())
-    verdict = session.judge(Task(runner=runner), session.start_of_task)
-    red = "all green" if verdict.green else f"{len(verdict.failing)} red" if verdict.failing else "not green"
-    passed = "" if verdict.passed is None else f", {verdict.passed} passed"
-    told = f"{red}{passed}, {verdict.seconds:.1f} s: {shlex.join(test_argv(runner, session.config.root))}"
-    why = "write a task's tests first: red ones prove it" if verdict.green else verdict.why
-    doubt = why[:1].upper() + why[1:]
-    if not (doubt or verdict.failing):
-        doubt = f"Look at the test command: it names no failing test, but says: {verdict_facts(verdict)['summary']}"
-    yield "tests", told, doubt
-
-
-def look_at_git(root: Path) -> Check:
-    """Tell about the project's repository and what is not committed."""
-    if ask_git(root, "rev-parse", "--git-dir"):
-        count = len(ask_git(root, "status", "--porcelain").splitlines())
-        yield "git", f"{many(count, 'uncommitted change')}, which a run keeps" if count else "nothing uncommitted", ""
-    else:
-        yield "git", "no repository", "It works without one, but git init shows you what was changed"
-
-
-def look_at_protection(config: Config) -> Check:
-    """Tell which files are protected."""
-    listed = git_files(config.root)
-    held = list(filter(fence(config, Task(runner=config.runner)), listed))
-    told = f"{len(held)} of {len(listed)} files: {', '.join(held[:5])}{', …' if len(held) > 5 else ''}"
-    yield "protected", *((told, "") if held else ("no file", "Set [defaults] test_prefix"))
-
-
-def look_at_tasks(session: Session, tasks: Sequence[Task]) -> Check:
-    """Tell whether the files of each task fit into a prompt; name its test files that are missing."""
-    leaners, fit = (session.config.lean, *session.config.escalate), len(tasks)
-    check_test_files(session.config, tasks)
-    for task in tasks:
-        if new := [path for path in task.files if not (session.config.root / path).exists()]:
-            yield task.name, f"{few(new, 3, 40)} {'is' if len(new) == 1 else 'are'} not there yet, and will be new", ""
-        for path in task.test_files:
-            looks_like_one = re.match(r"(?!-|.*\.\.\.).*[./]", path)  # no option, no word after one, no ./...
-            if looks_like_one and not (session.config.root / path.split("::")[0]).exists():
-                yield task.name, f"its test file {path} is not there", "Write it first, or correct the name"
-        size = sum(tokens(read_text(session.config.root / path)) for path in task.files)
-        room = min(session.budget(task, leaner) for leaner in leaners)
-        if size > room:
-            fit -= 1
-            large = f"its files have about {size:,} tokens, a prompt may have {room:,}: large ones are shown in part"
-            more = ", or give the server a larger context" * (room < LARGEST_PROMPT)
-            yield task.name, large, f"Split the task{more}"
-    yield "files", f"those of {fit} of {many(len(tasks), 'task')} fit into a prompt", ""
-
-
-CANARY = "quokka-7341"
-TOOL_TEXT = re.compile(r"<function=|<tool_call>|<\|python_tag\|>|\{\s*\"(?:name|tool|function)\"\s*:")
-
-
-def smoke(session: Session, shows: Shows) -> Iterator[tuple[str, Check]]:
-    """Let the leaner do one real edit in a temporary project, and answer to a long prompt; name what goes wrong."""
-    with tempfile.TemporaryDirectory(prefix="lean-loop-smoke-") as place:
-        root = Path(place).resolve()
-        shutil.copytree(share() / "examples" / "smoke", root, dirs_exist_ok=True)
-        config = replace(session.config, root=root, path=root / "leanfile.toml", tasks=())
-        try:
-            with unrecorded(config, shows) as small:
-                yield "smoke, edit", smoke_edit(small, session.config.root)
-                yield "smoke, long prompt", smoke_canary(small)
-        finally:
-            shutil.rmtree(project_folder(root), ignore_errors=True)
-
-
-def smoke_edit(session: Session, elsewhere: Path) -> Check:
-    """Ask for one line, and look at what lies there then; a leaner in a wrong folder may have written ELSEWHERE."""
-    root, leaner, name = session.config.root, session.config.lean, "greeting_smoke.txt"
-    task = Task(name="smoke", prompt=read_text(root / "prompt.md"), files=(name,))
-    session.wait_for(leaner)
-    prompt = first_prompt(session.errand(task, leaner), None, "")
-    call = session.ask(task, leaner, prompt, "edit")
-    places = (folder / name for folder in (elsewhere, Path.cwd(), home() or root) if folder != root)
-    stray = next(filter(Path.exists, places), None)
-    faults: dict[str, object] = {
-        "": read_text(root / name).split() == ["hello,", "world"],
-        f"it wrote {stray}: it must edit in the folder that it is started in": stray,
-        f"it hangs: {call.reason}. If it asks for a permission: [lean] approval_mode": "was ended" in call.reason,
-        "it prints tool calls as text. Serve the model with its own template for tools (llama-server --jinja), or use"
-        " the leaner direct, which needs none": TOOL_TEXT.search(call.answer),
-        f"it failed: {call.reason}": call.reason,
-        "its answer is empty. Look at the server's log, and at [lean] model": not call.answer,
-        f"it did not change the file as it was asked to. It said: {call.answer[:200]}": True,
-    }
-    if fault := next(text for text, holds in faults.items() if holds):
-        raise NotReady(fault)
-    yield "smoke, edit", f"done in {call.seconds:.1f} s, {call.usage.input_tokens:,} tokens in", ""
-
-
-def smoke_canary(session: Session) -> Check:
-    """Ask for a word at the beginning of a prompt as long as the loop's may be."""
-    task, leaner = Task(name="smoke"), session.config.lean
-    filler = "This line says nothing of interest, and is here to be long.\n"
-    middle = filler * (max(0, session.budget(task, leaner) - 100) // tokens(filler))
-    prompt = f"The word is {CANARY}.\n\n{middle}\nAnswer with the word that the first line tells, and nothing else."
-    call = session.ask(task, leaner, prompt, "ask")
-    if CANARY not in call.answer:
-        raise NotReady(
-            f"of {tokens(prompt):,} tokens the beginning did not come back: the server cuts prompts, or the model does"
-            f" not follow. Give the server a larger context, or set [lean] context_tokens to what it has. It said:"
-            f" {call.answer[:200] or call.reason or 'nothing'}"
-        )
-    yield "smoke, long prompt", f"the beginning of {tokens(prompt):,} tokens was read", ""
-
-
-def schema() -> Document:
-    """Make the JSON Schema (draft 7) of a leanfile from the dataclasses that check it."""
-    pieces = re.split(r"^(?:# )?\[+(\w+)\]+", read_text(share() / "config.toml"), flags=re.MULTILINE)
-    comments = (dict(re.findall(r"^(?:# )?(\w+) = .*?  # (.+)$", text, re.MULTILINE)) for text in pieces[2::2])
-    told = dict(zip(pieces[1::2], comments, strict=True))
-    parts = {name: table_schema(cls, told.get(name, {})) for name, cls in TABLES.items()}
-    keys = {key: value for key, value in parts["lean"]["properties"].items() if key != "binary"}
-    parts["leaners"] = {"type": "object", "additionalProperties": {**parts["lean"], "properties": keys}}
-    for name, cls in LISTS.items():
-        items = {**table_schema(cls, told["lean"]), "required": [NEEDED[name]]}
-        parts[name] = {"type": "array", "items": items}
-    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "leanfile.toml"}
-    return {**head, "type": "object", "additionalProperties": False, "properties": parts}
-
-
-def table_schema(cls: type, told: Mapping[str, str]) -> Document:
-    """Make the schema of one table; TOLD describes its keys."""
-    keys: Document = {}
-    for item in fields(cls):
-        kind = table_schema(Runner, {}) if item.type == "Runner" else KINDS[str(item.type)].schema
-        choices = {"enum": [*item.metadata["choices"]]} if "choices" in item.metadata else {}
-        keys[item.name] = {**kind, **choices, **({"description": told[item.name]} if item.name in told else {})}
-    return {"type": "object", "additionalProperties": False, "properties": keys}
-
-
-def keep_schema() -> Path:
-    """Write the schema where an editor finds it, and name the file."""
-    path = state_folder() / "leanfile.schema.json"
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(json.dumps(schema(), indent=1), encoding="utf-8")
-    return path
+    return "\n".join([one_line(head, room), *lines, *below])
 
 
 # ------------------------------------------------------------------------------------------------ the command line
@@ -4911,164 +4784,32 @@ def run_all(options: argparse.Namespace, shows: Shows) -> int:
     return next(filter(None, codes), GREEN)
 
 
-def demo(options: argparse.Namespace, shows: Shows) -> int:
-    """Run a copy of a playground on its recorded answers."""
-    import runpy
-
-    name, places = options.demo, share() / "playground"
-    known = [path.parent.name for path in sorted(places.glob("*/leanfile.toml"))]
-    if name not in known:
-        raise LeanError(f"--demo: there is no playground '{name}'. There is: {', '.join(known)}.")
-    with runpy.run_path(str(places / "serve.py"))["replayed"](places / name) as (work, settings):
-        config = load(work / LEANFILE, share() / "config.toml", settings)
-        shows.say(f"No model is at work, the answers are recorded. All else is real: {work}", shows.err)
-        code = run_config(config, options.task, shows)
-    own = f"cp -r {shlex.quote(str(places / name))} . && cd {name} && {called()}"
-    shows.say(f"The same with a model of your own: {own}   (set [lean] base_url first)", shows.err)
-    return code
-
-
-def called() -> str:
-    """Tell how lean-loop is called here: by its name where that is on PATH, else as it was called."""
-    path = Path(sys.argv[0]).absolute()
-    if shutil.which("lean-loop") or not path.is_file():
-        return "lean-loop"
-    return shlex.join([str(path)] if os.access(path, os.X_OK) else [sys.executable, str(path)])
-
-
-def list_leaners(options: argparse.Namespace, shows: Shows) -> str:
-    """List the leaners: * marks the active one, and each says whether its program is there."""
-    active, programs = active_leaner(options), leaner_programs()
-    try:
-        programs[active.name] = find_program(active)
-    except LeanError as error:
-        shows.say(f"lean-loop: {error}", shows.err)
-    marks = {active.name: "*"}
-    rows = [(marks.get(name, " "), name, readiness(program)) for name, program in sorted(programs.items())]
-    return "\n".join(columns(rows, " "))
-
-
-def readiness(program: Program) -> str:
-    """Say where a leaner's program lies, its version, and the version that the wrapper was proven with."""
-    found = shutil.which(program.needs) if program.needs else None
-    if not found:
-        return f"{program.needs} is not on PATH" if program.needs else "built in"
-    with contextlib.suppress(OSError):
-        done = run([found, "--version"], Path.cwd(), timeout=20)
-        version = re.search(r"\d+\.\d[\w.]*", done.output) if done.code == 0 else None
-        proven = f" (proven with {program.proven})" if program.proven else ""
-        return f"{found} version {version[0] if version else 'unknown'}{proven}"
-    return f"{found} does not start"
-
-
-def active_leaner(options: argparse.Namespace) -> Leaner:
-    """Tell which leaner would be used here: the leanfile's, where there is one, else the static configuration's."""
-    there = (read_config(path) for path in options.config if path.is_file())
-    return resolve_leaner(reduce(merge, there, read_config(static_config(options.global_config))), {}, Leaner)
-
-
-def set_leaner(options: argparse.Namespace, shows: Shows) -> str:
-    """Write `[lean] binary` into the static configuration, and leave every other line as it was."""
-    programs, name = leaner_programs(), re.sub(r"\.(?:sh|py)$", "", options.set_leaner)
-    if name not in programs:
-        raise LeanError(f"--set-leaner: there is no leaner '{options.set_leaner}'{nearest(name, programs)}")
-    active = static_config(options.global_config)
-    path, text = writable_config(active), with_binary(active, name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode())
-    except OSError as error:
-        raise NotReady(f"{path}: it cannot be written: {error.strerror}. Name another with -g.") from None
-    for leanfile in filter(Path.is_file, options.config):
-        if over := read_toml(leanfile).get("lean", {}).get("binary"):
-            shows.say(f"{leanfile}: [lean] binary = {shown(over)} there still decides for this project.", shows.err)
-    return f'{path}: [lean] binary = "{name}"'
-
-
-def writable_config(active: Path) -> Path:
-    """Choose the static configuration to write to: the active one, else the user's own."""
-    packaged = is_packaged() and active == share() / "config.toml"
-    if not packaged and os.access(active, os.W_OK):
-        return active
-    if own := user_config():
-        return own
-    raise NotReady(f"{active} cannot be written to, and there is no home folder. Set HOME, or name one with -g.")
-
-
-def with_binary(path: Path, name: str) -> str:
-    """Set `binary` in the [lean] table of a file's text, adding key or table where it is missing; keep all else."""
-    wanted, text = merge(read_toml(path), {"lean": {"binary": name}}), path.read_bytes().decode()
-    end, line = "\r\n" if "\r\n" in text else "\n", f'binary = "{name}"'
-    header, value = r"^\ufeff?[ \t]*\[[ \t]*lean[ \t]*\][^\r\n]*", r"(?:\"[^\"\n]*\"|'[^'\n]*')"
-    ways = {  # each: what is found, of which the group stays, and what comes behind that
-        rf"({header}\r?\n(?:(?![ \t]*\[).*\n)*?[ \t]*)binary[ \t]*=[ \t]*{value}": line,
-        rf"({header})": f"{end}{line}",
-        r"(\A|\S)\s*\Z": f"{end * 2 if text.strip() else ''}[lean]{end}{line}{end}",
-    }
-    for pattern, new in ways.items():
-        found = re.search(pattern, text, re.MULTILINE)
-        changed = f"{text[: found.end(1)]}{new}{text[found.end() :]}" if found else text
-        with contextlib.suppress(tomllib.TOMLDecodeError):
-            if tomllib.loads(changed.removeprefix("\ufeff")) == wanted:
-                return changed
-    raise LeanError(f"{path}: [lean] binary stands there in an unusual way. Write {line} there yourself.")
-
-
-def write_sample(options: argparse.Namespace, shows: Shows) -> str:
-    """Write the sample leanfile, with the test command that this folder's project seems to have."""
-    target, text = options.init, filled("leanfile.toml", Path())
-    if target == "-":
-        return text
-    try:
-        with Path(target).open("x", encoding="utf-8") as file:
-            file.write(f"{text}\n")
-    except OSError as error:
-        there = isinstance(error, FileExistsError)
-        why = "is there already" if there else f"cannot be written: {error.strerror}"
-        raise LeanError(f"--init: {target} {why}. Name another file.") from None
-    known_by, again = detect_runner(Path())[0], f"{called()} -c {shlex.quote(target)}"
-    shows.say(f"{target} is written ({known_by}). Fill in its tasks, then run: {again}", shows.err)
-    return ""
-
-
-def filled(name: str, root: Path) -> str:
-    """Read the text NAME of examples/, with its marks filled in for the project at ROOT."""
-    known_by, (command, *args), narrow = detect_runner(root)
-    path = "" if called() == "lean-loop" else f" (Here `lean-loop` stands for `{called()}`.)"
-    words = {"COMMAND": json.dumps(command), "ARGS": json.dumps(args), "TEST_HINT": known_by, "CALLED": path}
-    words |= {"NARROW": json.dumps(narrow), "LAYOUT": layout(root), "SCHEMA": keep_schema().as_uri()}
-    text = (share() / "examples" / name).read_text(encoding="utf-8")
-    return re.sub(r"@([A-Z_]+)@", lambda mark: words[mark[1]], text).rstrip()
-
-
 def git_files(root: Path) -> list[str]:
     """List the project's own files that git does not ignore; without git those of the first two levels."""
     listed = ask_git(root, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     paths = (path for pattern in ("*", "*/*") for path in islice(root.glob(pattern), 999) if path.is_file())
     listed = listed or [path.relative_to(root).as_posix() for path in paths]
-    return [path for path in listed if {*DEPENDENCIES}.isdisjoint(path.split("/"))]
-
-
-def layout(root: Path, most: int = 8) -> str:
-    """Tell where the most files of the project at ROOT lie, by folder and kind."""
-    kinds = Counter(re.sub(r"[^/]+(?=\.\w+$)", "*", path) for path in git_files(root) if "." in path)
-    return ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common(most)) or "empty"
-
-
-def detect_runner(root: Path) -> tuple[str, list[str], list[str]]:
-    """Find how the project in ROOT is tested: what it was known by, the test command, what narrows it to a task."""
-    for name, row in table("_runners.txt").items():
-        for mark in row["file"]:
-            pattern, _, words = mark.partition(" ")
-            if any(path.is_file() and re.search(words, read_text(path)) for path in root.glob(pattern)):
-                return f"{name}: {pattern} is here", row["run"][0].split(), " ".join(row.get("narrow", ())).split()
-    unknown = "no test runner was recognized: put your own test command here"
-    return unknown, ["{python}", "-m", "unittest"], ["test_dates.py"]
+    return [path for path in listed if {*GENERATED}.isdisjoint(path.split("/"))]
 
 
 # What an option asks for in the place of a run: it returns an exit code, or a text to print.
 Verb = Callable[[argparse.Namespace, Shows], int | str]
 Option = tuple[list[str], str, Verb | None, Document]
+
+
+@cache
+def beside(place: str) -> Verb:
+    """Make a verb of one in a file beside the leaners, which is loaded where it is asked for: a run needs none."""
+    file, _, name = place.partition(".")
+
+    def verb(options: argparse.Namespace, shows: Shows) -> int | str:
+        import runpy
+
+        sys.modules.setdefault("leanloop", sys.modules[__name__])
+        found = runpy.run_path(str(share() / "leaners" / f"{file}.py"))
+        return cast(Verb, found[name])(options, shows)
+
+    return verb
 
 
 def option(names: str, told: str, verb: Verb | None = None, **how: Any) -> Option:
@@ -5083,32 +4824,36 @@ OPTIONS = (
     option("-g --global-config", "the static configuration to use", metavar="FILE"),
     option("--resume", "go on after the tasks that were green in the leanfile's last run"),
     option("--restore", "bring back a state of a run, or some files of it: RUN is its name, a beginning of it, or last;"
-           " STATE is 0 (before the run), N.M (attempt M of task N), N.0 (before task N), N (as it ended); none: as the"
-           " run ended", bring_back, nargs="+", metavar=("RUN[/STATE]", "PATH")),
+           " STATE is 0 (before the run), N.M (attempt M of task N), N.0 (before task N), N (as it ended), found-N"
+           " (with what was put back the N-th time); none: as the run ended",
+           beside("_earlier.restore_state"), nargs="+", metavar=("RUN[/STATE]", "PATH")),
     option("--undo", "bring back the state before a run, by default the last",
-           bring_back, nargs="?", const="last", metavar="RUN"),
+           beside("_earlier.restore_state"), nargs="?", const="last", metavar="RUN"),
     option("--task", "run this task only; may repeat", action="append", default=[], metavar="NAME"),
     option("--init", "write a sample leanfile for this project (to standard output without FILE)",
-           write_sample, nargs="?", const="-", metavar="FILE"),
+           beside("_begin.write_sample"), nargs="?", const="-", metavar="FILE"),
     option("--guide", "print what a cloud model needs to know to write leanfiles for this project",
-           lambda options, shows: filled("guide.md", Path())),
+           beside("_begin.print_guide")),
     option("--schema", "print the JSON Schema of leanfiles, for editors",
-           lambda options, shows: keep_schema().read_text(encoding="utf-8")),
-    option("--check", "say of everything that a run needs whether it is ready", check_all),
-    option("--smoke", "--check, and let the leaner do one small edit in a temporary project", check_all),
-    option("--dry-run", "print each task's first prompt and its tokens; no leaner is called", dry_run),
+           lambda options, shows: read_text(share() / "examples" / SCHEMA).rstrip()),
+    option("--check", "say of everything that a run needs whether it is ready", beside("_ready.check_all")),
+    option("--smoke", "--check, and let the leaner do one small edit in a temporary project",
+           beside("_ready.check_all")),
+    option("--dry-run", "print each task's first prompt and its tokens; no leaner is called", beside("_ready.dry_run")),
     option("--ask", "ask the leaner about some files; nothing is changed",
-           ask_about, nargs="+", metavar=("QUESTION", "FILE")),
-    option("--list-leaners", "list the leaners, mark the active one, and say which are ready", list_leaners),
-    option("--set-leaner", "make NAME the active leaner in the static configuration", set_leaner, metavar="NAME"),
+           beside("_ready.ask_about"), nargs="+", metavar=("QUESTION", "FILE")),
+    option("--list-leaners", "list the leaners, mark the active one, and say which are ready",
+           beside("_begin.list_leaners")),
+    option("--set-leaner", "make NAME the active leaner in the static configuration",
+           beside("_begin.set_leaner"), metavar="NAME"),
     option("--demo", "watch a playground run on recorded answers, without a model",
-           demo, nargs="?", const="demo", metavar="NAME"),
+           beside("_begin.demo"), nargs="?", const="demo", metavar="NAME"),
     option("--quiet", "show the outcome and errors only"),
     option("--verbose", "show what the leaner and the tests print, as they do"),
     option("--json", "print every event as a JSON object a line, the outcome last"),
     option("--report", "print the story of a run, of the last one without RUN",
-           show_report, nargs="?", const="last", metavar="RUN"),
-    option("--runs", "list the runs of this project, the newest first", list_runs),
+           beside("_earlier.show_report"), nargs="?", const="last", metavar="RUN"),
+    option("--runs", "list the runs of this project, the newest first", beside("_earlier.list_runs")),
     option("--version", "tell the version and where the files lie",
            lambda options, shows: f"lean-loop {__version__} ({share()})"),
 )
@@ -5124,7 +4869,11 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    made = Parser("lean-loop", description="Drive an agent through bite-sized tasks until the project's tests pass.")
+    made = Parser(
+        "lean-loop",
+        allow_abbrev=False,
+        description="Drive an agent through bite-sized tasks until the project's tests pass.",
+    )
     for names, told, _, how in OPTIONS:
         made.add_argument(*names, help=told, **how)
     return made

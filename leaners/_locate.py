@@ -10,14 +10,15 @@ The request is a file named as the argument, or standard input:
     tests, sources   patterns of the paths of test files, and of sources; without the latter what is no test is one
     window           lines shown around a place outside of any definition
     token, ratio     the pattern of a piece of text; pieces * ratio[0] // ratio[1] are tokens
-    failure          {"tests": [name], "summary", "frames": [[path, line]]}, outermost first; null: only files are shown
+    failure          {"tests": [name], "summary", "frames": [[path, line]]}, the outermost first; empty: files are shown
     traces           what tests ran, as _trace.py records it
     prompt           "first": listed files, then other code; "fix": code, then files that it left out; "none": neither
     files, words     the files that a task lists, and its words
-    budgets          tokens for each kind of passage, see Budgets
+    budgets          tokens: of all `code`, the `test`, each `file` that is shown whole (in a fix without code up to
+                     `file_alone`), each `outline`; up to `whole_function` the likeliest function is shown complete
 
-The reply holds `test_files`, where the first failing test lies, for the prompt "none", else lists of {"title",
-"path", "code"}: `files` that are shown whole, `outlines` of large ones, `code`, and the `test`'s own. No file is written.
+The reply holds `test_files`, where the first failing test lies, for the prompt "none"; else lists of passages, each
+{"title", "path", "code"}: `files` shown whole, `outlines` of large ones, `code`, and the `test`'s own. It only reads.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from heapq import heappop, heappush
 from itertools import accumulate, chain, count, islice, pairwise
 from pathlib import Path, PurePosixPath
@@ -37,39 +38,19 @@ from typing import Any, NamedTuple, TypeVar
 
 from _definitions import Definition, Language, blank_literals, compiled, definitions, language_of
 
-# --- data -------------------------------------------------------------------------------------------------------------
+# --- data ---------------------------------------------------------------------
 
 
-class Frame(NamedTuple):
-    """A place in the project that a failure names."""
-
-    path: str
-    line: int
+Frame = tuple[str, int]  # a path and a line
 
 
 @dataclass(frozen=True)
 class Failure:
     """What a red test run said: the failing tests, the final error, and its places, the outermost first."""
 
-    tests: tuple[str, ...]
+    tests: Sequence[str]
     summary: str
-    frames: tuple[Frame, ...]
-
-
-@dataclass(frozen=True)
-class Budgets:
-    """Tokens that passages may have: all `code`, the `test`, each `file` that is shown whole, each `outline`.
-
-    `file_alone` is a file's where no code was found. The first function of the code is shown complete, with its
-    docstring, where it has at most `whole_function`.
-    """
-
-    code: int = 0
-    test: int = 0
-    file: int = 0
-    file_alone: int = 0
-    outline: int = 0
-    whole_function: int = 0
+    frames: Sequence[Frame]
 
 
 @dataclass(frozen=True)
@@ -89,10 +70,8 @@ class Candidate:
     def path(self) -> str:
         return self.item.path
 
-    @property
-    def line(self) -> int:
-        """The line in question."""
-        return self.marks[0] if self.marks else self.item.last
+
+Candidates = Sequence[Candidate]
 
 
 @dataclass(frozen=True)
@@ -104,12 +83,11 @@ class Passage:
     code: str = ""
 
     def __str__(self) -> str:
-        return (
-            f"{self.title}\n```{PurePosixPath(self.path).suffix[1:]}\n{self.code}\n```\n" if self.code else self.title
-        )
+        """As it costs tokens in a prompt."""
+        return f"{self.title}\n```py\n{self.code}\n```\n" if self.code else self.title
 
 
-# --- the project's files ----------------------------------------------------------------------------------------------
+# --- the project's files ------------------------------------------------------
 
 LARGEST_FILE = 2_000_000  # bytes
 LONG_FUNCTION = 60  # lines
@@ -149,13 +127,6 @@ class Source:
     def function_by_line(self) -> dict[int, Definition]:
         return function_by_line(self.definitions)
 
-    def of(self, item: Definition) -> list[str]:
-        """The lines of a definition."""
-        return self.rows[item.first - 1 : item.last]
-
-    def first_row(self, item: Definition) -> str:
-        return self.rows[item.first - 1] if item.first <= len(self.rows) else ""
-
 
 def function_by_line(items: Iterable[Definition]) -> dict[int, Definition]:
     """Map each line to the outermost function around it that is not too long, else to the innermost."""
@@ -170,10 +141,10 @@ def function_by_line(items: Iterable[Definition]) -> dict[int, Definition]:
 class Project:
     """The project's files, which are read once, and the rules that tell tests from sources."""
 
-    def __init__(self, root: str, paths: Sequence[str], tests: str, sources: str, token: str, ratio: Sequence[int]):
-        self.root, self.paths, self.ratio = Path(root), paths, ratio
-        self.tests, self.sources = re.compile(tests), re.compile(sources) if sources else None
-        self.token = re.compile(token)
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self.root, self.paths, self.ratio = Path(request["root"]), request["paths"], request["ratio"]
+        self.tests, self.token = re.compile(request["tests"]), re.compile(request["token"])
+        self.sources = re.compile(request["sources"]) if request["sources"] else None
         self.read: dict[str, Source] = {}
 
     def source(self, path: str) -> Source:
@@ -181,17 +152,25 @@ class Project:
             self.read[path] = Source(path, read_text(self.root / path))
         return self.read[path]
 
+    def lines(self, item: Definition) -> list[str]:
+        """The lines of a definition."""
+        return self.source(item.path).rows[item.first - 1 : item.last]
+
     def is_test(self, path: str) -> bool:
         return bool(self.tests.match(path))
 
     def is_source(self, path: str) -> bool:
         return bool(self.sources.match(path)) if self.sources else not self.is_test(path)
 
+    def function_at(self, path: str, line: int) -> Definition | None:
+        """Find the function around a line; none in a test file."""
+        return None if self.is_test(path) else self.source(path).function_by_line.get(line)
+
     def tokens(self, text: str) -> int:
-        return len(self.token.findall(text)) * self.ratio[0] // self.ratio[1]
+        return int(len(self.token.findall(text)) * self.ratio[0] // self.ratio[1])
 
 
-# --- excerpts: the lines of a definition that are shown ---------------------------------------------------------------
+# --- excerpts: the lines of a definition that are shown -----------------------
 
 CONSTRUCTORS = ("constructor", "new", "initialize", "__construct", "__init__")
 HASHES = (".py", ".pyi", ".rb", ".sh", ".pl", ".ex", ".exs", ".toml", ".yml", ".yaml")
@@ -199,8 +178,9 @@ FEW_LINES = 5  # of code: a shorter function keeps its docstring
 ATTRIBUTES = 6
 
 
-def chosen_rows(project: Project, candidate: Candidate) -> list[int]:
-    """Choose a definition's lines: all but a docstring; of a long one the signature, its marks, what is near."""
+@cache
+def chosen_rows(project: Project, candidate: Candidate) -> Sequence[int]:
+    """Choose a definition's lines: all but a docstring; of a long one the signature, and what is near its marks."""
     item, source = candidate.item, project.source(candidate.path)
     last = min(item.last, len(source.rows))
     body = [row for row in range(item.first, last + 1) if not item.doc[0] <= row <= item.doc[1]]
@@ -252,8 +232,9 @@ def size_of(project: Project, candidate: Candidate) -> int:
     return project.tokens(join_rows(project.source(candidate.path), chosen_rows(project, candidate)))
 
 
-def class_rows(project: Project, item: Definition) -> list[int]:
-    """List the line of a method's class, and those that declare or set the attributes it uses, where it is made."""
+@cache
+def class_rows(project: Project, item: Definition) -> Sequence[int]:
+    """List the line of a method's class, and those that declare or set the attributes that it uses."""
     source = project.source(item.path)
     above = (row for row in range(item.first - 1, 0, -1) if source.rows[row - 1].strip() == item.owner)
     heads = list(islice(above, 1)) if item.owner else []
@@ -273,7 +254,7 @@ def attribute_rows(source: Source, item: Definition, owner: Definition, maker: D
     language = language_of(source.path)
     if not language:
         return []
-    body = "\n".join(source.of(item))
+    body = "\n".join(source.rows[item.first - 1 : item.last])
     used = set(re.findall(r"\b(?:self|cls|this)(?:\.|->)#?(\w+)", body) or re.findall(r"\w+", body))
     sets = compiled(language.field).match
     found: list[int] = []
@@ -284,7 +265,7 @@ def attribute_rows(source: Source, item: Definition, owner: Definition, maker: D
     return found
 
 
-# --- names: what a failure mentions, and where that leads -------------------------------------------------------------
+# --- names: what a failure mentions, and where that leads ---------------------
 
 MENTION = re.compile(
     r"(?:(?P<of>\w+)\s*(?:\?\.|\.|->|::)\s*)?(?P<name>[A-Za-z_$][\w$]*[?!]?)(?P<call>!?\s*(?:(?:::)?<[^<>()\n]*>)?\()?"
@@ -297,9 +278,13 @@ TO_TEXT = ("fmt", "toString", "ToString", "to_s", "__str__", "__repr__", "__toSt
 FORMATS = re.compile(r"(?i)\b(?:format|f?printf?(?:ln)?|to_?s(?:tring)?|str|repr)\b|[$f#]\W?\{")
 HOOK = re.compile(r"(?:before|setup)(?:Each|All)?|set_up|setUp")
 TITLE_END = r"(?:[/(\[#].*| with data set .*)?$"  # what runners put behind a test's name
-FOLLOWED = 9  # definitions of one name
+NAME_END = re.compile(r"(?:\w{3,}|.{3})(?=[/(\[#]| with data set |$)")
+FOLLOWED, CONSIDERED = 9, 60  # definitions of one name
 REACHED = 80  # definitions in all
 INDEXED = 400  # files of a language
+
+
+Definitions = Sequence[Definition]
 
 
 class Mention(NamedTuple):
@@ -325,25 +310,15 @@ def find_mentions(rows: Sequence[str], first: int, line: int) -> Iterator[Mentio
 
 
 def word_stems(text: str) -> set[str]:
-    """Take the beginnings of the words in names and prose, to tell what is named alike."""
+    """Take the beginnings of the words in a text, to tell what is named alike."""
     words = re.findall(r"[A-Z]?[a-z]{3,}|[A-Z]{3,}", text)
     return {word[:4].lower() for word in words} - {"test", "asse", "expe", "shou", "erro", "true", "fals", "with"}
 
 
 def stands_for(item: Definition, test: str) -> bool:
-    """Tell whether a definition's name is the last part of a failing TEST's, not only the last word of its title."""
+    """Tell whether a definition's name is the last part of a TEST's, not only the last word of its title."""
     before = r"(?:^|\W)" if item.kind == "test" else r"(?:^|[^\w\s]\s*)"
     return len(item.name) > 2 and bool(re.search(f"{before}{re.escape(item.name)}{TITLE_END}", test))
-
-
-def name_ends(test: str) -> set[str]:
-    """List the last words that a name may have which stands for TEST: before the end, or before what may follow it."""
-    ends = {len(test), *(match.start() for match in re.finditer(r"[/(\[#]| with data set ", test))}
-    found = set[str]()
-    for end in ends:
-        word = re.search(r"\w*$", test[:end])
-        found.add(test[max(0, min(word.start() if word else end, end - 3)) : end])
-    return {end for end in found if len(end) > 2}
 
 
 class ReferenceSearch:
@@ -354,11 +329,12 @@ class ReferenceSearch:
         paths = [path for path in project.paths if language_of(path)]
         self.paths = sorted(paths, key=lambda path: self.told.isdisjoint(WORD.findall(path)))
         self.known: dict[Language, dict[str, list[Definition]]] = {}
+        self.resolved: dict[tuple[str, str, str], list[tuple[int, Definition]]] = {}
         self.rare = Counter[str]()
 
     def find_test(self, test: str) -> list[Definition]:
         """Find the definition of a failing test by its name, in test files first."""
-        ends = name_ends(test)
+        ends = set(NAME_END.findall(test))
         for path in sorted(self.paths, key=lambda path: not self.project.is_test(path))[:2000]:
             source = self.project.source(path)
             if any(end in source.text for end in ends):
@@ -369,9 +345,10 @@ class ReferenceSearch:
 
     def reachable_definitions(self, begins: Iterable[tuple[Definition, int]]) -> dict[Definition, float]:
         """Map what can be reached from definitions (each with the line in question) to its cost, the least first."""
-        begun = dict(begins)
-        numbers = count()
-        heap = [(0.0, next(numbers), item) for item in (*begun, *self.hooks(begun))]
+        begun, numbers = dict(begins), count()
+        tests = dict.fromkeys(body.path for body in begun if self.project.is_test(body.path))
+        hooks = [item for path in tests for item in self.project.source(path).definitions if HOOK.fullmatch(item.name)]
+        heap = [(0.0, next(numbers), item) for item in (*begun, *hooks)]
         costs = dict[Definition, float]()
         while heap and len(costs) < REACHED:
             cost, _, body = heappop(heap)
@@ -383,16 +360,8 @@ class ReferenceSearch:
             costs[item] = cost + 2.5 * (cost > 0 and self.project.is_test(item.path)) + self.unlikeliness(item)
         return dict(sorted(costs.items(), key=lambda cost: cost[1]))
 
-    def hooks(self, begun: Iterable[Definition]) -> list[Definition]:
-        """List what runs before the tests of the files that BEGUN lie in."""
-        paths = dict.fromkeys(body.path for body in begun if self.project.is_test(body.path))
-        return [item for path in paths for item in self.project.source(path).definitions if HOOK.fullmatch(item.name)]
-
     def steps(self, body: Definition, line: int) -> list[tuple[float, Definition]]:
-        """List what BODY mentions with what the step costs, seen from LINE.
-
-        More where a name is only told or made, is one of several, or comes later; less where it or its line is likely.
-        """
+        """List what BODY mentions with what the step costs, seen from LINE: less where a name or its line is likely."""
         language = language_of(body.path)
         if not language:
             return []
@@ -405,10 +374,9 @@ class ReferenceSearch:
             if mention.name in seen:
                 continue
             seen.add(mention.name)
-            known = index.get(mention.name) or index.get(
-                mention.name.lower()
-            )  # a test may quote it as a user writes it
-            if items := self.resolve(known, mention.of, body, hints) if known else []:
+            # A test may quote a name as a user writes it.
+            known = index.get(mention.name) or index.get(mention.name.lower())
+            if items := self.resolve(known, mention, body, hints) if known else []:
                 place = 0.5 + 0.015 * len(seen) + 0.7 * (len(items) > 1) - self.likeness(mention, source)
                 meant = mention.called or (body.kind == "value" and not is_test)  # any entry of a table may be
                 prices = [place + self.price(item, mention, meant) for item in items]
@@ -423,7 +391,7 @@ class ReferenceSearch:
     def mentioned(self, body: Definition, line: int) -> Iterator[Mention]:
         """List the names in BODY, the likeliest first; what formats text calls the methods that make it."""
         source = self.project.source(body.path)
-        rows = source.of(body)
+        rows = self.project.lines(body)
         # What a test quotes may be a name.
         read = rows if self.project.is_test(body.path) else source.code_rows[body.first - 1 : body.last]
         yield from find_mentions(read, body.first, line)
@@ -431,55 +399,63 @@ class ReferenceSearch:
             yield from (Mention(name, "", False, body.first) for name in TO_TEXT)
 
     def index(self, language: Language, hints: Set[str]) -> dict[str, list[Definition]]:
-        """Map names to what they mean in LANGUAGE: a type's constructor, a table for its entry, never a test.
-
-        Of a large project the files that HINTS name are read, and what stands first.
-        """
-        if language not in self.known:
-            found = self.known[language] = {}
-            paths = [path for path in self.paths if language_of(path) is language]
-            for path in sorted(paths, key=lambda path: hints.isdisjoint(WORD.findall(path)))[:INDEXED]:
-                for item, meant, is_whole in meanings(self.project.source(path).definitions):
-                    found.setdefault(item.name, []).extend(meant)
-                    if is_whole and not self.project.is_test(path):
-                        self.rare.update(self.shared_words(item))
-        return self.known[language]
+        """Map names to what they mean in LANGUAGE; of a large project the files that HINTS name are read first."""
+        if language in self.known:
+            return self.known[language]
+        found = self.known[language] = {}
+        paths = [path for path in self.paths if language_of(path) is language]
+        for path in sorted(paths, key=lambda path: hints.isdisjoint(WORD.findall(path)))[:INDEXED]:
+            for item, meant, is_whole in meanings(self.project.source(path).definitions):
+                found.setdefault(item.name, []).extend(meant)
+                if is_whole and not self.project.is_test(path):
+                    self.rare.update(self.shared_words(item))
+        return found
 
     def shared_words(self, item: Definition) -> set[str]:
         """Take from a definition the words, and the signs, that are told of the failure too."""
-        return self.told & set(WORD.findall("\n".join(self.project.source(item.path).of(item))))
+        return self.told & set(WORD.findall("\n".join(self.project.lines(item))))
 
-    def resolve(self, items: Sequence[Definition], of: str, body: Definition, hints: Set[str]) -> list[Definition]:
+    def resolve(self, items: Definitions, mention: Mention, body: Definition, hints: Set[str]) -> list[Definition]:
         """Choose among definitions of one name those that BODY means: by what is before the dot, and by its imports.
 
         What a method calls on an object may be the method of any type.
         """
+        key = (mention.name, mention.of, body.path)
+        if key not in self.resolved:
+            self.resolved[key] = self.likeliest(items, mention.of, body.path, hints)
+        others: list[tuple[int, Definition]] = []
+        for score, item in self.resolved[key]:
+            if item.path != body.path or not item.first <= body.first <= item.last:
+                others.append((score, item))
+        best = others[0][0] if others else 0
+        free = bool(mention.of and body.owner) and best < 3
+        return [item for score, item in others if score == best or (free and item.owner)][:FOLLOWED]
+
+    def likeliest(self, items: Definitions, of: str, path: str, hints: Set[str]) -> list[tuple[int, Definition]]:
+        """Score definitions by how near they are to PATH, and by what is before the dot; the best first."""
         near: dict[str, tuple[int, str]] = {}
-        scores: dict[Definition, int] = {}
+        scored: list[tuple[int, Definition]] = []
         for item in items:
-            if item.path == body.path and item.first <= body.first <= item.last:
-                continue
             if item.path not in near:
                 pure = PurePosixPath(item.path)
-                points = (item.path in (body.path, *self.files)) + (pure.stem in hints) + (pure.parent.name in hints)
+                points = (item.path in (path, *self.files)) + (pure.stem in hints) + (pure.parent.name in hints)
                 near[item.path] = (points, pure.stem)
             points, stem = near[item.path]
-            scores[item] = points + 3 * bool(of and of.lower() in f"{item.owner} {stem}".lower())
-        best = max(scores.values(), default=0)
-        free = bool(of and body.owner) and best < 3
-        fitting = [item for item, score in scores.items() if score == best or (free and item.owner)]
-        return sorted(fitting, key=scores.__getitem__, reverse=True)[:FOLLOWED]
+            is_owner = bool(of) and of.lower() in f"{item.owner} {stem}".lower()
+            scored.append((points + 3 * is_owner, item))
+        scored.sort(key=lambda score: -score[0])
+        return scored[:CONSIDERED]
 
     def price(self, item: Definition, mention: Mention, called: bool) -> float:
         """Say what it costs that what a name means is only told, or made, or of an unlikely kind."""
         made = 1.6 * (mention.name in CONSTRUCTORS or item.name != mention.name)
-        is_fixture = "fixture" in self.project.source(item.path).first_row(item)
+        is_fixture = "fixture" in "".join(self.project.lines(item)[:1])
         told = 0 if called or is_fixture else 0.85 + bool(mention.of and item.owner)  # the latter may be an attribute
         return made + told + {"class": 2.5, "value": 0.2}.get(item.kind, 0)
 
     def unlikeliness(self, item: Definition) -> float:
-        """Say how little a definition looks at fault by itself: long, nothing in it to get wrong, no rare word told."""
-        language, body = language_of(item.path), "\n".join(self.project.source(item.path).of(item)[1:])
+        """Say how little a definition looks at fault: long, nothing in it to get wrong, no rare word told."""
+        language, body = language_of(item.path), "\n".join(self.project.lines(item)[1:])
         choices = len(CHOICE.findall(blank_literals(body, language))) if language else 0
         rare = any(self.rare[word] in (1, 2) for word in self.shared_words(item))
         size = size_of(self.project, Candidate(item))
@@ -487,7 +463,7 @@ class ReferenceSearch:
 
 
 def meanings(items: Sequence[Definition]) -> Iterator[tuple[Definition, list[Definition], bool]]:
-    """Give for each of a file's definitions, tests left out, what its name means, and whether that is all of it.
+    """Give for each of a file's definitions but tests what its name means, and whether nothing lies in it.
 
     A type with definitions in it means its constructors, an entry of a table means the table.
     """
@@ -510,9 +486,10 @@ def meanings(items: Sequence[Definition]) -> Iterator[tuple[Definition, list[Def
             tables.append(item)
 
 
-# --- traces: what tests ran -------------------------------------------------------------------------------------------
+# --- traces: what tests ran ---------------------------------------------------
 
 Place = tuple[str, float]
+Scores = Mapping[Definition, float]
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -539,13 +516,13 @@ class Coverage:
     def __add__(self, part: Coverage) -> Coverage:
         return replace(self, calls={**part.calls, **self.calls}, places=self.places | part.places)
 
-    @cached_property
-    def lines(self) -> frozenset[tuple[str, int]]:
-        return frozenset((path, int(place)) for path, place in self.places)
+    def functions(self, project: Project) -> set[Definition]:
+        """The functions of sources that it ran."""
+        return {item for path, place in self.places if (item := project.function_at(path, int(place)))}
 
 
 def read_coverage(traces: Iterable[Mapping[str, Any]]) -> list[Coverage]:
-    """Read what the tracer recorded, what a test's processes ran added to it; tests come before whole scripts."""
+    """Read what the tracer recorded; what a test's processes ran is added to it. Scripts count without tests only."""
     found: list[Coverage] = []
     for test in traces:
         calls = {(path, line): Call(last, times, bool(near)) for path, line, last, times, near in test["calls"]}
@@ -561,14 +538,13 @@ def read_coverage(traces: Iterable[Mapping[str, Any]]) -> list[Coverage]:
 class Suspiciousness:
     """How much the functions are suspected that a failing test ran: the lines of each, the worst first.
 
-    `worst` is the weight of that one, from 0 to 1; `scores` rank the functions, a mapping for each way to look at them;
-    `last_call` is the place of the last call in the order of calls.
+    `worst` is the weight of that one, from 0 to 1; `scores` rank the functions, each in its own way.
     """
 
     marks: Mapping[Definition, Sequence[int]]
-    worst: Mapping[Definition, float]
-    scores: Sequence[Mapping[Definition, float]]
-    last_call: Mapping[Definition, int]
+    worst: Scores
+    scores: Sequence[Scores]
+    calls: Mapping[Definition, Call]
 
 
 def ochiai(failing: Sequence[Iterable[Key]], passing: Sequence[Iterable[Key]]) -> dict[Key, float]:
@@ -577,9 +553,9 @@ def ochiai(failing: Sequence[Iterable[Key]], passing: Sequence[Iterable[Key]]) -
     return {key: ef / (len(failing) * (ef + green[key])) ** 0.5 for key, ef in red.items()}
 
 
-def reciprocal_rank_fusion(scores: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
+def reciprocal_rank_fusion(scores: Iterable[Scores]) -> dict[Definition, float]:
     """Merge several scores of the same keys into one: each gives 1 / (5 + how many are better)."""
-    merged: dict[Key, float] = {}
+    merged: dict[Definition, float] = {}
     for score in scores:
         better = dict[float, int]()
         for place, value in enumerate(sorted(score.values(), reverse=True)):
@@ -589,35 +565,23 @@ def reciprocal_rank_fusion(scores: Iterable[Mapping[Key, float]]) -> dict[Key, f
     return merged
 
 
-def fill_with_median(scores: Mapping[Key, float], keys: Iterable[Key]) -> dict[Key, float]:
+def fill_with_median(scores: Scores, keys: Iterable[Definition]) -> Scores:
     """Score those of KEYS that have no score like the one in the middle."""
     middle = sorted(scores.values())[len(scores) // 2] if scores else 0
     return {key: scores.get(key, middle) for key in keys}
 
 
-Functions = Mapping[tuple[str, int], Definition]
-
-
-def functions_by_place(project: Project, tests: Iterable[Coverage]) -> Functions:
-    """Map the lines of the sources that TESTS ran to the functions around them."""
-    found: dict[tuple[str, int], Definition] = {}
-    for path in {path for test in tests for path, _ in test.lines}:
-        if not project.is_test(path):
-            found |= {(path, line): item for line, item in project.source(path).function_by_line.items()}
-    return found
-
-
-def last_calls(test: Coverage, functions: Functions) -> dict[Definition, Call]:
+def last_calls(project: Project, test: Coverage) -> dict[Definition, Call]:
     """Map each function that TEST ran to its last call; zeros where nothing is recorded of it."""
-    calls = dict.fromkeys((functions[key] for key in test.lines & functions.keys()), Call())
-    for key, call in test.calls.items():
-        item = functions.get(key)
+    calls = dict.fromkeys(test.functions(project), Call())
+    for (path, line), call in test.calls.items():
+        item = project.function_at(path, line)
         if item in calls:
             calls[item] = max(calls[item], call)
     return calls
 
 
-def call_scores(calls: Mapping[Definition, Call], test: str) -> list[dict[Definition, float]]:
+def call_scores(calls: Mapping[Definition, Call], test: str) -> list[Scores]:
     """Score functions without a passing test: called late, by the test itself, named alike, seldom."""
     words = set(re.findall(r"[a-z]+", test.lower()))
     return [
@@ -632,23 +596,20 @@ def suspiciousness(project: Project, tests: Sequence[Coverage], name: tuple[str,
     """Weigh what the failing test of that NAME ran against the tests that passed; without one its calls tell."""
     failing, passing = ([test for test in tests if test.failed == failed] for failed in (True, False))
     first = next((test for test in failing if test.name.endswith(name)), failing[0])
-    functions = functions_by_place(project, tests)
     weights = ochiai([test.places for test in failing], [test.places for test in passing])
     marks: dict[Definition, list[int]] = {}
     worst: dict[Definition, float] = {}
     for path, place in sorted(first.places, key=lambda key: (-weights[key], key)):
-        if item := functions.get((path, int(place))):
+        if item := project.function_at(path, int(place)):
             marks.setdefault(item, []).append(int(place))
             worst.setdefault(item, weights[path, place])
-    groups = [
-        [{functions[key] for key in test.lines & functions.keys()} for test in group] for group in (failing, passing)
-    ]
-    whole, calls = ochiai(*groups), last_calls(first, functions)
+    groups = [[test.functions(project) for test in group] for group in (failing, passing)]
+    whole, calls = ochiai(*groups), last_calls(project, first)
     scores = [worst, {item: whole[item] for item in marks}] if passing else call_scores(calls, first.name)
-    return Suspiciousness(marks, worst, scores, {item: call.last for item, call in calls.items()})
+    return Suspiciousness(marks, worst, scores, calls)
 
 
-# --- ranking ----------------------------------------------------------------------------------------------------------
+# --- ranking ------------------------------------------------------------------
 
 FEW = 700  # tokens of definitions that names lead to; more only where these hold less than
 CLEAR = 0.8  # of the likelihood
@@ -659,9 +620,10 @@ UNTRACED = 700  # tokens over which a definition is long where nothing tells whi
 class Ranking:
     """Ranks the definitions that a failure concerns."""
 
-    def __init__(self, project: Project, failure: Failure, files: Sequence[str], window: int) -> None:
-        self.project, self.failure, self.half = project, failure, window // 2
-        self.search = ReferenceSearch(project, files, " ".join([*failure.tests[:1], failure.summary]))
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self.project, self.failure, self.half = Project(request), Failure(**request["failure"]), request["window"] // 2
+        told = " ".join([*self.failure.tests[:1], self.failure.summary])
+        self.search = ReferenceSearch(self.project, request["files"], told)
 
     @cached_property
     def named_test(self) -> list[Definition]:
@@ -676,83 +638,65 @@ class Ranking:
 
     def test_files(self) -> list[str]:
         """List the files that the first failing test lies in, as the frames and its title tell."""
-        framed = [frame.path for frame in self.failure.frames if self.project.is_test(frame.path)]
+        framed = [path for path, _ in self.failure.frames if self.project.is_test(path)]
         return list(dict.fromkeys([*framed, *(item.path for item in self.named_test)]))
 
     def around(self, frame: Frame) -> Candidate:
-        """Find the outermost function around FRAME, or its class; a window of lines elsewhere."""
-        source = self.project.source(frame.path)
-        inside = [item for item in source.definitions if item.first <= frame.line <= item.last]
-        first, last = max(1, frame.line - self.half), frame.line + self.half
-        window = Definition(frame.path, "", first, last)
-        return Candidate(function_by_line(inside).get(frame.line, inside[-1]) if inside else window, (frame.line,))
+        """Find the function around FRAME, or its class; a window of lines elsewhere."""
+        path, line = frame
+        inside = [item for item in self.project.source(path).definitions if item.first <= line <= item.last]
+        window = Definition(path, "", max(1, line - self.half), line + self.half)
+        return Candidate(function_by_line(inside).get(line, inside[-1]) if inside else window, (line,))
 
     def is_tests_own(self, item: Definition) -> bool:
         """Tell whether a definition is a test's own: in a test file, or named like the failing test.
 
         One with a docstring may have that name for its doctest, and is what is tested.
         """
-        alike = item.doc == (0, 0) and any(stands_for(item, test) for test in self.failure.tests[:9])
-        return alike or self.project.is_test(item.path)
+        is_test = self.project.is_test(item.path)
+        return is_test or (item.doc == (0, 0) and any(stands_for(item, test) for test in self.failure.tests[:9]))
 
     def concerned(self, tests: Sequence[Coverage]) -> list[Candidate]:
-        """List what the failure concerns, the most needed first.
-
-        What the failing test ran is ranked by suspiciousness, and the test itself follows; without a trace, names lead.
-        """
-        costs = self.search.reachable_definitions((candidate.item, candidate.line) for candidate in self.begins)
+        """List what the failure concerns, the most needed first: by what its test ran, without a trace by names."""
+        begins = ((begin.item, begin.marks[0] if begin.marks else begin.item.last) for begin in self.begins)
+        costs = self.search.reachable_definitions(begins)
         if not any(test.failed for test in tests):
             return self.by_names(costs)
         bodies = [candidate for candidate in self.begins if self.project.is_test(candidate.path)]
         return merge_candidates([*self.by_coverage(tests, costs, bodies), *bodies])
 
-    def by_coverage(
-        self, tests: Sequence[Coverage], costs: Mapping[Definition, float], bodies: Iterable[Candidate]
-    ) -> list[Candidate]:
+    def by_coverage(self, tests: Sequence[Coverage], costs: Scores, bodies: Iterable[Candidate]) -> list[Candidate]:
         """Rank what the failing test ran, and values, by suspiciousness and clues; later last calls break ties."""
-        seen = suspiciousness(self.project, tests, self.failure.tests[:1])
-        frames = {candidate.item: candidate for candidate in merge_candidates(map(self.around, self.framed_sources()))}
-        values = [item for item in costs if item not in seen.marks and self.is_value(item)]
-        found = [*seen.marks, *values]
-        clues = self.clues(list(frames), bodies, costs)
-        scores = [{item: clue(item) for item in found} for clue in clues]
-        total = reciprocal_rank_fusion([*scores, *(fill_with_median(score, found) for score in seen.scores)])
-        found.sort(key=lambda item: (total[item], seen.last_call.get(item, 0)), reverse=True)
+        seen = suspiciousness(self.project, tests, tuple(self.failure.tests[:1]))
+        frames = {candidate.item: candidate for candidate in self.framed_sources()}
+        values = [item for item in costs if item.kind == "value" and self.project.is_source(item.path)]
+        values = [item for item in values if not item.path.endswith(".py")]  # they crowd out what ran (94 to 91 %)
+        found = list(dict.fromkeys((*seen.marks, *values)))
+        said = (line for body in bodies for line in self.project.lines(body.item)[:-1])  # the last often only closes it
+        clues = self.clues(found, frames, set(re.findall(r"\w+", "\n".join(said))), costs)
+        total = reciprocal_rank_fusion([*clues, *(fill_with_median(score, found) for score in seen.scores)])
+        found.sort(key=lambda item: (total[item], seen.calls.get(item, Call())), reverse=True)
         ranked = [candidate for item, candidate in frames.items() if item not in total]
         for item in found:
             marks = (*(frames[item].marks if item in frames else ()), *seen.marks.get(item, ()))
             ranked.append(Candidate(item, marks, seen.worst.get(item, 0)))
         return ranked
 
-    def framed_sources(self) -> list[Frame]:
-        """List the frames that lie in no test, the innermost first; where some are sources, only those."""
-        sources = [frame for frame in reversed(self.failure.frames) if not self.project.is_test(frame.path)]
-        return [frame for frame in sources if self.project.is_source(frame.path)] or sources
+    def framed_sources(self) -> Candidates:
+        """List what the frames name beside tests, the innermost first; where some are sources, only those."""
+        framed = [self.around(frame) for frame in reversed(self.failure.frames) if not self.project.is_test(frame[0])]
+        return merge_candidates([item for item in framed if self.project.is_source(item.path)] or framed)
 
-    def is_value(self, item: Definition) -> bool:
-        """Tell whether names may lead to ITEM as a value at fault; Python's crowd out what ran (94 to 91 %)."""
-        return item.kind == "value" and self.project.is_source(item.path) and not item.path.endswith(".py")
-
-    def clues(
-        self, frames: Sequence[Definition], bodies: Iterable[Candidate], costs: Mapping[Definition, float]
-    ) -> list[Callable[[Definition], float]]:
-        """Give what tells of a suspect beside its suspiciousness.
-
-        How near it is to the FRAMES (innermost first), whether the test's BODIES name it, and what names COST to get
-        there.
-        """
+    def clues(self, found: Definitions, frames: Iterable[Definition], named: Set[str], costs: Scores) -> list[Scores]:
+        """Score what was FOUND: by how near it is to the FRAMES, if the test NAMED it, and what names cost."""
         depth = {item: -place for place, item in enumerate(frames)}
-        named = set[str]()
-        for body in bodies:  # but for its last line, which often only closes it
-            rows = self.project.source(body.path).rows[body.item.first - 1 : body.item.last - 1]
-            named.update(re.findall(r"\w+", "\n".join(rows)))
         return [
-            lambda item: depth.get(item, -len(depth)),
-            lambda item: item.name in named,
-            lambda item: -costs.get(item, math.inf),
+            {item: depth.get(item, -len(depth)) for item in found},
+            {item: item.name in named for item in found},
+            {item: -costs.get(item, math.inf) for item in found},
         ]
 
-    def by_names(self, costs: Mapping[Definition, float]) -> list[Candidate]:
+    def by_names(self, costs: Scores) -> list[Candidate]:
         """List what the failure names, then what names lead to from there, by their COSTS."""
         project = self.project
         begins = sorted(
@@ -766,7 +710,7 @@ class Ranking:
         found = self.likely({item: cost for item, cost in left.items() if project.is_source(item.path)}, framed)
         return [replace(item, most=UNTRACED) for item in (*own, *map(Candidate, (*helpers, *found)))]
 
-    def likely(self, costs: Mapping[Definition, float], framed: int) -> list[Definition]:
+    def likely(self, costs: Scores, framed: int) -> list[Definition]:
         """Choose by their COSTS (the least first) a FEW tokens of definitions, or all where those are not clear.
 
         FRAMED is the size of those that the traceback names; they are reason enough to take few.
@@ -792,14 +736,14 @@ def merge_candidates(candidates: Iterable[Candidate]) -> list[Candidate]:
     return list(found.values())
 
 
-# --- showing: candidates and files as passages within a budget --------------------------------------------------------
+# --- showing: candidates and files as passages within a budget ----------------
 
 PACKED = 40  # candidates that are tried
 NAMED_LEFT_OUT = 3  # of the first candidates it is said that they did not fit
 
 
-def show(project: Project, candidates: Sequence[Candidate]) -> Passage:
-    """Show definitions of one file under its path and lines, methods below the line of their class."""
+def show(project: Project, candidates: Candidates) -> Passage:
+    """Show definitions of one file, methods below the line of their class."""
     path, items = candidates[0].path, [candidate.item for candidate in candidates]
     source = project.source(path)
     rows = {row for item in items for row in class_rows(project, item)}
@@ -810,11 +754,10 @@ def show(project: Project, candidates: Sequence[Candidate]) -> Passage:
     return Passage(f"{path} (lines {first}-{last} of {len(source.rows)})", path, code)
 
 
-def pack(project: Project, wanted: Sequence[Candidate], budget: int, whole_function: int = 0) -> list[Passage]:
+def pack(project: Project, wanted: Candidates, budget: int, whole_function: int = 0) -> list[Passage]:
     """Show candidates within BUDGET tokens, the first at greater length; say which of the first did not fit.
 
-    Where a few stand out, half of the budget is enough. The first is shown complete where it has at most
-    WHOLE_FUNCTION tokens, whatever the budget.
+    Where a few stand out, half of it is enough. A first one of at most WHOLE_FUNCTION tokens is complete in any case.
     """
     room = budget // 2 if stands_out(wanted) else budget
     chosen: dict[str, list[Candidate]] = {}
@@ -843,14 +786,14 @@ def shortened(candidate: Candidate, place: int, room: int) -> Candidate:
 def complete_function(project: Project, candidate: Candidate, most: int) -> Candidate | None:
     """Give a function of at MOST so many tokens without anything to leave out; nothing of a larger one."""
     item = replace(candidate.item, doc=(0, 0))
-    size = project.tokens("\n".join(project.source(item.path).of(item)))
+    size = project.tokens("\n".join(project.lines(item)))
     return replace(candidate, item=item, most=most) if item.kind == "function" and size <= most else None
 
 
-def stands_out(candidates: Sequence[Candidate]) -> bool:
-    """Tell whether one to three of the candidates are suspected most."""
-    weights = [candidate.weight for candidate in candidates]
-    return 0 < sum(weight >= max(weights) > 0 for weight in weights) <= 3
+def stands_out(candidates: Candidates) -> bool:
+    """Tell whether one to three are suspected most."""
+    highest = max((candidate.weight for candidate in candidates), default=0)
+    return highest > 0 and sum(candidate.weight == highest for candidate in candidates) <= 3
 
 
 def show_whole(project: Project, path: str, budget: int) -> Passage | None:
@@ -893,67 +836,39 @@ def signature_rows(source: Source) -> list[int]:
     return sorted(found, key=lambda row: (len(source.rows[row - 1]) - len(source.rows[row - 1].lstrip()), row))
 
 
-# --- the program ------------------------------------------------------------------------------------------------------
+# --- the program --------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Reply:
-    """What is found; see the beginning of this file."""
-
-    test_files: Sequence[str] = ()
-    files: Sequence[Passage] = ()
-    outlines: Sequence[Passage] = ()
-    code: Sequence[Passage] = ()
-    test: Sequence[Passage] = ()
-
-
-def locate(request: Mapping[str, Any]) -> Reply:
-    """Answer a request."""
-    known = {key: request[key] for key in ("root", "paths", "tests", "sources", "token", "ratio")}
-    project, told = Project(**known), request["failure"] or {"tests": (), "summary": "", "frames": ()}
-    failure = Failure(tuple(told["tests"]), told["summary"], tuple(Frame(*frame) for frame in told["frames"]))
-    ranking = Ranking(project, failure, request["files"], request["window"])
+def locate(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer a request; the beginning of this file tells both forms."""
+    ranking = Ranking(request)
     if request["prompt"] == "none":
-        return Reply(ranking.test_files())
-    concerned = ranking.concerned(read_coverage(request["traces"])) if request["failure"] else []
+        return {"test_files": ranking.test_files()}
+    concerned = ranking.concerned(read_coverage(request["traces"]))
     tests = [candidate for candidate in concerned if ranking.is_tests_own(candidate.item)]
     suspects = [candidate for candidate in concerned if not ranking.is_tests_own(candidate.item)]
-    compose = files_first if request["prompt"] == "first" else code_first
-    return compose(project, request, Budgets(**request["budgets"]), suspects, tests)
+    return compose(ranking.project, request, suspects, tests)
 
 
-Candidates = Sequence[Candidate]
-
-
-def files_first(
-    project: Project, request: Mapping[str, Any], budgets: Budgets, suspects: Candidates, tests: Candidates
-) -> Reply:
-    """Show listed files whole where they are small, then code that is not in them, then outlines of the large ones."""
-    whole = {path: show_whole(project, path, budgets.file) for path in request["files"]}
+def compose(project: Project, request: Mapping[str, Any], suspects: Candidates, tests: Candidates) -> dict[str, Any]:
+    """Show listed files whole, other code, and outlines; for a fix the code, then the files that it left out."""
+    budgets, files, is_first = request["budgets"], request["files"], request["prompt"] == "first"
+    whole = {path: show_whole(project, path, budgets["file"]) for path in files if is_first}
     large = [path for path, passage in whole.items() if not passage]
-    room = budgets.code - (budgets.outline // 2 if large else 0)
+    room = budgets["code"] - (budgets["outline"] // 2 if large else 0)
     unseen = [[item for item in items if not whole.get(item.path)] for items in (suspects, tests)]
-    code = pack(project, unseen[0], room, budgets.whole_function)
+    code, test = pack(project, unseen[0], room, budgets["whole_function"]), pack(project, unseen[1], budgets["test"])
     words, shown = set(re.findall(r"\w+", request["words"])), "\n".join(map(str, code))
-    outlines = [passage for path in large for passage in outline(project, path, words, budgets.outline, shown)]
-    files = [passage for passage in whole.values() if passage]
-    return Reply((), files, outlines, code, pack(project, unseen[1], budgets.test))
-
-
-def code_first(
-    project: Project, request: Mapping[str, Any], budgets: Budgets, suspects: Candidates, tests: Candidates
-) -> Reply:
-    """Show the code concerned, then the listed files that no part of is in it, as far as they are small."""
-    code = pack(project, suspects, budgets.code, budgets.whole_function)
-    seen = {passage.path for passage in code}
-    most = budgets.file if code else budgets.file_alone
-    files = [show_whole(project, path, most) for path in request["files"] if path not in seen]
-    return Reply((), list(filter(None, files)), (), code, pack(project, tests, budgets.test))
+    outlines = [passage for path in large for passage in outline(project, path, words, budgets["outline"], shown)]
+    if not is_first:
+        seen, most = {passage.path for passage in code}, budgets["file" if code else "file_alone"]
+        whole = {path: show_whole(project, path, most) for path in files if path not in seen}
+    return {"files": list(filter(None, whole.values())), "outlines": outlines, "code": code, "test": test}
 
 
 def main() -> None:
     text = Path(sys.argv[1]).read_bytes() if sys.argv[1:] else sys.stdin.buffer.read()
-    print(json.dumps(asdict(locate(json.loads(text)))))
+    print(json.dumps(locate(json.loads(text)), default=vars))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# lean: overhead=607 idle=own edits=told
+# lean: overhead=607 idle=own check=own edits=told
 """Ask an OpenAI-compatible server for a change, and make it: the leanest hands a model can have.
 
     prompt -> one streamed request -> answer -> edits -> new texts -> files, all or none
@@ -58,11 +58,8 @@ from _edits import (
 )
 
 SYSTEM = "You are a careful programmer. You answer with code that can be put into the project as it stands."
-BLOCK_OF = {  # what a fenced block of the answer holds, by edit_format and by what the prompt shows
-    "new": "the whole file",
-    "whole": "the whole file",
-    "parts": "every function that must change, each complete",
-}
+DRAWN_AGAIN, HOTTER = ("no-edit", "unchanged", "repeats-prompt"), 0.8  # at which temperature
+SENTENCE = (120, ("\n\n", "\n```"))  # what one sentence may take: tokens, and where it ends
 SEARCH_FORM = """\
 Now write the changes. For each: the file's path alone on a line, then a fenced block that holds
 <<<<<<< SEARCH
@@ -88,7 +85,7 @@ class Stop(Exception):
 class Unusable(Stop):
     """The answer holds no edit that may be applied; `kind` is one word for what it was instead."""
 
-    def __init__(self, message: str, kind: str = "no-edit") -> None:
+    def __init__(self, message: str, kind: str = "refused") -> None:
         super().__init__(message)
         self.kind = kind
 
@@ -117,6 +114,7 @@ class Call:
     files: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
     mode: str = "edit"
+    brief: bool = False
     api_key: str = ""
     model: str = ""
     timeout: float = 600.0
@@ -124,6 +122,7 @@ class Call:
     context_tokens: int = 0
     edit_format: str = "auto"
     edit_retries: int = 1
+    thinking: str = ""
     temperature: float | None = None
     max_output_tokens: int = 0
     stop: list[Any] = field(default_factory=list)
@@ -131,6 +130,7 @@ class Call:
     options: Mapping[str, Any] = field(default_factory=dict)
     progress: bool = False
     usage_file: str = ""
+    answer_file: str = ""
 
     def body(self) -> dict[str, Any]:
         """Return what the request says of the answer."""
@@ -284,11 +284,24 @@ def stage(project: Project, path: str, stored: Stored | None, text: str, undo: E
 CONTEXT_ERROR = re.compile(
     r"(?i)context[_ ](?:length|size|window)|exceed_context|maximum context|prompt is too long|too many tokens"
 )
+SOURCES = (  # where servers tell the size of a model's context, and which server does so
+    ("/props", "llama.cpp"),
+    ("/props?model={model}", "llama.cpp"),
+    ("{base}/models", "OpenAI-compatible"),
+    ("/api/v0/models", "LM Studio"),
+    ("/api/ps", "Ollama"),
+)
 SIZES = ("max_model_len", "loaded_context_length", "n_ctx", "context_length", "context_window", "max_context_length")
+NO_CHAT = re.compile(r"(?i)embed|rerank|\bbert|minilm|\b(?:bge|gte|e5)\b|whisper|\btts\b|diffusion|moderation")
+LOCAL = re.compile(r"https?://(?:localhost|127\.[\d.]+|\[::1\]|0\.0\.0\.0)(?=[:/]|$)")
+PORTS = (8080, 9931, 11434, 1234)  # where servers on one's own machine listen
 BROKEN = (OSError, http.client.HTTPException)
+CIRCLE, COPIES = 2000, 4  # what an answer's end repeats in so many characters and times is no code any more
+STRIDE = 200  # characters of an answer between two looks at it
+LAST_WORDS = 5.0  # seconds that a server may take to end its stream after it said that the answer is done
 HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
 NO_API = "{url} is no OpenAI-compatible API ({status}): {said}. Does base_url end in /v1?"
-NO_MODEL = "The server has no model {model!r}: {said}. Set model in [lean]."
+NO_MODEL = "The server has no model {model!r}: {said}. Set model in [lean]{known}."
 FAULTS: tuple[tuple[str, type[Stop], str], ...] = (  # the first row that fits "STATUS what is said" tells what is wrong
     ("40[13]", Misconfigured, "The server refuses the key ({status}): {said}. Set api_key or api_key_env in [lean]."),
     ("[2-4].. <html>", Misconfigured, NO_API),
@@ -304,72 +317,105 @@ FAULTS: tuple[tuple[str, type[Stop], str], ...] = (  # the first row that fits "
 
 @dataclass
 class Server:
-    """One OpenAI-compatible server; `used` sums up what its answers took."""
+    """One OpenAI-compatible server; `used` sums up what its answers took, `refused` holds what it does not know."""
 
     call: Call
     used: Counter[str] = field(default_factory=Counter)
+    refused: set[str] = field(default_factory=set)
     model: str = ""
+    kind: str = ""
+    told: dict[str, Any] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def base(self) -> str:
+        """The path of base_url."""
+        return re.sub(r"^\w+://[^/]*", "", self.call.base_url).rstrip("/")
 
     def left(self) -> float:
         """Return the seconds that are left of the time limit; ServerTrouble when none are."""
         left = self.begun + self.call.timeout - time.monotonic()
         if left <= 0:
-            raise ServerTrouble(f"The time limit of {self.call.timeout:g} s is over.")
+            raise ServerTrouble(f"The time limit of {self.call.timeout:g} s is over ([lean] timeout).")
         return left
 
     def open(self, path: str, body: Any = None, patience: float = 10.0, root: bool = False) -> http.client.HTTPResponse:
         """Send one request and return the response; `root`: the path is not below base_url but at the server's root."""
-        where = self.call.base_url
-        parts = urllib.parse.urlsplit(where)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Misconfigured(f"base_url {where!r} is no http(s) URL. Set base_url in [lean].")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        where, patience = self.call.base_url, min(patience, self.left())
         headers = HEADERS | ({"Authorization": f"Bearer {self.call.api_key}"} if self.call.api_key else {})
-        url, patience = ("" if root else parts.path.rstrip("/")) + path, min(patience, self.left())
         try:
+            parts = urllib.parse.urlsplit(where)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError(where)
+            kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
             connection = kind(parts.hostname, parts.port, timeout=patience)
-            connection.request("GET" if body is None else "POST", url, body and json.dumps(body).encode(), headers)
+            data = body and json.dumps(body).encode()
+            connection.request("POST" if data else "GET", ("" if root else self.base) + path, data, headers)
             return connection.getresponse()
         except TimeoutError as error:
-            raise ServerTrouble(f"{where} gave no answer within {patience:.0f} s.") from error
+            raise ServerTrouble(f"{where} gave no answer within {patience:.0f} s ([lean] idle, timeout).") from error
+        except (ValueError, http.client.InvalidURL) as error:
+            raise Misconfigured(f"base_url {where!r} is no http(s) URL, or api_key no key: set [lean].") from error
         except BROKEN as error:
-            said = first_line(str(error)) or type(error).__name__
-            raise ServerTrouble(f"No server answers at {where}: {said}.") from error
-        except ValueError as error:
-            raise Misconfigured(f"base_url or api_key is not valid: {error}.") from error
+            raise self.unreached(error) from error
+
+    def unreached(self, error: Exception) -> Stop:
+        """Return what a failed connection means; a server that answers at another of the usual ports is named."""
+        where, said = self.call.base_url, first_line(str(error)) or type(error).__name__
+        if "WRONG_VERSION_NUMBER" in said:
+            return Misconfigured(f"{where}: the server speaks no TLS. Write http:// for https:// in [lean] base_url.")
+        for port in PORTS if isinstance(error, ConnectionRefusedError) and LOCAL.match(where) else ():
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)  # the key is not for this one
+            with suppress(*BROKEN):
+                connection.request("GET", f"{self.base}/models")
+                if parsed(body_of(connection.getresponse())):
+                    said += f"; a server answers at http://127.0.0.1:{port}{self.base}: set base_url in [lean]"
+        return ServerTrouble(f"No server answers at {where}: {said}.")
 
     def look_up(self, path: str, body: Any = None) -> Any:
-        """Fetch JSON from the server's root; None where there is none."""
-        with suppress(ServerTrouble):
-            response = self.open(path, body, root=True)
-            return parsed(body_of(response)) if response.status == 200 else None
-        return None
+        """Fetch JSON from the server's root, once; None where there is none."""
+        if path not in self.told:
+            self.told[path] = None
+            with suppress(ServerTrouble):
+                response = self.open(path, body, root=True)
+                self.told[path] = parsed(body_of(response)) if response.status < 300 else None
+        return self.told[path]
 
-    def choose_model(self) -> str:
-        """Return the model to ask for: the configured one, else the only one listed, or the first of a local server."""
-        if self.call.model:
-            return self.call.model
+    def names(self) -> list[str]:
+        """Return the models that the server lists, without those that cannot chat; raise where it has no list."""
         raw = body_of(self.send("/models"))
-        if parsed(raw) is None:
+        self.told[f"{self.base}/models"] = found = parsed(raw)
+        if found is None:
             raise self.failure(200 if raw else 504, raw)
-        names = [name_of(row) for row in rows_of(parsed(raw))]
-        host = urllib.parse.urlsplit(self.call.base_url).hostname or ""
-        if len(names) == 1 or (names and re.match(r"localhost$|127\.|::1$|0\.0\.0\.0$", host)):
-            return names[0]
+        return chatting(found)
+
+    def choose_model(self, names: Sequence[str]) -> str:
+        """Return the model to ask: the only one, the first that is loaded, or the first of a server on this machine."""
+        loaded = self.loaded() if len(names) > 1 else None
+        likely = [name for name in names if loaded is None or name in loaded]
+        if len(names) == 1 or (likely and (loaded is not None or LOCAL.match(self.call.base_url))):
+            return (likely or names)[0]
         hint = f" to one of: {', '.join(names[:20])}" if names else ""
         raise Misconfigured(f"{self.call.base_url} lists {len(names) or 'no'} models. Set model in [lean]{hint}.")
 
+    def loaded(self) -> list[str] | None:
+        """Return the models in the server's memory; None where it does not tell."""
+        for path in (f"{self.base}/models", "/api/v0/models", "/running"):
+            rows = rows_of(self.look_up(path))
+            states = [get(get(row, "status"), "value") or get(row, "state") for row in rows]
+            if any(states):
+                return [name_of(row) for row, state in zip(rows, states, strict=True) if state in ("loaded", "ready")]
+        return None if self.look_up("/api/ps") is None else [name_of(row) for row in rows_of(self.look_up("/api/ps"))]
+
     def context(self) -> int:
         """Return the context size in tokens, as set or as the server tells it; 0 if it does not."""
-        base = urllib.parse.urlsplit(self.call.base_url).path.rstrip("/")
-        sources = ("/props", f"{base}/models", "/api/v0/models", "/api/ps")  # llama.cpp, vLLM, LM Studio, Ollama
-        for path in () if self.call.context_tokens else sources:
-            found = self.look_up(path)
+        for path, kind in () if self.call.context_tokens else SOURCES:
+            found = self.look_up(path.format(base=self.base, model=urllib.parse.quote(self.model)))
             rows = rows_of(found) or [found]
             told = json.dumps([row for row in rows if len(rows) == 1 or name_of(row) == self.model])
             for key in SIZES:
                 if size := re.search(rf'"{key}": ([1-9]\d*)', told):
+                    self.kind = kind
                     return int(size[1])
         return self.call.context_tokens
 
@@ -378,29 +424,66 @@ class Server:
         tokens = estimate(text)
         size = self.context() if tokens > FEW_TOKENS else self.call.context_tokens
         if size and tokens > size / 2:
+            self.told.pop("/tokenize", None)
             tokens = len(get(self.look_up("/tokenize", {"content": text}), "tokens") or ()) or tokens
         if size and tokens >= size:
             raise too_long(tokens, size)
 
-    def ask(self, system: str, prompt: str) -> str:
-        """Send one request and return the text of the answer."""
-        self.model = self.model or self.choose_model()
+    def ask(
+        self,
+        system: str,
+        prompt: str,
+        longest: int = 0,
+        stops: Sequence[str] = (),
+        enough: Enough | None = None,
+        heat: float = 0,
+    ) -> str:
+        """Return the text of the answer to one request; Unusable where there is none that could stand.
+
+        The answer ends at the first of `stops`, where it is `enough`, and after `longest` tokens (0: as the server sees
+        fit) unless max_output_tokens says how many. `heat` is the least temperature (0: as it is set). A model that thinks has no such bounds at the server, but on this side.
+        """
+        self.model = self.model or self.call.model or self.choose_model(self.names())
         self.check_size(system + prompt)
-        said = (("system", system), ("user", prompt))
-        messages = [{"role": role, "content": content} for role, content in said if content]
-        body = {"model": self.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
-        # A slow machine needs time to read a long prompt before its first word: a second for twenty tokens.
-        patience, answer = self.call.idle + estimate(system + prompt) / 20, Answer(self.call)
-        try:
-            with self.send("/chat/completions", body | self.call.body(), patience) as response:
-                self.receive(response, answer)
-        finally:
-            if answer.events:
-                self.used += answer.used(estimate(system + prompt))
+        longest = 0 if self.call.max_output_tokens else longest
+        bounds, (settings, thinks) = {"max_tokens": longest, "stop": [*stops, *self.call.stop]}, self.settings()
+        bounds = {} if thinks else {key: value for key, value in bounds.items() if value}
+        settings |= {"temperature": max(heat, settings.get("temperature") or 0)} if heat else {}
+        answer = self.request(system, prompt, settings | bounds, Answer(self.call, longest, stops, enough))
+        if bounds and not answer.said() and (stops or answer.finish == "length"):  # it began with its thoughts
+            answer = self.request(system, prompt, settings, Answer(self.call, longest, stops, enough))
         text = answer.result()
         if folder := self.call.options.get("record"):
             record(Path(folder), self.call.mode, prompt, text)
         return text
+
+    def settings(self) -> tuple[dict[str, Any], bool]:
+        """Return what a request says of its answer, the user's word over the card's, and if the model thinks first."""
+        call = self.call
+        told = recommended(f"{self.model} {call.thinking}") if call.options.get("models", True) else {}
+        level, _ = call.thinking or told.get("thinking", ""), told.pop("thinking", "")
+        words = {"reasoning_effort": level.replace("off", "none")}
+        words |= {"chat_template_kwargs": {"enable_thinking": level != "off"}}
+        if level not in ("", "always") and not words.keys() & call.extra_body.keys():
+            told |= words
+        return told | call.body(), level not in ("", "off")
+
+    def request(self, system: str, prompt: str, settings: dict[str, Any], answer: Answer) -> Answer:
+        """Send one request and take in its answer."""
+        said = (("system", system), ("user", prompt))
+        messages = [{"role": role, "content": content} for role, content in said if content]
+        body = {"model": self.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+        body = {key: value for key, value in (body | settings).items() if key not in self.refused}
+        # A slow machine needs time to read a long prompt before its first word: a second for twenty tokens.
+        patience = self.call.idle + estimate(system + prompt) / 20
+        try:
+            with self.send("/chat/completions", body, patience) as response:
+                self.receive(response, answer)
+        finally:
+            if answer.events:
+                self.used += answer.used(estimate(system + prompt))
+                answer.keep()
+        return answer
 
     def send(self, path: str, body: dict[str, Any] | None = None, patience: float = 10.0) -> http.client.HTTPResponse:
         """Send a request; wait and try again where the server is busy, or asks for a plainer request."""
@@ -410,7 +493,7 @@ class Server:
             if response.status == 200:
                 return response
             raw = body_of(response)
-            if body and response.status in (400, 422) and (plainer := without_refused(body, raw)):
+            if body and response.status in (400, 422) and (plainer := self.without_refused(body, raw)):
                 body = plainer
                 continue
             asked, busy = response.headers.get("Retry-After"), response.status in (429, 503)
@@ -418,57 +501,118 @@ class Server:
             if not busy or pause is None or pause >= self.left():
                 moved = response.headers.get("Location")
                 said = f"it has moved to {moved}".encode() if moved else raw
-                raise self.failure(response.status, said, (asked and pause) or 0)
+                raise self.failure(response.status, said, (asked and pause) or 0, body)
             time.sleep(pause)
 
+    def without_refused(self, body: dict[str, Any], raw: bytes) -> dict[str, Any] | None:
+        """Return the request without what the server says it does not know, and the user did not ask for; else None."""
+        said, (first, *rest) = raw.decode("utf-8", "replace").lower(), body["messages"]
+        if "max_completion_tokens" in said and "max_tokens" in body and not CONTEXT_ERROR.search(said):
+            plain = {key: value for key, value in body.items() if key != "max_tokens"}
+            return {**plain, "max_completion_tokens": body["max_tokens"]}
+        if "system" in said and "role" in said and rest:
+            return {**body, "messages": [{"role": "user", "content": f"{first['content']}\n\n{rest[0]['content']}"}]}
+        for key in sorted(body.keys() - self.call.body().keys() - {"model", "messages"}, key=len, reverse=True):
+            if re.search(rf"\b{key}", said):
+                self.refused.add(key)
+                if not key.startswith("stream"):
+                    print(f"direct: the server does not take {key}: asked without it", file=sys.stderr)
+                return {name: value for name, value in body.items() if name != key}
+        return None
+
     def receive(self, response: http.client.HTTPResponse, answer: Answer) -> None:
+        """Read an answer; what goes wrong at its end does not matter where it can stand."""
+        try:
+            self.read(response, answer)
+        except Stop:
+            if not answer.stands():
+                raise
+
+    def read(self, response: http.client.HTTPResponse, answer: Answer) -> None:
         """Read an answer, streamed or whole; ServerTrouble where it stalls or breaks off."""
         try:
-            while not answer.ended and (line := self.next_line(response)):
+            while not answer.ended and (line := self.next_line(response, answer)):
                 name, _, data = line.partition(b":")
                 if line.lstrip()[:1] in (b"{", b"[", b"<"):  # an answer as a whole, or no answer
-                    self.take(answer, line + response.read())
+                    self.take(answer, line + response.read(), whole=True)
                 elif data.strip() == b"[DONE]":
                     answer.ended = True
-                elif name in (b"data", b"error"):
+                elif name in (b"data", b"error") and data.strip():
                     self.take(answer, data)
         except TimeoutError as error:
             self.left()
-            words = f"The server fell silent for {self.call.idle:g} s in the middle of its answer."
-            raise ServerTrouble(words) from error
+            raise ServerTrouble(
+                f"The server fell silent for {self.call.idle:g} s in its answer ([lean] idle)."
+            ) from error
         except BROKEN as error:
             raise ServerTrouble(f"The connection broke in the middle of the answer: {error or 'closed'}.") from error
-        if not (answer.ended or answer.finish):
+        if not answer.stands():
             when = "in the middle of" if answer.events else "before a word of"
             raise ServerTrouble(f"The server closed the connection {when} the answer.")
 
-    def next_line(self, response: http.client.HTTPResponse) -> bytes:
+    def next_line(self, response: http.client.HTTPResponse, answer: Answer) -> bytes:
         """Read one line of a stream within the idle limit and the time limit."""
         if sock := getattr(getattr(response.fp, "raw", None), "_sock", None):
-            sock.settimeout(min(self.call.idle, self.left()))
+            sock.settimeout(min(LAST_WORDS if answer.is_over() else self.call.idle, self.left()))
         return response.readline(10_000_000)
 
-    def take(self, answer: Answer, raw: bytes) -> None:
-        """Add a JSON object from the server to the answer; raise the error that it may hold instead."""
+    def take(self, answer: Answer, raw: bytes, whole: bool = False) -> None:
+        """Add what the server sent to the answer; raise the error that it may hold, pass over what is neither."""
         found = parsed(raw)
-        if not isinstance(get(found, "choices"), list):
-            error = get(found, "error") or get(found, "message")
-            if found is None and answer.events:
-                raise ServerTrouble(f"The server's answer is garbled: {first_line(raw.decode('utf-8', 'replace'), 80)}")
+        error = get(found, "error") or ("error" in (get(found, "object"), get(found, "type")) and found)
+        garbled = found is None and raw.strip() != b"null"
+        if garbled and answer.events:
+            raise ServerTrouble(f"The server's answer is garbled: {first_line(raw.decode('utf-8', 'replace'), 80)}")
+        if error:
             status = number(error, "code") or number(found, "code")
-            raise self.failure(status if 400 <= status < 600 else 500 if error else 200, raw)
-        answer.take(found)
+            raise self.failure(status if 400 <= status < 600 else 500, raw)
+        if isinstance(get(found, "choices"), list):
+            answer.take(found)
+        elif whole or garbled:
+            raise self.failure(200, raw)
+        answer.usage = get(found, "usage") or answer.usage
+        answer.ended = answer.ended or whole
 
-    def failure(self, status: int, raw: bytes, pause: float = 0) -> Stop:
+    def failure(self, status: int, raw: bytes, pause: float = 0, asked: Mapping[str, Any] | None = None) -> Stop:
         """Return what a status and its body mean."""
         html = "<html> " if raw.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")) else ""
         if not html and CONTEXT_ERROR.search(raw.decode("utf-8", "replace")):
-            return context_error(raw)
+            return context_error(raw, asked or {})
         told = {"status": status, "said": error_text(raw), "url": self.call.base_url, "model": self.model}
         wait = f" It asks to wait {pause:.0f} s." if pause else ""
-        fits = (row for row in FAULTS if re.match(row[0], f"{status} {html}{told['said']}"))
-        _, kind, words = next(fits)
-        return kind(words.format(**told, wait=wait))
+        _, kind, words = next(row for row in FAULTS if re.match(row[0], f"{status} {html}{told['said']}"))
+        names = chatting(self.look_up(f"{self.base}/models")) if words is NO_MODEL else ()
+        known = f" to one of: {', '.join(names[:20])}" if names else ""
+        return kind(words.format(**told, wait=wait, known=known))
+
+    def health(self, path: str) -> bytes:
+        """Return what stands at a path below base_url; raise where the server is not ready, or wrongly set up."""
+        response = self.open(path)
+        raw, status = body_of(response), response.status
+        if status in (401, 403, 404, 429) or status >= 500:
+            raise self.failure(status, raw)
+        return raw
+
+    def probe(self) -> dict[str, Any]:
+        """Return what the server tells: its kind, the models, those loaded, the one to ask or why none, sizes."""
+        raw, why = self.health("/models"), ""
+        self.told[f"{self.base}/models"] = parsed(raw)
+        names = chatting(parsed(raw))
+        self.model = self.call.model
+        try:
+            self.model = self.model or self.choose_model(names)
+        except Misconfigured as error:
+            why = str(error)
+        if self.model and names and self.model not in names:
+            why = f"{self.model} is not listed there: {', '.join(names[:20])}"
+        loaded = self.loaded() if len(names) > 1 else []
+        told = {"health": "ok", "models": names, "loaded": loaded or [], "model": self.model, "why": why}
+        slots = number(self.look_up("/props"), "total_slots")
+        return {**told, "context": self.context(), "slots": slots, "kind": self.kind}
+
+
+Enough = Callable[[str], bool]
+FENCE_CLOSED = re.compile(r"\n`{3,}[ \t]*\n?\Z")
 
 
 @dataclass
@@ -476,12 +620,18 @@ class Answer:
     """An answer as it comes in, piece by piece."""
 
     call: Call
+    longest: int = 0
+    stops: Sequence[str] = ()
+    enough: Enough | None = None
+    full: bool = False
     begun: float = field(default_factory=time.monotonic)
     shown: float = 0.0
+    looked: int = 0
     text: str = ""
     thought: str = ""
     refusal: str = ""
     finish: str = ""
+    finishes: int = 0
     tools: bool = False
     ended: bool = False
     events: int = 0
@@ -491,18 +641,59 @@ class Answer:
     def take(self, found: Mapping[str, Any]) -> None:
         """Add one event of a stream, or a whole answer: they differ in one key."""
         self.events += 1
-        self.usage = found.get("usage") or self.usage
         self.timings = found.get("timings") or self.timings
         for choice in found["choices"][:1]:
-            part = get(choice, "delta") or get(choice, "message") or {"content": get(choice, "text")}
-            self.text += flat(get(part, "content"))
+            delta, message = get(choice, "delta"), get(choice, "message")
+            part = delta or message or {"content": get(choice, "text")}
+            said = flat(get(part, "content"))
+            if self.full and said.strip():  # only the end was waited for, with its figures
+                self.finish, self.ended = "stop", True
+                return
+            repeats = part is message and said.startswith(self.text)  # some say all at the end once more
+            self.text = said if repeats else self.text + said
             self.thought += flat(get(part, "reasoning_content") or get(part, "reasoning"))
             self.refusal += flat(get(part, "refusal"))
             self.tools = self.tools or bool(get(part, "tool_calls"))
-            self.finish = flat(get(choice, "finish_reason")) or self.finish
-            self.ended = self.ended or bool(get(choice, "message"))
-        self.ended = self.ended or bool(self.finish and self.usage)
+            finish = flat(get(choice, "finish_reason"))
+            if finish not in ("", "null"):
+                self.finish, self.finishes = finish, self.finishes + bool(said)
+        self.bound()
         self.show_progress()
+
+    def bound(self) -> None:
+        """End the answer where enough is said: at a stop text, at its longest, or where it runs in circles."""
+        said = self.said() if self.stops else ""
+        if ends := [at for stop in self.stops if (at := said.find(stop, 1)) > 0]:
+            self.text, self.finish, self.ended = said[: min(ends)], "stop", True
+        if self.enough and FENCE_CLOSED.search(self.text) and self.enough(self.text):
+            self.full = True
+        size = len(self.text) + len(self.thought)
+        if not self.ended and size < self.looked + STRIDE:
+            return
+        self.looked = size
+        if (end := first_copy_end(self.text)) or first_copy_end(self.thought):
+            self.text, self.finish, self.ended = self.text[:end], "circles", True
+        elif self.longest and estimate(self.said()) > self.longest:
+            self.finish, self.ended = "length", True
+
+    def said(self) -> str:
+        """Return the text without thoughts."""
+        return spoken(self.text).strip()
+
+    def stands(self) -> bool:
+        """Tell whether nothing is missing: the server said so, or the answer can stand as it is."""
+        return self.ended or self.is_over() or bool(finished_part(self.text, self.call.mode))
+
+    def is_over(self) -> bool:
+        """Tell whether the server said that the answer is over; some say so with each piece, which means nothing."""
+        return bool(self.finish) and self.finishes <= 1
+
+    def keep(self) -> None:
+        """Add what the model said to the record of this call."""
+        if self.call.answer_file:
+            thought = f"<think>\n{self.thought}\n</think>\n" if self.thought else ""
+            with suppress(OSError), Path(self.call.answer_file).open("a", encoding="utf-8", errors="replace") as file:
+                file.write(("\n--- the next answer ---\n" if file.tell() else "") + thought + self.text)
 
     def show_progress(self) -> None:
         """Print tokens and tokens a second: a live line on a terminal, lines for the loop."""
@@ -527,34 +718,63 @@ class Answer:
 
     def result(self) -> str:
         """Return the answer's text; Unusable where it is a refusal, a tool call, cut off or nothing at all."""
-        text = self.text if self.text.strip() or self.finish == "length" else self.thought
-        said, count = spoken(text).strip(), number(self.usage, "completion_tokens")
-        if self.finish == "length":
-            what = "The answer was" if said else "The model was still thinking when it was"
-            hint = "name fewer or smaller files" if said else "turn thinking off with extra_body"
-            limits = "raise max_output_tokens or the server's context"
-            when = f" after {count} tokens" if count else ""
-            raise Unusable(f"{what} cut off{when} (finish_reason length): {limits}, or {hint}.")
+        text = self.text
+        if self.finish in ("length", "circles"):
+            text = finished_part(text, self.call.mode)
+            if not text:
+                raise self.cut_off()
         if self.refusal or self.finish == "content_filter":
             raise Unusable(f"The model refused: {first_line(self.refusal) or 'its answer was filtered'}")
-        if not said:
+        text = text if text.strip() else self.thought
+        if not spoken(text).strip():
             tool = "The model answered with a tool call, although no tools were offered; try another chat template."
             raise Unusable(tool if self.tools else "The model's answer is empty.")
         return text
 
+    def cut_off(self) -> Unusable:
+        """Say where an answer was cut off, and what to set."""
+        count, said = number(self.usage, "completion_tokens"), self.said()
+        if self.finish == "circles":
+            where = f" after {first_line(self.text[-80:])!r}" if said else " in its thoughts"
+            return Unusable(f"The model ran in circles{where}: set temperature, or a repetition penalty in extra_body.")
+        what = "The answer was" if said else "The model was still thinking when it was"
+        hint = "name fewer or smaller files" if said else 'set thinking = "off"'
+        when = f" after {count} tokens" if count else ""
+        limits = "raise max_output_tokens or the server's context"
+        return Unusable(f"{what} cut off{when} (finish_reason length): {limits}, or {hint}.")
 
-def without_refused(body: dict[str, Any], raw: bytes) -> dict[str, Any] | None:
-    """Return the request without what the server says it does not know; None if that is not the matter."""
-    said, plain, (first, *rest) = raw.lower(), dict(body), body["messages"]
-    if b"stream_options" in said and plain.pop("stream_options", None):
-        return plain
-    if b"streaming" in said and plain.pop("stream", None):
-        return plain
-    if b"max_completion_tokens" in said and (most := plain.pop("max_tokens", None)):
-        return {**plain, "max_completion_tokens": most}
-    if b"system" in said and b"role" in said and rest:
-        return {**body, "messages": [{"role": "user", "content": f"{first['content']}\n\n{rest[0]['content']}"}]}
+
+def first_copy_end(text: str) -> int | None:
+    """Return where the first copy ends of what a text's end repeats in circles; None where it does not.
+
+    Equal rows of data, closing lines and drawings stay below COPIES copies or CIRCLE characters.
+    """
+    end = text[-50:]
+    at = text.rfind(end, 0, -1) if len(text) >= CIRCLE else -1
+    while at >= 0 and COPIES * (period := len(text) - len(end) - at) <= len(text):
+        size = max(CIRCLE, COPIES * period)
+        if text[-size:-period] == text[period - size :]:
+            while size < len(text) and text[-size - 1] == text[period - size - 1]:
+                size += 1
+            return len(text) - size + period
+        at = text.rfind(end, 0, at + len(end) - 1)
     return None
+
+
+def finished_part(text: str, mode: str) -> str:
+    """Return what can stand of an answer whose end never came: edits if all fences are closed, whole sentences."""
+    if mode == "ask":
+        sentences = re.match(r"(?s).*[.!?](?=\W*(?:\s|$))", spoken(text))
+        return sentences[0] if sentences else ""
+    fence, closed, lines = "", False, spoken(text).split("\n")
+    for line in lines:
+        ticks = re.match(r"\s*(`{3,}|~{3,})(.*)", line)
+        if ticks and not fence:
+            fence = ticks[1]
+        elif ticks and ticks[1].startswith(fence) and not ticks[2].strip():
+            fence, closed = "", True
+    heads, tails = (sum(line.startswith(mark) for line in lines) for mark in ("<<<<<<< S", ">>>>>>> R"))
+    return text if (closed or tails) and heads == tails and not fence else ""
 
 
 def body_of(response: http.client.HTTPResponse) -> bytes:
@@ -624,18 +844,41 @@ def error_text(raw: bytes) -> str:
     return first_line(found if isinstance(found, str) else json.dumps(found)).rstrip(".")
 
 
-def context_error(raw: bytes) -> Misconfigured:
-    """Turn a server's word on its context into ours, with both numbers where it tells them."""
+def chatting(listing: Any) -> list[str]:
+    """Return the names of the models in a listing, without those that only embed, rank, hear or speak."""
+    return [name_of(row) for row in rows_of(listing) if not NO_CHAT.search(f"{name_of(row)} {get(row, 'type')}")]
+
+
+def recommended(name: str) -> dict[str, Any]:
+    """Return the settings that the card of a model recommends: the first row of _models.txt that fits its name."""
+    with suppress(OSError):
+        for line in Path(__file__).with_name("_models.txt").read_text(encoding="utf-8").splitlines():
+            pattern, *pairs = line.split() or ("#",)
+            if not pattern.startswith("#") and re.search(pattern, name, re.IGNORECASE):
+                settings = dict(pair.split("=") for pair in pairs)
+                return {key: value if key == "thinking" else json.loads(value) for key, value in settings.items()}
+    return {}
+
+
+def context_error(raw: bytes, body: Mapping[str, Any]) -> Misconfigured:
+    """Turn a server's word on its context into ours, with the numbers that it tells."""
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", raw.decode("utf-8", "replace"))
     limit = re.search(r'"n_ctx"\D+(\d+)', text) or re.search(r"context\D{0,60}?(\d{3,})", text)
-    size = int(limit[1]) if limit else 0
-    over = [figure for figure in map(int, re.findall(r"\d{3,9}", text)) if figure > size > 0]
-    if not over:
+    size, answer = int(limit[1]) if limit else 0, number(body, "max_tokens") or number(body, "max_completion_tokens")
+    figures = [int(found) for found in re.findall(r"\d{3,9}", text) if int(found) not in (size, answer)]
+    tokens = next((figure for figure in figures if figure > size > 0), 0) - (answer if str(answer) in text else 0)
+    if own := re.search(r"(\d+) (?:tokens )?(?:in the |from the |)(?:messages|prompt|input)", text):
+        tokens = int(own[1])
+    if not size or tokens <= 0:
         return Misconfigured(f"The prompt does not fit the server's context: {error_text(raw)}.")
-    return too_long(over[0], size)
+    return too_long(tokens, size, answer)
 
 
-def too_long(tokens: int, size: int) -> Misconfigured:
+def too_long(tokens: int, size: int, answer: int = 0) -> Misconfigured:
+    """Say which of the prompt and the answer is too long for the context."""
+    if tokens < size:
+        words = f"The prompt has about {tokens} tokens, the answer may have {answer or 'as many as are left'}"
+        return Misconfigured(f"{words}, the server's context {size}. Lower max_output_tokens in [lean].")
     hint = "Give the server a larger context, or the task fewer or smaller files (context_tokens)."
     return Misconfigured(f"The prompt has about {tokens} tokens, the server's context {size}. {hint}")
 
@@ -648,7 +891,7 @@ def run(call: Call, root: Path) -> str:
     server, project, plan, kind = Server(call), Project(root, call), Plan(), ""
     try:
         if call.mode == "ask":
-            return spoken(server.ask("", call.prompt)).strip()
+            return spoken(server.ask("", call.prompt, *(SENTENCE if call.brief else ()))).strip()
         plan = make_plan(server, project)
         told = [tell(path, project.text(path) or "", text) for path, text in plan.items()]
         write_all(project, plan)
@@ -666,29 +909,51 @@ def run(call: Call, root: Path) -> str:
         with suppress(OSError):
             if call.usage_file:
                 Path(call.usage_file).write_text(
-                    json.dumps({"files": list(plan), **figures, **about}), encoding="utf-8"
+                    json.dumps({"model": server.model, "files": list(plan), **figures, **about}), encoding="utf-8"
                 )
 
 
+def told_by_server(call: Call, url: str) -> str:
+    """Return as JSON what the server tells of itself, or with a URL only that it answers there."""
+    server = Server(replace(call, base_url=url or call.base_url))
+    return json.dumps(server.probe() if not url else {"health": server.health("") and "ok"})
+
+
 def make_plan(server: Server, project: Project) -> Plan:
-    """Ask for edits until each has its place: once, once more to read, and at most `edit_retries` times to repair."""
-    call, plan = project.call, Plan()
-    prompt = f"{call.prompt.rstrip()}\n\n{closing(project)}"
-    edits, reads = understood(server.ask(SYSTEM, prompt), project)
-    if reads and not edits:
-        prompt += "\n\n" + requested(reads, project, (server.context() or DEFAULT_CONTEXT) - estimate(SYSTEM + prompt))
-        edits, reads = understood(server.ask(SYSTEM, prompt), project)
-        if not edits:
-            raise Unusable("The model asked to read more a second time instead of editing.")
-    refused = place_all(edits, project, plan)
-    for _ in range(call.edit_retries if refused else 0):
-        edits, _ = understood(server.ask(SYSTEM, repair_prompt(refused)), project)
-        if not (refused := place_all(edits, project, plan)):
-            break
-    for edit, refusal in refused:
-        raise Unusable(f"No edit was applied{f' ({edit.path})' if edit.path else ''}: {refusal}.", refusal.kind)
-    check_plan(plan, project)
-    return plan
+    """Ask for edits until each has its place, at most `edit_retries` times more; Unusable where none has.
+
+    What fitted stays, and only the rest is asked for again. An answer without an edit, or one that changes nothing, is
+    drawn again from the same prompt, hotter: a model that is asked the same in the same way says the same.
+    """
+    plan, prompt, heat = Plan(), f"{project.call.prompt.rstrip()}\n\n{closing(project)}", 0.0
+    left = project.call.edit_retries
+    while True:
+        refused: Refused = []
+        try:
+            refused = place_all(asked_edits(server, project, prompt, heat), project, plan)
+            for edit, refusal in refused:
+                where = f" ({edit.path})" if edit.path else ""
+                raise Unusable(f"No edit was applied{where}: {refusal}.", refusal.kind)
+            check_plan(plan, project)
+            return plan
+        except Unusable as unusable:
+            if not left or not (refused or unusable.kind in DRAWN_AGAIN):
+                raise
+        left -= 1
+        prompt, heat = (repair_prompt(refused), 0.0) if refused else (prompt, HOTTER)
+
+
+def asked_edits(server: Server, project: Project, prompt: str, heat: float) -> list[Edit]:
+    """Ask for edits; where the model wishes to see more first, show it that once and ask again."""
+    ask = partial(server.ask, SYSTEM, longest=longest_answer(project), enough=partial(is_enough, project), heat=heat)
+    edits, reads = understood(ask(prompt), project)
+    if edits or not reads:
+        return edits
+    room = (server.context() or DEFAULT_CONTEXT) - estimate(SYSTEM + prompt)
+    edits, _ = understood(ask(f"{prompt}\n\n{requested(reads, project, room)}"), project)
+    if not edits:
+        raise Unusable("The model asked to read more a second time instead of editing.")
+    return edits
 
 
 def check_plan(plan: Plan, project: Project) -> None:
@@ -714,32 +979,73 @@ def understood(text: str, project: Project) -> tuple[list[Edit], list[Read]]:
         if TOOL_CALL.search(text):
             said = "The model wrote a tool call instead of an edit, although no tools were offered."
             raise Unusable(said, "tool-call")
-        raise Unusable(f"The answer holds no edit: {first_line(said, 160)}")
+        raise Unusable(f"The answer holds no edit: {first_line(said, 160)}", "no-edit")
     return edits, reads
 
 
 def closing(project: Project) -> str:
     """Say what to answer, for the case at hand: it stands last, and what a small model reads last is what it does."""
-    wanted, listed = project.call.edit_format, project.listed
-    if wanted == "search":
+    call, listed = project.call, project.listed
+    if call.edit_format == "search":
         return SEARCH_FORM
     if not listed:
-        return "Now give the corrected function, complete, in one fenced block."
-    forms = {path: BLOCK_OF["whole" if wanted == "whole" else form_of(path, project)] for path in listed}
+        return "Now give the corrected function, complete, in one fenced block. No tests, no explanation."
+    wanted = [wanted_of(path, project) for path in listed]
     if len(listed) == 1:
-        (path, form), *_ = forms.items()
-        return f"Now write the code. First the path {path} alone on a line, then one fenced block with {form}."
-    said = "; ".join(f"for {path}: {form}" for path, form in forms.items())
-    words = "Now write the code. For each file that must change: its path alone on a line, then one fenced block"
-    return f"{words} ({said})." if len(set(forms.values())) > 1 else f"{words} with {next(iter(forms.values()))}."
+        return f"Now write {wanted[0]}, complete, in one ```{tag(listed[0])} block. No tests, no explanation."
+    words = "Now write the code. For each file that must change: its path alone on a line, then one fenced block with"
+    return f"{words} {' or '.join(wanted)}, complete. No tests, no explanation."
 
 
-def form_of(path: str, project: Project) -> str:
-    """Choose what a block holds: a new file or a text without functions is sent whole."""
-    text = project.text(path)
-    if text is None or not text.strip():
-        return "new"
-    return "parts" if definitions(path, text) else "whole"
+def wanted_of(path: str, project: Project) -> str:
+    """Name what shall be written of a file: what the prompt names in it, else the whole of it or its functions."""
+    names = [] if project.call.edit_format == "whole" else targets(path, project)
+    if not names:
+        return f"the file {path}" if is_written_whole(path, project) else f"each function of {path} that must change"
+    if len(names) == 1:
+        return f"{names[0]} of {path}"
+    return f"those of {', '.join(names)} in {path} that must change"
+
+
+def longest_answer(project: Project) -> int:
+    """Return the tokens that an answer may have: what it could send back of the files, and room for new code."""
+    shown = estimate(project.call.prompt)
+    files = sum(estimate(project.text(path) or "") for path in project.listed)
+    return ROOM_TO_ANSWER + min(shown, files or shown)
+
+
+def is_enough(project: Project, said: str) -> bool:
+    """Tell whether the one file that is asked for got all its code: what follows are tests and explanations."""
+    if len(project.listed) != 1 or not said.rstrip().endswith("```"):
+        return False
+    names = [name.split()[-1] for name in targets(project.listed[0], project)]
+    if not names and not is_written_whole(project.listed[0], project):
+        return False
+    with suppress(Unusable):
+        edits, _ = understood(said, project)
+        plan, sent = Plan(), " ".join(edit.text for edit in edits if isinstance(edit, Code))
+        return not place_all(edits, project, plan) and bool(plan) and all(name in sent for name in names)
+    return False
+
+
+def is_written_whole(path: str, project: Project) -> bool:
+    """Tell whether a file is new, has no definitions, or shall be sent whole."""
+    text = project.text(path) or ""
+    return project.call.edit_format == "whole" or not definitions(path, text)
+
+
+def targets(path: str, project: Project) -> list[str]:
+    """Name the definitions of a file that the prompt's prose names, with their kinds; code in fences does not count."""
+    prose = re.sub(r"^(`{3,}).*?^\1", "", project.call.prompt, flags=re.DOTALL | re.MULTILINE)
+    words = set(re.findall(r"\w+", prose))
+    found = [item for item in definitions(path, project.text(path) or "") if item.name in words]
+    return [f"the {item.kind} {item.name}" for item in found if item.kind in ("class", "function")]
+
+
+def tag(path: str) -> str:
+    """Return what a fence of code of a file is marked with."""
+    suffix = PurePosixPath(path).suffix[1:]
+    return {"py": "python", "js": "javascript", "ts": "typescript"}.get(suffix, suffix)
 
 
 def requested(reads: Sequence[Read], project: Project, tokens: int) -> str:
@@ -816,7 +1122,11 @@ READERS: dict[type, tuple[Callable[[str], Any], str]] = {  # by the kind of the 
     list: (json.loads, "a JSON list"),
     dict: (json.loads, "a JSON object"),
 }
-CHOICES = {"mode": ("edit", "ask"), "edit_format": ("auto", "whole", "search")}
+CHOICES = {
+    "thinking": ("off", "low", "medium", "high"),
+    "mode": ("edit", "ask"),
+    "edit_format": ("auto", "whole", "search"),
+}
 
 
 def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -829,6 +1139,9 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     options.add_argument("-p", dest="prompt", metavar="PROMPT", help="what is to be done")
     options.add_argument("--files", nargs="+", metavar="FILE", help="files to show and to change (else LEAN_FILES)")
     options.add_argument("--ask", action="store_true", help="print the answer, change nothing")
+    options.add_argument(
+        "--probe", nargs="?", const="", metavar="URL", help="tell what the server is; URL: if it is well"
+    )
     options.add_argument("--record", metavar="FOLDER", help="keep each answer there, for playground/serve.py to play")
     return options.parse_args(argv)
 
@@ -840,7 +1153,7 @@ def read_call(given: argparse.Namespace, env: Mapping[str, str], root: Path) -> 
         prompt = Path(file).read_text(encoding="utf-8", errors="replace") if file else given.prompt or ""
     except OSError as error:
         raise Misconfigured(f"LEAN_PROMPT_FILE {file} cannot be read: {error.strerror}.") from error
-    if not prompt.strip():
+    if not prompt.strip() and given.probe is None:
         raise Misconfigured("There is no prompt: give -p PROMPT.")
     told = {name: env.get(f"LEAN_{name.upper()}") for name in vars(call) if name != "prompt"}
     found = {name: setting(name, text, getattr(call, name)) for name, text in told.items() if text}
@@ -873,7 +1186,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with suppress(ValueError):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the ordinary way, so that nothing half written stays
     try:
-        print(run(read_call(options, os.environ, Path.cwd()), Path.cwd()), flush=True)
+        call = read_call(options, os.environ, Path.cwd())
+        print(run(call, Path.cwd()) if options.probe is None else told_by_server(call, options.probe), flush=True)
     except Stop as stop:
         print(f"direct: {stop}", file=sys.stderr)
         return stop.code

@@ -24,6 +24,7 @@ from playground.serve import Body, ChatServer, said  # noqa: E402
 # As the installed `lean-loop` starts it: with cached bytecode, a third quicker than the script, which has none.
 START = f"import sys; sys.path[0] = {str(ROOT)!r}; import leanloop; sys.exit(leanloop.main())"
 LEANLOOP = (sys.executable, "-c", START)
+PATIENCE = float(os.environ.get("LEANLOOP_PATIENCE", "1"))  # for a machine that is busy with other things
 CACHE = Path(os.environ.get("LEANLOOP_CACHE") or Path.home() / ".cache" / "lean-loop-tests")
 
 
@@ -138,7 +139,7 @@ class Bench:
         self.git("add", "-A")
         self.git("commit", "-q", "--allow-empty", "-m", message)
 
-    def lean_loop(self, *args: str, timeout: float = 60, below: str = ".", **env: str) -> Ran:
+    def lean_loop(self, *args: str, timeout: float = 60 * PATIENCE, below: str = ".", **env: str) -> Ran:
         """Run the real command in the project, or in a folder BELOW it."""
         done = subprocess.run(
             [*LEANLOOP, *args],
@@ -272,19 +273,22 @@ def serve(bench: Bench) -> Iterator[Serve]:
         server.__exit__(None, None, None)
 
 
-Leaner = Callable[[str], Path]
+Leaner = Callable[..., Path]
 
 
 @pytest.fixture
 def leaner(bench: Bench) -> Leaner:
-    """Write a scripted leaner (a bash script's text) outside the project and make it the active one."""
+    """Write a scripted leaner (a bash script's text) outside the project and make it the active one.
 
-    def make(script: str) -> Path:
+    It may change files of any kind, where SCOPE does not say otherwise.
+    """
+
+    def make(script: str, scope: str = "any") -> Path:
         path = bench.home / "leaner.sh"
         path.write_text("#!/usr/bin/env bash\n" + textwrap.dedent(script))
         path.chmod(0o755)
         config = bench.home / "config.toml"
-        config.write_text(f'[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n')
+        config.write_text(f'[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n[guard]\nscope = "{scope}"\n')
         bench.env["LEANLOOP_CONFIG"] = str(config)
         return path
 

@@ -37,6 +37,8 @@ testpaths = ["tests"]
 key = "value"
 """
 LEANFILE = """
+[guard]
+scope = "source"
 [defaults]
 max_iters_per_task = 0
 [runner]
@@ -97,7 +99,7 @@ def ours(bench: Bench) -> list[str]:
     """List files that decide over tests, and that nobody but an agent has added."""
     found = bench.project.rglob("*")
     known = {bench.project / path for path in (*GUARDED, "tests")}
-    names = ("conftest", "pytest", "test", "tox", "setup.cfg", "sitecustomize", ".pth", "Makefile")
+    names = ("conftest", "pytest", "test", "tox", "setup.cfg", "sitecustomize", ".pth", "Makefile", "dist-info")
     inner = (path for path in found if not {".git", "__pycache__", "data"} & set(path.relative_to(bench.project).parts))
     return sorted(str(path) for path in inner if path not in known and any(name in path.name for name in names))
 
@@ -243,7 +245,7 @@ def test_a_cheat_is_red_and_undone(victim: Bench, leaner: Leaner, deed: str) -> 
 
 @pytest.mark.parametrize("deed", BREAKS.values(), ids=BREAKS)
 def test_what_breaks_the_repository_is_put_right(victim: Bench, leaner: Leaner, deed: str) -> None:
-    settings = victim.read("leanfile.toml").replace("[defaults]", '[guard]\non_fail = "restore"\n[defaults]')
+    settings = victim.read("leanfile.toml").replace("[defaults]", 'on_fail = "restore"\n[defaults]')
     victim.write("leanfile.toml", settings)
     ran = run(victim, leaner, deed)
     assert ran.code == 1, ran.text

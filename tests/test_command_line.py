@@ -524,7 +524,7 @@ def test_help_names_every_option(bench: Bench) -> None:
         (["leanfile.toml"], "leanfile.toml: to run a leanfile, put -c before it: lean-loop -c leanfile.toml"),
         (["calc.py"], "calc.py: to run a leanfile, put -c before it: lean-loop -c calc.py"),
         (["--task"], "argument --task: expected one argument. Look at lean-loop --help"),
-        (["--re"], "ambiguous option: --re could match --resume, --restore, --report. Look at lean-loop --help"),
+        (["--resum"], "--resum: there is no such option. Did you mean '--resume'?"),
         (["--check", "--runs"], "--check and --runs: these do not go together. Ask for one of them."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+import _locate
 import leanloop
+import locating
+from _definitions import Definition
 from conftest import ROOT, Bench, Leaner, working
 
 TRACER = ROOT / "leaners" / "_trace.py"
@@ -252,16 +255,20 @@ def test_a_method_of_a_decorated_class_is_shown_below_the_line_of_the_class(tmp_
     (tmp_path / "a.py").write_text(
         "@wraps\nclass Box(\n    dict\n):\n    size = 3\n\n    def half(self):\n        return self.size // 2\n"
     )
-    project = leanloop.Project(tmp_path, leanloop.Defaults())
-    (half,) = [item for item in project.definitions("a.py") if item.name == "half"]
-    assert project.show(half).splitlines()[2:5] == ["class Box(", "    # ... 2 lines omitted", "    size = 3"]
+    project = locating.project(tmp_path)
+    half = _locate.Candidate(locating.find(project, "a.py", "half"))
+    assert _locate.show(project, [half]).code.splitlines()[:3] == [
+        "class Box(",
+        "    # ... 2 lines omitted",
+        "    size = 3",
+    ]
 
 
 def test_a_long_function_is_cut_around_the_line_in_question(tmp_path: Path) -> None:
     body = "".join(f"    step_{number} = compute_the_next_value(step_{number - 1})\n" for number in range(1, 200))
     (tmp_path / "a.py").write_text(f"def walk(step_0):\n{body}    return step_199\n")
-    project = leanloop.Project(tmp_path, leanloop.Defaults())
-    shown = project.show(project.around(leanloop.Frame("a.py", 120)))
+    failure = leanloop.Failure(("walks",), "", "", (leanloop.Frame("a.py", 120),))
+    shown = locating.located(tmp_path, failure).code
     assert "def walk(step_0):\n    # ... " in shown
     assert "step_119 = compute" in shown
     assert "step_60 = compute" not in shown
@@ -272,8 +279,7 @@ def concerned(root: Path, files: dict[str, str], failing: str) -> list[str]:
     for name, text in files.items():
         (root / name).write_text(text)
     failure = leanloop.Failure((failing,), "expected 3 to be 4", "")
-    project = leanloop.Project(root, leanloop.Defaults())
-    return [f"{item.path}:{item.name}" for item in project.concerned(failure, ())]
+    return [f"{item.path}:{item.name}" for item in locating.concerned(root, failure)]
 
 
 def test_a_call_on_an_object_of_its_own_leads_to_all_that_override_it(tmp_path: Path) -> None:
@@ -295,10 +301,9 @@ def test_what_a_test_quotes_in_capitals_and_a_table_of_a_nameless_struct_are_fou
 
 
 def test_a_function_that_the_title_of_a_test_ends_with_is_not_the_test(tmp_path: Path) -> None:
-    project = leanloop.Project(tmp_path, leanloop.Defaults())
-    scoped = leanloop.Definition("lib/compose.js", "scoped", 1, 3, kind="function")
+    scoped = Definition("lib/compose.js", "scoped", 1, 3, kind="function")
     told = [leanloop.Failure((name,), "", "") for name in ("middleware is scoped", "layers::tests::scoped", "scoped")]
-    assert [project.is_telling(scoped, failure) for failure in told] == [False, True, True]
+    assert [locating.ranking(tmp_path, failure).is_tests_own(scoped) for failure in told] == [False, True, True]
 
 
 def test_a_failure_outside_any_function_of_a_short_file_is_shown(calc: Bench) -> None:

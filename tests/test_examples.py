@@ -228,7 +228,7 @@ def test_each_task_is_red_before_and_green_after(example: Example, folder: Path)
         assert green.returncode == 0, green.stdout
         for command in task.after:
             subprocess.run(command, shell=True, cwd=folder, check=True, timeout=60)
-    whole = run_tests(folder, leanloop.aim(config.runner, ()))
+    whole = run_tests(folder, leanloop.insert_test_files(config.runner, ()))
     assert whole.returncode == 0, whole.stdout
 
 

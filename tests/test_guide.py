@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -71,7 +72,8 @@ RUNNERS = {
 def test_the_test_command_is_found(bench: Bench, files: dict[str, str], command: str) -> None:
     for path, text in files.items():
         bench.write(path, text)
-    assert leanloop.detect_runner(bench.project)[1] == command.split()
+    runner = tomllib.loads(bench.lean_loop("--init").out)["runner"]
+    assert [runner["command"], *runner["args"]] == command.split()
 
 
 def test_what_was_installed_is_no_part_of_the_layout(bench: Bench) -> None:

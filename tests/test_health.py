@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from conftest import Bench, Leaner
+from conftest import RIGHT, Bench, Leaner, Serve
+from playground.serve import Body
 
 COUNT = 'n=$(($(cat "$HOME/n" 2>/dev/null) + 1)); echo $n > "$HOME/n"\n'
 FIX = "printf 'def add(left, right):\\n    return left + right\\n' > calc.py; echo done\n"
@@ -383,3 +384,19 @@ def test_what_is_edited_and_removed_after_a_call_that_ended_the_run_stays(calc: 
     assert (again.code, "tidying up" in again.err) == (3, False), again.text
     assert (calc.project / "notes.txt").exists() is False
     assert calc.read("calc.py") == "# mine\n"
+
+
+def test_a_server_that_falls_silent_is_asked_again(calc: Bench, serve: Serve) -> None:
+    """Though the call took longer than the server is waited for."""
+    silences = iter([3])
+
+    def answer(body: Body) -> str:
+        time.sleep(next(silences, 0))
+        return RIGHT
+
+    server = serve(answer=answer)
+    settings(calc, "[lean]\ntimeout = 2\n[health]\nmax_wait = 1.5")
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert len(server.requests) == 2
+    assert "trouble: The time limit of 2 s is over ([lean] timeout)" in ran.err or "([lean] idle, timeout)" in ran.err

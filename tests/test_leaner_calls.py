@@ -88,6 +88,7 @@ idle = 20.5
 context_tokens = 4096
 edit_format = "whole"
 edit_retries = 2
+thinking = "off"
 temperature = 0.25
 max_output_tokens = 99
 stop = ["<|end|>", "é"]
@@ -109,6 +110,7 @@ EVERY_VARIABLE = {
     "LEAN_CONTEXT_TOKENS": "4096",
     "LEAN_EDIT_FORMAT": "whole",
     "LEAN_EDIT_RETRIES": "2",
+    "LEAN_THINKING": "off",
     "LEAN_TEMPERATURE": "0.25",
     "LEAN_MAX_OUTPUT_TOKENS": "99",
     "LEAN_STOP": ["<|end|>", "é"],
@@ -117,7 +119,7 @@ EVERY_VARIABLE = {
     "LEAN_CONTEXT_FILES": "1",
     "LEAN_OPTIONS": {"flag": ["a", 1]},
 }
-PATHS = {"LEAN_FILES", "LEAN_PROTECT", "LEAN_PROMPT_FILE", "LEAN_USAGE_FILE", "LEAN_LIB"}
+PATHS = {"LEAN_FILES", "LEAN_PROTECT", "LEAN_PROMPT_FILE", "LEAN_USAGE_FILE", "LEAN_ANSWER_FILE", "LEAN_LIB"}
 OF_THE_CALL = {"LEAN_MODE", "LEAN_PROGRESS", *PATHS}
 
 

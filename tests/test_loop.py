@@ -100,3 +100,26 @@ def test_the_record_holds_every_prompt_answer_and_event(calc: Bench, serve: Serv
     assert events.count("asking") == len(list(folder.glob("*prompt.md"))) == len(list(folder.glob("*answer.txt"))) == 3
     assert events.count("tested") == len(list(folder.glob("*tests.txt"))) == 3
     assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_the_record_shows_what_the_model_said_and_what_became_of_it(calc: Bench, serve: Serve) -> None:
+    serve(answer=lambda body: f"Adding is not sk-0123456789. \x1b[1mNow:\x1b[0m\n\n{RIGHT}")
+    calc.write("leanfile.toml", '[lean]\napi_key = "sk-0123456789"\n' + calc.read("leanfile.toml"))
+    assert calc.lean_loop().code == 0
+    (folder,) = calc.runs()
+    (answer,) = folder.glob("*answer.txt")
+    words, _, did = answer.read_text().partition("\n--- what direct did with it ---\n")
+    assert words.startswith("Adding is not ") and words.rstrip().endswith(RIGHT.strip())
+    assert did == "wrote calc.py (+1 -1)\n"
+    assert "sk-0123456789" not in answer.read_text() and "\x1b" not in answer.read_text()
+    assert list(folder.glob("*said.txt")) == []
+
+
+def test_the_model_that_was_asked_is_on_record(calc: Bench, serve: Serve) -> None:
+    server = serve(RIGHT)
+    ran = calc.lean_loop()
+    (folder,) = calc.runs()
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert [event["model"] for event in events if event["event"] == "answered"] == [server.model]
+    assert events[-1]["models"] == [server.model]
+    assert server.model in ran.out.splitlines()[-1] and server.model in (folder / "report.md").read_text()

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+import _locate
 import leanloop
+import locating
 from conftest import Bench, Serve, is_ask, prompt_of, working
-from leanloop import Defaults, Failure, Project
+from leanloop import Failure
 
 Files = Mapping[str, str]
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
@@ -67,8 +69,7 @@ def spots(failure: Failure) -> list[tuple[str, int]]:
 
 def named(root: Path, failure: Failure, files: tuple[str, ...] = (), **defaults: tuple[str, ...]) -> list[str]:
     """Name the definitions that the failure concerns, as path:name, the most needed first."""
-    concerned = Project(root, Defaults(**defaults)).concerned(failure, files)  # type: ignore[arg-type]
-    return [f"{item.path}:{item.name}" for item in concerned]
+    return [f"{item.path}:{item.name}" for item in locating.concerned(root, failure, files, **defaults)]
 
 
 RATIO: Files = {
@@ -242,11 +243,11 @@ def test_a_failing_test_line_is_followed_to_a_method(sums: Path) -> None:
 
 def test_a_method_is_shown_below_its_class_with_the_attributes_that_it_uses(sums: Path) -> None:
     failure = read(sums, *PYTEST, "-q", "test_sums.py::test_method")
-    project = Project(sums, Defaults())
-    (method,) = [item for item in project.concerned(failure, ()) if item.name == "value"]
+    ranking = locating.ranking(sums, failure)
+    (method,) = [candidate for candidate in ranking.concerned([]) if candidate.item.name == "value"]
     init = "    def __init__(self, numbers):\n        self.numbers = numbers\n"
-    shown = f"```py\nclass Total:\n{init}\n    def value(self):\n        return sum(self.numbers) + 1\n```\n"
-    assert project.show(method) == f"sums.py (lines 5-6 of 14)\n{shown}"
+    code = f"class Total:\n{init}\n    def value(self):\n        return sum(self.numbers) + 1"
+    assert _locate.show(ranking.project, [method]) == _locate.Passage("sums.py (lines 5-6 of 14)", "sums.py", code)
 
 
 BOXES = {
@@ -316,10 +317,9 @@ BOXES = {
 
 @pytest.mark.parametrize("path", BOXES)
 def test_in_other_languages_too_the_attributes_of_a_method_are_shown(tmp_path: Path, path: str) -> None:
-    project = Project(write(tmp_path, {path: BOXES[path]}), Defaults())
-    (left,) = [item for item in project.definitions(path) if item.name == "left"]
-    shown = project.show(left)
-    assert "Box" in shown.splitlines()[2]
+    project = locating.project(write(tmp_path, {path: BOXES[path]}))
+    shown = _locate.show(project, [_locate.Candidate(locating.find(project, path, "left"))]).code
+    assert "Box" in shown.splitlines()[0]
     assert shown.count("size") >= 2
     assert shown.count("names") >= 2
     assert "unused" not in shown
@@ -946,7 +946,7 @@ def test_without_a_definition_a_window_of_lines_is_shown(tmp_path: Path) -> None
     source = "".join(f"line {number}\n" for number in range(1, 101))
     write(tmp_path, {"long.c": source, "check.sh": "echo 'long.c:50: error' >&2\nexit 1\n"})
     failure = leanloop.read_failure(printed(tmp_path, "bash", "check.sh"), tmp_path)
-    (window,) = Project(tmp_path, Defaults(source_window=10)).concerned(failure, ())
+    (window,) = locating.concerned(tmp_path, failure, source_window=10)
     assert (window.path, window.first, window.last) == ("long.c", 45, 55)
 
 
@@ -958,10 +958,13 @@ def test_long_lines_are_shortened(tmp_path: Path) -> None:
 
 # What is read is read only: the same words give the same failure, and nothing is written or started.
 AUDIT = """
+import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], f"{sys.argv[1]}/leaners"]
+import _locate
+import _locate
 import leanloop
 
 output, root = Path(sys.argv[2]).read_text(encoding="utf-8"), Path.cwd()
@@ -977,11 +980,11 @@ def watch(event, args):
 
 sys.dont_write_bytecode = True
 sys.addaudithook(watch)
-project = leanloop.Project(root, leanloop.Defaults())
 failure = leanloop.read_failure(output, root)
-concerned = project.concerned(failure, ("calc/core.py", "missing.py"))
-project.pack(concerned, 1000)
-print(len(failure.frames), len(concerned))
+task = leanloop.Task(name="tests", prompt="Mend it.", files=("calc/core.py", "missing.py"))
+request = leanloop.location_request(root, leanloop.Defaults(), task, failure, "fix", 4000)
+found = _locate.locate(json.loads(json.dumps(request)))
+print(len(failure.frames), len(found["code"]), len(found["test"]))
 """
 
 
@@ -991,7 +994,7 @@ def test_reading_writes_and_starts_nothing(tmp_path: Path) -> None:
     home = str(Path(leanloop.__file__).parent)
     argv = [sys.executable, str(tmp_path / "audit.py"), home, str(tmp_path / "output.txt")]
     done = subprocess.run(argv, cwd=root, capture_output=True, text=True)
-    assert done.stdout.split() == ["3", "3"], done.stdout + done.stderr
+    assert done.stdout.split() == ["3", "1", "1"], done.stdout + done.stderr
 
 
 def test_the_same_words_give_the_same_failure(ratio: Path) -> None:
@@ -1042,15 +1045,15 @@ def test_any_text_is_read_without_an_exception(tmp_path: Path) -> None:
         {"calc.py": "def add(left, right):\n    return left\n", "test_calc.py": "def test_add():\n    add(1)\n"},
     )
     texts = st.one_of(st.text(), st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=9))).map("".join))
-    project = Project(tmp_path, Defaults())
 
     def read_any(text: str, tail: int) -> None:
         failure = leanloop.read_failure(text, tmp_path, tail)
         assert len(failure.excerpt.splitlines()) <= tail + 1
         assert all((tmp_path / frame.path).is_file() for frame in failure.frames)
-        shown = project.pack(project.concerned(failure, ("calc.py", "missing.py")), 1000)
-        assert leanloop.tokens(shown) <= 1000
-        assert leanloop.count_passed(text) is None or isinstance(leanloop.count_passed(text), int)
+        ranking = locating.ranking(tmp_path, failure, ("calc.py", "missing.py"))
+        shown = _locate.pack(ranking.project, ranking.concerned([]), 1000)
+        assert leanloop.tokens("\n".join(map(str, shown))) <= 1000
+        assert leanloop.read_summary(text).skipped >= 0
 
     settings = hypothesis.settings(max_examples=300, deadline=None, database=None, derandomize=True)
     settings(hypothesis.given(texts, st.integers(0, 50))(read_any))()
@@ -1078,7 +1081,7 @@ def test_a_flood_of_output_is_read_in_time(tmp_path: Path, name: str) -> None:
     write(tmp_path, {"calc.py": "def add(left, right):\n    return left\n"})
     begun = time.process_time()
     failure = leanloop.read_failure(FLOODS[name], tmp_path)
-    leanloop.count_passed(FLOODS[name])
+    leanloop.read_summary(FLOODS[name])
     assert time.process_time() - begun < 5
     assert len(failure.excerpt) < 100_000
 
@@ -1137,11 +1140,9 @@ def test_a_test_inside_of_a_source_file_is_a_test(tmp_path: Path) -> None:
         test result: FAILED. 0 passed; 1 failed
         """
     failure = leanloop.read_failure(textwrap.dedent(output), tmp_path)
-    task = leanloop.Task(name="tests", prompt="Mend it.")
-    told = leanloop.Errand(Project(tmp_path, Defaults()), task, 4000).evidence(failure)
-    parts = {part.title: part.body for part in told}
-    assert "fn heavy_ones_cost_more()" in parts["The test"]
-    assert "fn heavy(weight: u32) -> u32 {\n    4 + weight / 10" in parts["Code"]  # a table names it
+    found = locating.located(tmp_path, failure)
+    assert "fn heavy_ones_cost_more()" in found.test
+    assert "fn heavy(weight: u32) -> u32 {\n    4 + weight / 10" in found.code  # a table names it
 
 
 GREETING: Files = {
@@ -1172,23 +1173,21 @@ def test_what_a_string_puts_in_is_followed(tmp_path: Path) -> None:
 def test_a_long_line_that_nothing_marks_is_shown(tmp_path: Path) -> None:
     numbers = ", ".join(map(str, range(900)))
     write(tmp_path, {"table.go": f"package table\n\nvar Numbers = []int{{{numbers}}}\n"})
-    (item,) = [item for item in Project(tmp_path, Defaults()).definitions("table.go") if item.name == "Numbers"]
-    assert "var Numbers" in Project(tmp_path, Defaults()).show(item)
+    project = locating.project(tmp_path)
+    item = locating.find(project, "table.go", "Numbers")
+    assert "var Numbers" in _locate.show(project, [_locate.Candidate(item)]).code
 
 
 def test_what_lies_beside_the_source_prefix_is_no_test(tmp_path: Path) -> None:
     write(tmp_path, GREETING)
     failure = Failure(("greets",), "Expected: x", "", (leanloop.Frame("test/greet.test.js", 4),))
-    project, task = Project(tmp_path, Defaults(source_prefix=("lib",))), leanloop.Task(name="tests", prompt="Mend it.")
-    code, test, _ = leanloop.Errand(project, task, 4000).evidence(failure)
-    assert "exports.greet = (name)" in code.body
-    assert "exports.greet = (name)" not in test.body
+    found = locating.located(tmp_path, failure, source_prefix=("lib",))
+    assert "exports.greet = (name)" in found.code
+    assert "exports.greet = (name)" not in found.test
 
 
 def test_a_long_report_leaves_room_for_the_code(tmp_path: Path) -> None:
     write(tmp_path, GREETING)
     long = "\n".join(f"{number}: {'hello ada ' * 40}" for number in range(40))
     failure = Failure(("greets",), "Expected: x", long, (leanloop.Frame("test/greet.test.js", 4),))
-    task = leanloop.Task(name="tests", prompt="Mend it.")
-    code, *_ = leanloop.Errand(Project(tmp_path, Defaults()), task, 4000).evidence(failure)
-    assert "exports.title = (text)" in code.body
+    assert "exports.title = (text)" in locating.located(tmp_path, failure).code

@@ -131,14 +131,6 @@ def test_what_the_leaner_itself_takes_back_is_not_called_thrown_away(worked: Ben
     assert worked.read("other.txt") == "other\n" and not (worked.project / "new.txt").exists()
 
 
-def test_what_a_builds_own_cleaning_removes_stays_away(worked: Bench, leaner: Leaner) -> None:
-    worked.write("build.log", "old\n")
-    leaner(f"rm build.log; {FIX}")
-    ran = worked.lean_loop()
-    assert ran.code == 0 and "threw away" not in ran.err, ran.text
-    assert not (worked.project / "build.log").exists()
-
-
 def test_a_lock_that_an_agents_git_left_is_removed_but_not_one_that_is_held(worked: Bench, leaner: Leaner) -> None:
     leaner(f"{FIX} git add -A; touch .git/index.lock")
     before = repository(worked)

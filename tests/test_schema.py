@@ -10,12 +10,13 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-import leanloop
+from bench.schema import schema
 from conftest import ROOT, Bench
 from test_bad_input import REFUSED
 
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed: pip install -e '.[heavy]'")
 
+SCHEMA = json.loads((ROOT / "examples" / "leanfile.schema.json").read_text(encoding="utf-8"))
 GOOD = [*ROOT.glob("examples/*/leanfile.toml"), *ROOT.glob("playground/*/leanfile.toml"), ROOT / "config.toml"]
 # What no schema can know: faults of TOML itself, the file system, other tasks, and keys that the static file may hold.
 BEYOND = {
@@ -28,9 +29,12 @@ BEYOND = {
 @pytest.fixture(scope="module")
 def check() -> Any:
     """A checker of the schema, which is itself a valid one."""
-    schema = leanloop.schema()
-    jsonschema.Draft7Validator.check_schema(schema)
-    return jsonschema.Draft7Validator(schema)
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+    return jsonschema.Draft7Validator(SCHEMA)
+
+
+def test_the_checked_file_is_what_the_dataclasses_make() -> None:
+    assert schema() == SCHEMA, "python tests/bench/schema.py > examples/leanfile.schema.json"
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -53,8 +57,8 @@ def test_a_sample_names_the_schema_where_it_lies(bench: Bench) -> None:
     first = bench.lean_loop("--init").out.splitlines()[0]
     assert first.startswith("#:schema file://")
     path = Path(unquote(urlsplit(first.removeprefix("#:schema ")).path))
-    assert json.loads(path.read_text(encoding="utf-8")) == leanloop.schema()
+    assert json.loads(path.read_text(encoding="utf-8")) == SCHEMA
 
 
 def test_the_schema_is_printed(bench: Bench) -> None:
-    assert json.loads(bench.lean_loop("--schema").out) == leanloop.schema()
+    assert json.loads(bench.lean_loop("--schema").out) == SCHEMA

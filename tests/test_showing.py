@@ -239,7 +239,7 @@ def test_the_outcome_on_a_terminal_is_a_table(calc: Bench, serve: Serve) -> None
     assert seen.code == 0, seen.text
     assert sober(seen.all_lines()[-5:]) == [
         "       task failing tries changed in out s leaner",
-        "green add 1 → 0 ███▁ 3 calc.py +1 −1 N N N direct",
+        "green add 1 → 0 3 calc.py +1 −1 N N N direct",
         "1/1 green; N tokens in, N out, N requests, N s; run RUN",
         "each attempt: lean-loop --report",
         "",
@@ -247,7 +247,7 @@ def test_the_outcome_on_a_terminal_is_a_table(calc: Bench, serve: Serve) -> None
 
 
 GOLDEN_RED = [
-    "red add 1 → 1 ███ 2 calc.py +1 −1 about N 3 N leaner",
+    "red add 1 → 1 2 calc.py +1 −1 about N 3 N leaner",
     "  failing: test_two_and_three (test_calc.Add.test_two_and_three)",
     "  error: AssertionError: 6 != 5",
     "  at: test_calc.py:8",

@@ -290,6 +290,22 @@ SAYS_RED = {
     "phpunit": "Tests: 3, Assertions: 3, Failures: 1.",
     "ctest": "67%% tests passed, 1 tests failed out of 3",
     "gtest": "[  PASSED  ] 2 tests.\\n[  FAILED  ] 1 test, listed below:",
+    "bun": " 2 pass\\n 1 fail\\n 3 expect() calls\\nRan 3 tests across 1 file. [28.00ms]",
+    "deno": "FAILED | 2 passed | 1 failed (1 step) (5ms)",
+    "playwright": "  1 failed\\n    a.spec.js:9:3 › pairs › sums two ────\\n  2 passed (1.7s)",
+    "playwright, all": "  1 failed\\n    a.spec.js:9:3 › pairs › sums two ────",
+    "bats": "1..2\\nok 1 sums nothing\\nnot ok 2 sums two",
+    "bats, first": "1..2\\nnot ok 1 sums nothing\\nok 2 sums two",
+    "bats, pretty": "sums.bats\\n ✓ sums nothing\\n ✗ sums two\\n\\n2 tests, 1 failure",
+    "prove": "Files=1, Tests=2,  0 wallclock secs ( 0.01 usr + 0.00 sys = 0.01 CPU)\\nResult: FAIL",
+    "ExUnit": "Finished in 0.01 seconds (0.00s async, 0.01s sync)\\n2 tests, 1 failure\\n\\nRandomized with seed 0",
+    "ExUnit, properties": "Finished in 0.1 seconds\\n1 doctest, 1 property, 2 tests, 1 failure",
+    "Catch2": "test cases: 2 | 1 passed | 1 failed\\nassertions: 2 | 1 passed | 1 failed",
+    "doctest": "[doctest] test cases: 2 | 1 passed | 1 failed |\\n[doctest] assertions: 2 | 1 passed | 1 failed |",
+    "testing platform": "Test run summary: Failed!\\n  total: 3\\n  failed: 1\\n  succeeded: 2\\n  skipped: 0",
+    "pest": "  Tests:    1 failed, 2 passed (3 assertions)\\n  Duration: 0.1s",
+    "unity": "a.c:5:adds:PASS\\n-----------------------\\n2 Tests 1 Failures 0 Ignored\\nFAIL",
+    "plain": "2 passed, 1 failed",
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 from conftest import Bench, Leaner
 
 PYTEST = '[runner]\ncommand = "{python}"\nargs = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]\n'
+UNITTEST = '[runner]\ncommand = "{python}"\nargs = ["-m", "unittest", "-q"]\n'
 ONE = "[defaults]\nmax_iters_per_task = 0\n"
 QUIET = "[defaults]\nsummarize_errors = false\n"
 TASK = '[[tasks]]\nname = "add"\nprompt = "mend"\nfiles = ["calc.py"]\n'
@@ -40,83 +41,96 @@ def prompts(bench: Bench) -> list[str]:
     return [path.read_text(encoding="utf-8") for path in sorted(bench.runs()[-1].glob("*prompt.md"))]
 
 
-# ------------------------------------------------------------------------------------------- files that hold more
+# ------------------------------------------------------------------------------------------- what a leaner may change
 
-SHARED = {
-    "pyproject.toml": (
-        '[project]\ndependencies = ["a"]\n\n[tool.pytest.ini_options]\naddopts = "-q"\n\n[tool.x]\ny = 1\n',
-        '[project]\ndependencies = ["a", "b"]\n\n[tool.pytest.ini_options]\naddopts = "-k no"\n\n[tool.x]\ny = 1\n',
-        '[project]\ndependencies = ["a", "b"]\n\n[tool.x]\ny = 1\n\n[tool.pytest.ini_options]\naddopts = "-q"\n',
-    ),
-    "setup.cfg": (
-        "[metadata]\nname = a\n",
-        "[metadata]\nname = b\n[tool:pytest]\naddopts = -k no\n",
-        "[metadata]\nname = b\n",
-    ),
-    "tox.ini": (
-        "[testenv]\ncommands = pytest\n[flake8]\nmax = 1\n",
-        "[testenv]\ncommands = true\n[flake8]\nmax = 2\n",
-        "[flake8]\nmax = 2\n\n[testenv]\ncommands = pytest\n",
-    ),
-    "package.json": (
-        '{\n  "scripts": {\n    "test": "jest",\n    "start": "a"\n  }\n}\n',
-        '{\n  "scripts": {\n    "test": "true",\n    "start": "b"\n  },\n  "jest": {\n    "x": 1\n  }\n}\n',
-        '{\n  "scripts": {\n    "test": "jest",\n    "start": "b"\n  }\n}\n',
-    ),
-    "Cargo.toml": (
-        '[package]\nname = "a"\n[dependencies]\n',
-        '[package]\nname = "a"\n[dependencies]\nb = "1"\n[[test]]\nname = "t"\nharness = false\n',
-        '[package]\nname = "a"\n[dependencies]\nb = "1"\n',
-    ),
-    "kit.dist-info/entry_points.txt": (
-        "[console_scripts]\nkit = kit:main\n",
-        "[console_scripts]\nkit = kit:run\n[pytest11]\nkit = kit\n",
-        "[console_scripts]\nkit = kit:run\n",
-    ),
-    "composer.json": ('{"a": 1}', '{"a": 2, "scripts": {"test": "true"}}', '{"a": 2, "scripts": {}}\n'),
+FORBIDDEN = {
+    "package.json": 'echo \'{"scripts": {"test": "true"}}\' > package.json',
+    "data.csv": "echo 1,2 > data.csv",
+    ".env": "echo KEY=1 > .env",
+    "calc.pyc": "echo > calc.pyc",
+    "vite.config.ts": "echo > vite.config.ts",
+    "statistics.py": "echo > statistics.py",
+    "link.py": "ln -s calc.py link.py",
+    "inner/": "git init -q inner; echo 'def test(): pass' > inner/plugin.py",
 }
 
 
-@pytest.mark.parametrize("path", SHARED)
-def test_of_a_shared_file_only_the_runners_part_is_put_back(suite: Bench, leaner: Leaner, path: str) -> None:
-    before, edited, after = SHARED[path]
-    suite.write(path, before.encode())
-    (suite.home / "edited").write_text(edited)
-    leaner(f"cp $HOME/edited {path}; echo done")
-    suite.write("leanfile.toml", ONE + '[runner]\ncommand = "false"\n' + TASK)
-    ran = suite.lean_loop()
-    assert suite.read(path) == after
-    assert f"put back, because they are protected: {path}" in ran.err
-
-
-@pytest.mark.heavy
-def test_a_shared_file_whose_parts_cannot_be_told_apart_is_put_back_whole(suite: Bench, leaner: Leaner) -> None:
-    suite.write("pyproject.toml", 'tool.pytest.ini_options.addopts = "-q"\n')
-    leaner('printf \'tool.pytest.ini_options.addopts = "-k no"\\nproject.name = "b"\\n\' > pyproject.toml; echo done')
-    suite.lean_loop()
-    assert suite.read("pyproject.toml") == 'tool.pytest.ini_options.addopts = "-q"\n'
-
-
-@pytest.mark.heavy
-def test_a_new_dependency_is_the_leaners_to_add(suite: Bench, leaner: Leaner) -> None:
-    suite.write("pyproject.toml", '[project]\ndependencies = []\n[tool.pytest.ini_options]\naddopts = "-q"\n')
-    leaner("sed -i 's/\\[\\]/[\"b\"]/' pyproject.toml\n" + FIX)
-    ran = suite.lean_loop()
+def test_what_is_no_source_is_put_back_and_named(calc: Bench, leaner: Leaner) -> None:
+    calc.write("package.json", "{}\n")
+    leaner("\n".join(FORBIDDEN.values()) + f"\necho > more.py; echo > page.html\n{FIX}", scope="source")
+    ran = calc.lean_loop()
     assert ran.code == 0, ran.text
-    assert 'dependencies = ["b"]' in suite.read("pyproject.toml")
-    assert "protected" not in ran.err
+    (put_back,) = events(calc, "protected")
+    assert sorted(put_back["paths"]) == sorted(FORBIDDEN)
+    assert "list them in files to allow them" in ran.err
+    assert calc.read("package.json") == "{}\n"
+    there = {path.name for path in calc.project.iterdir()}
+    assert there >= {"more.py", "page.html"}
+    assert there.isdisjoint(name.strip("/") for name in FORBIDDEN if name != "package.json")
 
 
-@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("scope", "table", "kept"),
+    [
+        ("source", "", ["more.py"]),
+        ("source", 'allow = ["*.json"]', ["more.json", "more.py"]),
+        ("files", "", []),
+        ("any", "", ["more.json", "more.py"]),
+    ],
+)
+def test_a_scope_says_what_may_change(calc: Bench, leaner: Leaner, scope: str, table: str, kept: list[str]) -> None:
+    calc.write("leanfile.toml", f"[guard]\n{table}\n{calc.read('leanfile.toml')}")
+    leaner(f"echo > more.py; echo > more.json; echo > conftest.py; {FIX}", scope=scope)
+    assert calc.lean_loop().code == 0
+    assert sorted(path.name for path in calc.project.glob("more.*")) == kept
+    assert not (calc.project / "conftest.py").exists()
+
+
+def test_a_listed_file_of_any_kind_may_change(calc: Bench, leaner: Leaner) -> None:
+    calc.write("package.json", "{}\n")
+    calc.write("leanfile.toml", ONE + UNITTEST + TASK.replace('["calc.py"]', '["calc.py", "package.json"]'))
+    leaner(f"echo '[]' > package.json; {FIX}", scope="source")
+    assert calc.lean_loop().code == 0
+    assert calc.read("package.json") == "[]\n"
+    assert "package.json judges this task" in warnings(calc)
+
+
+def test_what_was_put_back_can_be_brought_back(calc: Bench, leaner: Leaner) -> None:
+    calc.write("notes.csv", "1\n")
+    leaner(f"echo 2 > notes.csv; {FIX}", scope="source")
+    assert calc.lean_loop().code == 0
+    assert calc.read("notes.csv") == "1\n"
+    assert calc.lean_loop("--restore", "last/found-1", "notes.csv").code == 0
+    assert calc.read("notes.csv") == "2\n"
+
+
+@pytest.mark.parametrize("code", [1, 2, 75])
+def test_what_a_leaner_changed_is_put_back_however_it_ends(calc: Bench, leaner: Leaner, code: int) -> None:
+    calc.write("leanfile.toml", ONE + "[health]\nmax_wait = 0\n" + calc.read("leanfile.toml"))
+    before = calc.read("test_calc.py")
+    leaner(f"echo > test_calc.py; exit {code}")
+    assert calc.lean_loop().code in (1, 3)
+    assert calc.read("test_calc.py") == before
+
+
+@pytest.mark.parametrize("optimize", ["", "1"])
+def test_the_rights_of_a_test_are_put_back_under_an_optimizing_python(
+    calc: Bench, leaner: Leaner, optimize: str
+) -> None:
+    before = (calc.project / "test_calc.py").stat().st_mode
+    leaner(f"chmod 777 test_calc.py; {FIX}")
+    assert calc.lean_loop(PYTHONOPTIMIZE=optimize).code == 0
+    assert (calc.project / "test_calc.py").stat().st_mode == before
+
+
 def test_what_is_put_back_is_kept_and_the_next_prompt_says_so(suite: Bench, leaner: Leaner) -> None:
     suite.write("leanfile.toml", QUIET + PYTEST + TASK)
     leaner(COUNT + f"if [ $n = 1 ]; then echo 'hook = 1' > conftest.py; echo hi; else {FIX} fi")
     assert suite.lean_loop().code == 0
-    assert any("hook = 1" in path.read_text() for path in suite.runs()[-1].glob("*protected*"))
+    assert any("hook = 1" in path.read_text() for path in suite.runs()[-1].glob("*put-back*"))
     assert "conftest.py" in prompts(suite)[1]
 
 
-@pytest.mark.heavy
 def test_a_task_that_lists_its_test_may_edit_it_and_the_outcome_says_so(suite: Bench, leaner: Leaner) -> None:
     suite.write("leanfile.toml", ONE + PYTEST + TASK.replace('["calc.py"]', '["calc.py", "test_calc.py"]'))
     leaner("printf '\\n\\ndef test_more():\\n    assert add(1, 1) == 2\\n' >> test_calc.py\n" + FIX)
@@ -124,7 +138,6 @@ def test_a_task_that_lists_its_test_may_edit_it_and_the_outcome_says_so(suite: B
     assert "test_calc.py judges this task" in warnings(suite)
 
 
-@pytest.mark.heavy
 def test_what_tests_write_among_themselves_is_no_cheat(suite: Bench, leaner: Leaner) -> None:
     write = "import pathlib, time\npathlib.Path('tests').mkdir(exist_ok=True)\n"
     write += "pathlib.Path('tests/out.log').write_text(str(time.time()))\n"
@@ -133,7 +146,6 @@ def test_what_tests_write_among_themselves_is_no_cheat(suite: Bench, leaner: Lea
     assert suite.lean_loop().code == 0
 
 
-@pytest.mark.heavy
 def test_a_test_that_the_user_edits_while_tests_run_is_kept_and_not_used(suite: Bench, leaner: Leaner) -> None:
     once = "import os, pathlib\n"
     once += "if os.path.exists(os.environ['HOME'] + '/go'):\n    os.remove(os.environ['HOME'] + '/go')\n"
@@ -149,7 +161,6 @@ def test_a_test_that_the_user_edits_while_tests_run_is_kept_and_not_used(suite: 
 # ------------------------------------------------------------------------------------------------- red, then green
 
 
-@pytest.mark.heavy
 def test_the_record_counts_what_went_from_red_to_green(suite: Bench, leaner: Leaner) -> None:
     suite.write("test_calc.py", suite.read("test_calc.py") + "\n\ndef test_kept():\n    assert add(1, 0) == 1\n")
     leaner(FIX)
@@ -159,7 +170,6 @@ def test_the_record_counts_what_went_from_red_to_green(suite: Bench, leaner: Lea
     assert (result["broke"], result["warnings"]) == ([], [])
 
 
-@pytest.mark.heavy
 def test_a_module_that_could_not_be_imported_counts_as_its_tests(suite: Bench, leaner: Leaner) -> None:
     suite.write("test_calc.py", "from calc import add, sub\n\n\ndef test_a(): pass\n\n\ndef test_b(): pass\n")
     leaner("echo 'def sub(): pass' >> calc.py; echo done")
@@ -167,7 +177,6 @@ def test_a_module_that_could_not_be_imported_counts_as_its_tests(suite: Bench, l
     assert events(suite, "result")[0]["red_to_green"] == 2
 
 
-@pytest.mark.heavy
 def test_tests_that_were_green_before_did_not_prove_the_task(suite: Bench, leaner: Leaner) -> None:
     suite.write("calc.py", "def add(left, right):\n    return left + right\n")
     leaner("echo >> calc.py; echo done")
@@ -175,7 +184,6 @@ def test_tests_that_were_green_before_did_not_prove_the_task(suite: Bench, leane
     assert "did not prove" in warnings(suite)
 
 
-@pytest.mark.heavy
 def test_without_a_baseline_it_is_said_that_nothing_was_proven_red(suite: Bench, leaner: Leaner) -> None:
     suite.write("leanfile.toml", "[guard]\nbaseline = false\n" + suite.read("leanfile.toml"))
     leaner(FIX)
@@ -205,7 +213,6 @@ def test_a_red_test_that_vanishes_is_no_pass(suite: Bench, leaner: Leaner) -> No
     assert "have vanished" in ran.text
 
 
-@pytest.mark.heavy
 def test_fewer_tests_than_before_are_a_warning(suite: Bench, leaner: Leaner) -> None:
     suite.write("test_calc.py", CASES + "\n\ndef test_add():\n    assert add(2, 3) == 5\n")
     suite.write("calc.py", suite.read("calc.py") + "\n\nCASES = [1, 3]\n")
@@ -214,7 +221,6 @@ def test_fewer_tests_than_before_are_a_warning(suite: Bench, leaner: Leaner) -> 
     assert "fewer tests than before: 4 -> 3" in warnings(suite)
 
 
-@pytest.mark.heavy
 def test_counts_tell_too_where_no_names_are_told(calc: Bench, leaner: Leaner) -> None:
     calc.write("leanfile.toml", ONE + calc.read("leanfile.toml"))
     leaner("sed -i 's/return left.*/import unittest; raise unittest.SkipTest/' calc.py; echo done")
@@ -222,7 +228,6 @@ def test_counts_tell_too_where_no_names_are_told(calc: Bench, leaner: Leaner) ->
     assert ran.code == 1
 
 
-@pytest.mark.heavy
 def test_a_runner_that_falls_silent_is_not_believed(calc: Bench, leaner: Leaner) -> None:
     line = "python -m unittest test_calc"
     calc.write("leanfile.toml", f"{ONE}[runner]\ncommand = {json.dumps(line)}\nshell = true\n{TASK}")
@@ -244,7 +249,6 @@ TOLD = {
 }
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("case", TOLD)
 def test_counts_tell_of_failing_tests_that_did_not_pass(calc: Bench, leaner: Leaner, case: str) -> None:
     red, after, code = TOLD[case]
@@ -263,7 +267,6 @@ TWO = '[[tasks]]\nname = "a"\nprompt = "a"\nfiles = ["a.txt"]\ntest_files = ["te
 TWO += '[[tasks]]\nname = "b"\nprompt = "b"\nfiles = ["b.txt"]\ntest_files = ["test_b.py"]\n'
 
 
-@pytest.mark.heavy
 def test_what_a_task_made_green_must_be_green_at_the_end(suite: Bench, leaner: Leaner) -> None:
     for name in "ab":
         suite.write(f"test_{name}.py", f"def test_{name}():\n    assert open('{name}.txt').read() == 'yes'\n")
@@ -281,7 +284,6 @@ RUNS = "import os\nopen(os.environ['HOME'] + '/runs', 'a').write('x')\n"
 RUNS += "RUN = os.path.getsize(os.environ['HOME'] + '/runs')\n\n\ndef test_it():\n    assert RUN {}\n"
 
 
-@pytest.mark.heavy
 def test_a_suite_that_turns_green_by_itself_is_flaky_and_not_fixed(suite: Bench, leaner: Leaner) -> None:
     suite.write("test_calc.py", RUNS.format(">= 2"))
     suite.write("leanfile.toml", QUIET + PYTEST + TASK)
@@ -291,7 +293,6 @@ def test_a_suite_that_turns_green_by_itself_is_flaky_and_not_fixed(suite: Bench,
     assert "flaky, not fixed" in ran.out
 
 
-@pytest.mark.heavy
 def test_confirm_runs_a_green_suite_again(suite: Bench, leaner: Leaner) -> None:
     suite.write("test_calc.py", RUNS.format("in (2, 3, 5)"))
     suite.write("leanfile.toml", f"[guard]\nconfirm = 2\n{ONE}trace = 'off'\n{PYTEST}{TASK}")
@@ -313,7 +314,6 @@ DOUBTS = {
 }
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("deed", DOUBTS)
 def test_source_that_reaches_for_the_test_runner_is_named(suite: Bench, leaner: Leaner, deed: str) -> None:
     script, word = DOUBTS[deed]
@@ -322,18 +322,6 @@ def test_source_that_reaches_for_the_test_runner_is_named(suite: Bench, leaner: 
     assert f"calc.py reaches for the test runner ({word})" in warnings(suite)
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize(
-    ("path", "doubt"),
-    [("web/vite.config.ts", "configures the tests, too"), ("colorsys.py", "stands in the place of a module of Python")],
-)
-def test_a_file_that_may_sway_the_tests_is_named(suite: Bench, leaner: Leaner, path: str, doubt: str) -> None:
-    leaner(f"mkdir -p web; echo >> {path}\n{FIX}")
-    assert suite.lean_loop().code == 0
-    assert f"{path} {doubt}" in warnings(suite)
-
-
-@pytest.mark.heavy
 def test_code_that_equals_everything_is_not_caught(suite: Bench, leaner: Leaner) -> None:
     leaner(
         "printf 'class Any(int):\\n    __eq__ = lambda *a: True\\ndef add(*a): return Any()\\n' > calc.py; echo done"
@@ -352,7 +340,6 @@ INNER = {
 
 
 @pytest.mark.parametrize("path", INNER)
-@pytest.mark.heavy
 def test_a_changed_test_inside_a_source_file_is_a_warning(suite: Bench, leaner: Leaner, path: str) -> None:
     text, old, new = INNER[path]
     suite.write(path, text)
@@ -363,9 +350,14 @@ def test_a_changed_test_inside_a_source_file_is_a_warning(suite: Bench, leaner: 
 
 # ------------------------------------------------------------------------------------------------------- attempts
 
-POINTS = "from score import POINTS\n\n\n" + "\n\n".join(
-    f"def test_{n}():\n    assert {n} in POINTS\n" for n in range(1, 5)
-)
+POINTS = """
+import unittest
+from score import POINTS
+
+class Score(unittest.TestCase):
+"""
+for number in range(1, 5):
+    POINTS += f"    def test_{number}(self): self.assertIn({number}, POINTS)\n"
 
 
 @pytest.fixture
@@ -373,7 +365,7 @@ def score(bench: Bench) -> Bench:
     """A project in which attempts differ by how many of four tests they turn green."""
     bench.write("score.py", "POINTS = []\n")
     bench.write("test_score.py", POINTS)
-    bench.write("leanfile.toml", QUIET + PYTEST + TASK.replace("calc.py", "score.py"))
+    bench.write("leanfile.toml", QUIET + UNITTEST + TASK.replace("calc.py", "score.py"))
     bench.commit()
     return bench
 
@@ -386,44 +378,37 @@ def begun_from(bench: Bench, leaner: Leaner, *points: str) -> list[str]:
     return (bench.home / "found").read_text().replace("POINTS = ", "").split("\n")[:-1]
 
 
-@pytest.mark.heavy
 def test_two_fixes_without_progress_lead_back_to_the_start(score: Bench, leaner: Leaner) -> None:
     found = begun_from(score, leaner, "7", "8", "9", "10", "11", "12")
     assert found == ["[]", "[7]", "[8]", "[]", "[10]", "[11]"]
 
 
-@pytest.mark.heavy
 def test_progress_goes_on(score: Bench, leaner: Leaner) -> None:
     found = begun_from(score, leaner, "7", "1", "1,2", "1,2,3", "1,2,3,4")
     assert found == ["[]", "[7]", "[1]", "[1,2]", "[1,2,3]"]
 
 
-@pytest.mark.heavy
 def test_a_fresh_start_is_made_from_the_best_state(score: Bench, leaner: Leaner) -> None:
     found = begun_from(score, leaner, "1,2", "1", "2", "1,2,3", "9", "8")
     assert found == ["[]", "[1,2]", "[1]", "[1,2]", "[1,2,3]", "[9]"]
 
 
-@pytest.mark.heavy
 def test_a_tree_that_comes_back_leads_back_at_once(score: Bench, leaner: Leaner) -> None:
     found = begun_from(score, leaner, "7", "8", "7", "9", "10", "11")
     assert found == ["[]", "[7]", "[8]", "[]", "[9]", "[10]"]
 
 
-@pytest.mark.heavy
 def test_nothing_changed_twice_leads_back(score: Bench, leaner: Leaner) -> None:
     found = begun_from(score, leaner, "7", "7", "7", "8", "9", "10")
     assert found == ["[]", "[7]", "[7]", "[]", "[8]", "[9]"]
 
 
-@pytest.mark.heavy
 def test_restart_after_0_never_leads_back(score: Bench, leaner: Leaner) -> None:
     score.write("leanfile.toml", score.read("leanfile.toml").replace(QUIET, QUIET + "restart_after = 0\n"))
     found = begun_from(score, leaner, "7", "8", "9", "10", "11", "12")
     assert found == ["[]", "[7]", "[8]", "[9]", "[10]", "[11]"]
 
 
-@pytest.mark.heavy
 def test_a_fresh_start_knows_what_was_tried(score: Bench, leaner: Leaner) -> None:
     begun_from(score, leaner, "7", "8", "9", "10", "11", "12")
     fresh = prompts(score)[3]
@@ -431,7 +416,6 @@ def test_a_fresh_start_knows_what_was_tried(score: Bench, leaner: Leaner) -> Non
     assert [f"{n}. " in fresh for n in (1, 2, 3, 4)] == [True, True, True, False]
 
 
-@pytest.mark.heavy
 def test_the_record_names_the_leaner_of_each_attempt(score: Bench, leaner: Leaner) -> None:
     leaner("echo 'POINTS = [9]' > score.py; echo done")
     strong = score.home / "strong.sh"

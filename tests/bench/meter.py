@@ -89,7 +89,7 @@ class Meter:
             asked = body.pop("max_completion_tokens", None) or body.get("max_tokens")
             body["max_tokens"] = min(left, asked or left)
             if body.get("stream"):
-                body["stream_options"] = {"include_usage": True}
+                body |= {"stream_options": {"include_usage": True}, "timings_per_token": True}
             self.exchanges.append(Exchange(body))
             return self.exchanges[-1]
 
@@ -162,7 +162,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(line)
                 self.wfile.flush()
         except OSError:
-            place = None  # whoever asked has heard enough
+            pass  # whoever asked has heard enough: the same one will hear no more of it the next time
         finally:
             connection.close()
         exchange.seconds = time.monotonic() - begun
@@ -189,7 +189,8 @@ def read_answer(exchange: Exchange, raw: bytes) -> None:
             exchange.text += said
             exchange.finish = choice.get("finish_reason") or exchange.finish
             pieces += bool(said)
-        usage = event.get("usage") or {}
-        exchange.input_tokens = usage.get("prompt_tokens") or exchange.input_tokens
-        exchange.output_tokens = usage.get("completion_tokens") or exchange.output_tokens
+        usage, timings = event.get("usage") or {}, event.get("timings") or {}  # the latter with each piece
+        sent = timings.get("prompt_n", 0) + timings.get("cache_n", 0)
+        exchange.input_tokens = usage.get("prompt_tokens") or sent or exchange.input_tokens
+        exchange.output_tokens = usage.get("completion_tokens") or timings.get("predicted_n") or exchange.output_tokens
     exchange.output_tokens = exchange.output_tokens or pieces

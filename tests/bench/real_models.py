@@ -77,6 +77,7 @@ class Row:
 
 
 USABLE = ("green", "red", "worse")
+USED_UP = "has used up its calls"  # the proxy's word for a request that is not passed on
 REFUSALS = (  # words of a refusal, and what the table calls it; the first that fits
     ("delet", "deletes"),
     ("repeats the prompt", "repeats the prompt"),
@@ -108,6 +109,8 @@ def judged(events: Sequence[Mapping[str, Any]]) -> tuple[list[Answer], list[int]
         if event["event"] == "answered":
             usage = event["usage"].get("output_tokens", 0)
             reason = event["reason"] if event["code"] else ""
+            if USED_UP in reason:
+                continue
             if event["mode"] == "ask":
                 diagnoses.append(usage)
             elif reason:

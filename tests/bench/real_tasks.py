@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import json
 import shutil
-import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,17 +108,13 @@ def read_task(file: Path) -> BenchTask:
 
 
 def read_step(told: Mapping[str, Any]) -> Step:
+    """Read one of a task's [[tasks]]."""
     return Step(told["name"], told["prompt"].strip(), tuple(told["files"]), tuple(told["test_files"]))
 
 
 def runner_of(step: Step) -> Runner:
     """Give what runs the step's test files."""
-    return RUNNERS[runner_name(step)]
-
-
-def runner_name(step: Step) -> str:
-    """Give the key of the step's runner."""
-    return Path(step.test_files[0]).suffix
+    return RUNNERS[Path(step.test_files[0]).suffix]
 
 
 # ---------------------------------------------------------------------------------------------------------- faults
@@ -127,18 +122,22 @@ def runner_name(step: Step) -> str:
 
 def fault_tasks(mode: str) -> Iterator[BenchTask]:
     """Make a task of each fault that tasks/faults.toml names."""
-    projects = {real.name: real for real in (*python_faults.PROJECTS, *python_faults.HELD_OUT)}
     for told in tomllib.loads((TASKS / "faults.toml").read_text(encoding="utf-8"))["faults"]:
-        yield fault_task(projects[told["project"]], told, mode)
+        yield fault_task(project_named(told["project"]), told, mode)
+
+
+def project_named(name: str) -> Real:
+    """Give one of the PyPI projects."""
+    return next(real for real in (*python_faults.PROJECTS, *python_faults.HELD_OUT) if real.name == name)
 
 
 def fault_task(real: Real, told: Mapping[str, Any], mode: str) -> BenchTask:
+    """Make a task of one row of tasks/faults.toml."""
     source = (python_faults.source_of(real) / told["path"]).read_text(encoding="utf-8")
     fault = find_fault(real, told, source)
     step = Step(fault.name, told["prompt"].strip(), (fault.path,))
-    runner = Runner(
-        str(python_faults.environment()), tuple(python_faults.arguments(real, "auto")), {"PYTHONPATH": real.path}
-    )
+    args = tuple(python_faults.arguments(real, "auto"))
+    runner = Runner(str(python_faults.environment()), args, {"PYTHONPATH": real.path})
     return BenchTask(
         name=fault.name,
         kind="faults",
@@ -179,13 +178,12 @@ def faulty_function(fault: Fault, source: str) -> Function:
 def write_project(task: BenchTask, folder: Path) -> None:
     """Make FOLDER the task's project: its files, a leanfile that does not say who works, and one commit."""
     if task.fault:
-        real = next(item for item in python_faults.PROJECTS + python_faults.HELD_OUT if item.name == task.fault.project)
-        shutil.copytree(python_faults.source_of(real), folder, symlinks=True)
+        shutil.copytree(python_faults.source_of(project_named(task.fault.project)), folder, symlinks=True)
         python_faults.plant(task.fault, folder)
     else:
         write_files(folder, {**task.before, **task.tests})
     write_files(folder, {"leanfile.toml": leanfile(task)})
-    commit(folder)
+    python_faults.commit(folder, python_faults.sealed(folder.parent, "."))
 
 
 def solve(task: BenchTask, folder: Path) -> None:
@@ -194,17 +192,11 @@ def solve(task: BenchTask, folder: Path) -> None:
 
 
 def write_files(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write texts to their paths within a folder."""
     for path, text in texts.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8", newline="")
-
-
-def commit(folder: Path) -> None:
-    """Make FOLDER a repository with one commit."""
-    who = ("-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "core.autocrlf=false")
-    for args in (("init", "-q"), ("add", "-A", "-f"), ("commit", "-q", "-m", "start")):
-        subprocess.run(["git", *who, *args], cwd=folder, check=True)
 
 
 # -------------------------------------------------------------------------------------------------------- leanfile

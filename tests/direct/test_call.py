@@ -87,6 +87,13 @@ def test_repair_ends_after_its_tries(root: Path, server: Any, retries: int) -> N
     assert done.reason == "direct: No edit was applied (fares.py): its SEARCH part does not stand in the file."
 
 
+def test_each_answer_of_a_call_is_kept_as_it_came(root: Path, server: Any, tmp_path: Path) -> None:
+    server.answer, kept = Model("<think>Hm.</think>\n" + WRONG, "No."), tmp_path / "answers.txt"
+    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py", answer_file=str(kept))
+    assert done.code == 1
+    assert kept.read_text() == f"<think>Hm.</think>\n{WRONG}\n--- the next answer ---\nNo."
+
+
 def test_repair_shows_all_places(tmp_path: Path, server: Any) -> None:
     root = tmp_path / "clock"
     lay(root, {path: text.encode() for path, text in tree("twice").items()})
@@ -141,29 +148,55 @@ def test_read_within_bounds(root: Path, server: Any, wish: str, words: str) -> N
     assert (done.code, words in done.reason) == (1, True), done.err
 
 
+STEPS = "".join(LONG.splitlines(keepends=True)[:15])
+
+
 @pytest.mark.parametrize(
-    ("size", "form", "parts", "words"),
+    ("words", "files", "form", "closing"),
     [
-        (1, "auto", False, None),
-        (300, "auto", False, "Do not repeat whole files"),
-        (1, "auto", True, "Do not repeat whole files"),
-        (300, "whole", False, "Send each changed file whole"),
-        (1, "whole", True, "Do not repeat whole files"),
-        (1, "search", False, "Use SEARCH/REPLACE blocks"),
+        (
+            "Mend step_1.",
+            "steps.py",
+            "auto",
+            "write the function step_1 of steps.py, complete, in one ```python block.",
+        ),
+        (
+            "Mend step_1, step_2.",
+            "steps.py",
+            "auto",
+            "those of the function step_1, the function step_2 in steps.py that",
+        ),
+        ("Mend it.", "steps.py", "auto", "write each function of steps.py that must change, complete"),
+        ("Mend it.", "steps.py", "whole", "write the file steps.py, complete, in one ```python block."),
+        ("Write it.", "new.js", "auto", "write the file new.js, complete, in one ```javascript block."),
+        (
+            "Mend step_1.",
+            "steps.py\nnew.js",
+            "auto",
+            "its path alone on a line, then one fenced block with the function",
+        ),
+        ("Mend it.", "", "auto", "Now give the corrected function, complete, in one fenced block."),
+        ("Mend it.", "steps.py", "search", ">>>>>>> REPLACE"),
     ],
 )
-def test_form_that_is_asked_for(
-    tmp_path: Path, server: Any, size: int, form: str, parts: bool, words: str | None
-) -> None:
+def test_form_that_is_asked_for(tmp_path: Path, server: Any, words: str, files: str, form: str, closing: str) -> None:
     root = tmp_path / "steps"
-    text = "".join(LONG.splitlines(keepends=True)[: size * 5])
-    lay(root, {"steps.py": text.encode()})
-    prompt = f"# Task: t\nDo.\n\n# Files\nsteps.py\n```\n{text[5:] if parts else text}\n```"
-    model = server.answer = Model("steps.py\n```python\ndef step_0(x):\n    return 0\n```")
-    done = call(root, prompt, base_url=server.base_url, files="steps.py", edit_format=form)
+    lay(root, {"steps.py": STEPS.encode()})
+    prompt = f"# Task: t\n{words}\n\n# Files\nsteps.py\n```\n{STEPS}\n```"
+    model = server.answer = Model("steps.py\n```python\ndef step_1(x):\n    return 0\n```")
+    done = call(root, prompt, base_url=server.base_url, files=files, edit_format=form)
     assert done.code == 0, done.err
     said = model.asked[0].removeprefix(prompt).strip()
-    assert said.startswith(words) if words else said == ""
+    assert said.startswith("Now ") and closing in said
+
+
+def test_tests_and_explanations_behind_the_code_are_not_waited_for(tmp_path: Path, server: Any) -> None:
+    lay(tmp_path, {"steps.py": STEPS.encode()})
+    code = "```python\ndef step_1(x):\n    return 0\n```\n"
+    server.answer = Model(f"Here it is:\n{code}" + "\n\nThis function returns nothing at all." * 400)
+    done = call(tmp_path, "# Task: t\nMend step_1.", base_url=server.base_url, files="steps.py")
+    assert (done.code, "return 0" in holds(tmp_path)["steps.py"].decode()) == (0, True), done.err
+    assert done.usage["output_tokens"] < 200
 
 
 def test_ask_mode_prints_and_writes_nothing(root: Path, server: Any) -> None:

@@ -879,6 +879,171 @@ PANICS: Files = {
         }
         """,
 }
+# Their tests print what reads like a report.
+BUN: Files = {
+    "src/sum.js": """
+        export function sum(numbers) {
+          return numbers.reduce((all, one) => all - one, 0);
+        }
+        """,
+    "sum.test.js": """
+        import { describe, expect, test } from "bun:test";
+        import { sum } from "./src/sum.js";
+
+        describe("sums", () => {
+          test("nothing", () => {
+            console.log("ERROR: could not reach db\\nerror: no such host");
+            expect(sum([])).toBe(0);
+          });
+          test("two of them", () => {
+            expect(sum([1, 2])).toBe(3);
+          });
+        });
+        test.skip("later", () => {});
+        """,
+}
+DENO: Files = {
+    "sum.js": """
+        export function sum(numbers) {
+          return numbers.reduce((all, one) => all - one, 0);
+        }
+        """,
+    "sum_test.js": """
+        import { sum } from "./sum.js";
+
+        function equal(got, want) {
+          if (got !== want) throw new Error(`${got} is not ${want}`);
+        }
+
+        Deno.test("sums nothing", () => {
+          console.log("ERROR: could not reach db\\nerror: no such host");
+          equal(sum([]), 0);
+        });
+        Deno.test("sums - two", async (step) => {
+          equal(sum([5]), -5);
+          await step.step("small", () => equal(sum([1, 2]), 3));
+        });
+        """,
+}
+PLAYWRIGHT: Files = {
+    "package.json": '{"type":"module"}\n',
+    "sum.js": """
+        export function sum(numbers) {
+          return numbers.reduce((all, one) => all - one, 0);
+        }
+        """,
+    "sum.spec.js": """
+        import { expect, test } from "@playwright/test";
+        import { sum } from "./sum.js";
+
+        test("sums nothing", () => {
+          console.log("ERROR: could not reach db\\nerror: no such host");
+          expect(sum([])).toBe(0);
+        });
+        test.describe("pairs", () => {
+          test("sums two", () => {
+            expect(sum([1, 2])).toBe(3);
+          });
+        });
+        """,
+}
+BATS: Files = {
+    "sum.sh": """
+        sum() {
+          echo $(($1 - $2))
+        }
+        """,
+    "sum.bats": """
+        load sum.sh
+
+        @test "sums nothing" {
+          [ "$(sum 0 0)" = 0 ]
+        }
+
+        @test "sums two" {
+          echo "not ok 7 - from the log"
+          run sum 1 2
+          [ "$output" = 3 ]
+        }
+        """,
+}
+PROVE: Files = {
+    "lib/Sum.pm": """
+        package Sum;
+
+        sub sum {
+            my ($left, $right) = @_;
+            return $left - $right;
+        }
+
+        1;
+        """,
+    "t/sum.t": """
+        use strict;
+        use warnings;
+        use lib 'lib';
+        use Sum;
+        use Test::More tests => 2;
+
+        is(Sum::sum(0, 0), 0, 'sums nothing');
+        is(Sum::sum(1, 2), 3, 'sums two');
+        """,
+}
+EXUNIT: Files = {
+    "mix.exs": """
+        defmodule Sum.MixProject do
+          use Mix.Project
+
+          def project do
+            [app: :sum, version: "0.1.0"]
+          end
+        end
+        """,
+    "lib/sum.ex": """
+        defmodule Sum do
+          def sum(left, right) do
+            left - right
+          end
+        end
+        """,
+    "test/test_helper.exs": "ExUnit.start(seed: 0)\n",
+    "test/sum_test.exs": """
+        defmodule SumTest do
+          use ExUnit.Case
+
+          test "sums nothing" do
+            IO.puts("  7) test from the log (SumTest)")
+            assert Sum.sum(0, 0) == 0
+          end
+
+          test "sums two" do
+            assert Sum.sum(1, 2) == 3
+          end
+        end
+        """,
+}
+CATCH2: Files = {
+    "sum.cpp": """
+        #define CATCH_CONFIG_MAIN
+        #include <cstdio>
+        #include <catch2/catch.hpp>
+
+        static int sum(int left, int right) {
+            return left - right;
+        }
+
+        TEST_CASE("sums nothing", "[sum]") {
+            REQUIRE(sum(0, 0) == 0);
+        }
+
+        TEST_CASE("sums two", "[sum]") {
+            std::puts("FAILED: from the log");
+            SECTION("small ones") {
+                REQUIRE(sum(1, 2) == 3);
+            }
+        }
+        """,
+}
 CASES = [
     *(
         Case(f"pytest-{name}", f"{PYTEST} {options}", PYTHON)
@@ -1001,4 +1166,12 @@ CASES = [
     Case("phpunit", "phpunit tests", PHP),
     Case("mypy", "mypy calc.py", LINTED),
     Case("ruff", "ruff check --isolated --output-format=concise calc.py", LINTED),
+    Case("bun", "bun test", BUN),
+    Case("deno", "NO_COLOR=1 deno test", DENO),
+    Case("playwright", "playwright test --reporter=list", PLAYWRIGHT),
+    Case("bats", "bats sum.bats", BATS),
+    Case("bats-pretty", "bats --pretty sum.bats", BATS),
+    Case("prove", "prove", PROVE),
+    Case("exunit", "mix test", EXUNIT),
+    Case("catch2", "g++ -o sum sum.cpp && ./sum", CATCH2),
 ]

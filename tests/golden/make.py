@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GOLDEN = Path(__file__).resolve().parent
-sys.path[:0] = [str(GOLDEN), str(GOLDEN.parents[1])]
+sys.path[:0] = [str(GOLDEN), *(str(GOLDEN.parents[1] / name) for name in (".", "leaners", "tests"))]
 
 import leanloop  # noqa: E402
+import locating  # noqa: E402
 
 MARK = re.compile(r"^@@@ (file|raw|sent) ?(.*)\n", re.MULTILINE)
 
@@ -58,16 +59,15 @@ def write(files: Mapping[str, str], root: Path) -> Path:
     return root
 
 
-def sent(raw: str, root: Path) -> str:
-    """Tell what is read of RAW in the project at ROOT: the failure's words, its frames, the definitions concerned."""
-    failure = leanloop.read_failure(raw.replace("/project", str(root)), root)
-    concerned = leanloop.Project(root, leanloop.Defaults()).concerned(failure, ())
+def sent(raw: str, root: Path, command: str = "") -> str:
+    """Tell what is read of RAW, which COMMAND printed: the failure, its frames, the definitions of ROOT concerned."""
+    failure = leanloop.read_failure(raw.replace("/project", str(root)), root, command=command)
     parts = (
-        f"passed: {leanloop.count_passed(raw)}",
+        f"passed: {leanloop.read_summary(raw, command, green=False).passed}",
         *(f"test: {name}" for name in failure.tests),
         f"error: {failure.summary}",
         *(f"frame: {frame.path}:{frame.line} {frame.function}".rstrip() for frame in failure.frames),
-        *(f"code: {item.path}:{item.name} {item.first}-{item.last}" for item in concerned),
+        *(f"code: {item.path}:{item.name} {item.first}-{item.last}" for item in locating.concerned(root, failure)),
         leanloop.tell_failure(failure),
     )
     return "\n".join(parts).rstrip() + "\n"
@@ -107,9 +107,8 @@ def main() -> None:
         golden = load(path)
         with tempfile.TemporaryDirectory() as folder:
             root = write(golden.files, Path(folder).resolve())
-            path.write_text(
-                str(Golden(golden.head, golden.files, golden.raw, sent(golden.raw, root))), encoding="utf-8"
-            )
+            told = sent(golden.raw, root, golden.head)
+            path.write_text(str(Golden(golden.head, golden.files, golden.raw, told)), encoding="utf-8")
 
 
 if __name__ == "__main__":

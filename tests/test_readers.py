@@ -1,0 +1,377 @@
+"""Whose output it is, which tests failed and what the closing words say: whatever the code under test prints."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import make
+import pytest
+
+import leanloop
+
+GOLDEN = {path.stem: make.load(path) for path in sorted(make.GOLDEN.glob("*.txt"))}
+
+# What code under test may print: one line each, near to what runners print.
+LOGS = """
+error: not a number: x
+ERROR: could not reach db
+ERROR could not reach db - retrying
+FAIL: connection refused
+FAILED: job 7
+FAILED tests/test_x.py::test_log - assert 1
+--- FAIL: TestLog (0.00s)
+✗ log check failed
+  ● log › fails
+ FAIL  log.test.js > a > b
+  1) from the log:
+  1 failing
+# fail 3
+ℹ fail 3
+[  FAILED  ] Log.Test
+Ran 3 tests in 0.1s
+(fail) log > one
+Test run summary: Failed!
+Result: FAIL
+test cases: 2 | 1 passed | 1 failed
+> Task :log
+error[E0308]: log
+running 2 tests
+5 pending
+5 skipped
+expected 3, got 4
+AssertionError: from the log
+Traceback (most recent call last):
+panic: log
+12:30:01 error E1 something
+main.c:3:4: error: from the log
+BUILD FAILED
+make: *** [log] Error 1
+Failed 3 times
+""".strip("\n").splitlines()
+
+# The same, but whole closing lines of some runner.
+SUMMARIES = """
+FAIL\tlog/pkg\t0.1s
+not ok 3 - from the log
+1 failed, 2 passed in 0.10s
+Tests: 1 failed, 2 passed, 3 total
+test result: FAILED. 1 passed; 1 failed; 0 ignored
+[ERROR] Tests run: 3, Failures: 1, Errors: 0, Skipped: 0
+3 tests completed, 1 failed
+Failed!  - Failed:     1, Passed:     2, Skipped:     0, Total:     3
+3 examples, 1 failure
+3 runs, 3 assertions, 1 failures, 0 errors, 0 skips
+Tests: 3, Assertions: 3, Failures: 1.
+67% tests passed, 1 tests failed out of 3
+FAILED | 1 passed | 1 failed (1 step) (5ms)
+2 tests, 1 failure
+""".strip("\n").splitlines()
+
+# How runners close a green run of three tests: the command, and what is printed.
+GREEN = {
+    "pytest": ("python -m pytest -q", "...                  [100%]\n3 passed in 0.03s\n"),
+    "unittest": (
+        "python3 -m unittest",
+        "...\n----------------------------------------------------------------------\nRan 3 tests in 0.001s\n\nOK\n",
+    ),
+    "go": ("go test ./...", "ok  \tgarden/bed\t0.003s\n"),
+    "cargo": (
+        "cargo test",
+        "\n"
+        "running 3 tests\n"
+        "test tests::a ... ok\n"
+        "test tests::b ... ok\n"
+        "\n"
+        "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n"
+        "\n",
+    ),
+    "nextest": (
+        "cargo nextest run",
+        "        PASS [   0.004s] orchard tests::a\n"
+        "────────────\n"
+        "     Summary [   0.010s] 3 tests run: 3 passed, 0 skipped\n",
+    ),
+    "jest": (
+        "npx jest",
+        "PASS test/a.test.js\n"
+        "  ✓ adds (2 ms)\n"
+        "\n"
+        "Test Suites: 1 passed, 1 total\n"
+        "Tests:       3 passed, 3 total\n"
+        "Snapshots:   0 total\n"
+        "Time:        0.3 s\n"
+        "Ran all test suites.\n",
+    ),
+    "vitest": (
+        "npx vitest run",
+        "\n"
+        " RUN  v3.0.0 /project\n"
+        "\n"
+        " ✓ a.test.js (3 tests) 2ms\n"
+        "\n"
+        " Test Files  1 passed (1)\n"
+        "      Tests  3 passed (3)\n"
+        "   Start at  10:00:00\n"
+        "   Duration  200ms\n",
+    ),
+    "node": (
+        "node --test",
+        "✔ adds (1.2ms)\n"
+        "ℹ tests 3\n"
+        "ℹ suites 0\n"
+        "ℹ pass 3\n"
+        "ℹ fail 0\n"
+        "ℹ cancelled 0\n"
+        "ℹ skipped 0\n"
+        "ℹ todo 0\n"
+        "ℹ duration_ms 50\n",
+    ),
+    "mocha": ("npx mocha", "\n  sums\n    ✔ adds\n\n\n  3 passing (3ms)\n\n"),
+    "bun": (
+        "bun test",
+        "bun test v1.4.5\n"
+        "\n"
+        "a.test.js:\n"
+        "(pass) adds [0.1ms]\n"
+        "\n"
+        " 3 pass\n"
+        " 0 fail\n"
+        " 3 expect() calls\n"
+        "Ran 3 tests across 1 file. [28.00ms]\n",
+    ),
+    "deno": ("deno test", "running 3 tests from ./a_test.js\nadds ... ok (0ms)\n\nok | 3 passed | 0 failed (5ms)\n\n"),
+    "playwright": (
+        "npx playwright test",
+        "\nRunning 3 tests using 1 worker\n\n  ✓  1 a.spec.js:4:1 › adds (18ms)\n\n  3 passed (1.7s)\n",
+    ),
+    "prove": (
+        "prove",
+        "t/a.t .. ok\n"
+        "All tests successful.\n"
+        "Files=1, Tests=3,  0 wallclock secs ( 0.01 usr  0.00 sys +  0.03 cusr  0.01 csys =  0.05 CPU)\n"
+        "Result: PASS\n",
+    ),
+    "bats": ("bats t.bats", "1..3\nok 1 adds\nok 2 subs\nok 3 muls\n"),
+    "junit5": (
+        "java -jar junit-platform-console.jar",
+        "[         3 tests found           ]\n"
+        "[         3 tests successful      ]\n"
+        "[         0 tests failed          ]\n",
+    ),
+    "maven": (
+        "mvn -q test",
+        "[INFO] Tests run: 3, Failures: 0, Errors: 0, Skipped: 0, Time elapsed: 0.01 s -- in A\n"
+        "[INFO] \n"
+        "[INFO] Results:\n"
+        "[INFO] \n"
+        "[INFO] Tests run: 3, Failures: 0, Errors: 0, Skipped: 0\n"
+        "[INFO] \n"
+        "[INFO] BUILD SUCCESS\n",
+    ),
+    "gradle": ("./gradlew test", "> Task :test\n\nBUILD SUCCESSFUL in 3s\n2 actionable tasks: 2 executed\n"),
+    "dotnet": (
+        "dotnet test",
+        "Passed!  - Failed:     0, Passed:     3, Skipped:     0, Total:     3, Duration: 5 ms\n",
+    ),
+    "mtp": (
+        "dotnet test",
+        "\nTest run summary: Passed!\n  total: 3\n  failed: 0\n  succeeded: 3\n  skipped: 0\n  duration: 1s 415ms\n",
+    ),
+    "rspec": (
+        "bundle exec rspec",
+        "...\n\nFinished in 0.003 seconds (files took 0.1 seconds to load)\n3 examples, 0 failures\n\n",
+    ),
+    "minitest": (
+        "ruby test/a.rb",
+        "Run options: --seed 1\n"
+        "\n"
+        "# Running:\n"
+        "\n"
+        "...\n"
+        "\n"
+        "Finished in 0.001s, 10 runs/s, 10 assertions/s.\n"
+        "\n"
+        "3 runs, 3 assertions, 0 failures, 0 errors, 0 skips\n",
+    ),
+    "phpunit": ("phpunit", "PHPUnit 10\n\n...   3 / 3 (100%)\n\nTime: 00:00\n\nOK (3 tests, 3 assertions)\n"),
+    "exunit": (
+        "mix test",
+        "...\n\nFinished in 0.01 seconds (0.00s async, 0.01s sync)\n3 tests, 0 failures\n\nRandomized with seed 0\n",
+    ),
+    "ctest": (
+        "ctest",
+        "1/3 Test #1: a ...   Passed    0.00 sec\n"
+        "\n"
+        "100% tests passed, 0 tests failed out of 3\n"
+        "\n"
+        "Total Test time (real) =   0.01 sec\n",
+    ),
+    "gtest": (
+        "./a_test",
+        "[==========] Running 3 tests from 1 test suite.\n"
+        "[ RUN      ] A.b\n"
+        "[       OK ] A.b (0 ms)\n"
+        "[==========] 3 tests from 1 test suite ran. (0 ms total)\n"
+        "[  PASSED  ] 3 tests.\n",
+    ),
+    "catch2": (
+        "./a_test",
+        "===============================================================================\n"
+        "All tests passed (3 assertions in 3 test cases)\n"
+        "\n",
+    ),
+}
+
+
+def test_no_line_of_a_green_run_is_taken_for_its_summary() -> None:
+    wrong = []
+    for name, (command, output) in GREEN.items():
+        said = leanloop.read_summary(output, command)
+        assert said == leanloop.read_summary(output, "./check"), name
+        assert said.passed in ((None,) if name == "gradle" else (1,) if name == "go" else (3,)), name
+        logs = "\n".join(LOGS)
+        for text, told in (
+            (f"{logs}\n{output}", command),
+            (f"{logs}\n{output}", "./check"),
+            (f"{output}{logs}\n", command),
+        ):
+            if leanloop.read_summary(text, told) != said:
+                wrong.append((name, told, leanloop.read_summary(text, told)))
+    assert not wrong
+
+
+def test_where_a_runner_was_started_directly_a_red_summary_beside_its_green_one_was_printed() -> None:
+    for name, (command, output) in GREEN.items():
+        if not command.startswith("./a_test"):
+            told = [leanloop.read_summary(f"{log}\n{output}{log}\n", command) for log in SUMMARIES]
+            assert not [said for said in told if said.red or said.passed == 0], name
+
+
+@pytest.mark.parametrize("hiding", ["{} | cat", "{}; true", "{} || true"])
+def test_where_a_shell_may_hide_the_exit_code_any_red_summary_counts(hiding: str) -> None:
+    output = "Ran 3 tests in 0.1s\n\nFAILED (failures=1)\n" + GREEN["unittest"][1]
+    assert (
+        leanloop.read_summary(output, hiding.format("python3 -m unittest")).red
+        == "Ran 3 tests in 0.1s FAILED (failures=1)"
+    )
+
+
+# These print a whole line of their own runner's report, or come of no runner: a guess is all that there is.
+OWN = {
+    "bats": "not ok", "bats-pretty": "not ok", "bun": "(fail)", "cmocka": "[  FAILED  ]", "gtest": "[  FAILED  ]",
+    "mocha": "  1", "rspec-syntax": "  1", "pytest-no": "FAILED", "compiler": "main.c", "go": "--- FAIL",
+}  # fmt: skip
+
+
+def test_no_line_of_a_red_run_is_taken_for_a_failing_test(tmp_path: Path) -> None:
+    wrong = []
+    for name, golden in GOLDEN.items():
+        root = make.write(golden.files, tmp_path / name)
+        raw = golden.raw.replace("/project", str(root))
+        right = leanloop.read_failure(raw, root, command=golden.head)
+        own = OWN.get(name) or OWN.get(right.reader.split(" ")[0]) or "\0"
+        logs = "".join(f"{log}\n" for log in LOGS if not log.startswith(own))
+        for text in (f"{logs}{raw}", f"{raw}{logs}") if right.reader != "plain" else ():
+            read = leanloop.read_failure(text, root, command=golden.head)
+            if (read.reader, read.tests) != (right.reader, right.tests):
+                wrong.append((name, read.reader, read.tests))
+    assert not wrong
+
+
+def test_of_a_runner_that_nobody_knows_a_sentence_is_no_test(tmp_path: Path) -> None:
+    logs = ("FAIL: connection refused", "FAILED: job 7", "BUILD FAILED", "Result: FAIL", "ERROR: could not reach db")
+    output = "".join(f"{log}\n" for log in logs) + "FAIL: test_add\nmath/half ... FAILED\n✗ adds two numbers\n"
+    for name in leanloop.read_failure(output, tmp_path).tests:
+        assert not [log for log in logs if name in log]
+
+
+# What tools put before the lines of what they run; two of them run a second program at the same time.
+LABELS = {
+    "turborepo": ("api:test: ", "web:build: "),
+    "turborepo, scoped": ("@shop/api:test:unit: ", "@shop/web:build: "),
+    "concurrently": ("[0] ", "[1] "),
+    "concurrently, named": ("[npm:test] ", "[npm:watch] "),
+    "docker compose": ("tests-1  | ", "db-1     | "),
+    "docker compose, with times": ("tests-1  | 2026-11-28T17:35:09.123456789Z ", "db-1     | 2026-11-28T17:35:09.1Z "),
+    "foreman": ("17:35:09 web.1  | ", "17:35:10 db.1   | "),
+    "docker build": ("#12 0.512 ", "#11 1.204 "),
+    "docker logs": ("2026-11-28T17:35:09.123456789Z ", ""),
+    "a log": ("2026-11-28 17:35:09,120 ", ""),
+    "in brackets": ("[17:35:09] ", ""),
+    "ts": ("Nov 28 17:35:09 ", ""),
+}
+RUNS = ["pytest-q", "unittest", "jest", "vitest", "go", "cargo", "node-tap", "mocha", "playwright", "exunit", "maven"]
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_what_stands_before_every_line_is_taken_off(tmp_path: Path, name: str) -> None:
+    label, other = LABELS[name]
+    for case in RUNS:
+        golden = GOLDEN[case]
+        root = make.write(golden.files, tmp_path / case)
+        raw = golden.raw.replace("/project", str(root))
+        lines = [f"{label}{line}" for line in raw.splitlines()]
+        if other:
+            lines[1::2] = [f"{line}\n{other}LOG:  checkpoint starting" for line in lines[1::2]]
+        text = "\n".join(["Attaching to the others", *lines, " ERROR  run failed", ""])
+        right, read = leanloop.read_failure(raw, root), leanloop.read_failure(text, root)
+        assert (read.reader, read.tests, read.summary) == (right.reader, right.tests, right.summary), case
+        assert {(frame.path, frame.line) for frame in read.frames} == {
+            (frame.path, frame.line) for frame in right.frames
+        }, case
+        assert leanloop.read_summary(text).passed == leanloop.read_summary(raw).passed, case
+
+
+def test_what_no_label_is_stays() -> None:
+    kept = (
+        "calc.py:3: error: A\ncalc.py:3: error: B\ncalc.py:3: note: C\nFound 2 errors\n",
+        "  3 | let x\n  4 | let y\n  5 | let z\n",
+        "[INFO] a\n[ERROR] b\n[INFO] c\n[ERROR] d\n",
+        "src/a.c:3:4: error: A\nsrc/a.c:3:4: note: B\nsrc/a.c:3:4: note: C\n",
+        "[  FAILED  ] A.b\n[  FAILED  ] A.c\n[  FAILED  ] A.d\n",
+        "[one] x\nsome text\nmore text\nstill more\n[one] y\n[one] z\n",
+    )
+    assert [text for text in kept if leanloop.drop_labels(text) != text] == []
+
+
+NAMED = """
+import pytest
+
+
+@pytest.mark.parametrize("case", ["high - big", "a [b] - c", "x] - y", "1.5", "ä ö", "a::b", "FAILED - no"])
+def test_add(case):
+    assert case == "assert [1] - [2]"
+
+
+@pytest.fixture
+def broken():
+    raise OSError("no - [db]")
+
+
+class TestSums:
+    @pytest.mark.parametrize("case", ["low - big", "two  blanks"])
+    def test_half(self, case, broken):
+        pass
+"""
+
+
+@pytest.mark.parametrize("options", [["-q"], ["-v"], ["-v", "-rN"], ["-rN", "-q"], ["--tb=line"]])
+def test_names_with_spaces_and_brackets_stay_whole(tmp_path: Path, options: list[str]) -> None:
+
+    (tmp_path / "test_named.py").write_text(NAMED)
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+    tests = leanloop.read_failure(done.stdout, tmp_path, command="pytest").tests
+    assert len(tests) == 9, tests
+    assert [name for name in tests if name.endswith("test_add[high - big]")]
+    assert [name for name in tests if name.endswith("test_half[low - big]")]
+
+
+def test_a_project_with_a_short_path_keeps_longer_ones() -> None:
+    longer = "shop/app/stock.txt, /srv/app/stock.txt, http://localhost/app/stock, web-app/app/x, ~/app/x, .app/x"
+    failure = leanloop.read_failure(
+        f"OSError: (/app/run.py:3, '/app/a.py', file:///app/b.py): {longer}\n", Path("/app")
+    )
+    assert failure.excerpt == f"OSError: (run.py:3, 'a.py', file://b.py): {longer}"
