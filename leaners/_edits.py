@@ -79,9 +79,17 @@ Refused = list[tuple[Edit, Refusal]]
 class Files(Protocol):
     """What is known of a project: the task's files, the prompt that shows them, and the text of any file."""
 
-    listed: Sequence[str]
-    prompt: str
-    root: str
+    @property
+    def listed(self) -> Sequence[str]:
+        """Return the paths of the task's files."""
+
+    @property
+    def prompt(self) -> str:
+        """Return what the model was asked."""
+
+    @property
+    def root(self) -> str:
+        """Return the absolute path of the project, empty if there is none."""
 
     def text(self, path: str) -> str | None:
         """Return a file's text with plain newlines, None if there is none."""
@@ -100,7 +108,7 @@ DRAFT = re.compile(
 )
 TEMPLATE = re.compile(r"(?<![\"'`\w])<(?:\|[\w ]+\|?|[\w ]+\||｜[\w▁ ]+｜)>|</s>\s*\Z")
 TOOL_CALL = re.compile(
-    r"<tool_call>|<function=|<write_to_file>|<invoke |\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"(?:arg|param)"
+    r"<tool_call>|<function=|<write_to_file>|<invoke |\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"[ap]a?r"
     r"|\{\s*\"(?:file_?(?:path|name)?|path)\"\s*:\s*\"[^\"\n]+\"\s*,\s*\"(?:content|search|old|code|edits|changes)"
 )
 TEXT = r"(?:_?(?:str(?:ing)?|text|code|block|lines))?"
@@ -117,7 +125,8 @@ NOT_WHOLE = re.compile(
 )  # a tool that puts its text among other lines
 NOT_CODE = re.compile(r"[{.]*(?:bash|sh|shell|zsh|console|powershell|cmd|terminal|text|txt|output|log)\b")
 TAG = re.compile(
-    r"^[ \t]*<(?P<tag>\w+)\s(?:[^>\n]*\s)?(?:path|file(?:_?(?:name|path))?|name|title)=(?P<q>[\"']?)(?=[^\"'\n>]*[./]|\w+file)(?P<path>[^\"'\n>]+)"
+    r"^[ \t]*<(?P<tag>\w+)\s(?:[^>\n]*\s)?(?:path|file(?:_?(?:name|path))?|name|title)=(?P<q>[\"']?)"
+    r"(?=[^\"'\n>]*[./]|\w+file)(?P<path>[^\"'\n>]+)"
     r"(?P=q)(?:\s[^>\n]*)?>[ \t]*\n(?P<text>.*?\n)(?:^[ \t]*</(?P=tag)>|(?P<open>\Z))",
     re.DOTALL | re.MULTILINE,
 )
@@ -386,7 +395,7 @@ class Reader:
     def fence_end(
         self, lines: Sequence[str], at: int, fence: re.Match[str], marks: Mapping[int, str]
     ) -> tuple[int, bool]:
-        """Find the line that ends a fenced block, and whether it is a fence; no SEARCH block is cut, fences may nest."""
+        """Find the line that ends a fenced block, and whether it is a fence; SEARCH blocks stay whole, fences nest."""
         depth, searching, deep = 0, False, len(fence["indent"].expandtabs(4))
         last_tail = max((i for i, kind in marks.items() if kind == "tail"), default=0)
         prose = re.match(r"(?i)\s*(?:md|markdown)\b", fence["info"]) or re.search(r"\.md\W*$", lines[at - 1][-99:])
@@ -545,12 +554,12 @@ LOOKS = {
     **dict.fromkeys([0xA0, *range(0x2002, 0x200B), 0x202F, 0x205F, 0x3000], " "),
 }
 COMMENT = re.compile(
-    r"^\s*(?:#(?![\[!{.\w]|\s*(?:include|define|if|ifdef|ifndef|else|elif|endif|pragma)\b)|#(?=\w[^{]*$)|//|/\*|\*(?:[ /]|$)"
-    r"|--(?!-)|<!--|\{/\*|;;|%%?\s)"
+    r"^\s*(?:#(?![\[!{.\w]|\s*(?:include|define|if|ifdef|ifndef|else|elif|endif|pragma)\b)|#(?=\w[^{]*$)|//|/\*"
+    r"|\*(?:[ /]|$)|--(?!-)|<!--|\{/\*|;;|%%?\s)"
 )
 ELLIPSIS = re.compile(
-    r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:(?:\.\.\.|…)(?!\w).*|.*[\w)'] ?(?:\.\.\.|…)\s*[\])>=-]*)"
-    r"\s*(?:\*+/\}?|-->)?\s*$"
+    r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*"
+    r"(?:(?:\.\.\.|…)(?!\w).*|.*[\w)'] ?(?:\.\.\.|…)\s*[\])>=-]*)\s*(?:\*+/\}?|-->)?\s*$"
 )
 DOTS_FIRST = re.compile(r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:\.\.\.|…)")
 MARK_LINE = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
@@ -637,7 +646,7 @@ def unnumbered(lines: Sequence[str], old: str) -> list[str]:
 def gaps_in(new: Sequence[str], old: Sequence[str], told: bool = False) -> list[int]:
     """List the lines of NEW that stand for lines of OLD that were left out.
 
-    Dots tell them, and their form: a comment that OLD does not have in the place of three lines, or of all that follows.
+    Dots tell them, and their form: a comment that OLD does not have in the place of three lines or of all that follows.
     `told`: by dots alone.
     """
     a, b = [*map(bare, old)], [*map(bare, new)]
@@ -734,7 +743,8 @@ ENTRY = re.compile(r"\s*[\"']?([\w.$@/-]+)[\"']?\s*[?!]?(?::(?=\s|$)|=(?![=>~]))
 VISIBLE = re.compile(r"export (?:default )?|pub(?:\([^)]*\))? |public ")
 HIDDEN = re.compile(r"(?:export|pub|public|private|protected|internal)\b")
 MEMBER = re.compile(
-    r"(?:public|private|protected|internal|override|get|set)\b|.*\(\s*(?:&?(?:mut )?self|cls)\b|.*@(?:static|class)method\b"
+    r"(?:public|private|protected|internal|override|get|set)\b|.*\(\s*(?:&?(?:mut )?self|cls)\b"
+    r"|.*@(?:static|class)method\b"
     r"|(?!function|func|fn|def)[#\w$]+ ?\([^;]*\{$"
 )
 TESTS = re.compile(r"(?:\w+\.)*(?:test(?:_|[A-Z]|$)|Test(?:_|[A-Z]|$))|.*(?:Test|_test|Tests)$|mod tests")
@@ -898,7 +908,7 @@ class Merge:
         return "\n".join(with_imports(spliced(self.old.lines, self.cuts), self.old, self.new, self.dropped))
 
     def level(self, olds: list[Item], news: list[Item], want: str, root: bool = False) -> None:
-        """Put the items of one level in the place of their partners, others beside the ones that they are sent beside."""
+        """Put the items of one level in the place of their partners, others beside their neighbours."""
         news = [item for item in news if not (item.kind in ("comment", "line") and self.is_gap(item))]
         pairs, whole = self.pair(olds, news, root)
         near = next((pairs[at] for at in sorted(pairs) if pairs[at]), None)
@@ -939,20 +949,25 @@ class Merge:
                 there = [olds[at] for at in theirs.get(key, ())]
                 pairs |= self.by_name(places, [news[at] for at in places], there, root)
         taken = {id(item) for item in pairs.values()}
-        for gone, come, at_end in runs:
+        for gone, places, at_end in runs:
             free = [item for item in gone if id(item) not in taken and item.kind in LOOSE]
-            self.pair_alike(free, [at for at in come if at not in pairs and news[at].kind in LOOSE], news, pairs)
+            self.pair_alike(free, [at for at in places if at not in pairs], news, pairs)
             taken |= {id(item) for item in pairs.values()}
-            rest = [item for item in gone if id(item) not in taken]
-            come = [at for at in come if at not in pairs and news[at].kind in ("line", "block")]
+            rest, come = self.left_over(gone, places, news, pairs, taken)
             loose = all(item.kind in ("line", "block") for item in rest)
             whole = whole and (not rest or (loose and len(come) * (1 if at_end else 2) >= len(rest)))
-        for gone, come, _ in runs if whole and (pairs or len(olds) == len(news) == 1) else ():
-            rest = [item for item in gone if id(item) not in taken]
-            come = [at for at in come if at not in pairs and news[at].kind in ("line", "block")]
+        for gone, places, _ in runs if whole and (pairs or len(olds) == len(news) == 1) else ():
+            rest, come = self.left_over(gone, places, news, pairs, taken)
             pairs |= dict(zip(come, rest, strict=False))
             self.cuts |= {(item.top, item.end): [] for item in rest[len(come) :]}
         return pairs, whole
+
+    def left_over(
+        self, gone: list[Item], places: list[int], news: list[Item], pairs: Mapping[int, Item | None], taken: Set[int]
+    ) -> tuple[list[Item], list[int]]:
+        """Return what of a run has no partner yet: old items, and the places of new statements."""
+        come = [at for at in places if at not in pairs and news[at].kind in ("line", "block")]
+        return [item for item in gone if id(item) not in taken], come
 
     def by_name(self, places: list[int], items: list[Item], there: list[Item], root: bool) -> dict[int, Item | None]:
         """Pair the items of one name; of several old ones the one with the same header, or as many one by one."""
@@ -1161,7 +1176,7 @@ def imported(text: str) -> tuple[str, set[str]]:
 
 
 def with_imports(lines: list[str], old: Source, new: Source, dropped: str = "") -> list[str]:
-    """Take over new imports, but those of what the file itself defines: into the one from the same place, else below."""
+    """Take over new imports, but those of what the file defines: into the one from the same place, else below."""
     if not any(item.kind == "import" for item in new.tops):
         return lines
     there = [item for item in Source(old.path, "\n".join(lines)).tops if item.kind == "import"]
@@ -1203,7 +1218,7 @@ ESCAPED = re.compile(r"&(?:lt|gt|amp|quot|#39);")
 
 
 def rewrite(path: str, old: str, edit: Code) -> str:
-    """Return a file's new text from a block that holds all of it, some of its definitions, or old lines and new ones."""
+    """Return a file's new text from a block that holds it, some of its definitions, or old lines and new ones."""
     lines = clean(path, edit.text, old)
     if not lines and (old.strip() or not edit.closed):
         raise Refusal("incomplete", "the block is empty")
@@ -1242,7 +1257,7 @@ def labelled(lines: list[str], old: str) -> tuple[str, str] | None:
 
 
 def clean(path: str, text: str, old: str) -> list[str]:
-    """Take off what a block has too much: line numbers, tags around it, shared indentation, blank ends, other quotes."""
+    """Take off what a block has too much: line numbers, tags around it, indentation, blank ends, other quotes."""
     lines = trimmed(in_style(unnumbered(text.split("\n"), old), old))
     real = set(map(bare, old.split("\n")))
     for _ in range(4 if PurePosixPath(path).suffix not in MARKUP else 0):
@@ -1253,8 +1268,8 @@ def clean(path: str, text: str, old: str) -> list[str]:
     if len(lines) > 1 and width_of(lines[1]) and lines[0].startswith("<?"):
         lines = lines[1:]  # the opening tag of PHP
     told = [width_of(line) for line in filled(lines[1:])]
-    heads = any(width_of(line) == min(told) and re.match(r"\s*(?:(?:async )?def |class |@)", line) for line in lines[1:])
-    if told and not width_of(lines[0]) and 0 < min(told) < told[0] and heads:
+    heads = [width_of(line) for line in lines[1:] if re.match(r"\s*(?:(?:async )?def |class |@)", line)]
+    if told and not width_of(lines[0]) and 0 < min(told) < told[0] and min(told) in heads:
         lines[0] = " " * min(told) + lines[0]  # the first line alone lost its indentation
     lines = dedent(lines) if old.strip() and not width_of(old.lstrip("\n")) else lines
     return in_plain_signs([line.rstrip() for line in lines], old, path)
@@ -1508,10 +1523,11 @@ def place_all(edits: Iterable[Edit], files: Files, plan: Plan) -> Refused:
     refused: Refused = []
     edits = latest([*dict.fromkeys(edits)])
     quote = Change("", ())  # lines of a file that the last block only showed: what follows may be meant for them
-    for edit in edits:
+    for told in edits:
+        edit = told
         try:
-            if quote.path and isinstance(edit, Code) and is_instead(edit, quote):
-                edit = replace(quote, readings=((quote.readings[0][0], edit.text),))
+            if quote.path and isinstance(told, Code) and is_instead(told, quote):
+                edit = replace(quote, readings=((quote.readings[0][0], told.text),))
             path = home_of(edit, files, plan, {tidy(one.path) for one in edits})
             text = plan[path] if path in plan else files.text(path)
             if is_example(edit, path, text or "", edits) or is_made(edit, text or "", files.text(path) or ""):
@@ -1647,10 +1663,11 @@ def fit(edit: Edit, path: str, text: str) -> int:
         if isinstance(edit, Change):
             swap(text, edit)
             return 1
-        lines = clean(path, edit.text, text) if isinstance(edit, Code) and text.strip() else []
+        sent = edit.text if isinstance(edit, Code) and text.strip() else ""
+        lines = clean(path, sent, text)
         names = {(one.name, one.kind == "class") for one in source(path, text).defs.values()}
         news = {(one.name, one.kind == "class") for one in definitions(path, "\n".join(lines))}
-        return len(names & news) or int(bool(lines) and not news and is_quote(path, edit.text, text))
+        return len(names & news) or int(bool(lines) and not news and is_quote(path, sent, text))
     return 0
 
 

@@ -110,7 +110,8 @@ def test_a_new_route_takes_no_place() -> None:
 
 WORDS = [
     "其余代码保持不变", "resto del código sin cambios", "The rest of your code here", "Everything below is unchanged",
-    "LINES 4-12 UNCHANGED", "etc.", "...", "[...]", "остальной код без изменений", "残りのコードは変更なし", "... 38 lines omitted",
+    "LINES 4-12 UNCHANGED", "etc.", "...", "[...]", "остальной код без изменений", "残りのコードは変更なし",
+    "... 38 lines omitted",
 ]  # fmt: skip
 
 
@@ -210,8 +211,9 @@ def test_a_marker_that_is_left_over_is_refused() -> None:
 # --- paths ------------------------------------------------------------------------------------------------------------
 
 NAMES = [
-    "users.$id.py", "it's.py", "bin/run", "Jenkinsfile", "BUILD", "LICENSE", "[id].py", "(shop)/page.py", "my tools/area.py",
-    "a&b/area.py", "src/+page.svelte", ".env.example", "Dockerfile.dev", "go.mod", "[...slug].tsx", "@types/index.d.ts", "ünï.py",
+    "users.$id.py", "it's.py", "bin/run", "Jenkinsfile", "BUILD", "LICENSE", "[id].py", "(shop)/page.py",
+    "my tools/area.py", "a&b/area.py", "src/+page.svelte", ".env.example", "Dockerfile.dev", "go.mod",
+    "[...slug].tsx", "@types/index.d.ts", "ünï.py",
 ]  # fmt: skip
 
 
@@ -271,8 +273,8 @@ def test_signs_of_another_text_are_refused(block: str) -> None:
 
 def test_signs_that_look_alike_find_their_place_and_stay() -> None:
     plain = 'text = "non-breaking - 5 - 3 and 10 % x"\n'
-    pair = f"s.py\n<<<<<<< SEARCH\n    {plain}    return text\n=======\n    {plain}    return text.upper()\n>>>>>>> REPLACE"
-    assert land(pair, "s.py", SIGNS) == SIGNS.replace("return text", "return text.upper()")
+    pair = f"<<<<<<< SEARCH\n    {plain}    return text\n=======\n    {plain}    return text.upper()\n>>>>>>> REPLACE"
+    assert land("s.py\n" + pair, "s.py", SIGNS) == SIGNS.replace("return text", "return text.upper()")
     block = "def say():\n    " + plain.replace(' x"', ' x!"') + "    return text"
     assert land(fence(block), "s.py", SIGNS) == SIGNS.replace('x"', 'x!"')
 

@@ -137,7 +137,7 @@ PIECES = [
     "# a note of its own\n",
     "def first(a):\n    b = a + 1\n    return b\n",
     "def second(a):\n    # why\n    return a * 2\n",
-    "class Third:\n    size = 3\n\n    def run(self):\n        return self.size\n\n    def stop(self):\n        return 0\n",
+    "class Third:\n    size = 3\n\n    def run(self):\n        return 3\n\n    def stop(self):\n        return 0\n",
     "TABLE = {\n    'a': 1,\n    'b': 2,\n    'c': 3,\n}\n",
     "print('loose')\n",
     "for row in []:\n    print(row)\n",
