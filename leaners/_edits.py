@@ -79,9 +79,17 @@ Refused = list[tuple[Edit, Refusal]]
 class Files(Protocol):
     """What is known of a project: the task's files, the prompt that shows them, and the text of any file."""
 
-    listed: Sequence[str]
-    prompt: str
-    root: str
+    @property
+    def listed(self) -> Sequence[str]:
+        """Return the paths of the task's files."""
+
+    @property
+    def prompt(self) -> str:
+        """Return what the model was asked."""
+
+    @property
+    def root(self) -> str:
+        """Return the absolute path of the project, empty if there is none."""
 
     def text(self, path: str) -> str | None:
         """Return a file's text with plain newlines, None if there is none."""
@@ -95,10 +103,12 @@ class Files(Protocol):
 LONG_LINE = 300  # no path, header or comment that means something is longer; patterns stay fast on minified text
 MARK = re.compile(r"(?i)[<\[◁]([|/\w:▁]{2,40})[>\]▷](?:[ \t]*(thought|analysis|final)\b)?")
 THINKS = re.compile(r"(?i)think|thought|reason|analy|reflect|scratch|channel")
-DRAFT = re.compile(r"\A\s*(?:[\w',]+[.:!]?\s+){0,4}?[<\[](\w+)[>\]]\s*\n(.*?)^\s*[<\[]/\1[>\]]", re.DOTALL | re.MULTILINE)
+DRAFT = re.compile(
+    r"\A\s*(?:[\w',]+[.:!]?\s+){0,4}?[<\[](\w+)[>\]]\s*\n(.*?)^\s*[<\[]/\1[>\]]", re.DOTALL | re.MULTILINE
+)
 TEMPLATE = re.compile(r"(?<![\"'`\w])<(?:\|[\w ]+\|?|[\w ]+\||｜[\w▁ ]+｜)>|</s>\s*\Z")
 TOOL_CALL = re.compile(
-    r"<tool_call>|<function=|<write_to_file>|<invoke |\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"(?:arg|param)"
+    r"<tool_call>|<function=|<write_to_file>|<invoke |\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"[ap]a?r"
     r"|\{\s*\"(?:file_?(?:path|name)?|path)\"\s*:\s*\"[^\"\n]+\"\s*,\s*\"(?:content|search|old|code|edits|changes)"
 )
 TEXT = r"(?:_?(?:str(?:ing)?|text|code|block|lines))?"
@@ -110,10 +120,13 @@ CALLED = {  # what an argument of a tool stands for
 }
 OPENED = rf"<(?:parameter(?:=| name=[\"']?))?(?P<key>{'|'.join(CALLED)})[\"']?>"
 ARGUMENT = re.compile(rf"{OPENED}[ \t]*\n?(?P<value>.*?)\n?[ \t]*</(?:parameter|(?P=key))>", re.DOTALL)
-NOT_WHOLE = re.compile(r"(?i)[<=\"](?:\w+_)?(?:append|insert|add)(?:_\w+)?[\">]")  # a tool that puts its text among other lines
+NOT_WHOLE = re.compile(
+    r"(?i)[<=\"](?:\w+_)?(?:append|insert|add)(?:_\w+)?[\">]"
+)  # a tool that puts its text among other lines
 NOT_CODE = re.compile(r"[{.]*(?:bash|sh|shell|zsh|console|powershell|cmd|terminal|text|txt|output|log)\b")
 TAG = re.compile(
-    r"^[ \t]*<(?P<tag>\w+)\s(?:[^>\n]*\s)?(?:path|file(?:_?(?:name|path))?|name|title)=(?P<q>[\"']?)(?=[^\"'\n>]*[./]|\w+file)(?P<path>[^\"'\n>]+)"
+    r"^[ \t]*<(?P<tag>\w+)\s(?:[^>\n]*\s)?(?:path|file(?:_?(?:name|path))?|name|title)=(?P<q>[\"']?)"
+    r"(?=[^\"'\n>]*[./]|\w+file)(?P<path>[^\"'\n>]+)"
     r"(?P=q)(?:\s[^>\n]*)?>[ \t]*\n(?P<text>.*?\n)(?:^[ \t]*</(?P=tag)>|(?P<open>\Z))",
     re.DOTALL | re.MULTILINE,
 )
@@ -379,8 +392,10 @@ class Reader:
             at, above = end, [] if block else above
         yield Block(above)
 
-    def fence_end(self, lines: Sequence[str], at: int, fence: re.Match[str], marks: Mapping[int, str]) -> tuple[int, bool]:
-        """Find the line that ends a fenced block, and whether it is a fence; no SEARCH block is cut, fences may nest."""
+    def fence_end(
+        self, lines: Sequence[str], at: int, fence: re.Match[str], marks: Mapping[int, str]
+    ) -> tuple[int, bool]:
+        """Find the line that ends a fenced block, and whether it is a fence; SEARCH blocks stay whole, fences nest."""
         depth, searching, deep = 0, False, len(fence["indent"].expandtabs(4))
         last_tail = max((i for i, kind in marks.items() if kind == "tail"), default=0)
         prose = re.match(r"(?i)\s*(?:md|markdown)\b", fence["info"]) or re.search(r"\.md\W*$", lines[at - 1][-99:])
@@ -501,7 +516,9 @@ def diff_edits(lines: Sequence[str], path: str) -> Iterator[Edit]:
     at, new_file, gone = 0, False, False
     for line in [*lines, "@@"]:
         if MOVED.match(line):
-            raise Refusal("no-edit", f"The answer moves {path or 'a file'} as a patch: send the new file whole instead.")
+            raise Refusal(
+                "no-edit", f"The answer moves {path or 'a file'} as a patch: send the new file whole instead."
+            )
         patch, mark = PATCH_FILE.match(line), HUNK.match(line)
         if patch or mark or line.startswith(("--- ", "diff --git ", "*** End")):
             yield from () if gone else hunk_edit(hunk, path, at, new_file)
@@ -537,12 +554,12 @@ LOOKS = {
     **dict.fromkeys([0xA0, *range(0x2002, 0x200B), 0x202F, 0x205F, 0x3000], " "),
 }
 COMMENT = re.compile(
-    r"^\s*(?:#(?![\[!{.\w]|\s*(?:include|define|if|ifdef|ifndef|else|elif|endif|pragma)\b)|#(?=\w[^{]*$)|//|/\*|\*(?:[ /]|$)"
-    r"|--(?!-)|<!--|\{/\*|;;|%%?\s)"
+    r"^\s*(?:#(?![\[!{.\w]|\s*(?:include|define|if|ifdef|ifndef|else|elif|endif|pragma)\b)|#(?=\w[^{]*$)|//|/\*"
+    r"|\*(?:[ /]|$)|--(?!-)|<!--|\{/\*|;;|%%?\s)"
 )
 ELLIPSIS = re.compile(
-    r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:(?:\.\.\.|…)(?!\w).*|.*[\w)'] ?(?:\.\.\.|…)\s*[\])>=-]*)"
-    r"\s*(?:\*+/\}?|-->)?\s*$"
+    r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*"
+    r"(?:(?:\.\.\.|…)(?!\w).*|.*[\w)'] ?(?:\.\.\.|…)\s*[\])>=-]*)\s*(?:\*+/\}?|-->)?\s*$"
 )
 DOTS_FIRST = re.compile(r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:\.\.\.|…)")
 MARK_LINE = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
@@ -629,7 +646,7 @@ def unnumbered(lines: Sequence[str], old: str) -> list[str]:
 def gaps_in(new: Sequence[str], old: Sequence[str], told: bool = False) -> list[int]:
     """List the lines of NEW that stand for lines of OLD that were left out.
 
-    Dots tell them, and their form: a comment that OLD does not have in the place of three lines, or of all that follows.
+    Dots tell them, and their form: a comment that OLD does not have in the place of three lines or of all that follows.
     `told`: by dots alone.
     """
     a, b = [*map(bare, old)], [*map(bare, new)]
@@ -726,7 +743,8 @@ ENTRY = re.compile(r"\s*[\"']?([\w.$@/-]+)[\"']?\s*[?!]?(?::(?=\s|$)|=(?![=>~]))
 VISIBLE = re.compile(r"export (?:default )?|pub(?:\([^)]*\))? |public ")
 HIDDEN = re.compile(r"(?:export|pub|public|private|protected|internal)\b")
 MEMBER = re.compile(
-    r"(?:public|private|protected|internal|override|get|set)\b|.*\(\s*(?:&?(?:mut )?self|cls)\b|.*@(?:static|class)method\b"
+    r"(?:public|private|protected|internal|override|get|set)\b|.*\(\s*(?:&?(?:mut )?self|cls)\b"
+    r"|.*@(?:static|class)method\b"
     r"|(?!function|func|fn|def)[#\w$]+ ?\([^;]*\{$"
 )
 TESTS = re.compile(r"(?:\w+\.)*(?:test(?:_|[A-Z]|$)|Test(?:_|[A-Z]|$))|.*(?:Test|_test|Tests)$|mod tests")
@@ -890,7 +908,7 @@ class Merge:
         return "\n".join(with_imports(spliced(self.old.lines, self.cuts), self.old, self.new, self.dropped))
 
     def level(self, olds: list[Item], news: list[Item], want: str, root: bool = False) -> None:
-        """Put the items of one level in the place of their partners, others beside the ones that they are sent beside."""
+        """Put the items of one level in the place of their partners, others beside their neighbours."""
         news = [item for item in news if not (item.kind in ("comment", "line") and self.is_gap(item))]
         pairs, whole = self.pair(olds, news, root)
         near = next((pairs[at] for at in sorted(pairs) if pairs[at]), None)
@@ -916,7 +934,10 @@ class Merge:
         """
         mine, theirs = grouped(news), grouped(olds)
         clear = {key for key in mine if key[0] in LINES or len(mine[key]) == len(theirs.get(key, ()))}
-        a, b = ([one.key if one.key in clear else (side, "") for one in some] for side, some in (("a", olds), ("b", news)))
+        clear -= {news[at].key for at in range(len(news) if root else 0) if self.is_deep(news[at])}
+        a, b = (
+            [one.key if one.key in clear else (side, "") for one in some] for side, some in (("a", olds), ("b", news))
+        )
         runs, pairs, whole = list[tuple[list[Item], list[int], bool]](), dict[int, Item | None](), True
         for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, a, b, False).get_opcodes():
             if tag == "equal":
@@ -928,25 +949,30 @@ class Merge:
                 there = [olds[at] for at in theirs.get(key, ())]
                 pairs |= self.by_name(places, [news[at] for at in places], there, root)
         taken = {id(item) for item in pairs.values()}
-        for gone, come, at_end in runs:
+        for gone, places, at_end in runs:
             free = [item for item in gone if id(item) not in taken and item.kind in LOOSE]
-            self.pair_alike(free, [at for at in come if at not in pairs and news[at].kind in LOOSE], news, pairs)
+            self.pair_alike(free, [at for at in places if at not in pairs], news, pairs)
             taken |= {id(item) for item in pairs.values()}
-            rest = [item for item in gone if id(item) not in taken]
-            come = [at for at in come if at not in pairs and news[at].kind in ("line", "block")]
+            rest, come = self.left_over(gone, places, news, pairs, taken)
             loose = all(item.kind in ("line", "block") for item in rest)
             whole = whole and (not rest or (loose and len(come) * (1 if at_end else 2) >= len(rest)))
-        for gone, come, _ in runs if whole else ():
-            rest = [item for item in gone if id(item) not in taken]
-            come = [at for at in come if at not in pairs and news[at].kind in ("line", "block")]
+        for gone, places, _ in runs if whole and (pairs or len(olds) == len(news) == 1) else ():
+            rest, come = self.left_over(gone, places, news, pairs, taken)
             pairs |= dict(zip(come, rest, strict=False))
             self.cuts |= {(item.top, item.end): [] for item in rest[len(come) :]}
         return pairs, whole
 
+    def left_over(
+        self, gone: list[Item], places: list[int], news: list[Item], pairs: Mapping[int, Item | None], taken: Set[int]
+    ) -> tuple[list[Item], list[int]]:
+        """Return what of a run has no partner yet: old items, and the places of new statements."""
+        come = [at for at in places if at not in pairs and news[at].kind in ("line", "block")]
+        return [item for item in gone if id(item) not in taken], come
+
     def by_name(self, places: list[int], items: list[Item], there: list[Item], root: bool) -> dict[int, Item | None]:
         """Pair the items of one name; of several old ones the one with the same header, or as many one by one."""
         item = items[-1]
-        if root and item.named and (self.indented or not there):
+        if root and item.named and (not there or self.is_deep(item)):
             there = self.search(item) or there
         if root and not there and item.end - item.line > 1:
             there = self.search_line(item)
@@ -960,6 +986,10 @@ class Merge:
         keep = max(1, len(there)) if item.named else len(items)
         again: dict[int, Item | None] = dict.fromkeys(places[:-keep])
         return again | dict(zip(places[-keep:], there, strict=False))
+
+    def is_deep(self, item: Item) -> bool:
+        """Tell whether an item at the margin means one within a class."""
+        return item.named and (self.indented or self.is_member(item)) and bool(self.search(item))
 
     def search(self, item: Item) -> list[Item]:
         """List the definitions of an item's name below the top level."""
@@ -976,19 +1006,27 @@ class Merge:
 
     def lead(self, at: int) -> int:
         """Go up from a line over the comments that belong to it."""
-        while at > 0 and self.old.is_comment(at - 1) and width_of(self.old.lines[at - 1]) >= width_of(self.old.lines[at]):
+        while (
+            at > 0 and self.old.is_comment(at - 1) and width_of(self.old.lines[at - 1]) >= width_of(self.old.lines[at])
+        ):
             at -= 1
         return at
 
     def pair_alike(self, free: list[Item], places: list[int], news: list[Item], pairs: dict[int, Item | None]) -> None:
         """Pair the lines of a run of which more than half is the same from the beginning, in their order."""
-        free = [one for one in free if one.kind == "line" and (self.old.suffix in (*DATA, *PROSE) or one.name[0] in "\"'")]
+        free = [
+            one for one in free if one.kind == "line" and (self.old.suffix in (*DATA, *PROSE) or one.name[0] in "\"'")
+        ]
         for at in places if len(places) * len(free) < 10_000 else ():
             words = re.findall(r"\w+", news[at].name)
             for n, one in enumerate(free):
                 others = re.findall(r"\w+", one.name)
                 most = min(len(words), len(others)) // 2 + 1
-                if words[:most] == others[:most] and news[at].kind == "line" and likeness(one.name, news[at].name) >= 0.5:
+                if (
+                    words[:most] == others[:most]
+                    and news[at].kind == "line"
+                    and likeness(one.name, news[at].name) >= 0.5
+                ):
                     pairs[at], free = one, free[n + 1 :]
                     break
 
@@ -1006,8 +1044,7 @@ class Merge:
     def add(self, item: Item, olds: list[Item], near: Item | None, spot: int, want: str, root: bool) -> None:
         """Put a new item beside its neighbour, a method into its class, anything else to the end."""
         self.added += item.kind != "comment"
-        header = " ".join(map(str.strip, self.new.lines[item.top : item.line + 1]))
-        member = item.kind in ("function", "value") and (bool(MEMBER.match(header)) or self.indented)
+        member = self.is_member(item) or (self.indented and item.kind in ("function", "value"))
         depth = margin(self.old.lines[near.line]) if near else want
         if near and (not root or member == bool(depth) or (depth and not item.named)):
             want = depth
@@ -1020,6 +1057,11 @@ class Merge:
             ends = (one.top if one.name.startswith("if __name__") else one.end for one in last or olds[-1:])
             spot = next(ends, 0)
         self.insert(item, spot, want)
+
+    def is_member(self, item: Item) -> bool:
+        """Tell whether a definition is a method by its form."""
+        header = " ".join(map(str.strip, self.new.lines[item.top : item.line + 1]))
+        return item.kind in ("function", "value") and bool(MEMBER.match(header))
 
     def room_in_box(self, item: Item) -> tuple[int, str]:
         """Find the end of the methods of the only class that has some, and how they are indented."""
@@ -1134,7 +1176,7 @@ def imported(text: str) -> tuple[str, set[str]]:
 
 
 def with_imports(lines: list[str], old: Source, new: Source, dropped: str = "") -> list[str]:
-    """Take over new imports, but those of what the file itself defines: into the one from the same place, else below."""
+    """Take over new imports, but those of what the file defines: into the one from the same place, else below."""
     if not any(item.kind == "import" for item in new.tops):
         return lines
     there = [item for item in Source(old.path, "\n".join(lines)).tops if item.kind == "import"]
@@ -1176,7 +1218,7 @@ ESCAPED = re.compile(r"&(?:lt|gt|amp|quot|#39);")
 
 
 def rewrite(path: str, old: str, edit: Code) -> str:
-    """Return a file's new text from a block that holds all of it, some of its definitions, or old lines and new ones."""
+    """Return a file's new text from a block that holds it, some of its definitions, or old lines and new ones."""
     lines = clean(path, edit.text, old)
     if not lines and (old.strip() or not edit.closed):
         raise Refusal("incomplete", "the block is empty")
@@ -1193,7 +1235,7 @@ def rewrite(path: str, old: str, edit: Code) -> str:
         return swap(old, Change(path, (pair,)))
     first = next(line for line in edit.text.split("\n") if line.strip())
     new, indented = Source(path, "\n".join(lines)), width_of(first) > 0
-    if new.language and not new.defs:  # perhaps a method at the margin
+    if new.language and not new.defs and lines[0].endswith("{"):  # perhaps a method at the margin
         new, indented = Source(path, "\n".join("    " + line for line in lines)), True
     return with_ending(joined_keys(path, Merge(source(path, old), new, indented).text()), old)
 
@@ -1215,7 +1257,7 @@ def labelled(lines: list[str], old: str) -> tuple[str, str] | None:
 
 
 def clean(path: str, text: str, old: str) -> list[str]:
-    """Take off what a block has too much: line numbers, tags around it, shared indentation, blank ends, other quotes."""
+    """Take off what a block has too much: line numbers, tags around it, indentation, blank ends, other quotes."""
     lines = trimmed(in_style(unnumbered(text.split("\n"), old), old))
     real = set(map(bare, old.split("\n")))
     for _ in range(4 if PurePosixPath(path).suffix not in MARKUP else 0):
@@ -1226,7 +1268,8 @@ def clean(path: str, text: str, old: str) -> list[str]:
     if len(lines) > 1 and width_of(lines[1]) and lines[0].startswith("<?"):
         lines = lines[1:]  # the opening tag of PHP
     told = [width_of(line) for line in filled(lines[1:])]
-    if told and not width_of(lines[0]) and 0 < min(told) < told[0]:
+    heads = [width_of(line) for line in lines[1:] if re.match(r"\s*(?:(?:async )?def |class |@)", line)]
+    if told and not width_of(lines[0]) and 0 < min(told) < told[0] and min(told) in heads:
         lines[0] = " " * min(told) + lines[0]  # the first line alone lost its indentation
     lines = dedent(lines) if old.strip() and not width_of(old.lstrip("\n")) else lines
     return in_plain_signs([line.rstrip() for line in lines], old, path)
@@ -1431,13 +1474,21 @@ def check(path: str, old: str, new: str, edit: Edit) -> None:
     if parses(path, old) and not parses(path, new):
         raise Refusal("broken-syntax", f"with it the file is no valid {NAMES_OF[suffix]}")
     names, kept = ({(one.name, one.kind == "class") for one in source(path, text).defs.values()} for text in (old, new))
-    if isinstance(edit, Code) and (lost := {name for name, _ in names - kept} & {one.name for one in source(path, old).tops}):
+    if isinstance(edit, Code) and (
+        lost := {name for name, _ in names - kept} & {one.name for one in source(path, old).tops}
+    ):
         raise Refusal("incomplete", f"it would drop {', '.join(sorted(lost))}")
 
 
 def check_signs(path: str, old: str, edit: Edit) -> None:
     """Refuse what is written in the signs of another text: entities, line ends as two letters."""
-    text = edit.text if isinstance(edit, Code) else "".join(edit.readings[0]) if isinstance(edit, Change) and edit.readings else ""
+    text = (
+        edit.text
+        if isinstance(edit, Code)
+        else "".join(edit.readings[0])
+        if isinstance(edit, Change) and edit.readings
+        else ""
+    )
     escape = ESCAPED.search(text)
     if escape and not ESCAPED.search(old) and PurePosixPath(path).suffix not in (*DATA, *PROSE):
         raise Refusal("escaped", f"it is written with {escape[0]} for the sign itself")
@@ -1472,10 +1523,11 @@ def place_all(edits: Iterable[Edit], files: Files, plan: Plan) -> Refused:
     refused: Refused = []
     edits = latest([*dict.fromkeys(edits)])
     quote = Change("", ())  # lines of a file that the last block only showed: what follows may be meant for them
-    for edit in edits:
+    for told in edits:
+        edit = told
         try:
-            if quote.path and isinstance(edit, Code) and is_instead(edit, quote):
-                edit = replace(quote, readings=((quote.readings[0][0], edit.text),))
+            if quote.path and isinstance(told, Code) and is_instead(told, quote):
+                edit = replace(quote, readings=((quote.readings[0][0], told.text),))
             path = home_of(edit, files, plan, {tidy(one.path) for one in edits})
             text = plan[path] if path in plan else files.text(path)
             if is_example(edit, path, text or "", edits) or is_made(edit, text or "", files.text(path) or ""):
@@ -1559,7 +1611,9 @@ def check_deletion(path: str, old: str | None, files: Files) -> None:
     name = re.escape(PurePosixPath(path).name)
     asked = re.search(rf"(?i)\b(?:delet|remov)\w*\b[^\n]*{name}", files.prompt)
     if not asked or path in files.listed or files.protects(path) or TESTS.match(PurePosixPath(path).stem):
-        raise Refusal("deletes", f"{path} stays, as the task does not ask to delete it; send the code that shall change")
+        raise Refusal(
+            "deletes", f"{path} stays, as the task does not ask to delete it; send the code that shall change"
+        )
 
 
 def home_of(edit: Edit, files: Files, plan: Plan, named: set[str]) -> str:
@@ -1577,7 +1631,9 @@ def home_of(edit: Edit, files: Files, plan: Plan, named: set[str]) -> str:
         return best[0]
     if edit.path and not edit.path.endswith(UNREAD):
         return resolve(edit.path, files)
-    free = [path for path in files.listed if not files.protects(path) and (texts[path] is not None or path not in named)]
+    free = [
+        path for path in files.listed if not files.protects(path) and (texts[path] is not None or path not in named)
+    ]
     if best or edit.path or len(free) != 1:
         raise Refusal("no-place", "it does not say of which file it is")
     return free[0]
@@ -1607,10 +1663,11 @@ def fit(edit: Edit, path: str, text: str) -> int:
         if isinstance(edit, Change):
             swap(text, edit)
             return 1
-        lines = clean(path, edit.text, text) if isinstance(edit, Code) and text.strip() else []
+        sent = edit.text if isinstance(edit, Code) and text.strip() else ""
+        lines = clean(path, sent, text)
         names = {(one.name, one.kind == "class") for one in source(path, text).defs.values()}
         news = {(one.name, one.kind == "class") for one in definitions(path, "\n".join(lines))}
-        return len(names & news) or int(bool(lines) and not news and is_quote(path, edit.text, text))
+        return len(names & news) or int(bool(lines) and not news and is_quote(path, sent, text))
     return 0
 
 

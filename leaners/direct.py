@@ -51,6 +51,7 @@ from _edits import (
     below,
     first_line,
     place_all,
+    repeats,
     resolve,
     spoken,
     tidy,
@@ -263,7 +264,9 @@ def stage(project: Project, path: str, stored: Stored | None, text: str, undo: E
     try:
         raw = stored.encode(text) if stored else text.encode()
     except UnicodeEncodeError:
-        raise Unusable(f"{path} cannot hold the new text in its encoding ({stored and stored.encoding}).", "encoding") from None
+        raise Unusable(
+            f"{path} cannot hold the new text in its encoding ({stored and stored.encoding}).", "encoding"
+        ) from None
     place = project.place(path).resolve()
     for folder in [parent for parent in reversed(place.parents) if not parent.exists()]:
         folder.mkdir()
@@ -970,9 +973,14 @@ def check_plan(plan: Plan, project: Project) -> None:
 def understood(text: str, project: Project) -> tuple[list[Edit], list[Read]]:
     """Read an answer's edits and wishes; Unusable if it has neither."""
     reader, said = Reader(project), spoken(text)
-    edits, reads = reader.read(text)
+    try:
+        edits, reads = reader.read(text)
+    except Refusal as refusal:
+        raise Unusable(str(refusal), refusal.kind) from None
     if not edits and not reads:
         edits, reads = reader.read(without_tools(said))
+    if not reads and repeats(said, project.prompt) and not (place_all(edits, project, trial := Plan()) or trial):
+        raise Unusable("The answer repeats the prompt instead of answering it.", "repeats-prompt")
     if not edits and not reads:
         if TOOL_CALL.search(text):
             said = "The model wrote a tool call instead of an edit, although no tools were offered."

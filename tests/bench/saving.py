@@ -42,7 +42,7 @@ from bench.wrappers import CACHE, lay, tokenizer  # noqa: E402
 from e2e.clis import CLIS, Place, call, install  # noqa: E402
 from e2e.wires import Body, Say, Server  # noqa: E402
 from playground.serve import ChatServer, Recording, parse  # noqa: E402
-from support import direct  # noqa: E402
+from support import Memory, edits  # noqa: E402
 
 BANDEEZY = ROOT / "playground" / "BANDEEZY"
 (CLAUDE,) = (cli for cli in CLIS if cli.name == "claude")
@@ -130,28 +130,22 @@ class Hands:
 
     def calls(self, task: Task, answer: Path) -> Iterator[Say]:
         """Turn the edits of a recorded ANSWER into calls of tools, but for those of tests."""
-        edits, _ = direct.parse(parse(answer.read_text()).text, self.known)
-        named = [(edit, edit.path or self.owner(edit, task)) for edit in edits]
+        there = {path: (self.project / path).read_text() for path in task.files if (self.project / path).is_file()}
+        files = Memory(there, tuple(task.files))
+        found, _ = edits.Reader(files).read(parse(answer.read_text()).text)
+        named = [(edit, edits.home_of(edit, files, {}, set())) for edit in found]
         return (self.tool(edit, path) for edit, path in named if not path.startswith("tests/"))
-
-    def known(self, path: str) -> bool:
-        return (self.project / path).is_file() or path.startswith("bandeezy/")
-
-    def owner(self, edit: object, task: Task) -> str:
-        """Find the listed file that a definition without a path belongs to."""
-        there = [path for path in task.files if (self.project / path).is_file()]
-        return next(path for path in there if direct.fits_in(edit, (self.project / path).read_text(), path))
 
     def tool(self, edit: object, path: str) -> Say:
         """Turn one edit into a call of Edit or Write."""
         file, place = self.project / path, str(self.project / path)
         self.seen.add(path)
-        if isinstance(edit, direct.Change):
+        if isinstance(edit, edits.Change):
             (old, new), *_ = edit.readings
             return call("Edit", file_path=place, old_string=old, new_string=new)
-        assert isinstance(edit, direct.Code)
+        assert isinstance(edit, edits.Code)
         before = file.read_text() if file.is_file() else ""
-        after = direct.rewrite(before, edit, path, bool(before))
+        after = edits.rewrite(path, before, edit)
         if not before or edit.text.strip() == after.strip():
             return call("Write", file_path=place, content=after)
         old, new = differing(before, after)

@@ -88,7 +88,7 @@ def parts(text: str, mark: str) -> list[tuple[str, str]]:
 
 
 def read_cases(path: Path) -> Iterator[Case]:
-    """Read the cases of a file, in lines of `@@@@`: a name and settings, `answer`, and `after PATH` or `deleted PATH`."""
+    """Read the cases of a file; lines of `@@@@` begin a case, its `answer`, and what is `after PATH` or `deleted`."""
     found: list[list[tuple[str, str]]] = []
     for said, body in parts(path.read_text(encoding="utf-8"), "@@@@"):
         if said == "answer" or said.startswith(("after ", "deleted ")):

@@ -18,9 +18,9 @@ from support import Memory, applied, cases, direct, edits, holds, lay, serve
 pytestmark = pytest.mark.usefixtures("sealed")
 
 hypothesis = pytest.importorskip("hypothesis", reason="the property test needs the package hypothesis")
-strategies: Any = hypothesis.strategies
+st: Any = hypothesis.strategies
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-composite: Decorator = strategies.composite
+composite: Decorator = st.composite
 
 CASES = [case for case in cases() if "utf-16" not in case.marks]
 LINES = sorted({line for case in CASES for line in case.answer.split("\n")})
@@ -60,23 +60,23 @@ def server() -> Iterator[Any]:
 @composite
 def answers(draw: Any) -> tuple[Any, str]:
     """Take answers of the corpus apart: lines dropped, doubled, moved, cut, glued to others, paths made evil."""
-    case = draw(strategies.sampled_from(CASES))
+    case = draw(st.sampled_from(CASES))
     lines = case.answer.split("\n")
-    for _ in range(draw(strategies.integers(1, 6))):
-        at = draw(strategies.integers(0, len(lines)))
-        match draw(strategies.integers(0, 6)):
+    for _ in range(draw(st.integers(1, 6))):
+        at = draw(st.integers(0, len(lines)))
+        match draw(st.integers(0, 6)):
             case 0:
                 lines = lines[:at]
             case 1:
                 lines = lines[at:]
             case 2:
-                lines[at:at] = draw(strategies.lists(strategies.sampled_from(LINES), max_size=4))
+                lines[at:at] = draw(st.lists(st.sampled_from(LINES), max_size=4))
             case 3:
                 lines[at : at + 2] = []
             case 4:
-                lines[at:at] = [draw(strategies.text(max_size=30))]
+                lines[at:at] = [draw(st.text(max_size=30))]
             case 5:
-                evil = draw(strategies.sampled_from(PATHS))
+                evil = draw(st.sampled_from(PATHS))
                 lines = [line.replace(path, evil) for line in lines for path in case.listed[:1]]
             case _:
                 lines[at:at] = lines[: at + 3]
@@ -123,12 +123,56 @@ def run_in(root: Path, case: Any, base_url: str) -> tuple[int, str]:
         os.environ.update(old)
 
 
-@examples(200, strategies.lists(strategies.sampled_from(LINES), max_size=12), strategies.text(max_size=200))
+@examples(200, st.lists(st.sampled_from(LINES), max_size=12), st.text(max_size=200))
 def test_any_text_is_parsed(lines: list[str], text: str) -> None:
     for answer in ("\n".join(lines), text, text + "\n".join(lines)):
         with contextlib.suppress(edits.Refusal):
             found, reads = edits.Reader(Memory({"a.py": "x = 1\n"}, ("a.py",))).read(answer)
             assert all(isinstance(edit.path, str) for edit in [*found, *reads])
+
+
+PIECES = [
+    "import os\n",
+    "LIMIT = 10\n",
+    "# a note of its own\n",
+    "def first(a):\n    b = a + 1\n    return b\n",
+    "def second(a):\n    # why\n    return a * 2\n",
+    "class Third:\n    size = 3\n\n    def run(self):\n        return 3\n\n    def stop(self):\n        return 0\n",
+    "TABLE = {\n    'a': 1,\n    'b': 2,\n    'c': 3,\n}\n",
+    "print('loose')\n",
+    "for row in []:\n    print(row)\n",
+    "def fourth():\n    return None\n",
+]
+FRESH = [
+    "def fifth():\n    return 5\n",
+    "import json\n",
+    "# note\n",
+    "print(first(1))\n",
+    "OTHER = 2\n",
+    "# ...\n",
+    "# und so weiter\n",
+]
+
+
+@composite
+def mixtures(draw: Any) -> tuple[list[str], list[str]]:
+    """Draw a file of pieces, and an answer of some of them in any order, some changed, some new."""
+    chosen = st.lists(st.sampled_from(PIECES), unique=True, min_size=1)
+    changed = st.sampled_from(PIECES).map(lambda piece: piece.replace("return ", "return 1 + "))
+    answer = st.lists(st.one_of(st.sampled_from(PIECES), changed, st.sampled_from(FRESH)), min_size=1, max_size=6)
+    return draw(chosen), draw(answer)
+
+
+@examples(400, mixtures())
+def test_no_line_is_lost_that_was_not_sent_or_replaced(given: tuple[list[str], list[str]]) -> None:
+    pieces, answer = given
+    files = Memory({"a.py": "\n\n".join(pieces)}, ("a.py",))
+    sent = {piece.split("(")[0].split(" =")[0].split(":")[0] for piece in answer}
+    with contextlib.suppress(edits.Refusal):
+        after = applied("a.py\n```python\n" + "\n\n".join(answer) + "```", files).get("a.py") or files.texts["a.py"]
+        for piece in pieces:
+            if piece.split("(")[0].split(" =")[0].split(":")[0] not in sent:
+                assert piece.strip() in after, (piece, after)
 
 
 SLOW = {

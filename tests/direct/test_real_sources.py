@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import direct
+from support import edits
 
 STDLIB = Path(sysconfig.get_path("stdlib"))
 MODULES = [
@@ -62,7 +62,7 @@ def tally(name: str, edit: Callable[[str, random.Random], tuple[str, Callable[[]
         wanted, attempt = edit(text or "", chance)
         try:
             found["right" if attempt() == wanted else "wrong"] += 1
-        except direct.Misfit:
+        except edits.Refusal:
             found["refused"] += 1
     return found
 
@@ -70,12 +70,14 @@ def tally(name: str, edit: Callable[[str, random.Random], tuple[str, Callable[[]
 def one_definition(text: str, chance: random.Random) -> tuple[str, Callable[[], str]]:
     """Send one definition alone, with a line more, as it stands or moved to the left margin."""
     lines = text.split("\n")
-    item = chance.choice([item for item in direct.definitions(text, "x.py") if item.kind == "function"])
-    more = "    " + direct.margin(lines[item.start]) + PLANTED
-    body = [*lines[item.start : item.end], more]
-    sent = chance.choice((str, direct.dedent))("\n".join(body))
+    tree = edits.source("x.py", text)
+    members = [item for box in tree.tops if box.kind == "box" for item in tree.members(box)]
+    item = chance.choice([item for item in [*tree.tops, *members] if item.kind == "function"])
+    more = "    " + edits.margin(lines[item.line]) + PLANTED
+    body = [*lines[item.line : item.end], more]
+    sent = "\n".join(chance.choice((list, edits.dedent))(body))
     wanted = "\n".join([*lines[: item.end], more, *lines[item.end :]])
-    return wanted, lambda: direct.rewrite(text, direct.Code("x.py", sent), "x.py", chance.random() < 0.5)
+    return wanted, lambda: edits.rewrite("x.py", text, edits.Code("x.py", sent))
 
 
 def places(lines: list[str], wanted: list[str]) -> int:
@@ -84,7 +86,7 @@ def places(lines: list[str], wanted: list[str]) -> int:
 
 SLIPS: tuple[Callable[[str], str], ...] = (
     str,
-    direct.dedent,
+    lambda text: "\n".join(edits.dedent(text.split("\n"))),
     lambda text: "\n".join(line + "  " for line in text.split("\n")),
     lambda text: "\n".join("    " + line for line in text.split("\n")),
     lambda text: text.replace("    ", "\t"),
@@ -102,11 +104,11 @@ def some_lines(text: str, chance: random.Random) -> tuple[str, Callable[[], str]
     starts = [at for at in range(len(lines) - 6) if bare[at] and bare[at + 3]]
     start = next(at for at in chance.sample(starts, len(starts)) if places(bare, bare[at : at + 4]) == 1)
     old = lines[start : start + 4]
-    more = direct.margin(old[-1]) + PLANTED
+    more = edits.margin(old[-1]) + PLANTED
     slip = chance.choice(SLIPS)
     readings = ((slip("\n".join(old)), slip("\n".join([*old, more]))),)
     wanted = "\n".join([*lines[: start + 4], more, *lines[start + 4 :]])
-    return wanted, lambda: direct.swap(text, direct.Change("x.py", readings), "x.txt")
+    return wanted, lambda: edits.swap(text, edits.Change("x.py", readings))
 
 
 def deeper_lines(text: str, chance: random.Random) -> tuple[str, Callable[[], str]]:
@@ -114,12 +116,12 @@ def deeper_lines(text: str, chance: random.Random) -> tuple[str, Callable[[], st
     lines = text.split("\n")
     bare = [line.strip() for line in lines]
     start = chance.choice([at for at, line in enumerate(bare) if len(line) > 8 and bare.count(line) == 1])
-    head = direct.margin(lines[start])
+    head = edits.margin(lines[start])
     new = [head + "if PLANTED:", "    " + lines[start], head + "else:", "    " + head + "pass"]
     slip = chance.choice(SLIPS[:-1])  # steps of two blanks in one line tell nothing of the file's own
     readings = ((slip(lines[start]), slip("\n".join(new))),)
-    return "\n".join([*lines[:start], *new, *lines[start + 1 :]]), lambda: direct.swap(
-        text, direct.Change("x.py", readings), "x.txt"
+    return "\n".join([*lines[:start], *new, *lines[start + 1 :]]), lambda: edits.swap(
+        text, edits.Change("x.py", readings)
     )
 
 

@@ -1,0 +1,339 @@
+"""Kinds of answers, each in several forms: where they land, and what is refused. No server: texts in, texts out."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+
+import pytest
+
+from support import Memory, applied, edits
+
+CALC = '''"""Sums."""
+
+import math
+
+LIMIT = 10
+
+
+def add(a, b):
+    """Add."""
+    total = a - b
+    if total > LIMIT:
+        total = LIMIT
+    return total
+
+
+def mul(a, b):
+    return a * b
+
+
+def div(a, b):
+    return a / b
+'''
+FIXED = CALC.replace("a - b", "a + b")
+ADD = FIXED[FIXED.index("def add") : FIXED.index("\n\ndef mul")]
+MUL = "def mul(a, b):\n    return a * b\n"
+SUM_JS = """export function add(a, b) {
+  const total = a - b;
+  if (total > 10) {
+    return 10;
+  }
+  log(total);
+  return total;
+}
+
+export function mul(a, b) {
+  return a * b;
+}
+"""
+SHAPE = "class A:\n    def one(self):\n        return 1\n\n    def two(self):\n        x = 2\n        return x\n"
+
+
+def fence(text: str, language: str = "python") -> str:
+    return f"```{language}\n{text.rstrip()}\n```"
+
+
+def land(answer: str, path: str = "calc.py", text: str = CALC, prompt: str = "") -> str | None:
+    """Return the new text of the only file."""
+    plan = applied(answer, Memory({path: text}, (path,), prompt))
+    assert set(plan) <= {path}
+    return plan.get(path, text)
+
+
+def refused(answer: str, files: Memory) -> str:
+    """Return the kind of the refusal of an answer."""
+    with pytest.raises(edits.Refusal) as caught:
+        applied(answer, files)
+    return str(caught.value.kind)
+
+
+# --- what is not sent stays -------------------------------------------------------------------------------------------
+
+PARTS = {
+    "two of three": ADD + "\n\n" + MUL,
+    "with a constant": "LIMIT = 10\n\n\n" + ADD,
+    "without the docstring": FIXED.partition("\n\n")[2],
+    "without the last": FIXED.partition("\n\ndef div")[0],
+    "without the imports": FIXED.replace("import math\n\n", ""),
+    "with a usage example": ADD + "\n\n# Example usage\nprint(add(1, 2))",
+    "whole with a usage example": FIXED + "\n\n# Example usage:\nprint(add(1, 2))\n",
+    "with a main guard": ADD + '\n\nif __name__ == "__main__":\n    print(add(1, 2))',
+    "with its test": ADD
+    + "\n\nimport unittest\nfrom calc import add\n\n\nclass TestAdd(unittest.TestCase):\n    x = 1\n",
+}
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+@pytest.mark.parametrize("path", ["", "calc.py\n", "Here is the corrected function:\n\n"])
+def test_what_is_not_sent_stays(part: str, path: str) -> None:
+    assert land(path + fence(part)) == FIXED
+
+
+def test_a_definition_as_it_is_changes_nothing() -> None:
+    assert land(fence(MUL)) == CALC
+
+
+def test_a_new_definition_takes_no_place() -> None:
+    new = "def pow(a, b):\n    return a ** b\n"
+    assert land(fence(f"{ADD}\n\n{MUL}\n\n{new}")) == FIXED.replace("def div", f"{new}\n\ndef div")
+
+
+def test_a_new_route_takes_no_place() -> None:
+    text = "app.get('/a', (q, s) => {\n  s.json(1);\n});\n\nmodule.exports = app;\n"
+    new = "app.post('/a', (q, s) => {\n  s.json(2);\n});"
+    after = land(fence(new, "js"), "app.js", text)
+    assert after and all(line in after for line in [*text.split("\n"), *new.split("\n")])
+
+
+# --- lines left out, in any words -------------------------------------------------------------------------------------
+
+WORDS = [
+    "其余代码保持不变", "resto del código sin cambios", "The rest of your code here", "Everything below is unchanged",
+    "LINES 4-12 UNCHANGED", "etc.", "...", "[...]", "остальной код без изменений", "残りのコードは変更なし",
+    "... 38 lines omitted",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_left_out_in_python(words: str) -> None:
+    note = f"# {words}"
+    for block in (
+        f"{ADD}\n\n{note}",
+        f"{ADD}{note}",
+        f"{note}\n\n{ADD}",
+        f"{note}\n{ADD}",
+        f'"""Sums."""\n\nimport math\n\n{note}\n\n{ADD}\n{note}',
+        f'def add(a, b):\n    """Add."""\n    total = a + b\n    {note}',
+        f"{ADD}\n\ndef mul(a, b):\n    {note}",
+    ):
+        assert land(fence(block)) == FIXED, block
+
+
+@pytest.mark.parametrize("words", WORDS)
+@pytest.mark.parametrize("form", ["// {}", "/* {} */"])
+def test_left_out_in_javascript(words: str, form: str) -> None:
+    note, wanted = form.format(words), SUM_JS.replace("a - b", "a + b")
+    head = "export function add(a, b) {\n  const total = a + b;\n  "
+    for block in (
+        f"{head}{note}\n}}",
+        f"{head}{note}\n  return total;\n}}",
+        wanted.partition("\n\n")[0] + "\n\n" + note,
+    ):
+        assert land(fence(block, "js"), "sum.js", SUM_JS) == wanted, block
+
+
+def test_what_is_left_out_is_not_guessed() -> None:
+    block = 'def add(a, b):\n    """Add."""\n    # ...\n    carry = a & b\n    # ...\n'
+    assert refused(fence(block), Memory({"calc.py": CALC}, ("calc.py",))) == "incomplete"
+
+
+@pytest.mark.parametrize("note", ["# the sum of both", "# wait for it...", "# unchanged since 2019"])
+def test_a_comment_is_no_gap(note: str) -> None:
+    block = ADD.replace("    total = a + b", f"    {note}\n    total = a + b")
+    assert land(fence(block)) == FIXED.replace("    total = a + b", f"    {note}\n    total = a + b")
+
+
+# --- thoughts and drafts ----------------------------------------------------------------------------------------------
+
+THOUGHTS = [
+    ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>"), ("<|channel>thought\n", "<channel|>"),
+    ("◁think▷", "◁/think▷"), ("<|START_THINKING|>", "<|END_THINKING|>"), ("<THINK>", "</THINK>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"), ("Sure. <think>", "</think>"), ("<reflection>", "</reflection>"),
+    ("<scratchpad>", "</scratchpad>"), ("<plan>", "</plan>"), ("", "</think>"),
+    ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("begin", "end"), THOUGHTS)
+@pytest.mark.parametrize("draft", [ADD.replace("a + b", "a * 99"), "def mul(a, b):\n    return 99"])
+def test_a_draft_in_thoughts_is_none(begin: str, end: str, draft: str) -> None:
+    said = f"{begin}\nMaybe:\ncalc.py\n{fence(draft)}\nNo.\n{end}\ncalc.py\n{fence(ADD)}"
+    assert land(said) == FIXED
+
+
+def test_the_last_of_several_counts() -> None:
+    draft = ADD.replace("a + b", "a * 99")
+    assert land(f"calc.py\n{fence(draft)}\nWait, no:\n\ncalc.py\n{fence(ADD)}") == FIXED
+    pair = "calc.py\n<<<<<<< SEARCH\n    total = a - b\n=======\n    total = a {} b\n>>>>>>> REPLACE\n"
+    assert land(pair.format("*") + "Better:\n" + pair.format("+")) == FIXED
+
+
+# --- markers and tags -------------------------------------------------------------------------------------------------
+
+MARKERS = [
+    ("<<<<<<‹SEARCH…", "=======", ">>>>>>> REPLACE"), ("------- SEARCH", "=======", "+++++++ REPLACE"),
+    ("<<<<<<< SEARCH", "=======", "+++++++ REPLACE"), ("# <<<<<<< SEARCH", "# =======", "# >>>>>>> REPLACE"),
+    ("<<<<<<< SEARCH", "=======", "=======\n>>>>>>> REPLACE"), ("BEFORE", "AFTER", ""), ("OLD CODE:", "NEW CODE:", ""),
+    ("<before>", "</before>\n<after>", "</after>"), ("<old>", "</old>\n<new>", "</new>"),
+    ("[SEARCH]", "[REPLACE]", "[/REPLACE]"), ("<<<<<<<", "=======", ">>>>>>>"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("head", "middle", "tail"), MARKERS)
+@pytest.mark.parametrize(
+    ("old", "new"), [("    total = a - b\n", "    total = a + b\n"), (ADD.replace("a + b", "a - b"), ADD)]
+)
+def test_markers_stay_out_of_files(head: str, middle: str, tail: str, old: str, new: str) -> None:
+    assert land("calc.py\n" + fence(f"{head}\n{old}{middle}\n{new}{tail}")) == FIXED
+
+
+@pytest.mark.parametrize("wrap", ["<code>\n{}</code>", "<answer>\n{}</answer>", "{}</file>", "[PYTHON]\n{}[/PYTHON]"])
+def test_tags_around_code_stay_out_of_files(wrap: str) -> None:
+    assert land("calc.py\n" + fence(wrap.format(FIXED))) == FIXED
+
+
+def test_a_marker_that_is_left_over_is_refused() -> None:
+    block = ADD.replace("    return total", ">>>>>>> REPLACE\n    return total")
+    assert refused("calc.py\n" + fence(block), Memory({"calc.py": CALC}, ("calc.py",))) in ("marker", "broken-syntax")
+
+
+# --- paths ------------------------------------------------------------------------------------------------------------
+
+NAMES = [
+    "users.$id.py", "it's.py", "bin/run", "Jenkinsfile", "BUILD", "LICENSE", "[id].py", "(shop)/page.py",
+    "my tools/area.py", "a&b/area.py", "src/+page.svelte", ".env.example", "Dockerfile.dev", "go.mod",
+    "[...slug].tsx", "@types/index.d.ts", "ünï.py",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("form", ["{}", "`{}`", "**{}**", "### {}", "File: {}"])
+def test_a_heading_is_a_path(name: str, form: str) -> None:
+    files = Memory({"calc.py": CALC}, ("calc.py",))
+    assert applied(form.format(name) + "\n```\nx = 1\n```", files) == {name: "x = 1\n"}
+
+
+@pytest.mark.parametrize("line", ["shop", "BUILD:", "a b.py", "Then see other.py:"])
+def test_an_unread_heading_is_not_the_listed_file(line: str) -> None:
+    assert refused(f"{line}\n```\nx = 1\n```", Memory({"calc.py": CALC}, ("calc.py",))) == "no-place"
+
+
+@pytest.mark.parametrize("sentence", ["Use the same style as in util.py:", "As `util.py` does:", "See also util.py."])
+@pytest.mark.parametrize("listed", [("calc.py",), ("util.py", "calc.py")])
+def test_a_mention_steers_nothing(sentence: str, listed: tuple[str, ...]) -> None:
+    files = Memory({"calc.py": CALC, "util.py": "def helper():\n    return 1\n"}, listed)
+    assert applied(f"{sentence}\n\n{fence(ADD)}", files) == {"calc.py": FIXED}
+
+
+def test_a_block_without_a_path_goes_to_what_the_prompt_shows() -> None:
+    prompt = f"Fix it.\n\ncalc.py (lines 8-14 of 22)\n{fence(ADD)}\n"
+    assert applied(fence(ADD), Memory({"calc.py": CALC}, (), prompt)) == {"calc.py": FIXED}
+    assert applied("calc.py (lines 8-14 of 22)\n" + fence(ADD), Memory({"calc.py": CALC}, (), prompt)) == {
+        "calc.py": FIXED
+    }
+
+
+# --- deletions --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line", ["DELETE calc.py", "DELETE calc.py 26-28", "DELETE old.py", "DELETE tests/test_calc.py"]
+)
+def test_nothing_is_deleted_unasked(line: str) -> None:
+    files = Memory({"calc.py": CALC, "old.py": "x", "tests/test_calc.py": "x"}, ("calc.py",), "Mend add in calc.py.")
+    assert refused(line, files) == "deletes"
+    assert applied(f"calc.py\n{fence(ADD)}\n\n{line}", files) == {"calc.py": FIXED}
+
+
+def test_a_file_is_deleted_where_the_task_says_so() -> None:
+    files = Memory({"calc.py": CALC, "old.py": "x"}, ("calc.py",), "Please remove old.py, it is not used.")
+    assert applied("DELETE old.py", files) == {"old.py": None}
+
+
+# --- signs ------------------------------------------------------------------------------------------------------------
+
+SIGNS = 'def say():\n    text = "non‑breaking – 5 − 3 and 10\u202f%\u3000x"\n    return text\n'
+
+
+@pytest.mark.parametrize("block", [ADD.replace(">", "&gt;"), ADD.replace("\n", "\\n")])
+def test_signs_of_another_text_are_refused(block: str) -> None:
+    assert refused("calc.py\n" + fence(block), Memory({"calc.py": CALC}, ("calc.py",))) == "escaped"
+
+
+def test_signs_that_look_alike_find_their_place_and_stay() -> None:
+    plain = 'text = "non-breaking - 5 - 3 and 10 % x"\n'
+    pair = f"<<<<<<< SEARCH\n    {plain}    return text\n=======\n    {plain}    return text.upper()\n>>>>>>> REPLACE"
+    assert land("s.py\n" + pair, "s.py", SIGNS) == SIGNS.replace("return text", "return text.upper()")
+    block = "def say():\n    " + plain.replace(' x"', ' x!"') + "    return text"
+    assert land(fence(block), "s.py", SIGNS) == SIGNS.replace('x"', 'x!"')
+
+
+def test_combined_signs_find_their_place_and_stay() -> None:
+    text = unicodedata.normalize("NFD", 'WORD = "café"\n')
+    pair = '<<<<<<< SEARCH\nWORD = "café"\n=======\nWORD = "café!"\n>>>>>>> REPLACE'
+    assert land("s.py\n" + pair, "s.py", text) == text.replace('"\n', '!"\n')
+
+
+def test_a_file_with_a_conflict_of_git_is_edited() -> None:
+    conflict = "<<<<<<< HEAD\n    return 1\n=======\n    return 2\n>>>>>>> feature\n"
+    text = f"def a():\n{conflict}\n\ndef b():\n    return 3\n"
+    wanted = text.replace(conflict, "    return 2\n")
+    pair = f"c.py\n<<<<<<< SEARCH\n{conflict}=======\n    return 2\n>>>>>>> REPLACE"
+    assert land(pair, "c.py", text) == wanted
+    assert land(fence("def a():\n    return 2"), "c.py", text) == wanted
+    assert land(fence("def b():\n    return 4"), "c.py", text) == text.replace("3", "4")
+
+
+# --- indentation ------------------------------------------------------------------------------------------------------
+
+DEPTHS = {
+    "flat": "def two(self):\n    x = 3\n    return x",
+    "only the header flat": "def two(self):\n        x = 3\n        return x",
+    "too deep": "        def two(self):\n            x = 3\n            return x",
+    "the first line alone": "def one(self):\n        return 1\n\n    def two(self):\n        x = 3\n        return x",
+    "two blanks": "def two(self):\n  x = 3\n  return x",
+    "in its class": "class A:\n    def two(self):\n        x = 3\n        return x",
+}
+
+
+@pytest.mark.parametrize("block", DEPTHS.values(), ids=DEPTHS)
+def test_a_method_finds_its_depth(block: str) -> None:
+    assert land(fence(block), "k.py", SHAPE) == SHAPE.replace("x = 2", "x = 3")
+
+
+@pytest.mark.parametrize("block", ["def two(self):\nx = 3\nreturn x", "def two(self)\n    x = 3\n    return x"])
+def test_what_does_not_parse_is_refused(block: str) -> None:
+    assert refused(fence(block), Memory({"k.py": SHAPE}, ("k.py",)))
+
+
+# --- speed ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_search_in_a_long_file_is_fast() -> None:
+    text = "".join(f"    row{n % 97} = table[{n % 89}] + other[{n}]\n" for n in range(5000))
+    wanted = "\n".join(f"    row{n} = table[{n}] - other[{n}]" for n in range(80))
+    begun = time.process_time()
+    kind = refused(f"b.py\n<<<<<<< SEARCH\n{wanted}\n=======\nx\n>>>>>>> REPLACE", Memory({"b.py": text}, ("b.py",)))
+    assert kind == "no-place"
+    assert time.process_time() - begun < 1
+
+
+def test_a_file_of_many_classes_is_fast() -> None:
+    text = "\n\n".join(
+        f"class C{n}(Base):\n    size = {n}\n\n    def run(self):\n        return {n}\n" for n in range(4000)
+    )
+    begun = time.process_time()
+    after = land(fence("class C77(Base):\n    def run(self):\n        return 5"), "c.py", text)
+    assert after == text.replace("return 77\n", "return 5\n", 1)
+    assert time.process_time() - begun < 1.5
