@@ -915,10 +915,12 @@ class Merge:
         words = {re.split(r"[.(]", one.name)[0] for one in olds if one.kind in LOOSE}
         spot = near.top if near else -1
         for at, item in enumerate(news):
+            if item.kind == "import":
+                continue
             if target := pairs.get(at):
                 self.put(item, target, whole)
                 near, spot = target, target.end
-            elif at not in pairs and item.kind != "import" and self.is_new(item, words, whole):
+            elif at not in pairs and self.is_new(item, words, whole):
                 self.add(item, olds, near, spot, want, root)
             elif at not in pairs and item.kind not in ("comment", "entry", "import"):
                 self.dropped += "\n".join(self.new.lines[item.top : item.end])
@@ -1672,6 +1674,6 @@ def fit(edit: Edit, path: str, text: str) -> int:
 
 
 def repeats(answer: str, prompt: str) -> bool:
-    """Tell whether an answer is little else than the prompt again."""
-    told, said = ({*map(str.strip, text.split("\n"))} - {""} for text in (prompt, answer))
-    return len(told) > 3 and len(told & said) * 10 >= 8 * max(len(told), len(said))
+    """Tell whether an answer says again what a prompt says beside the code that it shows."""
+    told = {*map(str.strip, re.sub(r"(?ms)^(`{3,}).*?^\1", "", prompt).split("\n"))} - {""}
+    return len(told) > 2 and len(told & {*map(str.strip, answer.split("\n"))}) >= 0.8 * len(told)

@@ -1022,7 +1022,7 @@ def longest_answer(project: Project) -> int:
 
 def is_enough(project: Project, said: str) -> bool:
     """Tell whether the one file that is asked for got all its code: what follows are tests and explanations."""
-    if len(project.listed) != 1 or not said.rstrip().endswith("```"):
+    if len(project.listed) != 1 or not said.rstrip().endswith("```") or project.listed[0].endswith(".md"):
         return False
     names = [name.split()[-1] for name in targets(project.listed[0], project)]
     if not names and not is_written_whole(project.listed[0], project):
@@ -1030,7 +1030,7 @@ def is_enough(project: Project, said: str) -> bool:
     with suppress(Unusable):
         edits, _ = understood(said, project)
         plan, sent = Plan(), " ".join(edit.text for edit in edits if isinstance(edit, Code))
-        return not place_all(edits, project, plan) and bool(plan) and all(name in sent for name in names)
+        return not place_all(edits, project, plan) and project.listed[0] in plan and all(name in sent for name in names)
     return False
 
 
@@ -1194,9 +1194,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         call = read_call(options, os.environ, Path.cwd())
         print(run(call, Path.cwd()) if options.probe is None else told_by_server(call, options.probe), flush=True)
-    except Stop as stop:
+    except (Stop, Refusal) as stop:
         print(f"direct: {stop}", file=sys.stderr)
-        return stop.code
+        return getattr(stop, "code", 1)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

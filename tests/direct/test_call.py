@@ -288,7 +288,7 @@ def test_mixed_line_endings_are_kept(root: Path, server: Any) -> None:
 
 def test_character_that_the_encoding_lacks(root: Path, server: Any) -> None:
     (root / "fares.py").write_bytes(FARES["fares.py"] + b"# \xe4\n")
-    server.answer = Model(RIGHT.replace("CHILD\n>", "CHILD  # \u20ac\n>"))
+    server.answer = Model(RIGHT.replace("CHILD\n>", "CHILD  # \u4e2d\n>"))
     done = call(root, "x", base_url=server.base_url, files="fares.py")
     assert (done.code, "in its encoding" in done.reason) == (1, True)
     assert holds(root) == {"fares.py": FARES["fares.py"] + b"# \xe4\n"}
