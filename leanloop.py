@@ -4407,8 +4407,12 @@ def tidy_up(path: Path, shows: Shows) -> None:
 Event = dict[str, Any]
 INKS = {"green": "32", "ok": "32", "red": "31", "error": "31", "untested": "33", "warning": "33"}
 PROGRESS = re.compile(r"progress: ([1-9]\d{0,8}) (\d{1,9}(?:\.\d{1,9})?)")
-TREE = r'"(?:tree|before|after|digest|commit)": "[0-9a-f]{12,64}"'  # names of our own, which --undo and --resume need
-QUOTED = re.compile(rf'(?P<tree>{TREE})|"(?:[^"\\]|\\.)*"')
+# Names of our own, which --undo, --resume and --report need: of states, of files in the record, of runs.
+NAMES = (
+    r'"(?:tree|before|after|digest|commit)": "[0-9a-f]{12,64}"'
+    r'|"(?:output|prompt|answer|diff)": "\d{3}-[a-z]+\.[a-z]+"|"(?:id|run)": "\d{8}-\d{6}-\d{3}"'
+)
+QUOTED = re.compile(rf'(?P<name>{NAMES})|"(?:[^"\\]|\\.)*"')
 NOTIFY_SECONDS = 30
 
 
@@ -4678,7 +4682,7 @@ class Reporter:
         event = json.loads(json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=vars))
         if kind in STEPS:
             event["shown"] = STEPS[kind](event)
-        line = QUOTED.sub(lambda found: found["tree"] or json.dumps(self.mask(json.loads(found[0]))), json.dumps(event))
+        line = QUOTED.sub(lambda found: found["name"] or json.dumps(self.mask(json.loads(found[0]))), json.dumps(event))
         with (self.folder / "events.jsonl").open("a", encoding="utf-8") as events:
             events.write(f"{line}\n")
         self.display.show(json.loads(line))

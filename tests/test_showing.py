@@ -234,13 +234,14 @@ def test_verbose_shows_a_blank_line_that_comes_alone(calc: Bench, leaner: Leaner
 
 
 def test_the_outcome_on_a_terminal_is_a_table(calc: Bench, serve: Serve) -> None:
-    serve(WRONG, WRONG, RIGHT)
+    serve(WRONG, WRONG, WRONG, RIGHT)  # an answer that changes nothing is drawn again, within the same try
     seen = on_terminal(calc)
     assert seen.code == 0, seen.text
-    assert sober(seen.all_lines()[-5:]) == [
+    assert sober(seen.all_lines()[-6:]) == [
         "       task failing tries changed in out s leaner",
         "green add 1 → 0 3 calc.py +1 −1 N N N direct",
-        "1/1 green; N tokens in, N out, N requests, N s; run RUN",
+        "1/1 green; N tokens in, N out, N requests, N s; recorded; run",
+        "    RUN",
         "each attempt: lean-loop --report",
         "",
     ]
