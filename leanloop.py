@@ -3726,7 +3726,7 @@ class Run:
         short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {file} and do what it says."
         try:
             variables = self.variables(task, leaner, mode, file, used)
-            variables["LEAN_BRIEF"] = "1" if prompt.startswith(self.config.prompts.summary) else ""
+            variables |= {"LEAN_BRIEF": "1"} if prompt.startswith(self.config.prompts.summary) else {}
             done = self.start(leaner, program, short, variables, before)
         finally:
             said = self.words_of_model()

@@ -320,7 +320,15 @@ def test_a_server_that_is_not_there_is_waited_for_and_named(calc: Bench) -> None
 # -------------------------------------------------------------------------------------------------------- listed files
 
 
-CALC_BY_IMPORT = 'calc.py\n```python\n"""Small sums."""\n\nfrom parts.new import add\n\n__all__ = ["add"]\n```\n'
+CALC_BY_IMPORT = """calc.py
+```python
+from parts import new
+
+
+def add(left: int, right: int) -> int:
+    return new.add(left, right)
+```
+"""
 
 
 def test_a_test_file_that_is_missing_is_named_before_any_call(calc: Bench, serve: Serve) -> None:

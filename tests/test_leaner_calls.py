@@ -120,7 +120,7 @@ EVERY_VARIABLE = {
     "LEAN_OPTIONS": {"flag": ["a", 1]},
 }
 PATHS = {"LEAN_FILES", "LEAN_PROTECT", "LEAN_PROMPT_FILE", "LEAN_USAGE_FILE", "LEAN_ANSWER_FILE", "LEAN_LIB"}
-OF_THE_CALL = {"LEAN_MODE", "LEAN_PROGRESS", *PATHS}
+OF_THE_CALL = {"LEAN_MODE", "LEAN_BRIEF", "LEAN_PROGRESS", *PATHS}
 
 
 def test_every_setting_travels_as_a_variable(calc: Bench, leaner: Leaner) -> None:
