@@ -361,6 +361,12 @@ class Reader:
             name, sure, lines = self.path_of(block)
             edits += self.edits(replace(block, lines=lines), name, path, sure)
             path = name if sure else path
+        if (
+            not edits and not reads and not re.search(r"(?m)^\s*(?:`{3}|~{3}|<{5})", said)
+        ):  # perhaps code and nothing else
+            edits = [
+                Code("", said, False) for one in self.files.listed if definitions(one, said) and parses(one, said)
+            ][:1]
         return edits, reads
 
     def blocks(self, text: str) -> Iterator[Block]:
@@ -431,7 +437,7 @@ class Reader:
         named = [next(filter(None, found)) for found in NAMED.findall(block.info)][:1]
         words = [word for word in re.split(r"[\s:{}=,\"`]+", block.info) if PATH.fullmatch(word)][-1:]
         first, rest = next(iter(block.lines), ""), list(block.lines[1:])
-        noted = re.match(rf"\s*{NOTE}", first) or any(self.marker(line) == "head" for line in rest[:3])
+        noted = re.match(rf"\s*{NOTE}(?!!)", first) or any(self.marker(line) == "head" for line in rest[:3])
         within = heading(first, self.known) if noted else ""
         within = "" if BARE_NAME.fullmatch(within) else within
         found = [name for name in (*named, *words, *heads, within) if name]
@@ -453,6 +459,7 @@ class Reader:
         if any(self.marker(line) == "head" for line in lines):
             return self.changes(block, path)
         hunks = block.info.lower().startswith(("diff", "patch")) or any(line.startswith("@@ ") for line in lines)
+        hunks = hunks or {"+", "-"} <= {line[:1] for line in lines} <= {"+", "-", " ", ""}
         if any(map(PATCH_FILE.match, lines)) or (hunks and any(line[:1] in ("+", "-") for line in lines)):
             if not block.closed and filled(lines)[-1].startswith("-"):
                 raise Refusal("incomplete", f"The answer is cut off within a diff of {path or 'a file'}.")
@@ -914,13 +921,14 @@ class Merge:
         near = next((pairs[at] for at in sorted(pairs) if pairs[at]), None)
         words = {re.split(r"[.(]", one.name)[0] for one in olds if one.kind in LOOSE}
         spot = near.top if near else -1
+        last = max((at for at, item in enumerate(news) if item.kind in ("function", "box")), default=len(news))
         for at, item in enumerate(news):
             if item.kind == "import":
                 continue
             if target := pairs.get(at):
                 self.put(item, target, whole)
                 near, spot = target, target.end
-            elif at not in pairs and self.is_new(item, words, whole):
+            elif at not in pairs and self.is_new(item, words, whole, at > last):
                 self.add(item, olds, near, spot, want, root)
             elif at not in pairs and item.kind not in ("comment", "entry", "import"):
                 self.dropped += "\n".join(self.new.lines[item.top : item.end])
@@ -1032,10 +1040,12 @@ class Merge:
                     pairs[at], free = one, free[n + 1 :]
                     break
 
-    def is_new(self, item: Item, words: Set[str], whole: bool) -> bool:
+    def is_new(self, item: Item, words: Set[str], whole: bool, last: bool) -> bool:
         """Tell whether an item without a partner is new code, and no usage example, test or note."""
         if item.kind == "comment":
             return whole
+        if item.kind == "value" and item.name.islower() and last and "(" in self.new.lines[item.line]:
+            return False  # an example calls what stands above
         if item.named and TESTS.match(item.name) and self.placed:
             return any(TESTS.match(one.name) for one in self.tops)
         if item.kind not in ("line", "block") or self.old.suffix in (*DATA, *PROSE):
@@ -1045,7 +1055,7 @@ class Merge:
 
     def add(self, item: Item, olds: list[Item], near: Item | None, spot: int, want: str, root: bool) -> None:
         """Put a new item beside its neighbour, a method into its class, anything else to the end."""
-        self.added += item.kind != "comment"
+        self.added += item.kind not in ("comment", "line") or self.old.suffix in (*DATA, *PROSE)
         member = self.is_member(item) or (self.indented and item.kind in ("function", "value"))
         depth = margin(self.old.lines[near.line]) if near else want
         if near and (not root or member == bool(depth) or (depth and not item.named)):
