@@ -442,7 +442,8 @@ class Server:
         """Return the text of the answer to one request; Unusable where there is none that could stand.
 
         The answer ends at the first of `stops`, where it is `enough`, and after `longest` tokens (0: as the server sees
-        fit) unless max_output_tokens says how many. `heat` is the least temperature (0: as it is set). A model that thinks has no such bounds at the server, but on this side.
+        fit) unless max_output_tokens says how many. `heat` is the least temperature (0: as it is set). A model that
+        thinks has no such bounds at the server, but on this side.
         """
         self.model = self.model or self.call.model or self.choose_model(self.names())
         self.check_size(system + prompt)

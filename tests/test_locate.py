@@ -89,7 +89,8 @@ def test_the_likeliest_function_is_shown_complete_where_it_is_short_enough(
 
 MANY = 4000
 LARGE = {
-    "big.py": "class C{0}:\n    def __init__(self, a):\n        self.a = a\n\n    def read(self, x):\n        return x\n\n",
+    "big.py": "class C{0}:\n    def __init__(self, a):\n        self.a = a\n\n"
+    "    def read(self, x):\n        return x\n\n",
     "big.js": "class C{0} {{\n  constructor(a) {{\n    this.a = a;\n  }}\n  read(x) {{\n    return x;\n  }}\n}}\n\n",
     "Big.java": "class C{0} {{\n  int a;\n  int read(int x) {{\n    return this.a + x;\n  }}\n}}\n\n",
     "big.rb": "class C{0}\n  def read(x)\n    @a + x\n  end\nend\n\n",

@@ -154,10 +154,17 @@ FRESH = [
 ]
 
 
+def has_definition(pieces: list[str]) -> bool:
+    return any(piece.startswith(("def ", "class ")) for piece in pieces)
+
+
 @composite
 def mixtures(draw: Any) -> tuple[list[str], list[str]]:
-    """Draw a file of pieces, and an answer of some of them in any order, some changed, some new."""
-    chosen = st.lists(st.sampled_from(PIECES), unique=True, min_size=1)
+    """Draw a file of pieces, and an answer of some of them in any order, some changed, some new.
+
+    A file without a function or class is none of these: its answer is the whole file.
+    """
+    chosen = st.lists(st.sampled_from(PIECES), unique=True, min_size=1).filter(has_definition)
     changed = st.sampled_from(PIECES).map(lambda piece: piece.replace("return ", "return 1 + "))
     answer = st.lists(st.one_of(st.sampled_from(PIECES), changed, st.sampled_from(FRESH)), min_size=1, max_size=6)
     return draw(chosen), draw(answer)
