@@ -230,7 +230,7 @@ def join_rows(source: Source, rows: Iterable[int], begins: Set[int] = frozenset(
 
 
 def size_of(project: Project, candidate: Candidate) -> int:
-    """Count the tokens that a definition takes to show."""
+    """Count the tokens of what is shown."""
     return project.tokens(join_rows(project.source(candidate.path), chosen_rows(project, candidate)))
 
 
@@ -793,7 +793,7 @@ def complete_function(project: Project, candidate: Candidate, most: int) -> Cand
 
 
 def stands_out(candidates: Candidates) -> bool:
-    """Tell whether one to three are suspected most."""
+    """Tell whether one to three stand out."""
     highest = max((candidate.weight for candidate in candidates), default=0)
     return highest > 0 and sum(candidate.weight == highest for candidate in candidates) <= 3
 
