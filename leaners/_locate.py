@@ -36,7 +36,7 @@ from itertools import accumulate, chain, count, islice, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
-from _definitions import Definition, Language, blank_literals, compiled, definitions, language_of
+from _definitions import Definition, Language, blank_literals, compiled, decode, definitions, language_of
 
 # --- data ---------------------------------------------------------------------
 
@@ -94,12 +94,14 @@ LONG_FUNCTION = 60  # lines
 
 
 def read_text(path: Path) -> str:
-    """Read a file as text; empty where it is none, is binary, or is too large."""
+    """Read a file as text; empty where it is none, binary, or too large."""
     try:
         raw = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else b""
     except (OSError, ValueError):
         return ""
-    return "" if b"\0" in raw else raw.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+    unclear = "" if b"\0" in raw else raw.decode("utf-8", "replace")
+    text, _ = decode(raw) or (unclear, "")
+    return text.replace("\r\n", "\n")
 
 
 class Source:
@@ -196,7 +198,7 @@ def chosen_rows(project: Project, candidate: Candidate) -> Sequence[int]:
 
 
 def grown(project: Project, candidate: Candidate, chosen: set[int], body: Sequence[int]) -> set[int]:
-    """Add to CHOSEN lines of a long BODY what is around its marks, as long as it fits: wide at the first, then near."""
+    """Add to CHOSEN lines of a long BODY what is near its marks, as long as it fits."""
     source, allowed = project.source(candidate.path), set(body)
     marks = (candidate.marks or body)[: candidate.most]  # no line takes less than a token
     for mark, near in [(marks[0], 3), *((mark, 0) for mark in marks[1:]), *((mark, 2) for mark in marks[1:])]:
@@ -228,7 +230,7 @@ def join_rows(source: Source, rows: Iterable[int], begins: Set[int] = frozenset(
 
 
 def size_of(project: Project, candidate: Candidate) -> int:
-    """Count the tokens that a definition takes to show."""
+    """Count the tokens of what is shown."""
     return project.tokens(join_rows(project.source(candidate.path), chosen_rows(project, candidate)))
 
 
@@ -791,7 +793,7 @@ def complete_function(project: Project, candidate: Candidate, most: int) -> Cand
 
 
 def stands_out(candidates: Candidates) -> bool:
-    """Tell whether one to three are suspected most."""
+    """Tell whether one to three stand out."""
     highest = max((candidate.weight for candidate in candidates), default=0)
     return highest > 0 and sum(candidate.weight == highest for candidate in candidates) <= 3
 

@@ -87,10 +87,21 @@ def test_the_likeliest_function_is_shown_complete_where_it_is_short_enough(
     assert ('"""Go on."""' in passage["code"] and "omitted" not in passage["code"]) is whole
 
 
+ENCODED = {"gbk": "余数不能是零", "cp1252": "déjà vu", "cp932": "あまりはゼロではない", "utf-16": "plain"}
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+def test_files_are_shown_in_their_own_encoding(tmp_path: Path, encoding: str) -> None:
+    words = ENCODED[encoding]
+    (tmp_path / "calc.py").write_bytes(f'def rest(a, b):\n    return "{words}"\n'.encode(encoding))
+    request = locating.request(tmp_path, Failure(("rests",), "wrong", "", (Frame("calc.py", 2),)))
+    (passage,) = locating.ask(request)["code"]
+    assert words in passage["code"]
+
+
 MANY = 4000
 LARGE = {
-    "big.py": "class C{0}:\n    def __init__(self, a):\n        self.a = a\n\n"
-    "    def read(self, x):\n        return x\n\n",
+    "big.py": "class C{0}:\n    def keep(self, a):\n        self.a = a\n\n    def read(self, x):\n        return x\n\n",
     "big.js": "class C{0} {{\n  constructor(a) {{\n    this.a = a;\n  }}\n  read(x) {{\n    return x;\n  }}\n}}\n\n",
     "Big.java": "class C{0} {{\n  int a;\n  int read(int x) {{\n    return this.a + x;\n  }}\n}}\n\n",
     "big.rb": "class C{0}\n  def read(x)\n    @a + x\n  end\nend\n\n",

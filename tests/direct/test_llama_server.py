@@ -77,7 +77,7 @@ def test_edit_lands(root: Path, llama: Llama) -> None:
     done = edit(root, llama)
     assert (done.code, done.out, (root / "a.py").read_text()) == (0, "wrote a.py (+1 -1)\n", "x = 2\n"), done.err
     assert "estimated" not in done.usage
-    assert done.usage["input_tokens"] > 300
+    assert done.usage["input_tokens"] > 200
     assert done.usage["output_tokens"] in range(15, 30)
 
 
@@ -87,7 +87,7 @@ def test_same_beginning_comes_from_the_cache(root: Path, llama: Llama) -> None:
     (root / "a.py").write_text("x = 1\n")
     second = edit(root, llama, task + "# Failing tests\nassert 3 == 2")
     assert (first.code, second.code) == (0, 0)
-    assert second.usage["cached_tokens"] > 0.85 * second.usage["input_tokens"]
+    assert second.usage["cached_tokens"] > 0.8 * second.usage["input_tokens"]  # what to answer stands behind it
 
 
 def test_noise_is_no_edit(root: Path, llama: Llama) -> None:
