@@ -1928,10 +1928,12 @@ def choose_reader(text: str, command: str) -> OutputReader:
     """Choose who reads the failure in TEXT: by the command and the closing words, else by other marks of a runner."""
     *others, plain = output_readers()
     closing = closing_readers(text, command)
+    if found := next((reader for reader in closing if reader.finds_failure(text)), None):
+        return found
     marked = [reader for reader in others if rx(reader.known).search(text)]
     marked.sort(key=lambda reader: not reader.is_named_by(command))
     guess = [] if any(reader.is_named_by(command) for reader in closing) else [plain]
-    finding = (reader for reader in (*closing, *marked, *guess) if reader.finds_failure(text))
+    finding = (reader for reader in (*marked, *guess) if reader.finds_failure(text))
     return next(finding, closing[0] if closing else plain)
 
 
@@ -2008,7 +2010,9 @@ def drop_labels(text: str) -> str:
     """Take off what stands before each line: the names of programs that ran side by side, and times."""
     labels = [re.compile(label) for label in table("_readers.txt")["shared"]["label"]]
     for _ in range(3):
-        text = next((bare for label in labels if (bare := without_label(text, label)) != text), text)
+        before, text = text, next((bare for label in labels if (bare := without_label(text, label)) != text), text)
+        if text == before:
+            break
     return text
 
 
