@@ -361,12 +361,9 @@ class Reader:
             name, sure, lines = self.path_of(block)
             edits += self.edits(replace(block, lines=lines), name, path, sure)
             path = name if sure else path
-        if (
-            not edits and not reads and not re.search(r"(?m)^\s*(?:`{3}|~{3}|<{5})", said)
-        ):  # perhaps code and nothing else
-            edits = [
-                Code("", said, False) for one in self.files.listed if definitions(one, said) and parses(one, said)
-            ][:1]
+        bare_code = not edits and not reads and not re.search(r"(?m)^\s*(?:`{3}|~{3}|<{5})", said)
+        if bare_code and any(definitions(path, said) and parses(path, said) for path in self.files.listed):
+            edits.append(Code("", said, False))
         return edits, reads
 
     def blocks(self, text: str) -> Iterator[Block]:
