@@ -4660,6 +4660,7 @@ class Reporter:
         self.folder, self.config, self.shows = folder, config, shows
         self.step = self.pid = 0
         self.display = Display(shows)
+        self.events = list[str]()
         keys = {leaner.key for leaner in (config.lean, *config.escalate)} - {Leaner.api_key}
         secrets = [re.escape(key) for key in keys if len(key) >= 8]
         self.secrets = [re.compile(pattern) for pattern in (*secrets, *config.guard.mask)]
@@ -4677,8 +4678,16 @@ class Reporter:
     def write(self, name: str, text: str) -> Path:
         """Write a file of the record, masked."""
         path = self.path(name)
-        path.write_bytes(self.mask(text).encode("utf-8", "replace"))
+        self.keep(path, self.mask(text))
         return path
+
+    def keep(self, path: Path, text: str, mode: str = "wb") -> None:
+        """Write into the run's folder. Raises NotReady where that is gone."""
+        try:
+            with path.open(mode) as file:
+                file.write(text.encode("utf-8", "replace"))
+        except FileNotFoundError:
+            raise NotReady(f"something removed the record of this run, {self.folder}; start lean-loop again") from None
 
     def emit(self, kind: str, **data: Any) -> None:
         """Record an event, each of its texts masked, and show it."""
@@ -4687,8 +4696,8 @@ class Reporter:
         if kind in STEPS:
             event["shown"] = STEPS[kind](event)
         line = QUOTED.sub(lambda found: found["name"] or json.dumps(self.mask(json.loads(found[0]))), json.dumps(event))
-        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as events:
-            events.write(f"{line}\n")
+        self.events.append(f"{line}\n")
+        self.keep(self.folder / "events.jsonl", self.events[-1], "ab")
         self.display.show(json.loads(line))
         if self.shows.json:
             self.shows.say(line, self.shows.out)
@@ -4710,6 +4719,9 @@ class Reporter:
     def outcome(self, code: int, error: str, broken: str) -> None:
         """End the run: write its report, run the user's command, record and show how it ended."""
         end = {"code": code, "error": self.mask(error), "broken": broken, "time": time.time()}
+        if not (self.folder / "events.jsonl").exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.keep(self.folder / "events.jsonl", "".join(self.events))
         told = json.loads(page("outcome", str(self.folder), json.dumps(end)))
         (self.folder / "report.md").write_bytes(told["report"].encode("utf-8", "replace"))
         with contextlib.suppress(Interrupted):

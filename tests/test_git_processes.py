@@ -35,7 +35,7 @@ def gits(calc: Bench) -> Path:
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize(("who", "most"), [("direct", 15), ("an agent", 15), ("an agent with files of its own", 17)])
+@pytest.mark.parametrize(("who", "most"), [("direct", 15), ("an agent", 16), ("an agent with files of its own", 17)])
 def test_an_iteration_starts_few_gits(
     calc: Bench, serve: Serve, leaner: Leaner, gits: Path, who: str, most: int
 ) -> None:
