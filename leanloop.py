@@ -415,7 +415,7 @@ class Call:
 
 
 CALL_FACTS = ("leaner", "model", "code", "reason", "seconds", "usage", "before", "after")
-RankKey = tuple[int, int, int]
+RankKey = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -432,7 +432,7 @@ class Attempt:
     verdict: Verdict
     diagnosis: str = ""
     note: str = ""
-    rank: RankKey = (0, 0, 0)
+    rank: RankKey = (0, 0, 0, 0)
     fresh: bool = False
 
 
@@ -3165,10 +3165,15 @@ def compare_sizes(before: Verdict, now: Verdict) -> Iterator[str]:
 
 
 def rank_key(verdict: Verdict | None, before: Verdict | None) -> RankKey:
-    """Order red states, less is better: tests that broke, then those that pass, then those that fail."""
+    """Order red states, less is better: tests that are not even found, that broke, then that pass, then that fail.
+
+    A file that cannot be loaded hides its tests: one error is then no progress over two failing tests.
+    """
     if not verdict:
-        return (0, 0, 0)
-    return (len(compare(before, verdict).broke), -(verdict.passed or 0), len(verdict.failing) or 10**6)
+        return (0, 0, 0, 0)
+    hidden = max(0, (count_all(before) or 0) - (count_all(verdict) or 0)) if before and counts_tests(before) else 0
+    broke = len(compare(before, verdict).broke)
+    return (hidden, broke, -(verdict.passed or 0), len(verdict.failing) or 10**6)
 
 
 def next_base(
@@ -3874,7 +3879,7 @@ class Run:
             tree=attempt.tree,
             diagnosis=attempt.diagnosis,
             note=attempt.note,
-            failing=len(attempt.verdict.failing),
+            failing=len(attempt.verdict.failing) + attempt.rank[0],
             green=attempt.verdict.green,
             changed=changed,
             diff=self.reporter.write("diff.txt", text).name,

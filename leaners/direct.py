@@ -1007,6 +1007,8 @@ def closing(project: Project) -> str:
 def wanted_of(path: str, project: Project) -> str:
     """Name what shall be written of a file: what the prompt names in it, else the whole of it or its functions."""
     names = [] if project.call.edit_format == "whole" else targets(path, project)
+    if names and (new := missing(project)) and len(project.listed) == 1:
+        return f"the new {', '.join(new)}, and what must change of {', '.join(names)}, in {path}"
     if not names:
         return f"the file {path}" if is_written_whole(path, project) else f"each function of {path} that must change"
     if len(names) == 1:
@@ -1025,7 +1027,7 @@ def is_enough(project: Project, said: str) -> bool:
     """Tell whether the one file that is asked for got all its code: what follows are tests and explanations."""
     if len(project.listed) != 1 or not said.rstrip().endswith("```") or project.listed[0].endswith(".md"):
         return False
-    names = [name.split()[-1] for name in targets(project.listed[0], project)]
+    names = [name.split()[-1] for name in targets(project.listed[0], project)] + missing(project)
     if not names and not is_written_whole(project.listed[0], project):
         return False
     with suppress(Unusable):
@@ -1041,12 +1043,24 @@ def is_written_whole(path: str, project: Project) -> bool:
     return project.call.edit_format == "whole" or not definitions(path, text)
 
 
+FENCED = re.compile(r"^(`{3,}).*?^\1", re.DOTALL | re.MULTILINE)
+
+
 def targets(path: str, project: Project) -> list[str]:
     """Name the definitions of a file that the prompt's prose names, with their kinds; code in fences does not count."""
-    prose = re.sub(r"^(`{3,}).*?^\1", "", project.call.prompt, flags=re.DOTALL | re.MULTILINE)
-    words = set(re.findall(r"\w+", prose))
+    words = set(re.findall(r"\w+", FENCED.sub("", project.call.prompt)))
     found = [item for item in definitions(path, project.text(path) or "") if item.name in words]
     return [f"the {item.kind} {item.name}" for item in found if item.kind in ("class", "function")]
+
+
+def missing(project: Project) -> list[str]:
+    """List what is to be written anew: calls in the prompt's prose that its code makes too, and no listed file has."""
+    calls = re.compile(r"\b([A-Za-z_]\w*)\(")
+    code = "\n".join(found[0] for found in FENCED.finditer(project.call.prompt))
+    made = set(calls.findall(code)) - set(
+        re.findall(r"\w+", "\n".join(project.text(path) or "" for path in project.listed))
+    )
+    return [name for name in dict.fromkeys(calls.findall(FENCED.sub("", project.call.prompt))) if name in made]
 
 
 def tag(path: str) -> str:

@@ -714,6 +714,18 @@ class Score(unittest.TestCase):
 """
 
 
+BROKEN = """
+[runner]
+command = "{python}"
+args = ["-m", "pytest", "-q"]
+[defaults]
+max_iters_per_task = 1
+summarize_errors = false
+[[tasks]]
+prompt = "all points"
+"""
+
+
 @pytest.mark.parametrize(
     ("on_fail", "left"), [("best", "POINTS = [1, 2]\n"), ("keep", "POINTS = [9]\n"), ("restore", "POINTS = [0]\n")]
 )
@@ -743,6 +755,19 @@ def test_a_red_task_leaves_the_state_that_on_fail_names(bench: Bench, leaner: Le
     assert bench.read("score.py") == left
     made = sorted(path.name for path in bench.project.glob("new*"))
     assert made == {"best": ["new1", "new2"], "keep": ["new1", "new2", "new3"], "restore": []}[on_fail]
+
+
+def test_a_file_that_cannot_be_loaded_is_worse_than_failing_tests(bench: Bench, leaner: Leaner) -> None:
+    leaner(f"{COUNT}echo 'POINTS = [' > score.py; {TALK}")
+    bench.write("score.py", "POINTS = [0]\n")
+    bench.write("test_score.py", SCORE)
+    bench.write("leanfile.toml", BROKEN)
+    bench.commit()
+    ran = bench.lean_loop()
+    assert ran.code == 1
+    assert bench.read("score.py") == "POINTS = [0]\n"
+    failing = SCORE.count("def test_")
+    assert f"{failing} -> {failing} failing" in ran.out, ran.text
 
 
 def test_the_attempts_that_were_not_left_can_be_had_from_the_record(calc: Bench, leaner: Leaner) -> None:

@@ -190,6 +190,23 @@ def test_form_that_is_asked_for(tmp_path: Path, server: Any, words: str, files: 
     assert said.startswith("Now ") and closing in said
 
 
+NEW = "Mend step_1. And add step_9(x), which gives 9.\n\n# The test\n```\nassert step_9(4) == 9\nprint(4)\n```\n"
+
+
+def test_what_is_new_is_asked_for_and_waited_for(tmp_path: Path, server: Any) -> None:
+    lay(tmp_path, {"steps.py": STEPS.encode()})
+    pieces = [
+        "```python\ndef step_1(x):\n    return 0\n```\n",
+        "\n```python\ndef step_9(x):\n    return 9\n```\n",
+        "Done.",
+    ]
+    model = server.answer = Model("".join(pieces))
+    done = call(tmp_path, NEW, base_url=server.base_url, files="steps.py")
+    assert done.code == 0, done.err
+    assert "write the new step_9, and what must change of the function step_1, in steps.py, complete" in model.asked[0]
+    assert "def step_9" in (tmp_path / "steps.py").read_text()
+
+
 def test_tests_and_explanations_behind_the_code_are_not_waited_for(tmp_path: Path, server: Any) -> None:
     lay(tmp_path, {"steps.py": STEPS.encode()})
     code = "```python\ndef step_1(x):\n    return 0\n```\n"
