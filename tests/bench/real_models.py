@@ -454,6 +454,7 @@ def read_options() -> argparse.Namespace:
 
 def main() -> int:
     options = read_options()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # the server ends with the run
     rows = list[Row]()
     with model_server(options) as (url, model):
         kept = None if options.anew else CACHE / "answers" / re.sub(r"\W+", "-", model)
@@ -464,9 +465,9 @@ def main() -> int:
             for row in pool.map(lambda job: bench.run(*job), jobs):
                 rows.append(row)
                 print(line_of(row), flush=True)
+                if options.json:
+                    options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
     print("\n".join(["", *table(rows), "", *fates(rows)]))
-    if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
     return 0
 
 
