@@ -2472,24 +2472,30 @@ class PromptBuilder:
         return [PromptSection("The test", body, 3), told]
 
     def words(self, *parts: PromptSection) -> str:
-        """Write the prompt of an edit: the code that is to change, and what is to be done, come last.
-
-        What a small model reads last is what it does; tests that stand behind the code are sent back as code.
-        """
-        task, own = self.task, ("Files", "Large files") if self.own_files else ()
+        """Write the prompt of an edit."""
+        own = ("Files", "Large files") if self.own_files else ()
         head = [PromptSection("", self.defaults.global_message), PromptSection("", EDIT)]
-        shown = [part for part in parts if part.title not in own]
-        return fit([*head, *shown, PromptSection(f"Task: {task.name}", task.prompt)], self.budget)
+        return fit([*head, *(part for part in parts if part.title not in own)], self.budget)
+
+    @property
+    def asked(self) -> PromptSection:
+        """The task's own words."""
+        return PromptSection(f"Task: {self.task.name}", self.task.prompt)
 
 
 def first_prompt(builder: PromptBuilder, red: Verdict | None, diff: str, attempts: Sequence[Attempt] = ()) -> str:
-    """Write the prompt of a task's first call, or of a fresh start after ATTEMPTS."""
+    """Write the prompt of a task's first call, or of a fresh start after ATTEMPTS.
+
+    What a small model reads last is what it does: here the task, in a fix what fails. Tests that stand behind the code
+    of a first call are sent back as code (tests/bench/README.md).
+    """
     return builder.words(
         *(builder.evidence(red.failure) if red and not red.green else ()),
         PromptSection("Uncommitted changes", as_diff(diff), 4),
         PromptSection("Tried before, and undone", tell_attempts(attempts), 3),
         PromptSection("Note", attempts[-1].note if attempts else "", 1),
         *builder.code(red is not None and not red.green, 1),
+        builder.asked,
     )
 
 
@@ -2508,15 +2514,16 @@ def without_runs(text: str, shown: str, least: int = 3) -> str:
 
 
 def fix_prompt(builder: PromptBuilder, attempts: Sequence[Attempt], diagnosis: str, diff: str) -> str:
-    """Write the prompt of a fix: the task's words, the code that the failure concerns, and what was tried."""
+    """Write the prompt of a fix: what was tried, the code that the failure concerns, the task's words, what fails."""
     last = attempts[-1]
     return builder.words(
-        *builder.evidence(last.verdict.failure),
         PromptSection("Changed since the task began", as_diff(diff), 4),
         PromptSection("Tried before", tell_attempts(attempts[:-1]), 3),
-        PromptSection("Diagnosis", diagnosis, 1),
         PromptSection("Note", last.note, 1),
         *builder.code(True, 3),
+        builder.asked,
+        *builder.evidence(last.verdict.failure),
+        PromptSection("Diagnosis", diagnosis, 1),
     )
 
 

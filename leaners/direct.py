@@ -84,11 +84,11 @@ class Stop(Exception):
 
 
 class Unusable(Stop):
-    """The answer holds no edit that may be applied; `kind` is one word for what it was instead."""
+    """The answer holds no edit that may be applied; `kind` is one word for what it was instead, `said` its words."""
 
-    def __init__(self, message: str, kind: str = "refused") -> None:
+    def __init__(self, message: str, kind: str = "refused", said: str = "") -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind, self.said = kind, said
 
 
 class Misconfigured(Stop):
@@ -924,10 +924,9 @@ def told_by_server(call: Call, url: str) -> str:
 def make_plan(server: Server, project: Project) -> Plan:
     """Ask for edits until each has its place, at most `edit_retries` times more; Unusable where none has.
 
-    What fitted stays, and only the rest is asked for again. An answer without an edit, or one that changes nothing, is
-    drawn again from the same prompt, hotter: a model that is asked the same in the same way says the same.
+    What fitted stays, and only the rest is asked for again.
     """
-    plan, prompt, heat = Plan(), f"{project.call.prompt.rstrip()}\n\n{closing(project)}", 0.0
+    plan, prompt, heat = Plan(), f"{project.call.prompt.rstrip()}\n\n{closing(project, project.call.prompt)}", 0.0
     left = project.call.edit_retries
     while True:
         refused: Refused = []
@@ -941,8 +940,23 @@ def make_plan(server: Server, project: Project) -> Plan:
         except Unusable as unusable:
             if not left or not (refused or unusable.kind in DRAWN_AGAIN):
                 raise
+            why = unusable
         left -= 1
-        prompt, heat = (repair_prompt(refused), 0.0) if refused else (prompt, HOTTER)
+        prompt, heat = again(project, prompt, refused, why)
+
+
+def again(project: Project, prompt: str, refused: Refused, why: Unusable) -> tuple[str, float]:
+    """Return the prompt and the least temperature of a second try.
+
+    What did not fit is asked for alone. A diagnosis without code is shown to the model, which then writes the code. An
+    answer that changes nothing is drawn again, hotter: a model that is asked the same in the same way says the same.
+    """
+    if refused:
+        return repair_prompt(refused), 0.0
+    if last_section(project.call.prompt) == "Failing" and why.kind == "no-edit" and why.said:
+        diagnosed = f"{project.call.prompt.rstrip()}\n\n# Diagnosis\n{why.said}"
+        return f"{diagnosed}\n\n{closing(project, diagnosed)}", 0.0
+    return prompt, HOTTER
 
 
 def asked_edits(server: Server, project: Project, prompt: str, heat: float) -> list[Edit]:
@@ -986,22 +1000,39 @@ def understood(text: str, project: Project) -> tuple[list[Edit], list[Read]]:
         if TOOL_CALL.search(text):
             said = "The model wrote a tool call instead of an edit, although no tools were offered."
             raise Unusable(said, "tool-call")
-        raise Unusable(f"The answer holds no edit: {first_line(said, 160)}", "no-edit")
+        raise Unusable(f"The answer holds no edit: {first_line(said, 160)}", "no-edit", first_line(said, 400))
     return edits, reads
 
 
-def closing(project: Project) -> str:
-    """Say what to answer, for the case at hand: it stands last, and what a small model reads last is what it does."""
-    call, listed = project.call, project.listed
-    if call.edit_format == "search":
+def last_section(prompt: str) -> str:
+    """Name the last section of a prompt."""
+    return re.findall(r"^# ([A-Z]\w*)", f"# Task\n{FENCED.sub('', prompt)}", re.MULTILINE)[-1]
+
+
+def closing(project: Project, prompt: str) -> str:
+    """Say what to answer to PROMPT: it stands last, and what a small model reads last is what it does.
+
+    Where failing tests stand last, the code above is the model's own. Asked for code alone it sends that back as it is;
+    a sentence before the code breaks that (tests/bench/README.md).
+    """
+    if project.call.edit_format == "search":
         return SEARCH_FORM
+    if last_section(prompt) != "Failing":
+        return f"Now {asked_code(project, 'complete')} No tests, no explanation."
+    code = asked_code(project, "corrected and complete")
+    return f"The code above fails this test. First say in one sentence what the code does wrong. Then {code} No tests."
+
+
+def asked_code(project: Project, how: str) -> str:
+    """Name the code that is to be written, HOW, and the one form of it."""
+    listed = project.listed
     if not listed:
-        return "Now give the corrected function, complete, in one fenced block. No tests, no explanation."
+        return f"give the corrected function, {how}, in one fenced block."
     wanted = [wanted_of(path, project) for path in listed]
     if len(listed) == 1:
-        return f"Now write {wanted[0]}, complete, in one ```{tag(listed[0])} block. No tests, no explanation."
-    words = "Now write the code. For each file that must change: its path alone on a line, then one fenced block with"
-    return f"{words} {' or '.join(wanted)}, complete. No tests, no explanation."
+        return f"write {wanted[0]}, {how}, in one ```{tag(listed[0])} block."
+    words = "write the code. For each file that must change: its path alone on a line, then one fenced block with"
+    return f"{words} {' or '.join(wanted)}, {how}."
 
 
 def wanted_of(path: str, project: Project) -> str:

@@ -207,6 +207,31 @@ def test_what_is_new_is_asked_for_and_waited_for(tmp_path: Path, server: Any) ->
     assert "def step_9" in (tmp_path / "steps.py").read_text()
 
 
+FIX = f"# Code\nsteps.py\n```\n{STEPS}```\n\n# Task: t\nMend step_1.\n\n# Failing tests\n```\nassert 1 == 0\n```\n"
+
+
+def test_a_fix_is_asked_for_with_a_sentence_before_it(tmp_path: Path, server: Any) -> None:
+    lay(tmp_path, {"steps.py": STEPS.encode()})
+    code = "```python\ndef step_1(x):\n    return 0\n```\n"
+    model = server.answer = Model(f"It adds instead.\n\n{code}")
+    assert call(tmp_path, FIX, base_url=server.base_url, files="steps.py").code == 0
+    assert model.asked[0].endswith(
+        "The code above fails this test. First say in one sentence what the code does wrong. "
+        "Then write the function step_1 of steps.py, corrected and complete, in one ```python block. No tests."
+    )
+
+
+def test_a_sentence_without_code_is_a_diagnosis_for_the_second_try(tmp_path: Path, server: Any) -> None:
+    lay(tmp_path, {"steps.py": STEPS.encode()})
+    code = "```python\ndef step_1(x):\n    return 0\n```\n"
+    model = server.answer = Model("It adds instead of\ngiving nothing.", code)
+    assert call(tmp_path, FIX, base_url=server.base_url, files="steps.py").code == 0
+    assert "# Diagnosis\nIt adds instead of" in model.asked[1]
+    assert model.asked[1].endswith(
+        "Now write the function step_1 of steps.py, complete, in one ```python block. No tests, no explanation."
+    )
+
+
 def test_tests_and_explanations_behind_the_code_are_not_waited_for(tmp_path: Path, server: Any) -> None:
     lay(tmp_path, {"steps.py": STEPS.encode()})
     code = "```python\ndef step_1(x):\n    return 0\n```\n"
