@@ -43,12 +43,13 @@ import time
 import tomllib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import translate
 from functools import cache, cached_property, partial, reduce
+from importlib import import_module
 from itertools import chain, groupby, islice, pairwise
 from pathlib import Path, PurePosixPath
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import IO, Any, NoReturn, TypeVar, cast
 
 __version__ = "0.1.0"
@@ -1771,15 +1772,6 @@ def is_at_work(program: str, folder: Path) -> bool:
             if read_text(place / "comm").strip() == program and (place / "cwd").resolve().is_relative_to(folder):
                 return bool(process_start_time(int(place.name)))
     return False
-
-
-def put_repository_back(folder: Path, records: Sequence[RunRecord], found: Path) -> str:
-    """Put the user's repository back after a call that was killed; tell what it was that had changed."""
-    link, *places = map(Path, read_text(folder / "git/places").splitlines() or [""])
-    for record in unsettled(records) if places else ():
-        if record.unfinished[0]:
-            return Repository(link, tuple(places), folder / "git").put_back(found, record.died)
-    return ""
 
 
 def find_repository(root: Path, folder: Path) -> tuple[Repository, str]:
@@ -3533,6 +3525,24 @@ OWN_END = 10  # seconds that a leaner which keeps its time limit by itself has f
 UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
 
+@dataclass(frozen=True)
+class Resumed:
+    """What an earlier run left to go on with; a run that resumes none has an empty one.
+
+    `green` holds the fingerprints of its green tasks, whose work may have been `stirred` since; `cut` is that of the
+    task which it did not end, with the `attempts` made, the paths that held edits of the user's own when it began
+    (`dirty`), and those that leaners changed (`touched`); `spent` is what it used of the limits.
+    """
+
+    green: tuple[str, ...] = ()
+    stirred: bool = False
+    cut: str = ""
+    attempts: int = 0
+    dirty: frozenset[str] = frozenset()
+    touched: frozenset[str] = frozenset()
+    spent: Document = field(default_factory=dict)
+
+
 class TaskStopped(Exception):
     """A task cannot go on, though nothing is broken: a limit was reached, or the leaner does nothing."""
 
@@ -3635,9 +3645,9 @@ class Run:
         """What all calls so far cost."""
         return sum((call.usage for call in self.calls), Usage(**self.spent.get("usage", {})))
 
-    def begin(self, called: str, resumed: RunRecord | None = None, tasks: Sequence[str] = ()) -> None:
+    def begin(self, called: str, resumed: Resumed = Resumed(), tasks: Sequence[str] = ()) -> None:
         """Record what this run begins with, that of the run which it resumes too."""
-        self.spent = resumed.spent if resumed else {}
+        self.spent = resumed.spent
         self.begun -= self.spent.get("seconds", 0)
         self.reporter.emit(
             "run",
@@ -3649,7 +3659,7 @@ class Run:
             leaner=self.config.lean.name if tasks else "",
             tasks=tasks,
             pricing=self.config.pricing,
-            green=resumed.green if resumed else (),
+            green=resumed.green,
             spent=self.spent,
         )
 
@@ -3938,7 +3948,7 @@ def note_on(call: Call) -> str:
     return " ".join(notes)
 
 
-def commit_task(run: Run, name: str, paths: set[str], dirty: set[str]) -> None:
+def commit_task(run: Run, name: str, paths: set[str], dirty: Set[str]) -> None:
     """Commit the PATHS that a task changed; not what was DIRTY with the user's own edits."""
     places, warn = run.snapshots.repository.places, run.workspace.warn
     paths &= {*run.snapshots.uncommitted()}
@@ -3977,23 +3987,20 @@ def task_fingerprint(task: Task) -> str:
     return hashlib.sha256(repr(task).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def run_numbered(run: Run, task: Task, number: int, total: int, resumed: RunRecord | None) -> Result:
+def run_numbered(run: Run, task: Task, number: int, total: int, resumed: Resumed) -> Result:
     """Run one of TOTAL tasks, and record how it began and ended; attempts of a run that is resumed count."""
     facts: Document = {"number": number, "total": total, "name": task.name}
     start, commits, mark = run.snapshots.take(), run.config.defaults.commit, task_fingerprint(task)
-    cut = resumed.cut if resumed and resumed.cut and resumed.cut[0]["digest"] == mark else []
-    dirty = set[str]()
-    if commits:
-        dirty = {*cut[0]["dirty"]} if cut else {*run.snapshots.uncommitted()}
+    earlier = resumed if resumed.cut == mark else Resumed()
+    dirty = earlier.dirty
+    if commits and not earlier.cut:
+        dirty = frozenset(run.snapshots.uncommitted())
     run.reporter.emit("task", **facts, tree=start, digest=mark, dirty=sorted(dirty))
     run.workspace.warn_uncovered()
-    made = sum(event["event"] == "attempt" for event in cut)
-    result = run_task(run, replace(task, max_iters=max(0, task.max_iters - made)))
+    result = run_task(run, replace(task, max_iters=max(0, task.max_iters - earlier.attempts)))
     if commits and result.state == "green":
         paths = {path for attempt in result.attempts for path in attempt.changed}
-        if resumed and cut:
-            paths |= resumed.touched(run.snapshots)
-        commit_task(run, task.name, paths, dirty)
+        commit_task(run, task.name, paths | earlier.touched, dirty)
     tree = run.snapshots.take()
     run.workspace.warn_uncovered()
     changed = run.snapshots.counted_diff(start, tree)[0]
@@ -4050,23 +4057,6 @@ def broken_since(run: Run, results: Sequence[Result], before: Verdict | None) ->
     return after.why or "the suite"
 
 
-def last_run_of(config: Config, records: Sequence[RunRecord]) -> RunRecord | None:
-    """Find the last run of a leanfile."""
-    leanfile = str(config.path.resolve())
-    own = [record for record in records if record.first["file"] == leanfile and record.first["tasks"]]
-    return own[-1] if own else None
-
-
-def work_since(run: Run, last: RunRecord, records: Sequence[RunRecord]) -> set[str]:
-    """List what green tasks of earlier runs changed and what is not any more as the LAST run left it."""
-    made = set[str]()
-    for record in records:
-        for event in record.of("result"):
-            if event["state"] != "red":
-                made |= {path for path, *_ in event["changed"]}
-    return made & {*run.snapshots.changed(last.states[""], run.snapshots.take())}
-
-
 @contextlib.contextmanager
 def locked(folder: Path, config: Config) -> Iterator[None]:
     """Hold the project for one run at a time; the system lets go of the lock when its holder dies."""
@@ -4097,16 +4087,18 @@ def lock_file(lock: IO[str]) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def run_tasks(run: Run, tasks: Sequence[Task], resumed: RunRecord | None, stirred: bool) -> tuple[int, str]:
+def run_tasks(run: Run, tasks: Sequence[Task], resumed: Resumed) -> tuple[int, str]:
     """Run tasks until one is not green; return the exit code, and what of the whole suite is worse than before.
 
     Those that were green in the run that is RESUMED are passed over; only if they still are, where their work was
-    STIRRED since.
+    stirred since.
     """
     results, whole = list[Result](), judge_whole_suite(run, tasks)
     for number, task in enumerate(tasks, 1):
-        done = resumed and task_fingerprint(task) in resumed.green
-        if done and (not stirred or (not task.skip_tests and run.verifier.judge_now(task).green)):
+        done = task_fingerprint(task) in resumed.green
+        if done and resumed.stirred:
+            done = not task.skip_tests and run.verifier.judge_now(task).green
+        if done:
             run.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
             continue
         results.append(run_numbered(run, task, number, len(tasks), resumed))
@@ -4122,13 +4114,12 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
     for leaner in (config.lean, *config.escalate):
         check_leaner(leaner)
     check_test_files(config, tasks)
-    with recorded(config, shows) as (run, records):
-        resumed = last_run_of(config, records) if resume else None
-        stirred = bool(resumed and work_since(run, resumed, records))
+    with recorded(config, shows) as run:
+        resumed = beside("_earlier").resume(run) if resume else Resumed()
         run.begin(str(config.path), resumed, tasks=[task.name for task in tasks])
         code, error, broken = RED, "", ""
         try:
-            code, broken = run_tasks(run, tasks, resumed, stirred)
+            code, broken = run_tasks(run, tasks, resumed)
         except (LeanError, Interrupted) as stopped:
             code, error = stopped.code, str(stopped)
         finally:
@@ -4137,135 +4128,6 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
 
 
 # ---------------------------------------------------------------------------------------------------- earlier runs
-
-SETTLES = ("answered", "trouble", "tested", "attempt", "result", "restored")
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """An earlier run (a restore counts as one too) as its events tell of it."""
-
-    folder: Path
-    events: tuple[Event, ...]
-
-    @property
-    def first(self) -> Event:
-        return self.events[0]
-
-    def of(self, *kinds: str) -> list[Event]:
-        return [event for event in self.events if event["event"] in kinds]
-
-    @property
-    def states(self) -> dict[str, str]:
-        """Name its trees: 0 before the run, N.0 before task N, N.M its attempt M, N as it ended, "" the last of all.
-
-        found-N is what the N-th call left that was put in order, with all that was put back.
-        """
-        found, task = dict[str, str](), 0
-        for number, event in enumerate(self.of("protected"), 1):
-            found[f"found-{number}"] = event["tree"]
-        for event in self.of("run", "task", "attempt", "result", "asking", "restored"):
-            kind, number = event["event"], event.get("number", 0)
-            if kind in ("task", "result"):
-                task = number
-            names = {"run": "0", "task": f"{task}.0", "attempt": f"{task}.{number}", "result": f"{task}"}
-            found[names.get(kind, "")] = found[""] = event["tree"]
-        return found
-
-    @property
-    def changes(self) -> set[tuple[str, str]]:
-        """List the trees before and after each call and each restore that changed something."""
-        pairs = {(event["before"], event["after"]) for event in self.of("answered", "restored")}
-        return {(before, after) for before, after in pairs if before != after}
-
-    def acted(self) -> bool:
-        """Tell whether it changed the project, or may have when it was killed."""
-        return self.was_killed or bool(self.changes)
-
-    def touched(self, snapshots: Snapshots) -> set[str]:
-        """List what leaners, or a restore, changed in it."""
-        return {path for before, after in self.changes for path in snapshots.changed(before, after)}
-
-    @property
-    def unfinished(self) -> tuple[str, list[str] | None]:
-        """Name the tree that a step was to leave or to come back to when it was cut, and its paths where it knew them.
-
-        Such a step is a call, an edit that was not judged, or a restore.
-        """
-        tree, paths, answered = "", None, False
-        for event in self.events:
-            kind = event["event"]
-            if kind in ("asking", "restoring"):
-                tree, paths, answered = event["tree"], event.get("paths"), False
-            elif kind == "answered" and event["mode"] == "edit":
-                answered = True
-            elif kind in SETTLES or (kind == "outcome" and answered):
-                tree = ""
-        return tree, paths
-
-    @property
-    def died(self) -> float:
-        """Tell when it gave its last sign of life."""
-        return (self.folder / "events.jsonl").stat().st_mtime + 2 * BEAT
-
-    @property
-    def was_killed(self) -> bool:
-        return not self.of("outcome")
-
-    @property
-    def green(self) -> list[str]:
-        """List the fingerprints of the tasks that were green, those before it included where it was a resumed run."""
-        found = list[str](self.first["green"])
-        for begun, *_, end in chapters(self.events):
-            if end["event"] == "result" and end["state"] != "red":
-                found.append(begun["digest"])
-        return found
-
-    @property
-    def cut(self) -> list[Event]:
-        """Give the events of the task that was not brought to an end."""
-        last = chapters(self.events)[-1:]
-        return last[0] if last and last[0][-1]["event"] != "result" else []
-
-    @property
-    def spent(self) -> Event:
-        """Add up calls, tokens and seconds, those of the runs that it resumed included."""
-        before = self.first["spent"]
-        return {
-            "calls": before.get("calls", 0) + len(self.of("answered", "trouble")),
-            "usage": asdict(Usage(**before.get("usage", {})) + usage_of(self.events)),
-            "seconds": before.get("seconds", 0) + self.events[-1]["time"] - self.first["time"],
-        }
-
-
-def chapters(events: Iterable[Event]) -> list[list[Event]]:
-    """Take the tasks out of a run's events, each with what happened from its `task` to its `result`."""
-    found = list[list[Event]]()
-    for event in events:
-        if event["event"] == "task":
-            found.append([event])
-        elif found and found[-1][-1]["event"] != "result" and event["event"] != "outcome":
-            found[-1].append(event)
-    return found
-
-
-def usage_of(events: Iterable[Event]) -> Usage:
-    """Sum up what the calls among EVENTS cost."""
-    return sum((Usage(**event["usage"]) for event in events if event["event"] in ("answered", "trouble")), Usage())
-
-
-def read_record(run: Path) -> RunRecord:
-    """Read the events of a run in their order; a line that was cut off at the end is left out."""
-    found = list[Event]()
-    for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError):
-            found.append(json.loads(line))
-    return RunRecord(run, tuple(found))
-
-
-def read_records(folder: Path) -> list[RunRecord]:
-    """Read the runs of a project, oldest first."""
-    return [record for record in map(read_record, run_folders(folder)) if record.events]
 
 
 def make_run_folder(folder: Path) -> Path:
@@ -4281,16 +4143,6 @@ def run_folders(folder: Path) -> list[Path]:
     return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
 
 
-def unsettled(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """List the runs that may need tidying up, the latest first: the last, and what it was to tidy up when it died."""
-    found = list[RunRecord]()
-    for record in reversed(records):
-        found.append(record)
-        if not record.was_killed or record.of("task", "warning"):
-            break
-    return found
-
-
 def process_start_time(pid: int) -> str:
     """Tell when a process was started, in the system's own words; nothing where there is none."""
     with contextlib.suppress(OSError, IndexError):
@@ -4300,37 +4152,6 @@ def process_start_time(pid: int) -> str:
         listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
         return listing.stdout.strip()
     return ""
-
-
-def end_left_over(record: RunRecord) -> int:
-    """End what a killed run left running, known by number and start, or by the run's folder in its variables."""
-    left = set[int]()
-    for event in record.of("started"):
-        if event["born"] and process_start_time(event["pid"]) == event["born"]:
-            left.add(event["pid"])
-    for place in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if os.fsencode(record.folder) in place.read_bytes():
-                left.add(int(place.parent.name))
-    found = {pid for start in left for pid in (start, *descendants(start))} - {os.getpid()}
-    for pid in found:
-        send_signal(pid, signal.SIGKILL)
-    return len(found)
-
-
-def recover(run: Run, record: RunRecord) -> None:
-    """End what a killed run left running, and undo what its unfinished step changed; keep what is younger than it."""
-    ended = end_left_over(record) if record.was_killed else 0
-    tree, paths = record.unfinished
-    if tree:
-        now = run.snapshots.take()
-        changed = {path for path in run.snapshots.changed(tree, now) if paths is None or path in paths}
-        own = {path for path in changed if is_older(run.config.root / path, record.died)}
-        to = f"the last finished step of {record.folder.name}"
-        run.workspace.put_back(now, tree, own, to, changed - own)
-    if record.was_killed:
-        also = ", and what it had left running was ended" if ended else ""
-        run.workspace.warn(f"the run {record.folder.name} was killed{also}. To go on with it: lean-loop --resume")
 
 
 def is_older(path: Path, moment: float) -> bool:
@@ -4347,20 +4168,19 @@ def make_run(config: Config, folder: Path, reporter: Reporter) -> Run:
 
 
 @contextlib.contextmanager
-def recorded(config: Config, shows: Shows) -> Iterator[tuple[Run, list[RunRecord]]]:
-    """Hold the project and keep a record of what is done to it; give the earlier runs too, oldest first."""
+def recorded(config: Config, shows: Shows) -> Iterator[Run]:
+    """Hold the project and keep a record of what is done to it."""
     folder = project_folder(config.root)
     if folder.is_relative_to(tempfile.gettempdir()) and not home():
         lies = f"the record lies in {folder}, where it may be cleaned up"
         shows.say(f"lean-loop: there is no home folder: {lies}.", shows.err)
     with locked(folder, config):
-        records = read_records(folder)
         reporter = Reporter(make_run_folder(folder), config, shows)
-        said = put_repository_back(folder, records, reporter.path("repository"))
+        repaired = beside("_earlier").put_repository_back(folder, reporter.path("repository"))
         run = make_run(config, folder, reporter)
-        run.workspace.repaired = said
+        run.workspace.repaired = repaired
         try:
-            yield run, records
+            yield run
         finally:
             reporter.display.close()
         forget(run.snapshots, config.guard.keep_runs)
@@ -4379,43 +4199,8 @@ def forget(snapshots: Snapshots, keep: int) -> None:
         snapshots.git("prune", "--expire=now", *trees)
 
 
-def bare_config(path: Path, root: Path, document: Document | None = None) -> Config:
-    """Make the configuration of a project whose leanfile is not to be relied upon, of a static DOCUMENT alone."""
-    static = document or {}
-    tables: Document = {name: build(cls, static.get(name, {}), f"[{name}]") for name, cls in TABLES.items()}
-    tables |= {"lean": resolve_leaner(static, {}, Leaner), "guard": replace(tables["guard"], keep_runs=0)}
-    return Config(path=path, root=root, escalate=(), tasks=(), direct=False, **tables)
-
-
-def last_runs(path: Path) -> list[RunRecord]:
-    """List the last run of each project for which the leanfile at PATH was used then."""
-    found, wanted = list[RunRecord](), json.dumps(str(path.resolve()))
-    for project in state_folder().glob("*"):
-        for run in run_folders(project)[-1:]:
-            with (run / "events.jsonl").open(encoding="utf-8", errors="replace") as events:
-                if f'"file": {wanted}' in events.readline():
-                    found.append(read_record(run))
-    return found
-
-
-def tidy_up(path: Path, shows: Shows) -> None:
-    """Tidy up after a run that was killed, before the leanfile at PATH is read: it may have been changed, too."""
-    for record in last_runs(path):
-        if record.was_killed or record.unfinished[0]:
-            with recorded(bare_config(path, Path(record.first["root"])), shows) as (run, records):
-                run.begin("tidying up")
-                for earlier in unsettled(records):
-                    recover(run, earlier)
-                if what := run.workspace.repaired:
-                    run.workspace.warn(f"the repository was put back, where the killed run had changed it ({what})")
-                run.reporter.emit("outcome", code=GREEN)
-
-
 # ------------------------------------------------------------------------------------------------------- reporting
 
-Event = dict[str, Any]
-INKS = {"green": "32", "ok": "32", "red": "31", "error": "31", "untested": "33", "warning": "33"}
-PROGRESS = re.compile(r"progress: ([1-9]\d{0,8}) (\d{1,9}(?:\.\d{1,9})?)")
 # Names of our own, which --undo, --resume and --report need: of states, of files in the record, of runs.
 NAMES = (
     r'"(?:tree|before|after|digest|commit)": "[0-9a-f]{12,64}"'
@@ -4448,214 +4233,9 @@ class Shows:
             self.say(json.dumps({"event": "outcome", "code": error.code, "error": str(error)}), self.out)
 
 
-def is_terminal(stream: IO[str]) -> bool:
-    """Tell whether STREAM is a terminal on which a line can be drawn anew."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def window(stream: IO[str]) -> os.terminal_size:
-    """Tell the size of the window that STREAM is shown in; 80 x 24 where nobody knows."""
-    with contextlib.suppress(OSError, ValueError):
-        if (size := os.get_terminal_size(stream.fileno())).columns:
-            return size
-    return os.terminal_size((80, 24))
-
-
-def width_of(text: str) -> int:
-    """Count the columns that TEXT takes on a terminal."""
-    from unicodedata import category, east_asian_width
-
-    return sum(0 if category(sign) in ("Mn", "Me") else 1 + (east_asian_width(sign) in "WF") for sign in text)
-
-
-def one_line(text: str, room: int) -> str:
-    """Make TEXT one line of at most ROOM columns."""
-    line = "".join(sign if sign.isprintable() else " " for sign in text[: 2 * room + 2]).rstrip()
-    while width_of(line) > max(room, 1):
-        line = f"{line[:-2]}…"
-    return line
-
-
-def folded(text: str, room: int) -> Iterator[str]:
-    """Break TEXT into lines of at most ROOM columns, at blanks where there are any."""
-    while width_of(text) > room:
-        end = min(len(text), room)
-        while width_of(text[:end]) > room:
-            end -= 1
-        blank = text.rfind(" ", 5, end + 1)
-        end = blank if blank > 0 else end
-        yield one_line(text[:end], room)
-        text = f"    {text[end:].lstrip()}"
-    yield one_line(text, room)
-
-
-def inked(text: str, state: str, stream: IO[str]) -> str:
-    """Colour TEXT for STATE on a terminal, unless NO_COLOR (no-color.org) is set."""
-    plain = os.environ.get("NO_COLOR") or not is_terminal(stream) or state not in INKS
-    return text if plain else f"\x1b[{INKS[state]}m{text}\x1b[0m"
-
-
-def many(count: int, noun: str) -> str:
-    """Count things."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
 def few_names(names: Sequence[str], most: int) -> str:
     """Name the first MOST of some things, and count the others."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
-    """Lay rows of cells out in columns, those of numbers to the right, heading and all: a line a row."""
-    aligned = list[list[str]]()
-    for column in zip(*rows, strict=True):
-        right = all(re.fullmatch(r"(about )?\d[\d,.]*( s)?", cell) for cell in column[1:])
-        widest = max(map(width_of, column))
-        cells = list[str]()
-        for cell in column:
-            blanks = " " * (widest - width_of(cell))
-            cells.append(blanks + cell if right else cell + blanks)
-        aligned.append(cells)
-    return [gap.join(row).rstrip() for row in zip(*aligned, strict=True)]
-
-
-def describe_answer(event: Event) -> str:
-    what, used = event["reason"] or {"ask": "answer", "edit": "edit"}[event["mode"]], event["usage"]
-    about = "about " if used["estimated"] else ""
-    spent = f"{about}{used['input_tokens']:,} tokens in, {used['output_tokens']:,} out"
-    return f"  {event['leaner']}: {what}; {spent}, {event['seconds']:.1f} s"
-
-
-def describe_tests(event: Event) -> str:
-    why = "" if event["green"] else f": {event['summary']}"
-    which = "  tests" if event["name"] else "the whole suite"
-    return f"{which}: {count_failing(event)}{why}; {event['seconds']:.1f} s"
-
-
-def count_failing(event: Event) -> str:
-    return "green" if event["green"] else f"{max(1, event['failing'])} failing"
-
-
-def describe_put_back(paths: Sequence[str]) -> str:
-    them = "it" if len(paths) == 1 else "them"
-    return f"  put back: {few_names(paths, 5)}; list {them} in files to allow {them}"
-
-
-def describe_restored(event: Event) -> str:
-    left = f", except what was edited since: {', '.join(event['left'])}" if event["left"] else ""
-    return f"  the project was put back to {event['to']}{left}"
-
-
-def describe_result(event: Event) -> str:
-    why = f" ({event['reason']})" if event["reason"] else ""
-    return f"[{event['number']}/{event['total']}] {event['name']}: {event['state']}{why}"
-
-
-# Events as they are shown, by their kinds: a finished step. What is not here is not shown.
-STEPS: dict[str, Callable[[Event], str]] = {
-    "run": lambda event: f"lean-loop: {event['leanfile']}" + (f" with {event['leaner']}" if event["leaner"] else ""),
-    "task": lambda event: f"[{event['number']}/{event['total']}] {event['name']}",
-    "skipped": lambda event: f"[{event['number']}/{event['total']}] {event['name']}: green in the run before",
-    "waiting": lambda event: f"  waiting for the server at {event['url']}, at most {event['left']} s",
-    "trouble": lambda event: f"  {event['leaner']}: trouble: {event['reason']}",
-    "answered": describe_answer,
-    "tested": describe_tests,
-    "protected": lambda event: describe_put_back(event["paths"]),
-    "restored": describe_restored,
-    "warning": lambda event: f"  warning: {event['text']}",
-    "committed": lambda event: f"  committed as {event['commit'][:10]}: {', '.join(event['paths'])}",
-    "result": describe_result,
-}
-# What goes on from an event until the next.
-DOING: dict[str, Callable[[Event], str]] = {
-    "asking": lambda event: f"asking {event['leaner']}",
-    "waiting": lambda event: f"waiting, at most {event['left']} s",
-    "testing": lambda event: "running tests" if event["name"] else "running the whole suite",
-    "after": lambda event: f"after: {event['command']}",
-}
-
-
-class Display:
-    """Shows the events of a run as they happen: finished steps, and on a terminal a living line below them."""
-
-    PAUSE = 0.12  # seconds between two redraws: at most ten a second, the last one included
-
-    def __init__(self, shows: Shows) -> None:
-        self.shows = shows
-        self.live = is_terminal(shows.err) and not (shows.json and is_terminal(shows.out))
-        self.task, self.attempt, self.tests = "", 1, ""
-        self.steps, self.painted = deque[str](), ""
-        self.doing, self.rate, self.since = "", "", 0.0
-        self.over, self.painter = threading.Event(), threading.Thread(target=self.keep_painting, daemon=True)
-
-    def show(self, event: Event) -> None:
-        """Show EVENT, if it is one to be shown."""
-        if self.shows.quiet:
-            return
-        kind = event["event"]
-        if kind in ("task", "result"):
-            self.task = f"task {event['number']}/{event['total']}" if kind == "task" else ""
-            self.attempt, self.tests = 1, ""
-        elif kind == "attempt":
-            self.attempt = event["number"] + 1
-        elif kind == "tested":
-            self.tests = count_failing(event)
-        if event.get("shown") and not (kind == "waiting" and self.doing.startswith("waiting")):
-            self.step(event["shown"], event.get("state", ""))
-        if kind in DOING:
-            self.begin(DOING[kind](event))
-
-    def close(self) -> None:
-        """Stop drawing, and clear the line that lived."""
-        self.over.set()
-        if self.painter.is_alive():
-            self.painter.join()
-        self.paint("")
-
-    def begin(self, text: str) -> None:
-        """Say what is going on from here."""
-        self.doing, self.since, self.rate = text, time.monotonic(), ""
-        if self.live and self.painter.ident is None:
-            self.painter.start()
-
-    def step(self, text: str, state: str = "", whole: bool = False) -> None:
-        """Let a finished step stand, as one line; or a WHOLE line that a program prints meanwhile."""
-        self.doing = self.doing if whole else ""
-        line = text if whole else one_line(text, window(self.shows.err).columns - 1 if self.live else len(text))
-        if self.live:
-            self.steps.append(inked(line, state, self.shows.err))
-        else:
-            self.shows.say(line, self.shows.err)
-
-    def heard(self, line: str) -> None:
-        """Take a line of what a running leaner or test prints: its progress, or what --verbose shows."""
-        if found := PROGRESS.fullmatch(line):
-            is_steady = float(found[2]) and int(found[1]) > 9  # of fewer the speed is chance
-            self.rate = many(int(found[1]), "token") + (f", {found[2]}/s" if is_steady else "")
-        elif self.shows.verbose and not line.startswith("progress: "):
-            self.step(f"  | {line}", whole=True)
-
-    def living(self, room: int) -> str:
-        """Say what is going on; what matters least goes first where there is no ROOM."""
-        attempt = f"attempt {self.attempt}" if self.task else ""
-        elapsed = f"{time.monotonic() - self.since:.0f} s" if self.doing else ""
-        pieces = [self.task, attempt, self.doing, elapsed, self.rate, self.tests]
-        for least in (4, 1, 0):
-            if width_of(" · ".join(filter(None, pieces))) > room:
-                pieces[least] = ""
-        return one_line(" · ".join(filter(None, pieces)), room)
-
-    def keep_painting(self) -> None:
-        """Draw until the run is over."""
-        while not self.over.wait(self.PAUSE):
-            self.paint(self.living(window(self.shows.err).columns - 1))
-
-    def paint(self, line: str) -> None:
-        """Draw the finished steps, and LINE below them, at once."""
-        steps = "".join(f"{self.steps.popleft()}\n" for _ in range(len(self.steps)))
-        if steps or line != self.painted:
-            self.shows.say(f"\r\x1b[K{steps}{line}", self.shows.err, "")
-            self.painted = line
 
 
 class Reporter:
@@ -4664,7 +4244,7 @@ class Reporter:
     def __init__(self, folder: Path, config: Config, shows: Shows) -> None:
         self.folder, self.config, self.shows = folder, config, shows
         self.step = self.pid = 0
-        self.display = Display(shows)
+        self.display = beside("_screen").Display(shows)
         self.events = list[str]()
         keys = {leaner.key for leaner in (config.lean, *config.escalate)} - {Leaner.api_key}
         secrets = [re.escape(key) for key in keys if len(key) >= 8]
@@ -4698,8 +4278,8 @@ class Reporter:
         """Record an event, each of its texts masked, and show it."""
         self.step += kind in ("task", "answered", "tested")
         event = json.loads(json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=vars))
-        if kind in STEPS:
-            event["shown"] = STEPS[kind](event)
+        if words := self.display.words_of(event):
+            event["shown"] = words
         line = QUOTED.sub(lambda found: found["name"] or json.dumps(self.mask(json.loads(found[0]))), json.dumps(event))
         self.events.append(f"{line}\n")
         self.keep(self.folder / "events.jsonl", self.events[-1], "ab")
@@ -4727,19 +4307,15 @@ class Reporter:
         if not (self.folder / "events.jsonl").exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             self.keep(self.folder / "events.jsonl", "".join(self.events))
-        told = json.loads(page("outcome", str(self.folder), json.dumps(end)))
+        with defer_signals():
+            told = beside("_page").outcome(self.folder, end)
         (self.folder / "report.md").write_bytes(told["report"].encode("utf-8", "replace"))
         with contextlib.suppress(Interrupted):
             self.notify(told)
         self.emit("outcome", **told["outcome"])
-        self.display.close()
-        out = self.shows.out
-        if not self.shows.json:
-            self.shows.say(on_screen(told, out) if is_terminal(out) else told["words"], out)
-        if error and not (is_terminal(out) and is_terminal(self.shows.err)):  # told there already
-            self.shows.say(f"lean-loop: {self.mask(error)}", self.shows.err)
+        self.display.finish(told)
 
-    def notify(self, told: Event) -> None:
+    def notify(self, told: Document) -> None:
         """Run `[notify] command` with the outcome in its environment; that it fails is a warning only."""
         if not self.config.notify.command:
             return
@@ -4749,41 +4325,11 @@ class Reporter:
             "LEANLOOP_STATE": told["outcome"]["state"],
             "LEANLOOP_RUN": told["outcome"]["run"],
             "LEANLOOP_REPORT": str(self.folder / "report.md"),
-            "LEANLOOP_OUTCOME": told["words"][-30_000:],  # Windows takes 32,767
+            "LEANLOOP_OUTCOME": encodable(told["words"][-30_000:]),  # Windows takes 32,767
         }
         done = run(shell_argv(self.config.notify.command), self.config.root, env=env, timeout=NOTIFY_SECONDS)
         if done.code or done.cut:
             self.emit("warning", text=f"[notify] command {done.end}: {' '.join(done.output.split())[-200:]}")
-
-
-def page(*args: str) -> str:
-    """Let leaners/_page.py tell of runs; out of the reach of the keyboard's signals."""
-    argv = [sys.executable, "-I", str(share() / "leaners" / "_page.py"), *args]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=not WINDOWS)
-    if done.returncode:
-        raise RuntimeError(done.stderr.decode("utf-8", "replace"))
-    return done.stdout.decode("utf-8", "replace")
-
-
-def on_screen(told: Event, stream: IO[str]) -> str:
-    """Write the outcome for a person: a table, what to do next, and the sums, as large as the window at most."""
-    width, height = window(stream)
-    room = max(width - 1, 8)
-    states = [row[0] for row in told["rows"][1:]]
-    cells = [[*row[:1], one_line(row[1], 24), *row[2:]] for row in told["rows"]]
-    wide = columns(cells)
-    head, *lines = wide if max(map(width_of, wide)) <= room else columns(cells, " ")
-    lines = [inked(one_line(line, room), state, stream) for line, state in zip(lines, states, strict=True)]
-    last = [told["end"], "each attempt: lean-loop --report"]
-    below, most = list[str](), height - 2 - min(len(lines), 2)
-    for text in (*told["notes"], *last):
-        below += folded(text, room)
-    if len(below) > most:
-        below = [one_line(line, room) for line in (*told["notes"][: most - 2], *last)]
-    free = max(2, height - 2 - len(below))
-    if len(lines) > free:
-        lines = [f"({len(lines) - free + 1} more above)", *lines[1 - free :]]
-    return "\n".join([one_line(head, room), *lines, *below])
 
 
 # ------------------------------------------------------------------------------------------------ the command line
@@ -4804,41 +4350,35 @@ def load_all(options: argparse.Namespace) -> list[Config]:
 def run_all(options: argparse.Namespace, shows: Shows) -> int:
     """Run the leanfiles one after the other; the first red one stops."""
     for path in options.config:
-        tidy_up(path, shows)
+        beside("_earlier").tidy_up(path, shows)
     codes = (run_config(config, options.task, shows, options.resume) for config in load_all(options))
     return next(filter(None, codes), GREEN)
 
 
-def git_files(root: Path) -> list[str]:
-    """List the project's own files that git does not ignore; without git those of the first two levels."""
-    listed = ask_git(root, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    paths = (path for pattern in ("*", "*/*") for path in islice(root.glob(pattern), 999) if path.is_file())
-    listed = listed or [path.relative_to(root).as_posix() for path in paths]
-    return [path for path in listed if {*GENERATED}.isdisjoint(path.split("/"))]
+def beside(name: str) -> ModuleType:
+    """Load a module from leaners/: what shows a run, looks at earlier ones, or answers the command line otherwise."""
+    sys.modules.setdefault("leanloop", sys.modules[__name__])
+    folder = str(share() / "leaners")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return import_module(name)
 
 
-# What an option asks for in the place of a run: it returns an exit code, or a text to print.
-Verb = Callable[[argparse.Namespace, Shows], int | str]
-Option = tuple[list[str], str, Verb | None, Document]
+def print_schema(options: argparse.Namespace, shows: Shows) -> str:
+    """Print the JSON Schema of leanfiles."""
+    return read_text(share() / "examples" / SCHEMA).rstrip()
 
 
-@cache
-def beside(place: str) -> Verb:
-    """Make a verb of one in a file beside the leaners, which is loaded where it is asked for: a run needs none."""
-    file, _, name = place.partition(".")
-
-    def verb(options: argparse.Namespace, shows: Shows) -> int | str:
-        import runpy
-
-        sys.modules.setdefault("leanloop", sys.modules[__name__])
-        found = runpy.run_path(str(share() / "leaners" / f"{file}.py"))
-        return cast(Verb, found[name])(options, shows)
-
-    return verb
+def print_version(options: argparse.Namespace, shows: Shows) -> str:
+    """Tell the version and where the files lie."""
+    return f"lean-loop {__version__} ({share()})"
 
 
-def option(names: str, told: str, verb: Verb | None = None, **how: Any) -> Option:
-    """Make a row of OPTIONS; HOW is what argparse is to know, nothing for a flag."""
+Option = tuple[list[str], str, str, Document]
+
+
+def option(names: str, told: str, verb: str = "", **how: Any) -> Option:
+    """Make a row of OPTIONS: VERB is done in place of a run; HOW is what argparse is to know, nothing for a flag."""
     return names.split(), told, verb, how or {"action": "store_true"}
 
 
@@ -4851,36 +4391,34 @@ OPTIONS = (
     option("--restore", "bring back a state of a run, or some files of it: RUN is its name, a beginning of it, or last;"
            " STATE is 0 (before the run), N.M (attempt M of task N), N.0 (before task N), N (as it ended), found-N"
            " (with what was put back the N-th time); none: as the run ended",
-           beside("_earlier.restore_state"), nargs="+", metavar=("RUN[/STATE]", "PATH")),
+           "_earlier.restore_state", nargs="+", metavar=("RUN[/STATE]", "PATH")),
     option("--undo", "bring back the state before a run, by default the last",
-           beside("_earlier.restore_state"), nargs="?", const="last", metavar="RUN"),
+           "_earlier.restore_state", nargs="?", const="last", metavar="RUN"),
     option("--task", "run this task only; may repeat", action="append", default=[], metavar="NAME"),
     option("--init", "write a sample leanfile for this project (to standard output without FILE)",
-           beside("_begin.write_sample"), nargs="?", const="-", metavar="FILE"),
+           "_begin.write_sample", nargs="?", const="-", metavar="FILE"),
     option("--guide", "print what a cloud model needs to know to write leanfiles for this project",
-           beside("_begin.print_guide")),
-    option("--schema", "print the JSON Schema of leanfiles, for editors",
-           lambda options, shows: read_text(share() / "examples" / SCHEMA).rstrip()),
-    option("--check", "say of everything that a run needs whether it is ready", beside("_ready.check_all")),
+           "_begin.print_guide"),
+    option("--schema", "print the JSON Schema of leanfiles, for editors", "leanloop.print_schema"),
+    option("--check", "say of everything that a run needs whether it is ready", "_ready.check_all"),
     option("--smoke", "--check, and let the leaner do one small edit in a temporary project",
-           beside("_ready.check_all")),
-    option("--dry-run", "print each task's first prompt and its tokens; no leaner is called", beside("_ready.dry_run")),
+           "_ready.check_all"),
+    option("--dry-run", "print each task's first prompt and its tokens; no leaner is called", "_ready.dry_run"),
     option("--ask", "ask the leaner about some files; nothing is changed",
-           beside("_ready.ask_about"), nargs="+", metavar=("QUESTION", "FILE")),
+           "_ready.ask_about", nargs="+", metavar=("QUESTION", "FILE")),
     option("--list-leaners", "list the leaners, mark the active one, and say which are ready",
-           beside("_begin.list_leaners")),
+           "_begin.list_leaners"),
     option("--set-leaner", "make NAME the active leaner in the static configuration",
-           beside("_begin.set_leaner"), metavar="NAME"),
+           "_begin.set_leaner", metavar="NAME"),
     option("--demo", "watch a playground run on recorded answers, without a model",
-           beside("_begin.demo"), nargs="?", const="demo", metavar="NAME"),
+           "_begin.demo", nargs="?", const="demo", metavar="NAME"),
     option("--quiet", "show the outcome and errors only"),
     option("--verbose", "show what the leaner and the tests print, as they do"),
     option("--json", "print every event as a JSON object a line, the outcome last"),
     option("--report", "print the story of a run, of the last one without RUN",
-           beside("_earlier.show_report"), nargs="?", const="last", metavar="RUN"),
-    option("--runs", "list the runs of this project, the newest first", beside("_earlier.list_runs")),
-    option("--version", "tell the version and where the files lie",
-           lambda options, shows: f"lean-loop {__version__} ({share()})"),
+           "_earlier.show_report", nargs="?", const="last", metavar="RUN"),
+    option("--runs", "list the runs of this project, the newest first", "_earlier.list_runs"),
+    option("--version", "tell the version and where the files lie", "leanloop.print_version"),
 )
 # fmt: on
 
@@ -4915,14 +4453,19 @@ def read_command_line(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def obey(options: argparse.Namespace, shows: Shows) -> int:
+def dispatch(options: argparse.Namespace, shows: Shows) -> int:
     """Do the one thing that OPTIONS ask for; run the leanfiles where they ask for nothing else."""
     options.config = options.config or [usual_leanfile()]
-    given = {name for name, value in vars(options).items() if value not in (None, False)}
-    verbs = {verb: names[-1] for names, _, verb, _ in OPTIONS if verb and names[-1][2:].replace("-", "_") in given}
+    verbs = dict[str, str]()
+    for (*_, name), _, verb, _ in OPTIONS:
+        if verb and getattr(options, name[2:].replace("-", "_")) not in (None, False):
+            verbs[verb] = name
     if len(verbs) > 1:
         raise LeanError(f"{' and '.join(verbs.values())}: these do not go together. Ask for one of them.")
-    ended = next(iter(verbs), run_all)(options, shows)
+    if not verbs:
+        return run_all(options, shows)
+    module, _, name = next(iter(verbs)).partition(".")
+    ended = getattr(beside(module), name)(options, shows)
     if isinstance(ended, str):
         shows.say(ended, shows.out, "\n" if ended else "")
     return ended if isinstance(ended, int) else GREEN
@@ -4960,7 +4503,7 @@ def answer(argv: Sequence[str] | None) -> int:
     try:
         options = read_command_line(argv)
         shows = replace(shows, quiet=options.quiet, verbose=options.verbose and not options.quiet, json=options.json)
-        return obey(options, shows)
+        return dispatch(options, shows)
     except (LeanError, Interrupted) as stopped:
         shows.fail(stopped)
         return stopped.code
