@@ -3640,11 +3640,6 @@ class Run:
     def snapshots(self) -> Snapshots:
         return self.workspace.snapshots
 
-    @property
-    def usage(self) -> Usage:
-        """What all calls so far cost."""
-        return sum((call.usage for call in self.calls), Usage(**self.spent.get("usage", {})))
-
     def begin(self, called: str, resumed: Resumed = Resumed(), tasks: Sequence[str] = ()) -> None:
         """Record what this run begins with, that of the run which it resumes too."""
         self.spent = resumed.spent
@@ -3676,9 +3671,10 @@ class Run:
 
     def check_limits(self) -> None:
         """Stop where a limit of the whole run is reached."""
+        usage = sum((call.usage for call in self.calls), Usage(**self.spent.get("usage", {})))
         spent = {
             "minutes": (time.monotonic() - self.begun) / 60,
-            "tokens": self.usage.input_tokens + self.usage.output_tokens,
+            "tokens": usage.input_tokens + usage.output_tokens,
             "calls": len(self.calls) + self.spent.get("calls", 0),
         }
         for name, used in spent.items():
@@ -3740,27 +3736,33 @@ class Run:
         self.snapshots.repository.keep()
         before, known, begun = self.snapshots.take(), self.snapshots.unheld, time.time()
         self.workspace.note_rights(before)
-        sizes = {"tokens": tokens(prompt), "prompt": file.name, "tree": before}
-        self.reporter.emit("asking", leaner=program.name, mode=mode, **sizes)
-        short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {file} and do what it says."
+        variables = self.variables(task, leaner, mode, file, used)
+        if prompt.startswith(self.config.prompts.summary):
+            variables["LEAN_BRIEF"] = "1"
+        size = tokens(prompt)
+        self.reporter.emit("asking", leaner=program.name, mode=mode, tokens=size, prompt=file.name, tree=before)
         try:
-            variables = self.variables(task, leaner, mode, file, used)
-            variables |= {"LEAN_BRIEF": "1"} if prompt.startswith(self.config.prompts.summary) else {}
-            done = self.start(leaner, program, short, variables, before)
+            done = self.start(leaner, program, prompt, variables, before)
         finally:
             said = self.words_of_model()
         self.verifier.pristine = False
         answer = self.reporter.mask(done.output).strip()
         errors = self.reporter.mask(rx(r"^progress: .*\n?").sub("", done.errors)).strip()
         self.reporter.write("answer.txt", answer_record(said, program.name, answer, errors))
-        usage, model = read_usage(used, program, prompt, answer), model_asked(used) or leaner.model
         settled = self.workspace.settle(before, task, start or before, known, begun, program, used)
-        used.unlink(missing_ok=True)  # its figures stand in the events
-        reason = why_ended(done, errors, answer, leaner)
-        self.calls.append(
-            Call(program.name, answer, done.code, reason, usage, done.seconds, model=model, **vars(settled))
+        call = Call(
+            leaner=program.name,
+            model=model_asked(used) or leaner.model,
+            answer=answer,
+            code=done.code,
+            reason=why_ended(done, errors, answer, leaner),
+            usage=read_usage(used, program, prompt, answer),
+            seconds=done.seconds,
+            **vars(settled),
         )
-        return self.calls[-1]
+        used.unlink(missing_ok=True)  # its figures stand in the events
+        self.calls.append(call)
+        return call
 
     def variables(self, task: Task, leaner: Leaner, mode: str, prompt: Path, used: Path) -> dict[str, str]:
         """Make a leaner's environment."""
@@ -3788,16 +3790,19 @@ class Run:
 
     def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
         """Run a leaner; when that is interrupted, put the tree back to BEFORE."""
-        argv, reporter = [*program.argv(), "-p", prompt], self.reporter
-        own = program.own_idle  # it keeps the limits by itself, and says what it was waiting for
-        timeout, idle = leaner.timeout + OWN_END * own, None if own else leaner.idle
-        call = partial(run, argv, self.config.root, env=env, apart=True, timeout=timeout, idle=idle)
+        if len(prompt.encode()) >= ARGUMENT_LIMIT:
+            prompt = f"Read the file {env['LEAN_PROMPT_FILE']} and do what it says."
+        argv = [*program.argv(), "-p", prompt]
+        limits: Document = {"timeout": leaner.timeout, "idle": leaner.idle}
+        if program.own_idle:  # it keeps the limits by itself, and says what it was waiting for
+            limits = {"timeout": leaner.timeout + OWN_END}
+        told: Document = {"alive": self.reporter.alive, "tell": self.reporter.heard}
         try:
             with self.snapshots.sealed():
-                return call(alive=reporter.alive, tell=reporter.heard)
+                return run(argv, self.config.root, env=env, apart=True, **limits, **told)
         except OSError as error:
             why = startable(argv[-3], "[lean] binary", error)
-            reporter.emit("trouble", leaner=program.name, reason=str(why), usage=Usage())  # the call is over
+            self.reporter.emit("trouble", leaner=program.name, reason=str(why), usage=Usage())  # the call is over
             raise why from None
         except Interrupted:
             self.workspace.undo_call(before)
@@ -3915,14 +3920,14 @@ class Run:
 
     def leave_best(self, state: TaskState) -> None:
         """Leave the tree of a red task as `on_fail` says."""
-        states = [(rank_key(state.red, state.red), state.start)] if state.red else []
-        states += [(attempt.rank, attempt.tree) for attempt in state.attempts]
-        for number, attempt in enumerate(state.attempts, 1):
-            self.reporter.write(f"attempt-{number}.diff", self.snapshots.diff(state.start, attempt.tree))
-        if state.attempts:
-            best = min(reversed(states), key=lambda item: item[0])[1]
-            wanted = {"best": best, "keep": state.attempts[-1].tree, "restore": state.start}
-            self.go_back(state, wanted[self.config.guard.on_fail])
+        if not state.attempts:
+            return
+        states = [(attempt.rank, attempt.tree) for attempt in reversed(state.attempts)]
+        if state.red:
+            states.append((rank_key(state.red, state.red), state.start))
+        best = min(states, key=lambda item: item[0])[1]
+        wanted = {"best": best, "keep": state.attempts[-1].tree, "restore": state.start}
+        self.go_back(state, wanted[self.config.guard.on_fail])
 
     def after_commands(self, task: Task) -> str:
         """Run a green task's after-commands; return what failed, if one did."""
@@ -3948,38 +3953,33 @@ def note_on(call: Call) -> str:
     return " ".join(notes)
 
 
-def commit_task(run: Run, name: str, paths: set[str], dirty: Set[str]) -> None:
+def commit_task(run: Run, name: str, paths: Set[str], dirty: Set[str]) -> None:
     """Commit the PATHS that a task changed; not what was DIRTY with the user's own edits."""
     places, warn = run.snapshots.repository.places, run.workspace.warn
-    paths &= {*run.snapshots.uncommitted()}
     if not places or any((places[0] / mark).exists() for mark in UNDER_WAY):
         warn(f"nothing is committed: there is {'a merge or rebase under way' if places else 'no repository'}")
         return
-    if paths & dirty:
-        warn(f"not committed, for earlier edits that are not: {', '.join(sorted(paths & dirty))}")
-    if own := sorted(paths - dirty):
+    changed = paths & {*run.snapshots.uncommitted()}
+    if changed & dirty:
+        warn(f"not committed, for earlier edits that are not: {', '.join(sorted(changed & dirty))}")
+    if own := sorted(changed - dirty):
         try:
-            made = make_commit(run.config.root, name, own, run.snapshots.folder / "staged")
+            made = make_commit(run.config.root, name, own)
             run.reporter.emit("committed", commit=made, paths=own)
         except GitError as error:
             warn(f"not committed: {error}")
 
 
-def make_commit(root: Path, name: str, paths: Sequence[str], index: Path) -> str:
-    """Commit PATHS alone, by way of a temporary INDEX: no hooks, no signing, and a name where the user has none."""
-    head, aside = ask_git(root, "rev-parse", "-q", "--verify", "HEAD"), {"GIT_INDEX_FILE": str(index)}
-    update, feed = ("update-index", "-z", "--add", "--remove", "--stdin"), joined(paths)
-    who = list[str]()
+def make_commit(root: Path, name: str, paths: Sequence[str]) -> str:
+    """Commit PATHS alone, whatever else is staged: no hooks, no signing, and a name where the user has none."""
+    settings = ["-c", "gc.auto=0", "-c", "maintenance.auto=false"]
     for key, usual in {"user.name": "lean-loop", "user.email": "lean-loop@localhost"}.items():
-        who += ["-c", f"{key}={ask_git(root, 'config', key) or usual}"]
-    git(["read-tree", head or "--empty"], root, aside)
-    git(update, root, aside, feed)
-    tree = git(["write-tree"], root, aside).strip()
-    parent = ["-p", head] if head else []
-    made = git([*who, "commit-tree", tree, *parent, "-m", name], root).strip()
-    git(update, root, feed=feed)  # first: an index that stays behind HEAD would take the commit back in the next one
-    git([*who, "update-ref", "-m", f"lean-loop: {name}", "HEAD", made, head or "0" * len(made)], root)
-    return made
+        settings += ["-c", f"{key}={ask_git(root, 'config', key) or usual}"]
+    listed = ["--pathspec-from-file=-", "--pathspec-file-nul"]
+    git(["--literal-pathspecs", "add", "--intent-to-add", "--force", *listed], root, feed=joined(paths))
+    commit = ["commit", "--quiet", "--only", "--no-verify", "--no-gpg-sign", "--message", name]
+    git(["--literal-pathspecs", *settings, *commit, *listed], root, feed=joined(paths))
+    return ask_git(root, "rev-parse", "HEAD")
 
 
 def task_fingerprint(task: Task) -> str:
@@ -4127,7 +4127,7 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
     return code
 
 
-# ---------------------------------------------------------------------------------------------------- earlier runs
+# ------------------------------------------------------------------------------------------------- holding a project
 
 
 def make_run_folder(folder: Path) -> Path:
@@ -4136,11 +4136,6 @@ def make_run_folder(folder: Path) -> Path:
     made = folder / "runs" / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{int(now * 1000) % 1000:03d}"
     made.mkdir(mode=0o700, parents=True)
     return made
-
-
-def run_folders(folder: Path) -> list[Path]:
-    """List the folders of the project's runs, oldest first."""
-    return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
 
 
 def process_start_time(pid: int) -> str:
@@ -4183,20 +4178,7 @@ def recorded(config: Config, shows: Shows) -> Iterator[Run]:
             yield run
         finally:
             reporter.display.close()
-        forget(run.snapshots, config.guard.keep_runs)
-
-
-def forget(snapshots: Snapshots, keep: int) -> None:
-    """Remove the runs beyond the KEEP latest, and what only their trees hold."""
-    runs = run_folders(snapshots.folder)
-    old = runs[:-keep] if keep else []
-    events = "".join((run / "events.jsonl").read_text("utf-8", "replace") for run in runs[len(old) :])
-    trees = {*re.findall(r'(?<=")(?:[0-9a-f]{40}|[0-9a-f]{64})(?=")', events)}
-    snapshots.prune_borrowed_objects(trees)
-    if old:
-        for run in old:
-            shutil.rmtree(run, ignore_errors=True)
-        snapshots.git("prune", "--expire=now", *trees)
+        beside("_earlier").forget(run.snapshots, config.guard.keep_runs)
 
 
 # ------------------------------------------------------------------------------------------------------- reporting

@@ -10,7 +10,9 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shlex
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -42,7 +44,6 @@ from leanloop import (
     read_text,
     recorded,
     resolve_leaner,
-    run_folders,
     send_signal,
     state_folder,
     static_config,
@@ -148,10 +149,28 @@ class RunRecord:
         }
 
 
+def run_folders(folder: Path) -> list[Path]:
+    """List the folders of the project's runs, oldest first."""
+    return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
+
+
 def read_records(folder: Path) -> list[RunRecord]:
     """Read the runs of a project, oldest first."""
     records = (RunRecord(run, tuple(read_events(run))) for run in run_folders(folder))
     return [record for record in records if record.events]
+
+
+def forget(snapshots: Snapshots, keep: int) -> None:
+    """Remove the runs beyond the KEEP latest, and what only their trees hold."""
+    runs = run_folders(snapshots.folder)
+    old = runs[:-keep] if keep else []
+    events = "".join((run / "events.jsonl").read_text("utf-8", "replace") for run in runs[len(old) :])
+    trees = {*re.findall(r'(?<=")(?:[0-9a-f]{40}|[0-9a-f]{64})(?=")', events)}
+    snapshots.prune_borrowed_objects(trees)
+    if old:
+        for run in old:
+            shutil.rmtree(run, ignore_errors=True)
+        snapshots.git("prune", "--expire=now", *trees)
 
 
 # ------------------------------------------------------------------------------------------------ after a killed run
