@@ -3522,7 +3522,6 @@ class Verifier:
 # -------------------------------------------------------------------------------------------------------- the loop
 
 OWN_END = 10  # seconds that a leaner which keeps its time limit by itself has for its end
-UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
 
 @dataclass(frozen=True)
@@ -3947,39 +3946,10 @@ def note_on(call: Call) -> str:
     """Say in the next prompt what was wrong with a call: what was put back, and why its answer could not be used."""
     notes = []
     if call.put_back:
-        notes.append(f"The last answer changed what it may not, which was undone: {few_names(call.put_back, 5)}.")
+        notes.append(f"The last answer changed what it may not, which was undone: {', '.join(call.put_back[:5])}.")
     if call.code:
         notes.append(f"The last answer could not be used: {call.reason}")
     return " ".join(notes)
-
-
-def commit_task(run: Run, name: str, paths: Set[str], dirty: Set[str]) -> None:
-    """Commit the PATHS that a task changed; not what was DIRTY with the user's own edits."""
-    places, warn = run.snapshots.repository.places, run.workspace.warn
-    if not places or any((places[0] / mark).exists() for mark in UNDER_WAY):
-        warn(f"nothing is committed: there is {'a merge or rebase under way' if places else 'no repository'}")
-        return
-    changed = paths & {*run.snapshots.uncommitted()}
-    if changed & dirty:
-        warn(f"not committed, for earlier edits that are not: {', '.join(sorted(changed & dirty))}")
-    if own := sorted(changed - dirty):
-        try:
-            made = make_commit(run.config.root, name, own)
-            run.reporter.emit("committed", commit=made, paths=own)
-        except GitError as error:
-            warn(f"not committed: {error}")
-
-
-def make_commit(root: Path, name: str, paths: Sequence[str]) -> str:
-    """Commit PATHS alone, whatever else is staged: no hooks, no signing, and a name where the user has none."""
-    settings = ["-c", "gc.auto=0", "-c", "maintenance.auto=false"]
-    for key, usual in {"user.name": "lean-loop", "user.email": "lean-loop@localhost"}.items():
-        settings += ["-c", f"{key}={ask_git(root, 'config', key) or usual}"]
-    listed = ["--pathspec-from-file=-", "--pathspec-file-nul"]
-    git(["--literal-pathspecs", "add", "--intent-to-add", "--force", *listed], root, feed=joined(paths))
-    commit = ["commit", "--quiet", "--only", "--no-verify", "--no-gpg-sign", "--message", name]
-    git(["--literal-pathspecs", *settings, *commit, *listed], root, feed=joined(paths))
-    return ask_git(root, "rev-parse", "HEAD")
 
 
 def task_fingerprint(task: Task) -> str:
@@ -4000,7 +3970,7 @@ def run_numbered(run: Run, task: Task, number: int, total: int, resumed: Resumed
     result = run_task(run, replace(task, max_iters=max(0, task.max_iters - earlier.attempts)))
     if commits and result.state == "green":
         paths = {path for attempt in result.attempts for path in attempt.changed}
-        commit_task(run, task.name, paths | earlier.touched, dirty)
+        beside("_after").commit_task(run, task.name, paths | earlier.touched, dirty)
     tree = run.snapshots.take()
     run.workspace.warn_uncovered()
     changed = run.snapshots.counted_diff(start, tree)[0]
@@ -4183,13 +4153,8 @@ def recorded(config: Config, shows: Shows) -> Iterator[Run]:
 
 # ------------------------------------------------------------------------------------------------------- reporting
 
-# Names of our own, which --undo, --resume and --report need: of states, of files in the record, of runs.
-NAMES = (
-    r'"(?:tree|before|after|digest|commit)": "[0-9a-f]{12,64}"'
-    r'|"(?:output|prompt|answer|diff)": "\d{3}-[a-z]+\.[a-z]+"|"(?:id|run)": "\d{8}-\d{6}-\d{3}"'
-)
-QUOTED = re.compile(rf'(?P<name>{NAMES})|"(?:[^"\\]|\\.)*"')
-NOTIFY_SECONDS = 30
+# Names of our own, which --undo, --resume and --report need: of states, tasks, runs, and files in the record.
+OWN_NAMES = {"tree", "before", "after", "commit", "digest", "green", "id", "run", "output", "prompt", "answer", "diff"}
 
 
 @dataclass(frozen=True)
@@ -4215,11 +4180,6 @@ class Shows:
             self.say(json.dumps({"event": "outcome", "code": error.code, "error": str(error)}), self.out)
 
 
-def few_names(names: Sequence[str], most: int) -> str:
-    """Name the first MOST of some things, and count the others."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 class Reporter:
     """Keeps a run's record in its folder; what is shown are the same events. No other place prints."""
 
@@ -4237,6 +4197,16 @@ class Reporter:
         for secret in self.secrets:
             text = secret.sub(MASKED, text)
         return text
+
+    def mask_all(self, value: Any) -> Any:
+        """Mask every text in what JSON can hold, but for names of our own."""
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, list):
+            return [self.mask_all(item) for item in value]
+        if isinstance(value, dict):
+            return {name: item if name in OWN_NAMES else self.mask_all(item) for name, item in value.items()}
+        return value
 
     def path(self, name: str) -> Path:
         """Name a file of the current step in the run's folder."""
@@ -4262,10 +4232,11 @@ class Reporter:
         event = json.loads(json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=vars))
         if words := self.display.words_of(event):
             event["shown"] = words
-        line = QUOTED.sub(lambda found: found["name"] or json.dumps(self.mask(json.loads(found[0]))), json.dumps(event))
+        masked = self.mask_all(event)
+        line = json.dumps(masked)
         self.events.append(f"{line}\n")
         self.keep(self.folder / "events.jsonl", self.events[-1], "ab")
-        self.display.show(json.loads(line))
+        self.display.show(masked)
         if self.shows.json:
             self.shows.say(line, self.shows.out)
 
@@ -4293,25 +4264,9 @@ class Reporter:
             told = beside("_page").outcome(self.folder, end)
         (self.folder / "report.md").write_bytes(told["report"].encode("utf-8", "replace"))
         with contextlib.suppress(Interrupted):
-            self.notify(told)
+            beside("_after").notify(self, told)
         self.emit("outcome", **told["outcome"])
         self.display.finish(told)
-
-    def notify(self, told: Document) -> None:
-        """Run `[notify] command` with the outcome in its environment; that it fails is a warning only."""
-        if not self.config.notify.command:
-            return
-        env = {
-            **clean_environment(),
-            "LEANLOOP_CODE": str(told["outcome"]["code"]),
-            "LEANLOOP_STATE": told["outcome"]["state"],
-            "LEANLOOP_RUN": told["outcome"]["run"],
-            "LEANLOOP_REPORT": str(self.folder / "report.md"),
-            "LEANLOOP_OUTCOME": encodable(told["words"][-30_000:]),  # Windows takes 32,767
-        }
-        done = run(shell_argv(self.config.notify.command), self.config.root, env=env, timeout=NOTIFY_SECONDS)
-        if done.code or done.cut:
-            self.emit("warning", text=f"[notify] command {done.end}: {' '.join(done.output.split())[-200:]}")
 
 
 # ------------------------------------------------------------------------------------------------ the command line

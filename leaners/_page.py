@@ -148,6 +148,11 @@ def clip(text: str, most: int) -> str:
     return line
 
 
+def few_names(names: Sequence[str], most: int) -> str:
+    """Name the first MOST of some things, and count the others."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def few(names: Sequence[str], most: int, room: int) -> str:
     """Name the first MOST of some things, in ROOM tokens, and count the others."""
     return clip(", ".join(names[:most]), room) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -21,7 +21,7 @@ from typing import IO
 
 from _begin import git_files
 from _earlier import bare_config
-from _page import many
+from _page import few_names, many
 from _screen import folded, inked, is_terminal, window
 from leanloop import (
     GREEN,
@@ -43,7 +43,6 @@ from leanloop import (
     check_test_files,
     choose,
     fenced,
-    few_names,
     find_program,
     first_prompt,
     home,
