@@ -45,7 +45,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import translate
-from functools import cache, cached_property, partial, reduce
+from functools import cache, cached_property, reduce
 from importlib import import_module
 from itertools import chain, groupby, islice, pairwise
 from pathlib import Path, PurePosixPath
@@ -3721,11 +3721,11 @@ class Run:
 
     def wait_for(self, leaner: Leaner) -> None:
         """Wait until the leaner's server is ready, once before each call: first it has to tell its context."""
-        if self.ready != leaner:
-            show_waiting = partial(self.reporter.emit, "waiting")
-            told = wait_for_server(self.config, leaner, lambda url, left: show_waiting(url=url, left=left))
-            if "context" in told:
-                self.servers[leaner.base_url, leaner.model] = told
+        if self.ready == leaner:
+            return
+        told = wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
+        if "context" in told:
+            self.servers[leaner.base_url, leaner.model] = told
         self.ready = leaner
 
     def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str, start: str) -> Call:
@@ -3811,16 +3811,14 @@ class Run:
 
     def context(self, task: Task, leaner: Leaner) -> int:
         """Tokens of the model's context: as set, as the server tells, else 8,192."""
-        known = task.context_tokens or leaner.context_tokens
-        return known or self.server(leaner).get("context") or 8192
-
-    def server(self, leaner: Leaner) -> Document:
-        """Return what the leaner's server tells of itself, asked once a run; empty where it is not there."""
+        if known := task.context_tokens or leaner.context_tokens:
+            return known
         key = leaner.base_url, leaner.model
-        if key not in self.servers and leaner.base_url:
+        if key not in self.servers:
+            self.servers[key] = {}
             with contextlib.suppress(NotReady):
-                self.servers[key], _ = probe(leaner)
-        return self.servers.setdefault(key, {})
+                self.servers[key] = probe(leaner)[0] if leaner.base_url else {}
+        return self.servers[key].get("context") or 8192
 
     def budget(self, task: Task, leaner: Leaner) -> int:
         """Tokens that a prompt may have: what the context leaves beside the answer, and no more than is read well."""
@@ -4301,11 +4299,6 @@ def beside(name: str) -> ModuleType:
     return import_module(name)
 
 
-def print_schema(options: argparse.Namespace, shows: Shows) -> str:
-    """Print the JSON Schema of leanfiles."""
-    return read_text(share() / "examples" / SCHEMA).rstrip()
-
-
 def print_version(options: argparse.Namespace, shows: Shows) -> str:
     """Tell the version and where the files lie."""
     return f"lean-loop {__version__} ({share()})"
@@ -4336,7 +4329,7 @@ OPTIONS = (
            "_begin.write_sample", nargs="?", const="-", metavar="FILE"),
     option("--guide", "print what a cloud model needs to know to write leanfiles for this project",
            "_begin.print_guide"),
-    option("--schema", "print the JSON Schema of leanfiles, for editors", "leanloop.print_schema"),
+    option("--schema", "print the JSON Schema of leanfiles, for editors", "_begin.print_schema"),
     option("--check", "say of everything that a run needs whether it is ready", "_ready.check_all"),
     option("--smoke", "--check, and let the leaner do one small edit in a temporary project",
            "_ready.check_all"),

@@ -162,6 +162,11 @@ def print_guide(options: argparse.Namespace, shows: Shows) -> str:
     return filled("guide.md", Path())
 
 
+def print_schema(options: argparse.Namespace, shows: Shows) -> str:
+    """Print the JSON Schema of leanfiles."""
+    return read_text(share() / "examples" / SCHEMA).rstrip()
+
+
 def filled(name: str, root: Path) -> str:
     """Read the text NAME of examples/, with its marks filled in for the project at ROOT."""
     known_by, (command, *args), narrow = detect_runner(root)
