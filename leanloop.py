@@ -14,7 +14,8 @@
 
 Only the project's tests decide. Nothing of the user's is lost: every state lies in a private repository outside the
 project. The pages below go from nouns to verbs, and their banners name them, from errors and data to the command line.
-What is particular to a test runner, a language or a kind of protected file is a row in the tables leaners/_*.txt.
+What is particular to a test runner, a language or a kind of protected file is a row in the tables leaners/_*.txt. What
+shows a run or looks at earlier ones lies beside them (_screen, _page, _earlier), as the other verbs do (_begin, _ready).
 """
 
 from __future__ import annotations
@@ -3692,31 +3693,36 @@ class Run:
         raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
 
     def ask(self, task: Task, leaner: Leaner, prompt: str, mode: str, start: str = "") -> Call:
-        """Call LEANER once with PROMPT; trouble of the server is waited for and is no attempt.
+        """Ask LEANER once; a call that was only to answer, or failed for its set-up, leaves the project as it was.
 
-        START is the tree that the task began from. A call that was only to answer, or failed for its set-up, leaves the
-        project as it was.
+        START is the tree that the task began from.
         """
-        program, deadline = find_program(leaner), 0.0
-        while True:
-            self.check_limits()
-            self.wait_for(leaner)
-            call, self.ready = self.call(task, leaner, program, prompt, mode, start), None
-            if call.code != SERVER_TROUBLE:
-                break
-            self.reporter.emit("trouble", leaner=program.name, model=call.model, reason=call.reason, usage=call.usage)
-            deadline = deadline or time.monotonic() + self.config.health.max_wait  # a call may have taken longer
-            if time.monotonic() >= deadline:
-                raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
-            time.sleep(2)
-        if program.own_check and self.config.health.check_url is None:
-            self.ready = leaner  # what checks by itself is not looked at again before it tells of trouble
+        call = self.call_while_troubled(task, leaner, prompt, mode, start)
         if (mode == "ask" or call.code == USAGE) and call.after != call.before:
             self.snapshots.restore(call.after, call.before)
         facts = {name: getattr(call, name) for name in CALL_FACTS}
         self.reporter.emit("answered", mode=mode, **facts, answer=self.reporter.path("answer.txt").name)
         if call.code == USAGE:
             raise NotReady(f"{call.leaner}: {call.reason}")
+        return call
+
+    def call_while_troubled(self, task: Task, leaner: Leaner, prompt: str, mode: str, start: str) -> Call:
+        """Call LEANER until its server is well; trouble of the server is waited for, and is no attempt."""
+        program, deadline = find_program(leaner), 0.0
+        while True:
+            self.check_limits()
+            self.wait_for(leaner)
+            call = self.call(task, leaner, program, prompt, mode, start)
+            if call.code != SERVER_TROUBLE:
+                break
+            self.reporter.emit("trouble", leaner=program.name, model=call.model, reason=call.reason, usage=call.usage)
+            deadline = deadline or time.monotonic() + self.config.health.max_wait  # a call may have taken longer
+            if time.monotonic() >= deadline:
+                raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
+            self.ready = None
+            time.sleep(2)
+        if not program.own_check or self.config.health.check_url is not None:
+            self.ready = None  # what checks by itself is not looked at again before it tells of trouble
         return call
 
     def wait_for(self, leaner: Leaner) -> None:
@@ -3736,8 +3742,7 @@ class Run:
         before, known, begun = self.snapshots.take(), self.snapshots.unheld, time.time()
         self.workspace.note_rights(before)
         variables = self.variables(task, leaner, mode, file, used)
-        if prompt.startswith(self.config.prompts.summary):
-            variables["LEAN_BRIEF"] = "1"
+        variables["LEAN_BRIEF"] = "1" if prompt.startswith(self.config.prompts.summary) else ""
         size = tokens(prompt)
         self.reporter.emit("asking", leaner=program.name, mode=mode, tokens=size, prompt=file.name, tree=before)
         try:
