@@ -14,8 +14,8 @@
 
 Only the project's tests decide. Nothing of the user's is lost: every state lies in a private repository outside the
 project. The pages below go from nouns to verbs, and their banners name them, from errors and data to the command line.
-What is particular to a test runner, a language or a kind of protected file is a row in the tables leaners/_*.txt. What
-shows a run or looks at earlier ones lies beside them (_screen, _page, _earlier), as the other verbs do (_begin, _ready).
+What is particular to a test runner, a language or a kind of protected file is a row in a table, leaners/_*.txt. What
+shows a run or looks at earlier ones lies beside them (_screen, _page, _earlier), like the other verbs (_begin, _ready).
 """
 
 from __future__ import annotations
@@ -800,6 +800,14 @@ def share() -> Path:
         if (folder / "leaners").is_dir() and (folder / "config.toml").is_file():
             return folder
     raise NotReady(f"{here}: the folder 'leaners' and config.toml are not here. Install lean-loop again.")
+
+
+@cache
+def load_beside(name: str) -> ModuleType:
+    """Import a file that lies beside the leaners, and that may import this module."""
+    sys.modules.setdefault("leanloop", sys.modules[__name__])
+    sys.path.append(str(share() / "leaners"))
+    return import_module(name)
 
 
 def is_packaged() -> bool:
@@ -3973,7 +3981,7 @@ def run_numbered(run: Run, task: Task, number: int, total: int, resumed: Resumed
     result = run_task(run, replace(task, max_iters=max(0, task.max_iters - earlier.attempts)))
     if commits and result.state == "green":
         paths = {path for attempt in result.attempts for path in attempt.changed}
-        beside("_after").commit_task(run, task.name, paths | earlier.touched, dirty)
+        load_beside("_after").commit_task(run, task.name, paths | earlier.touched, dirty)
     tree = run.snapshots.take()
     run.workspace.warn_uncovered()
     changed = run.snapshots.counted_diff(start, tree)[0]
@@ -4088,7 +4096,7 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
         check_leaner(leaner)
     check_test_files(config, tasks)
     with recorded(config, shows) as run:
-        resumed = beside("_earlier").resume(run) if resume else Resumed()
+        resumed = load_beside("_earlier").resume(run) if resume else Resumed()
         run.begin(str(config.path), resumed, tasks=[task.name for task in tasks])
         code, error, broken = RED, "", ""
         try:
@@ -4144,14 +4152,14 @@ def recorded(config: Config, shows: Shows) -> Iterator[Run]:
         shows.say(f"lean-loop: there is no home folder: {lies}.", shows.err)
     with locked(folder, config):
         reporter = Reporter(make_run_folder(folder), config, shows)
-        repaired = beside("_earlier").put_repository_back(folder, reporter.path("repository"))
+        repaired = load_beside("_earlier").put_repository_back(folder, reporter.path("repository"))
         run = make_run(config, folder, reporter)
         run.workspace.repaired = repaired
         try:
             yield run
         finally:
             reporter.display.close()
-        beside("_earlier").forget(run.snapshots, config.guard.keep_runs)
+        load_beside("_earlier").forget(run.snapshots, config.guard.keep_runs)
 
 
 # ------------------------------------------------------------------------------------------------------- reporting
@@ -4189,7 +4197,7 @@ class Reporter:
     def __init__(self, folder: Path, config: Config, shows: Shows) -> None:
         self.folder, self.config, self.shows = folder, config, shows
         self.step = self.pid = 0
-        self.display = beside("_screen").Display(shows)
+        self.display = load_beside("_screen").Display(shows)
         self.events = list[str]()
         keys = {leaner.key for leaner in (config.lean, *config.escalate)} - {Leaner.api_key}
         secrets = [re.escape(key) for key in keys if len(key) >= 8]
@@ -4264,10 +4272,10 @@ class Reporter:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.keep(self.folder / "events.jsonl", "".join(self.events))
         with defer_signals():
-            told = beside("_page").outcome(self.folder, end)
+            told = load_beside("_page").outcome(self.folder, end)
         (self.folder / "report.md").write_bytes(told["report"].encode("utf-8", "replace"))
         with contextlib.suppress(Interrupted):
-            beside("_after").notify(self, told)
+            load_beside("_after").notify(self, told)
         self.emit("outcome", **told["outcome"])
         self.display.finish(told)
 
@@ -4290,18 +4298,9 @@ def load_all(options: argparse.Namespace) -> list[Config]:
 def run_all(options: argparse.Namespace, shows: Shows) -> int:
     """Run the leanfiles one after the other; the first red one stops."""
     for path in options.config:
-        beside("_earlier").tidy_up(path, shows)
+        load_beside("_earlier").tidy_up(path, shows)
     codes = (run_config(config, options.task, shows, options.resume) for config in load_all(options))
     return next(filter(None, codes), GREEN)
-
-
-def beside(name: str) -> ModuleType:
-    """Load a module from leaners/: what shows a run, looks at earlier ones, or answers the command line otherwise."""
-    sys.modules.setdefault("leanloop", sys.modules[__name__])
-    folder = str(share() / "leaners")
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    return import_module(name)
 
 
 def print_version(options: argparse.Namespace, shows: Shows) -> str:
@@ -4400,7 +4399,7 @@ def dispatch(options: argparse.Namespace, shows: Shows) -> int:
     if not verbs:
         return run_all(options, shows)
     module, _, name = next(iter(verbs)).partition(".")
-    ended = getattr(beside(module), name)(options, shows)
+    ended = getattr(load_beside(module), name)(options, shows)
     if isinstance(ended, str):
         shows.say(ended, shows.out, "\n" if ended else "")
     return ended if isinstance(ended, int) else GREEN
