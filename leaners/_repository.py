@@ -10,13 +10,14 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leanloop import RunRecord, ask_git, is_older, process_start_time, read_text, remove, replace_file, unsettled
+from leanloop import RunRecord, ask_git, is_older, process_start_time, read_text, unsettled
 
 Facts = tuple[int, ...]
+UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
 NOTHING, UNUSED = (-2, 0), (-1, 0)  # no file; a folder of objects in the copy alone
 PARTS_OF_GIT = {
     "HEAD/": "HEAD", ".git/": "HEAD", "refs/stash/": "the stash", "refs/": "branches or tags",
@@ -184,6 +185,23 @@ def is_same(one: Path, other: Path) -> bool:
         with contextlib.suppress(OSError):
             contents.append(path.readlink() if path.is_symlink() else path.read_bytes())
     return len(contents) != 1 and contents[:1] == contents[1:]
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let WRITE make a file beside PATH, and put that in PATH's place in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{os.getpid()}{UNFINISHED}")
+    fresh.unlink(missing_ok=True)
+    write(fresh)
+    fresh.replace(path)
+
+
+def remove(path: Path, root: Path) -> None:
+    """Remove a file, and the folders below ROOT that are empty without it."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        for folder in path.relative_to(root).parents[:-1]:
+            (root / folder).rmdir()
 
 
 def copy_file(source: Path, target: Path) -> None:
