@@ -28,7 +28,6 @@ if sys.version_info < (3, 11):
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -37,11 +36,8 @@ import shutil
 import signal
 import stat
 import subprocess
-import tempfile
-import textwrap
 import threading
 import time
-import tomllib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
@@ -51,7 +47,10 @@ from importlib import import_module
 from itertools import chain, groupby, islice, pairwise
 from pathlib import Path, PurePosixPath
 from types import FrameType, ModuleType
-from typing import IO, Any, NoReturn, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+
+if TYPE_CHECKING:
+    from _snapshots import Snapshots
 
 __version__ = "0.1.0"
 
@@ -625,6 +624,8 @@ def tables_with(key: str) -> list[str]:
 
 def read_toml(path: Path) -> Document:
     """Read a TOML file (a byte order mark is allowed), with errors that name file and line."""
+    import tomllib
+
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -672,10 +673,7 @@ def iter_tables(name: str, content: Any, path: Path) -> Iterator[tuple[str, Any]
 
 def expand_home(path: str) -> Path:
     """Expand ~ and ~user; what begins with ~ and names no user is taken as it stands."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises there)
 
 
 def anchor(document: Document, folder: Path) -> Document:
@@ -846,17 +844,30 @@ def static_config(named: str | None) -> Path:
     return own if own and own.is_file() and (is_packaged() or not os.access(beside, os.W_OK)) else beside
 
 
+STATE = ("LOCALAPPDATA" if WINDOWS else "XDG_STATE_HOME", ".local/state")
+
+
 def state_folder() -> Path:
     """Name the folder for what lean-loop keeps of all projects; a temporary one where there is no home."""
+    if usual := own_folder(*STATE):
+        return usual
+    import tempfile
+
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    usual = own_folder("LOCALAPPDATA" if WINDOWS else "XDG_STATE_HOME", ".local/state")
-    return usual or Path(tempfile.gettempdir()) / f"lean-loop-{user}"
+    return Path(tempfile.gettempdir()) / f"lean-loop-{user}"
+
+
+def digest(content: bytes) -> str:
+    """Give the SHA-256 of CONTENT in hexadecimal."""
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()
 
 
 def project_folder(root: Path) -> Path:
     """Make the folder for what lean-loop keeps of the project at ROOT, private."""
     name = re.sub(r"[^A-Za-z0-9._-]", "_", root.name) or "root"
-    folder = state_folder() / f"{name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
+    folder = state_folder() / f"{name}-{digest(os.fsencode(root))[:12]}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state_folder().chmod(0o700)
@@ -977,6 +988,7 @@ def run(
     process's number at once and then again and again; the process does not outlive lean-loop then. Raises OSError where
     ARGV cannot be started.
     """
+    adopt_orphans()
     deadline = Deadline(timeout, idle)
     with contextlib.ExitStack() as ending:
         with defer_signals():
@@ -1010,13 +1022,15 @@ def defer_signals() -> Iterator[None]:
         signal.raise_signal(number)
 
 
-def start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], apart: bool) -> subprocess.Popen[bytes]:
-    """Start a program in a group of its own; see `run`."""
+def start(
+    argv: Sequence[str], cwd: Path, env: Mapping[str, str], apart: bool, fed: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start a program in a group of its own; one that is FED has something to read. See `run`."""
     return subprocess.Popen(
         [as_native(word) for word in argv],
         cwd=cwd,
         env={as_native(name): as_native(value) for name, value in env.items()},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE if apart else subprocess.STDOUT,
         start_new_session=not WINDOWS,
@@ -1146,6 +1160,7 @@ def children_by_ps() -> Callable[[int], list[int]]:
     return lambda pid: pairs.get(pid, [])
 
 
+@cache
 def adopt_orphans() -> None:
     """Become the parent of what the children leave behind (Linux), so that it can be ended too."""
     if sys.platform == "linux":
@@ -1174,281 +1189,8 @@ def startable(path: str, what: str, error: OSError) -> LeanError:
 
 GENERATED = ("node_modules", ".venv", "venv", "target", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
                 ".pytest_cache", ".gradle", "site-packages", ".git")  # fmt: skip
-PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
-UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
-Stamp = tuple[int, ...] | None
-Counts = list[tuple[str, int, int]]
 Side = tuple[str, str]  # what a tree holds at a path: mode and object, as git writes them
-Facts = tuple[int, ...]
 GONE, LINK = "000000", "120000"  # the mode of what it does not hold, and of a link
-
-
-@dataclass
-class Snapshots:
-    """A private repository in the state folder that holds states of the project at `root` as trees.
-
-    `uncovered` tells what no snapshot holds, and why; `passed_over` are files that are ignored and not small. A file
-    over `max_file` bytes keeps its earlier state. `last` is the latest tree, `known` remembers differences of trees.
-    """
-
-    root: Path
-    folder: Path
-    max_file: int
-    repository: Repository
-    last: str = ""
-    uncovered: dict[str, str] = field(default_factory=dict)
-    passed_over: set[str] = field(default_factory=set)
-    known: dict[tuple[str, str], dict[str, tuple[Side, Side]]] = field(default_factory=dict)
-
-    @property
-    def store(self) -> Path:
-        return self.folder / "snapshots.git"
-
-    @property
-    def unheld(self) -> set[str]:
-        """The files that no snapshot holds."""
-        return {*self.uncovered, *self.passed_over}
-
-    def places(self, index: str = "index") -> dict[str, str]:
-        """Name the private repository to git."""
-        return {"GIT_DIR": str(self.store), "GIT_WORK_TREE": str(self.root), "GIT_INDEX_FILE": str(self.folder / index)}
-
-    def start(self, *args: str) -> subprocess.Popen[bytes]:
-        """Start git on the private repository."""
-        return start_git(("-c", "core.splitIndex=true", *args), self.root, self.places())  # a change then writes little
-
-    def git(self, *args: str, feed: bytes = b"") -> str:
-        """Run git on the private repository; return what it printed."""
-        return finish(self.start(*args), feed)
-
-    # Taking states
-
-    def take(self) -> str:
-        """Record the project's present state; return its tree. A file that cannot be read keeps its earlier state."""
-        try:
-            return self.record()
-        except GitError:  # a borrowed index may be of a kind that only its owner can read
-            for name in ("index", "index.lock"):
-                (self.folder / name).unlink(missing_ok=True)
-            self.last = ""
-            return self.record()
-
-    def record(self) -> str:
-        """Bring the index up to date with what has changed on disk, and write its tree."""
-        ours = f"--exclude-from={self.store / 'info' / 'exclude'}"
-        with self.start("ls-files", "-z", "--others", ours) as others:  # both look at every file: at the same time
-            paths = [path for path in split(self.git("diff-files", "-z", "--name-only")) if self.covers(path)]
-            paths += self.choose_new(split(finish(others)))
-        if paths:
-            self.git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", feed=joined(paths))
-        if paths or not self.last:
-            self.last = self.git("write-tree").strip()
-        return self.last
-
-    def covers(self, path: str) -> bool:
-        """Tell whether PATH can be recorded; note why not."""
-        seen = stamp(self.root / path)
-        if not seen or not stat.S_ISREG(seen[0]):
-            return not seen or stat.S_ISLNK(seen[0])
-        if not os.access(self.root / path, os.R_OK):
-            self.uncovered[path] = "not readable"
-        elif seen[2] > self.max_file:
-            self.uncovered[path] = f"larger than [guard] max_file, {seen[2] / 1e6:.0f} MB"
-        else:
-            return True
-        return False
-
-    def choose_new(self, others: Sequence[str]) -> list[str]:
-        """Choose from what is not recorded yet: no repositories; ignored files under 1 MB each, 20 MB together."""
-        fresh = [path for path in others if path not in self.passed_over]
-        whole = {**self.places("none"), "GIT_WORK_TREE": str(self.repository.link.parent)}
-        listed = ("ls-files", "--others", "-z", "--exclude-per-directory=.gitignore")
-        plain = set(split(git(listed, self.root, whole)) if fresh else ())
-        room, found = 20_000_000, list[str]()
-        for path in fresh:
-            if path.endswith(UNFINISHED):
-                (self.root / path).unlink(missing_ok=True)
-            elif path.endswith("/"):
-                self.uncovered[path] = "a repository of its own"
-            elif self.covers(path):
-                weight = 0 if path in plain else (stamp(self.root / path) or (0, 0, 0))[2]
-                if weight < 1_000_000 and weight <= room:
-                    room -= weight
-                    found.append(path)
-        self.passed_over.update(set(fresh) - set(found))
-        return found
-
-    @contextlib.contextmanager
-    def sealed(self) -> Iterator[None]:
-        """Keep what git reads here as it is: a program that finds it could hide from snapshots what it does."""
-        kept = self.settings()
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):  # where all is gone, the next snapshot says so
-                now = self.settings()
-                for path in now.keys() - kept.keys():
-                    path.unlink()
-                for path, content in kept.items():
-                    if now.get(path) != content:
-                        path.write_bytes(content)
-
-    def settings(self) -> dict[Path, bytes]:
-        """Read what tells git where to look, and at what."""
-        files = [self.folder / "index", self.store / "config", *self.store.glob("sharedindex.*")]
-        files += [*self.store.glob("info/*"), *self.store.glob("objects/info/*")]
-        return {path: path.read_bytes() for path in files if path.is_file()}
-
-    # Comparing states
-
-    def differences(self, old: str, new: str) -> dict[str, tuple[Side, Side]]:
-        """Find the paths that differ between two trees, with the sides of both."""
-        if old == new:
-            return {}
-        if (old, new) not in self.known:
-            raw = split(self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new))
-            found = self.known[old, new] = dict[str, tuple[Side, Side]]()
-            for facts, path in zip(raw[::2], raw[1::2], strict=True):
-                was, now, one, other, _ = facts[1:].split()
-                found[path] = (was, one), (now, other)
-        return self.known[old, new]
-
-    def changed(self, old: str, new: str) -> tuple[str, ...]:
-        """List the paths that differ between two trees."""
-        return tuple(self.differences(old, new))
-
-    def diff(self, old: str, new: str, *options: str, only: Sequence[str] | None = None) -> str:
-        """Show what changed between two trees, as a unified diff; ONLY narrows it."""
-        if old == new or (only is not None and not only):
-            return ""
-        style = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
-        return encodable(
-            self.git("diff-tree", "-r", "-p", "--no-renames", *style, *options, old, new, "--", *(only or ()))
-        )
-
-    def counted_diff(self, old: str, new: str) -> tuple[Counts, str]:
-        """Show what changed between two trees, and count the lines that files gained and lost; 0 in a binary one."""
-        paths = self.changed(old, new)
-        *rows, diff = self.diff(old, new, "--numstat").split("\n", len(paths))
-        counts: Counts = []
-        for path, row in zip(paths, rows, strict=True):  # both in the order of the paths
-            gained, lost, _ = row.replace("-", "0").split("\t", 2)
-            counts.append((path, int(gained), int(lost)))
-        return counts, diff.lstrip("\n")
-
-    def texts(self, old: str, new: str, paths: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Read those of PATHS that differ between two trees, as both have them; "" where one lacks it."""
-        sides = {path: both for path, both in self.differences(old, new).items() if path in paths}
-        wanted = [side for both in sides.values() for side in both]
-        texts = [as_text(content) for content in (self.objects(wanted) if wanted else ())]
-        return dict(zip(sides, zip(texts[::2], texts[1::2], strict=True), strict=True))
-
-    def paths(self, tree: str) -> list[str]:
-        """List the paths of a tree."""
-        return split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
-
-    def objects(self, sides: Iterable[Side]) -> Iterator[bytes]:
-        """Read objects, one after the other, with one git; one that a tree does not hold is empty."""
-        with start_git(["cat-file", "--batch"], self.root, self.places()) as process, contextlib.ExitStack() as end:
-            end.callback(process.kill)
-            asked, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
-            for mode, name in sides:
-                asked.write(f"{name}\n".encode())
-                asked.flush()
-                facts = answers.readline().split()
-                if len(facts) != 3 and mode != GONE:
-                    raise GitError(f"{self.store}: the object {name} is not there. Look at the disk.")
-                yield answers.read(int(facts[2]) + 1)[:-1] if len(facts) == 3 else b""
-
-    # Bringing states back
-
-    def restore(self, seen: str, tree: str, only: Iterable[str] | None = None) -> tuple[str, ...]:
-        """Bring the paths that differ between SEEN and TREE back to TREE, each in one step.
-
-        A path that does not hold what SEEN has is the user's own later edit: it is left alone, and returned.
-        """
-        sides = {path: both[1] for path, both in self.differences(seen, tree).items()}
-        wanted = {*sides} & {*(sides if only is None else only)}
-        if not wanted:
-            return ()
-        stamps = {path: stamp(self.root / path) for path in wanted}
-        now = self.take()
-        edited = wanted & {*self.changed(seen, now)}
-        left = edited & {*self.changed(now, tree)}
-        paths = sorted(wanted - edited, key=lambda path: sides[path][0] != GONE)  # what goes may stand in the way
-        for path, content in zip(paths, self.objects(sides[path] for path in paths), strict=True):
-            if not self.restore_path(path, sides[path][0], content, stamps[path]):
-                left.add(path)
-        return tuple(sorted(left))
-
-    def restore_path(self, path: str, mode: str, content: bytes, seen: Stamp) -> bool:
-        """Put a path as a tree holds it, unless it was changed since it was SEEN; tell whether that was done."""
-        file = self.root / path
-        with contextlib.suppress(OSError):
-            if stamp(file) == seen and os.path.realpath(file.parent) == str(file.parent):
-                if mode == GONE:
-                    remove(file, self.root)
-                else:
-                    put(file, mode, content)
-                return True
-        return False
-
-    def tree_with_paths_from(self, tree: str, other: str, paths: Set[str]) -> str:
-        """Make a tree that is TREE, but holds PATHS as OTHER does."""
-        sides = {path: sides[1] for path, sides in self.differences(tree, other).items() if path in paths}
-        if not sides:
-            return tree
-        rows = joined(f"{mode} {name}\t{path}" for path, (mode, name) in sides.items())
-        git(["read-tree", tree], self.root, self.places("mixed"))
-        git(["update-index", "-z", "--index-info"], self.root, self.places("mixed"), rows)
-        return git(["write-tree"], self.root, self.places("mixed")).strip()
-
-    def prune_borrowed_objects(self, trees: Set[str]) -> None:
-        """Remove the copies of objects that git's upkeep has replaced; what only they hold of TREES becomes ours."""
-        replaced, packs = self.repository.replaced(), self.store / "objects/pack"
-        if not replaced:
-            return
-        style = ("--objects", "--no-object-names", "--ignore-missing", "--missing=allow-any", "--stdin")
-        held = self.git("rev-list", *style, feed="\n".join(trees).encode())
-        answers = ask_git(self.root, "cat-file", "--batch-check", feed=held.encode()).splitlines() if held else []
-        alone = [row.split()[0] for row in answers if row.split()[1:] == ["missing"]]
-        if answers:
-            feed = "\n".join(alone).encode()
-            made = self.git("pack-objects", "--quiet", "--non-empty", str(packs / "pack"), feed=feed).strip()
-            for path in (*replaced, *(path for path in packs.glob("*") if made not in path.name)):
-                path.unlink()
-
-    # What the user's own repository holds of the project
-
-    def copy_index(self) -> dict[str, str]:
-        """Copy the user's index for a git that writes to the one that it is given."""
-        place, copy = next(iter(self.repository.places), self.folder), self.folder / "staged"
-        copy.unlink(missing_ok=True)
-        copy_file(place / "index", copy)
-        return {"GIT_INDEX_FILE": str(copy)}
-
-    def uncommitted(self) -> set[str]:
-        """List the paths that the user's repository has not committed."""
-        style = ("--porcelain=v2", "-z", "-uall", "--no-renames", "--ignore-submodules=all", "--", ".")
-        above = f"{self.root.relative_to(self.repository.link.parent).as_posix()}/"
-        facts = {"1": 8, "u": 10}  # how many stand before the path, by the kind of the row
-        rows = split(ask_git(self.root, "status", *style))
-        return {row.split(" ", facts.get(row[0], 1))[-1].removeprefix(above) for row in rows}
-
-    def committed_blobs(self) -> list[dict[str, str]]:
-        """Give what git had of each file before the call, committed and staged, and what a HEAD that moved has."""
-        copy = {"GIT_DIR": str(self.repository.kept(self.repository.places[0]))}
-        copy["GIT_WORK_TREE"] = str(self.repository.link.parent)
-        head = ask_git(self.root, "rev-parse", "--verify", "HEAD")  # the copy does not know a commit of this call
-        trees = [ask_git(self.root, "ls-tree", "-rz", commit, places=copy) for commit in ("HEAD", head)]
-        staged = ask_git(self.root, "ls-files", "-sz", places=copy)
-        return [blobs_in(listing, place) for listing, place in ((trees[0], 2), (staged, 1), (trees[1], 2)) if listing]
-
-
-def blobs_in(listing: str, place: int) -> dict[str, str]:
-    """Read the blobs of paths out of a listing of git's; PLACE is where the blob stands in a row."""
-    rows = (row.partition("\t") for row in split(listing))
-    return {path: facts.split()[place] for facts, _, path in rows}
 
 
 def split(listing: str) -> list[str]:
@@ -1465,55 +1207,11 @@ def as_text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def stamp(path: Path) -> Stamp:
-    """Tell what changes with every change of a file or link; nothing where there is none."""
-    try:
-        seen = path.lstat()
-    except OSError:
-        return None
-    facts = (seen.st_mode, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
-    return None if stat.S_ISDIR(seen.st_mode) else facts
-
-
 def rights_of(path: Path) -> int:
     """Tell the rights of a file or folder; -1 where it is none."""
     with contextlib.suppress(OSError):
         return -1 if path.is_symlink() else stat.S_IMODE(path.stat().st_mode)
     return -1
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let WRITE make a file beside PATH, and put that in PATH's place in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{os.getpid()}{UNFINISHED}")
-    fresh.unlink(missing_ok=True)
-    write(fresh)
-    fresh.replace(path)
-
-
-def put(path: Path, mode: str, content: bytes) -> None:
-    """Put a file (MODE as git writes it) in the place of what lies at PATH, in one step; keep its other rights."""
-
-    def write(fresh: Path) -> None:
-        if path.is_dir() and not path.is_symlink():
-            path.rmdir()
-        if mode == LINK:
-            fresh.symlink_to(os.fsdecode(content))
-            return
-        fresh.write_bytes(content)
-        like = path if path.is_file() and not path.is_symlink() else fresh
-        rights = stat.S_IMODE(like.stat().st_mode) & ~0o111
-        fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
-
-    replace_file(path, write)
-
-
-def remove(path: Path, root: Path) -> None:
-    """Remove a file, and the folders below ROOT that are empty without it."""
-    path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        for folder in path.relative_to(root).parents[:-1]:
-            (root / folder).rmdir()
 
 
 class GitError(NotReady):
@@ -1534,15 +1232,11 @@ def start_git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None =
     env |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     if places:
         env |= {**(SEALED if "GIT_DIR" in places else {}), **places}
-    native = {as_native(name): as_native(value) for name, value in env.items()}
     argv = ["git"]
     for setting in INERT:
         argv += ["-c", setting]
-    words, pipe = [as_native(word) for word in (*argv, *args)], subprocess.PIPE
     try:
-        return subprocess.Popen(
-            words, cwd=cwd, env=native, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
-        )
+        return start([*argv, *args], cwd, env, apart=True, fed=True)
     except FileNotFoundError:
         raise NotReady("git was not found on PATH: lean-loop keeps its snapshots with it. Install git.") from None
 
@@ -1574,257 +1268,6 @@ def ask_git(root: Path, *args: str, places: Mapping[str, str] | None = None, fee
         return git(args, root, places, feed).strip("\n")
     except GitError:
         return ""
-
-
-# ----------------------------------------------------------------------------------------- the user's repository
-
-NOTHING, UNUSED = (-2, 0), (-1, 0)  # no file; a folder of objects in the copy alone
-PARTS_OF_GIT = {
-    "HEAD/": "HEAD", ".git/": "HEAD", "refs/stash/": "the stash", "refs/": "branches or tags",
-    "packed-refs/": "branches or tags", "config": "settings", "hooks/": "hooks", "info/": "what is ignored",
-    "modules/": "a submodule", "MERGE": "a merge", "rebase": "a rebase", "CHERRY": "a cherry-pick",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Repository:
-    """The user's own repository, watched across the calls of leaners; `link` is the `.git` of the work tree.
-
-    `places` are its folders: HEAD and index in the first, branches, settings and objects in the last (the same folder,
-    but in a linked work tree; none without a repository). `copy` holds it all, objects as hard links where that can be;
-    `seen` tells what its files were like when that was made.
-    """
-
-    link: Path
-    places: tuple[Path, ...]
-    copy: Path
-    seen: dict[Path, Facts] = field(default_factory=dict)
-
-    def kept(self, path: Path) -> Path:
-        return self.copy / path.relative_to(path.anchor)
-
-    def read(self, copied: bool = False) -> dict[Path, Facts]:
-        """List its files, or their copies, and its folders with objects, also those of submodules."""
-        found = dict[Path, Facts]()
-        for place in (self.link, *self.places):
-            base = self.kept(place) if copied else place
-            if base.is_symlink() or base.is_file():
-                found[place] = facts_of(base)
-            for folder, inner, names in os.walk(base) if place in self.places else ():
-                here = place / Path(folder).relative_to(base)
-                for store in stores_in(Path(folder)) if "objects" in inner and "HEAD" in names else ():
-                    found[here / store.relative_to(folder)] = facts_of(store)
-                inner[:] = [name for name in inner if name not in ("objects", "lfs", "worktrees")]
-                found |= {here / name: facts_of(f"{folder}/{name}") for name in names}
-        return {path: facts for path, facts in found.items() if facts[:2] not in (NOTHING, UNUSED)}
-
-    def keep(self) -> None:
-        """Bring the copy up to date."""
-        now = {path: facts for path, facts in self.read().items() if path.suffix != ".lock"}
-        old = self.seen or self.read(copied=True)
-        for path in old.keys() - now.keys():
-            if old[path][0] < 0:
-                os.utime(self.kept(path), ns=(0, 0))  # its objects stay, for the snapshots that borrow them
-            else:
-                self.kept(path).unlink()
-        changed = [path for path in now if now[path][:2] != old.get(path, ())[:2]]
-        for path in sorted(changed, reverse=True):  # a folder after those in it, which set its time
-            copy_file(path, self.kept(path))
-        if self.places and now != self.seen:  # without a folder refs git sees no repository
-            (self.kept(self.places[-1]) / "refs").mkdir(parents=True, exist_ok=True)
-            (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
-        self.seen.clear()
-        self.seen.update(now)
-
-    def replaced(self) -> list[Path]:
-        """List the copies of objects that git's own upkeep has replaced by others, of which there are copies now."""
-        self.keep()
-        if not self.places:
-            return []
-        copied = self.kept(self.places[-1] / "objects").glob("*/*")
-        return [path for path in copied if not os.path.lexists(self.places[-1].anchor / path.relative_to(self.copy))]
-
-    def put_back(self, found: Path, died: float = float("inf")) -> str:
-        """Undo what happened to it since `keep` and before DIED; keep in FOUND what is replaced. Tell what it was."""
-        old = self.seen or self.read(copied=True)
-        made = self.clear_link(old, found)
-        if not self.places:
-            return "made one" if made else ""
-        now = self.read()
-        if any(path.suffix == ".lock" for path in now.keys() - old.keys()) and is_at_work("git", self.link.parent):
-            return "left a lock, so that nothing of it was touched"
-        changed = [
-            path for path in {*now, *old} if now.get(path) != old.get(path) and not self.is_fresh(path, now, old)
-        ]
-        said = set[str]()
-        for path in sorted(changed, key=lambda path: (path in old, path)):  # what goes may stand in the way
-            said.add(self.put_file_back(path, now.get(path), old.get(path), found, died))
-        (self.places[-1] / "refs").mkdir(parents=True, exist_ok=True)
-        return ", ".join(sorted(said - {""}))
-
-    def clear_link(self, old: Mapping[Path, Facts], found: Path) -> bool:
-        """Take away what took the place of the `.git`; tell whether that was a repository."""
-        if self.link not in old and (self.link.is_symlink() or self.link.is_file()):
-            self.link.unlink()
-        made = self.link not in self.places and self.link.is_dir() and not self.link.is_symlink()
-        if made:
-            shutil.move(self.link, found)
-        if not self.places and self.link in old:
-            copy_file(self.kept(self.link), self.link)
-        return made
-
-    def put_file_back(self, path: Path, now: Facts | None, old: Facts | None, found: Path, died: float) -> str:
-        """Undo what happened to a file before DIED; say what people call it, nothing where that does not matter."""
-        kept = self.kept(path)
-        if (now or old or (0,))[0] < 0:
-            if old:
-                copy_file(kept, path)
-            return ""
-        if is_same(path, kept) or self.is_of_others(path) or not is_older(path, died):
-            return ""
-        said = self.called(path)
-        if now:
-            copy_file(path, found / kept.relative_to(self.copy))
-            remove(path, self.place_of(path))
-        if old:
-            copy_file(kept, path)
-        return said
-
-    def is_fresh(self, path: Path, now: Mapping[Path, Facts], old: Mapping[Path, Facts]) -> bool:
-        """Tell whether PATH is of a submodule that was fetched meanwhile: its files lie in the project, and need it."""
-        for parent in path.parents:
-            if not parent.is_relative_to(self.places[-1] / "modules"):
-                return False
-            if parent / "config" in old or parent / "config" in now:
-                return parent / "config" not in old
-        return False
-
-    def is_of_others(self, path: Path) -> bool:
-        """Tell whether another work tree of the same repository may have changed PATH; none removes a branch."""
-        shared = self.places[-1]
-        others = facts_of(self.kept(shared / "worktrees"))[:2] not in (NOTHING, UNUSED)
-        if not (others and os.path.lexists(path) and path.is_relative_to(shared)):
-            return False
-        name, head = path.relative_to(shared).as_posix(), read_text(self.kept(self.places[0] / "HEAD"))
-        return name.startswith(("refs/", "logs/", "packed-refs")) and not head.strip().endswith(f" {name}")
-
-    def place_of(self, path: Path) -> Path:
-        return next((place for place in self.places if path.is_relative_to(place)), path.parent)
-
-    def called(self, path: Path) -> str:
-        """Say what a file of a repository holds that people know; nothing where it does not matter."""
-        if path == self.places[0] / "index":
-            staged = set[str]()
-            for index in (path, self.kept(path)):
-                places = {"GIT_INDEX_FILE": str(index), "GIT_DIR": str(path.parent)}
-                staged.add(ask_git(path.parent, "ls-files", "-s", places=places))
-            return "what is staged" if len(staged) > 1 else ""
-        name = f"{path.relative_to(self.place_of(path)).as_posix()}/"
-        return next((called for begin, called in PARTS_OF_GIT.items() if name.startswith(begin)), "")
-
-
-def stores_in(folder: Path) -> list[Path]:
-    """List the folders with objects of a repository's FOLDER, and that of its other work trees."""
-    found = [folder / "objects", *(folder / "objects").glob("*/")]
-    return [*found, folder / "worktrees"] if (folder / "worktrees").is_dir() else found
-
-
-def facts_of(path: Path | str) -> Facts:
-    """Tell size, last change and what else changes with a file; the size of a folder is -1."""
-    try:
-        seen = os.lstat(path)
-    except OSError:
-        return NOTHING
-    return (-1 if stat.S_ISDIR(seen.st_mode) else seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
-
-
-def is_same(one: Path, other: Path) -> bool:
-    """Tell whether two files or links hold the same, or neither is there."""
-    contents = list[Path | bytes]()
-    for path in filter(os.path.lexists, (one, other)):
-        with contextlib.suppress(OSError):
-            contents.append(path.readlink() if path.is_symlink() else path.read_bytes())
-    return len(contents) != 1 and contents[:1] == contents[1:]
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a file in one step; of a folder with objects make a hard link to each file. The time is copied, too."""
-    if source.is_dir() and not source.is_symlink():
-        link_files(source, target)
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            replace_file(target, lambda fresh: shutil.copy2(source, fresh, follow_symlinks=False))
-
-
-def link_files(source: Path, target: Path) -> None:
-    """Make a hard link in TARGET to each file in SOURCE, a copy on another disk; give it that folder's time.
-
-    What was edited there stands under the same name, but has another time or size.
-    """
-    target.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):  # git's own upkeep may remove the folder meanwhile
-        changed = source.stat().st_mtime_ns
-        for path in source.iterdir():
-            if path.is_file() and facts_of(path)[:2] != facts_of(target / path.name)[:2]:
-                (target / path.name).unlink(missing_ok=True)
-                try:
-                    (target / path.name).hardlink_to(path)
-                except OSError:
-                    copy_file(path, target / path.name)
-        os.utime(target, ns=(changed, changed))
-
-
-def is_at_work(program: str, folder: Path) -> bool:
-    """Tell whether a process of that name runs in FOLDER (Linux): leaners and what they started have ended by then."""
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if read_text(place / "comm").strip() == program and (place / "cwd").resolve().is_relative_to(folder):
-                return bool(process_start_time(int(place.name)))
-    return False
-
-
-def find_repository(root: Path, folder: Path) -> tuple[Repository, str]:
-    """Find the user's own repository around ROOT, with a copy of it in FOLDER, and the kind of its objects' names."""
-    asked = "--absolute-git-dir --path-format=absolute --git-common-dir --show-toplevel --show-object-format"
-    answers = ask_git(root, "rev-parse", *asked.split()).splitlines()
-    places, (top, kind) = tuple(dict.fromkeys(map(Path, answers[:2]))), answers[2:] or (root, "sha1")
-    repository = Repository(Path(top).resolve() / ".git", places, folder / "git")
-    if not places:
-        (folder / "git/places").unlink(missing_ok=True)
-    elif not (folder / "git/places").exists():
-        repository.keep()
-    return repository, kind
-
-
-def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
-    """Make or find the private repository of the project at ROOT.
-
-    It borrows the objects of the copy of the user's own one, if there is one, and starts from a copy of its index.
-    """
-    repository, kind = find_repository(root, folder)
-    snapshots, places = Snapshots(root, folder, max_file, repository), repository.places
-    store, info = snapshots.store, snapshots.store / "info"
-    if not info.is_dir():
-        git(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(store)], root)
-        info.mkdir()
-    (folder / "index.lock").unlink(missing_ok=True)  # left by a run that was killed; the project's lock is ours
-    (info / "attributes").write_text(PLAIN_BYTES)
-    own = [f"/{folder.relative_to(root).as_posix()}"] if folder.is_relative_to(root) else []
-    (info / "exclude").write_text("".join(f"{name}/\n" for name in (*GENERATED, *own)))
-    borrowed = f"{repository.kept(places[-1] / 'objects')}\n" if places else ""
-    (store / "objects/info/alternates").write_text(borrowed)
-    if places and not (folder / "index").exists() and root == repository.link.parent and holds_plain_bytes(root):
-        with contextlib.suppress(OSError):
-            shutil.copyfile(places[0] / "index", folder / "index")
-    return snapshots
-
-
-def holds_plain_bytes(root: Path) -> bool:
-    """Tell whether the project's own index holds files as they lie on disk: none converted, hidden or a module."""
-    if ask_git(root, "config", "--get", "core.autocrlf") in ("true", "input"):
-        return False
-    rows = split(ask_git(root, "ls-files", "-z", "-v", "--stage"))  # H: git looks at what lies on disk
-    return all(row.startswith(("H 100", "H 120")) and not row.endswith(".gitattributes") for row in rows)
 
 
 # ------------------------------------------------------------------------------------------------ reading failures
@@ -2116,6 +1559,7 @@ ASIDE = 10  # lines of what a test printed
 
 def drop_noise(block: str, reader: OutputReader, resolver: PathResolver) -> str:
     """Take out of a failure's BLOCK the noise, the frames outside the project, addresses and blank lines."""
+    from textwrap import dedent
 
     def own(frame: re.Match[str]) -> str:
         if resolver.find(frame[0]):
@@ -2126,7 +1570,7 @@ def drop_noise(block: str, reader: OutputReader, resolver: PathResolver) -> str:
     text = rx(reader.noise).sub("", rx(reader.frame).sub(own, text))
     text = rx(r"^[-_]{3,} (.+?) [-_]{3,}$").sub(r"\1", rx(r"\b0x[0-9a-fA-F]{6,}").sub("0x", text))
     text = rx(r"^((?:.+\n){1,4}?)\1{2,}").sub(r"\1[... the same again and again ...]\n", rx(r"\n\s*\n").sub("\n", text))
-    return textwrap.dedent(text).strip("\n")
+    return dedent(text).strip("\n")
 
 
 class PathResolver:
@@ -2557,13 +2001,9 @@ def tell_attempts(attempts: Sequence[Attempt]) -> str:
     lines = list[str]()
     for number, attempt in enumerate(attempts, 1):
         changed, failed = ", ".join(attempt.changed) or "nothing", attempt.verdict.failure.summary or "red"
-        lines.append(f"{number}. {attempt.diagnosis or begun(number)} -> changed {changed}; then: {failed}")
+        begun = "begun afresh" if number > 1 else "first attempt"
+        lines.append(f"{number}. {attempt.diagnosis or begun} -> changed {changed}; then: {failed}")
     return "\n".join(lines)
-
-
-def begun(number: int) -> str:
-    """Say of an attempt without a diagnosis what it was."""
-    return "begun afresh" if number > 1 else "first attempt"
 
 
 # ------------------------------------------------------------------------------------------------- the leaner call
@@ -2692,20 +2132,16 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("LEAN_")}
 
 
-def read_usage(path: Path, program: Program, prompt: str, answer: str) -> Usage:
-    """Read what a leaner says it used; estimate it from the prompt and the leaner's overhead where it says nothing."""
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
+def read_usage(path: Path, program: Program, model: str, prompt: str, answer: str) -> tuple[Usage, str]:
+    """Read what a leaner says it used, and which model it asked; MODEL where it does not say.
+
+    Its use is estimated from the prompt and its overhead then.
+    """
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, OverflowError):
         told = json.loads(path.read_text(encoding="utf-8"))
         requests, sent, got = (int(told.get(key, 0)) for key in ("requests", "input_tokens", "output_tokens"))
-        return Usage(requests, sent, got, bool(told.get("estimated")))
-    return Usage(1, tokens(prompt) + program.overhead // 4, tokens(answer), estimated=True)
-
-
-def model_asked(path: Path) -> str:
-    """Read which model a leaner asked; empty where it does not say."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        return str(json.loads(path.read_text(encoding="utf-8")).get("model") or "")
-    return ""
+        return Usage(requests, sent, got, bool(told.get("estimated"))), str(told.get("model") or model)
+    return Usage(1, tokens(prompt) + program.overhead // 4, tokens(answer), estimated=True), model
 
 
 def answer_record(words: str, leaner: str, answer: str, errors: str) -> str:
@@ -2756,17 +2192,9 @@ def probe(leaner: Leaner, url: str = "", seconds: float = 10) -> tuple[Document,
 # ------------------------------------------------------------------------------------------------------- the guard
 
 
-def words_of(runner: Runner) -> list[str]:
-    """Take the test command apart into words, those of a shell line too."""
-    words = [runner.command, *runner.args]
-    with contextlib.suppress(ValueError):
-        return shlex.split(" ".join(words).replace(";", " ; "))
-    return words
-
-
 def runner_files(config: Config, task: Task) -> list[str]:
     """Name what configures runners, the project's files that the test command names, and what its programs read."""
-    rows, words = table("_guard.txt"), words_of(task.runner)
+    rows, words = table("_guard.txt"), words_of(task.runner.command, *task.runner.args)
     found = [*rows["whole"]["name"]]
     modules = words[words.index("-m") + 1 :] if "-m" in words else []
     if "unittest" not in words:
@@ -2905,17 +2333,21 @@ def test_argv(runner: Runner, root: Path) -> list[str]:
     return shell_argv(" ".join([words[0], *map(shlex.quote, words[1:])]))
 
 
+def words_of(*command: str) -> list[str]:
+    """Take a command apart into words, a shell line in it too."""
+    return re.findall(r"[^\s;|&()'\"]+", " ".join(command))
+
+
 def spell_out(argv: Sequence[str], root: Path) -> str:
     """Give the words of a test command, and of the scripts and recipes of the project that they name."""
     said, known = shlex.join(argv), set[str]()
     for _ in range(3):
-        words = set(COMMAND_WORD.findall(said)) - known
+        words = set(words_of(said)) - known
         known |= words
         said = "  ".join([said, *(recipe for word in sorted(words) for recipe in recipes(word, root))])
     return said
 
 
-COMMAND_WORD = re.compile(r"[^\s;|&()'\"]+")
 SHELL_SCRIPT = re.compile(r"[^.]+(?:\.(?:ba|z|k)?sh)?")
 
 
@@ -3027,7 +2459,7 @@ def verdict_of(done: Completed, output: str, config: Config, runner: Runner, rep
 
 def is_to_be_written(argv: Sequence[str], config: Config) -> bool:
     """Tell whether a task lists a file that the test command ARGV starts."""
-    words = {os.path.normpath(word) for word in COMMAND_WORD.findall(" ".join(argv))}
+    words = {os.path.normpath(word) for word in words_of(*argv)}
     words |= {f"{word.replace('.', '/')}{end}" for word in words for end in (".py", "/__main__.py")}
     return any(words & {*task.files} for task in config.tasks)
 
@@ -3762,13 +3194,14 @@ class Run:
         errors = self.reporter.mask(rx(r"^progress: .*\n?").sub("", done.errors)).strip()
         self.reporter.write("answer.txt", answer_record(said, program.name, answer, errors))
         settled = self.workspace.settle(before, task, start or before, known, begun, program, used)
+        usage, model = read_usage(used, program, leaner.model, prompt, answer)
         call = Call(
             leaner=program.name,
-            model=model_asked(used) or leaner.model,
+            model=model,
             answer=answer,
             code=done.code,
             reason=why_ended(done, errors, answer, leaner),
-            usage=read_usage(used, program, prompt, answer),
+            usage=usage,
             seconds=done.seconds,
             **vars(settled),
         )
@@ -3965,7 +3398,7 @@ def note_on(call: Call) -> str:
 
 def task_fingerprint(task: Task) -> str:
     """Mark a task as it was resolved, so that a changed one is known."""
-    return hashlib.sha256(repr(task).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return digest(repr(task).encode("utf-8", "surrogateescape"))[:16]
 
 
 def run_numbered(run: Run, task: Task, number: int, total: int, resumed: Resumed) -> Result:
@@ -4139,7 +3572,8 @@ def is_older(path: Path, moment: float) -> bool:
 
 def make_run(config: Config, folder: Path, reporter: Reporter) -> Run:
     """Put together what a run works with; FOLDER holds what lean-loop keeps of the project."""
-    workspace = Workspace(config, open_snapshots(config.root, folder, config.guard.max_file), reporter)
+    snapshots = load_beside("_snapshots").open_snapshots(config.root, folder, config.guard.max_file)
+    workspace = Workspace(config, snapshots, reporter)
     return Run(config, workspace, Verifier(config, workspace, reporter), reporter)
 
 
@@ -4147,7 +3581,7 @@ def make_run(config: Config, folder: Path, reporter: Reporter) -> Run:
 def recorded(config: Config, shows: Shows) -> Iterator[Run]:
     """Hold the project and keep a record of what is done to it."""
     folder = project_folder(config.root)
-    if folder.is_relative_to(tempfile.gettempdir()) and not home():
+    if not own_folder(*STATE):
         lies = f"the record lies in {folder}, where it may be cleaned up"
         shows.say(f"lean-loop: there is no home folder: {lies}.", shows.err)
     with locked(folder, config):
@@ -4452,7 +3886,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace", encoding="utf-8")  # type: ignore[union-attr]
     on_signals(stop)
-    adopt_orphans()
     try:
         code = answer(argv)
         on_signals(signal.SIG_IGN)  # all is done, and Python itself has to end yet

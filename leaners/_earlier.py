@@ -19,7 +19,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from _page import Event, add_usage, chapters, many, outcome, read_events, run_rows
+from _repository import Repository
 from _screen import columns
+from _snapshots import Snapshots
 from leanloop import (
     BEAT,
     GREEN,
@@ -29,11 +31,9 @@ from leanloop import (
     Document,
     Leaner,
     LeanError,
-    Repository,
     Resumed,
     Run,
     Shows,
-    Snapshots,
     Usage,
     build,
     descendants,
