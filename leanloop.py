@@ -3182,7 +3182,8 @@ class Run:
         before, known, begun = self.snapshots.take(), self.snapshots.unheld, time.time()
         self.workspace.note_rights(before)
         variables = self.variables(task, leaner, mode, file, used)
-        variables["LEAN_BRIEF"] = "1" if prompt.startswith(self.config.prompts.summary) else ""
+        if prompt.startswith(self.config.prompts.summary):
+            variables["LEAN_BRIEF"] = "1"
         size = tokens(prompt)
         self.reporter.emit("asking", leaner=program.name, mode=mode, tokens=size, prompt=file.name, tree=before)
         try:
