@@ -14,7 +14,8 @@
 
 Only the project's tests decide. Nothing of the user's is lost: every state lies in a private repository outside the
 project. The pages below go from nouns to verbs, and their banners name them, from errors and data to the command line.
-What is particular to a test runner, a language or a kind of protected file is a row in the tables leaners/_*.txt.
+What is particular to a test runner, a language or a kind of protected file is a row in the tables leaners/_*.txt. How
+a state of the project is kept is told in leaners/_snapshots.py, how the user's own repository is in _repository.py.
 """
 
 from __future__ import annotations
@@ -803,7 +804,9 @@ def share() -> Path:
 def load_beside(name: str) -> ModuleType:
     """Import a file that lies beside the leaners, and that may import this module."""
     sys.modules.setdefault("leanloop", sys.modules[__name__])
-    sys.path.append(str(share() / "leaners"))
+    folder = str(share() / "leaners")
+    if folder not in sys.path:
+        sys.path.append(folder)
     return import_module(name)
 
 

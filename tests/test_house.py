@@ -10,11 +10,11 @@ from bench.house import ROOT, measure
 
 # Where a budget is not reached yet, the limit is what was reached: it may only fall. (goal in the comment)
 BYTES = {
-    ("leanloop.py",): 203_000,  # 175,000
+    ("leanloop.py",): 202_500,  # 175,000
     ("leaners/direct.py", "leaners/_edits.py", "leaners/_definitions.py"): 170_000,  # 80,000
     ("leaners/_locate.py",): 45_000,
 }
-LINES, DENSITY = 4_430, 11.3
+LINES, DENSITY = 4_425, 11.3
 LONGEST, MEDIAN, MANY = 40, 10, 25  # of few functions a median says little
 
 
