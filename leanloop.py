@@ -14,8 +14,9 @@
 
 Only the project's tests decide. Nothing of the user's is lost: every state lies in a private repository outside the
 project. The pages below go from nouns to verbs, and their banners name them, from errors and data to the command line.
-What is particular to a test runner, a language or a kind of protected file is a row in a table, leaners/_*.txt. What
-shows a run or looks at earlier ones lies beside them (_screen, _page, _earlier), like the other verbs (_begin, _ready).
+What is particular to a test runner, a language or a kind of protected file is a row in a table, leaners/_*.txt. Beside
+them lies how a state of the project is kept (_snapshots), and the user's own repository (_repository), what shows a run
+or looks at earlier ones (_screen, _page, _earlier), and the other verbs of the command line (_begin, _ready).
 """
 
 from __future__ import annotations
@@ -804,7 +805,9 @@ def share() -> Path:
 def load_beside(name: str) -> ModuleType:
     """Import a file that lies beside the leaners, and that may import this module."""
     sys.modules.setdefault("leanloop", sys.modules[__name__])
-    sys.path.append(str(share() / "leaners"))
+    folder = str(share() / "leaners")
+    if folder not in sys.path:
+        sys.path.append(folder)
     return import_module(name)
 
 
