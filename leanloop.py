@@ -14,7 +14,9 @@
 
 Only the project's tests decide. Nothing of the user's is lost: every state lies in a private repository outside the
 project. The pages below go from nouns to verbs, and their banners name them, from errors and data to the command line.
-What is particular to a test runner, a language or a kind of protected file is a row in the tables leaners/_*.txt.
+What is particular to a test runner, a language or a kind of protected file is a row in a table, leaners/_*.txt. Beside
+them lies how a state of the project is kept (_snapshots), and the user's own repository (_repository), what shows a run
+or looks at earlier ones (_screen, _page, _earlier), and the other verbs of the command line (_begin, _ready).
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ if sys.version_info < (3, 11):
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -36,20 +37,21 @@ import shutil
 import signal
 import stat
 import subprocess
-import tempfile
-import textwrap
 import threading
 import time
-import tomllib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import translate
-from functools import cache, cached_property, partial, reduce
+from functools import cache, cached_property, reduce
+from importlib import import_module
 from itertools import chain, groupby, islice, pairwise
 from pathlib import Path, PurePosixPath
-from types import FrameType
-from typing import IO, Any, NoReturn, TypeVar, cast
+from types import FrameType, ModuleType
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+
+if TYPE_CHECKING:
+    from _snapshots import Snapshots
 
 __version__ = "0.1.0"
 
@@ -623,6 +625,8 @@ def tables_with(key: str) -> list[str]:
 
 def read_toml(path: Path) -> Document:
     """Read a TOML file (a byte order mark is allowed), with errors that name file and line."""
+    import tomllib
+
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -670,10 +674,7 @@ def iter_tables(name: str, content: Any, path: Path) -> Iterator[tuple[str, Any]
 
 def expand_home(path: str) -> Path:
     """Expand ~ and ~user; what begins with ~ and names no user is taken as it stands."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises there)
 
 
 def anchor(document: Document, folder: Path) -> Document:
@@ -800,6 +801,16 @@ def share() -> Path:
     raise NotReady(f"{here}: the folder 'leaners' and config.toml are not here. Install lean-loop again.")
 
 
+@cache
+def load_beside(name: str) -> ModuleType:
+    """Import a file that lies beside the leaners, and that may import this module."""
+    sys.modules.setdefault("leanloop", sys.modules[__name__])
+    folder = str(share() / "leaners")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return import_module(name)
+
+
 def is_packaged() -> bool:
     """Tell whether the shared files were put there by an installer, and so are nobody's to write to."""
     return share() != Path(__file__).resolve().parent
@@ -836,17 +847,30 @@ def static_config(named: str | None) -> Path:
     return own if own and own.is_file() and (is_packaged() or not os.access(beside, os.W_OK)) else beside
 
 
+STATE = ("LOCALAPPDATA" if WINDOWS else "XDG_STATE_HOME", ".local/state")
+
+
 def state_folder() -> Path:
     """Name the folder for what lean-loop keeps of all projects; a temporary one where there is no home."""
+    if usual := own_folder(*STATE):
+        return usual
+    import tempfile
+
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    usual = own_folder("LOCALAPPDATA" if WINDOWS else "XDG_STATE_HOME", ".local/state")
-    return usual or Path(tempfile.gettempdir()) / f"lean-loop-{user}"
+    return Path(tempfile.gettempdir()) / f"lean-loop-{user}"
+
+
+def digest(content: bytes) -> str:
+    """Give the SHA-256 of CONTENT in hexadecimal."""
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()
 
 
 def project_folder(root: Path) -> Path:
     """Make the folder for what lean-loop keeps of the project at ROOT, private."""
     name = re.sub(r"[^A-Za-z0-9._-]", "_", root.name) or "root"
-    folder = state_folder() / f"{name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
+    folder = state_folder() / f"{name}-{digest(os.fsencode(root))[:12]}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state_folder().chmod(0o700)
@@ -967,6 +991,7 @@ def run(
     process's number at once and then again and again; the process does not outlive lean-loop then. Raises OSError where
     ARGV cannot be started.
     """
+    adopt_orphans()
     deadline = Deadline(timeout, idle)
     with contextlib.ExitStack() as ending:
         with defer_signals():
@@ -1000,13 +1025,15 @@ def defer_signals() -> Iterator[None]:
         signal.raise_signal(number)
 
 
-def start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], apart: bool) -> subprocess.Popen[bytes]:
-    """Start a program in a group of its own; see `run`."""
+def start(
+    argv: Sequence[str], cwd: Path, env: Mapping[str, str], apart: bool, fed: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start a program in a group of its own; one that is FED has something to read. See `run`."""
     return subprocess.Popen(
         [as_native(word) for word in argv],
         cwd=cwd,
         env={as_native(name): as_native(value) for name, value in env.items()},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE if apart else subprocess.STDOUT,
         start_new_session=not WINDOWS,
@@ -1136,6 +1163,7 @@ def children_by_ps() -> Callable[[int], list[int]]:
     return lambda pid: pairs.get(pid, [])
 
 
+@cache
 def adopt_orphans() -> None:
     """Become the parent of what the children leave behind (Linux), so that it can be ended too."""
     if sys.platform == "linux":
@@ -1164,281 +1192,8 @@ def startable(path: str, what: str, error: OSError) -> LeanError:
 
 GENERATED = ("node_modules", ".venv", "venv", "target", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
                 ".pytest_cache", ".gradle", "site-packages", ".git")  # fmt: skip
-PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
-UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
-Stamp = tuple[int, ...] | None
-Counts = list[tuple[str, int, int]]
 Side = tuple[str, str]  # what a tree holds at a path: mode and object, as git writes them
-Facts = tuple[int, ...]
 GONE, LINK = "000000", "120000"  # the mode of what it does not hold, and of a link
-
-
-@dataclass
-class Snapshots:
-    """A private repository in the state folder that holds states of the project at `root` as trees.
-
-    `uncovered` tells what no snapshot holds, and why; `passed_over` are files that are ignored and not small. A file
-    over `max_file` bytes keeps its earlier state. `last` is the latest tree, `known` remembers differences of trees.
-    """
-
-    root: Path
-    folder: Path
-    max_file: int
-    repository: Repository
-    last: str = ""
-    uncovered: dict[str, str] = field(default_factory=dict)
-    passed_over: set[str] = field(default_factory=set)
-    known: dict[tuple[str, str], dict[str, tuple[Side, Side]]] = field(default_factory=dict)
-
-    @property
-    def store(self) -> Path:
-        return self.folder / "snapshots.git"
-
-    @property
-    def unheld(self) -> set[str]:
-        """The files that no snapshot holds."""
-        return {*self.uncovered, *self.passed_over}
-
-    def places(self, index: str = "index") -> dict[str, str]:
-        """Name the private repository to git."""
-        return {"GIT_DIR": str(self.store), "GIT_WORK_TREE": str(self.root), "GIT_INDEX_FILE": str(self.folder / index)}
-
-    def start(self, *args: str) -> subprocess.Popen[bytes]:
-        """Start git on the private repository."""
-        return start_git(("-c", "core.splitIndex=true", *args), self.root, self.places())  # a change then writes little
-
-    def git(self, *args: str, feed: bytes = b"") -> str:
-        """Run git on the private repository; return what it printed."""
-        return finish(self.start(*args), feed)
-
-    # Taking states
-
-    def take(self) -> str:
-        """Record the project's present state; return its tree. A file that cannot be read keeps its earlier state."""
-        try:
-            return self.record()
-        except GitError:  # a borrowed index may be of a kind that only its owner can read
-            for name in ("index", "index.lock"):
-                (self.folder / name).unlink(missing_ok=True)
-            self.last = ""
-            return self.record()
-
-    def record(self) -> str:
-        """Bring the index up to date with what has changed on disk, and write its tree."""
-        ours = f"--exclude-from={self.store / 'info' / 'exclude'}"
-        with self.start("ls-files", "-z", "--others", ours) as others:  # both look at every file: at the same time
-            paths = [path for path in split(self.git("diff-files", "-z", "--name-only")) if self.covers(path)]
-            paths += self.choose_new(split(finish(others)))
-        if paths:
-            self.git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", feed=joined(paths))
-        if paths or not self.last:
-            self.last = self.git("write-tree").strip()
-        return self.last
-
-    def covers(self, path: str) -> bool:
-        """Tell whether PATH can be recorded; note why not."""
-        seen = stamp(self.root / path)
-        if not seen or not stat.S_ISREG(seen[0]):
-            return not seen or stat.S_ISLNK(seen[0])
-        if not os.access(self.root / path, os.R_OK):
-            self.uncovered[path] = "not readable"
-        elif seen[2] > self.max_file:
-            self.uncovered[path] = f"larger than [guard] max_file, {seen[2] / 1e6:.0f} MB"
-        else:
-            return True
-        return False
-
-    def choose_new(self, others: Sequence[str]) -> list[str]:
-        """Choose from what is not recorded yet: no repositories; ignored files under 1 MB each, 20 MB together."""
-        fresh = [path for path in others if path not in self.passed_over]
-        whole = {**self.places("none"), "GIT_WORK_TREE": str(self.repository.link.parent)}
-        listed = ("ls-files", "--others", "-z", "--exclude-per-directory=.gitignore")
-        plain = set(split(git(listed, self.root, whole)) if fresh else ())
-        room, found = 20_000_000, list[str]()
-        for path in fresh:
-            if path.endswith(UNFINISHED):
-                (self.root / path).unlink(missing_ok=True)
-            elif path.endswith("/"):
-                self.uncovered[path] = "a repository of its own"
-            elif self.covers(path):
-                weight = 0 if path in plain else (stamp(self.root / path) or (0, 0, 0))[2]
-                if weight < 1_000_000 and weight <= room:
-                    room -= weight
-                    found.append(path)
-        self.passed_over.update(set(fresh) - set(found))
-        return found
-
-    @contextlib.contextmanager
-    def sealed(self) -> Iterator[None]:
-        """Keep what git reads here as it is: a program that finds it could hide from snapshots what it does."""
-        kept = self.settings()
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):  # where all is gone, the next snapshot says so
-                now = self.settings()
-                for path in now.keys() - kept.keys():
-                    path.unlink()
-                for path, content in kept.items():
-                    if now.get(path) != content:
-                        path.write_bytes(content)
-
-    def settings(self) -> dict[Path, bytes]:
-        """Read what tells git where to look, and at what."""
-        files = [self.folder / "index", self.store / "config", *self.store.glob("sharedindex.*")]
-        files += [*self.store.glob("info/*"), *self.store.glob("objects/info/*")]
-        return {path: path.read_bytes() for path in files if path.is_file()}
-
-    # Comparing states
-
-    def differences(self, old: str, new: str) -> dict[str, tuple[Side, Side]]:
-        """Find the paths that differ between two trees, with the sides of both."""
-        if old == new:
-            return {}
-        if (old, new) not in self.known:
-            raw = split(self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new))
-            found = self.known[old, new] = dict[str, tuple[Side, Side]]()
-            for facts, path in zip(raw[::2], raw[1::2], strict=True):
-                was, now, one, other, _ = facts[1:].split()
-                found[path] = (was, one), (now, other)
-        return self.known[old, new]
-
-    def changed(self, old: str, new: str) -> tuple[str, ...]:
-        """List the paths that differ between two trees."""
-        return tuple(self.differences(old, new))
-
-    def diff(self, old: str, new: str, *options: str, only: Sequence[str] | None = None) -> str:
-        """Show what changed between two trees, as a unified diff; ONLY narrows it."""
-        if old == new or (only is not None and not only):
-            return ""
-        style = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
-        return encodable(
-            self.git("diff-tree", "-r", "-p", "--no-renames", *style, *options, old, new, "--", *(only or ()))
-        )
-
-    def counted_diff(self, old: str, new: str) -> tuple[Counts, str]:
-        """Show what changed between two trees, and count the lines that files gained and lost; 0 in a binary one."""
-        paths = self.changed(old, new)
-        *rows, diff = self.diff(old, new, "--numstat").split("\n", len(paths))
-        counts: Counts = []
-        for path, row in zip(paths, rows, strict=True):  # both in the order of the paths
-            gained, lost, _ = row.replace("-", "0").split("\t", 2)
-            counts.append((path, int(gained), int(lost)))
-        return counts, diff.lstrip("\n")
-
-    def texts(self, old: str, new: str, paths: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Read those of PATHS that differ between two trees, as both have them; "" where one lacks it."""
-        sides = {path: both for path, both in self.differences(old, new).items() if path in paths}
-        wanted = [side for both in sides.values() for side in both]
-        texts = [as_text(content) for content in (self.objects(wanted) if wanted else ())]
-        return dict(zip(sides, zip(texts[::2], texts[1::2], strict=True), strict=True))
-
-    def paths(self, tree: str) -> list[str]:
-        """List the paths of a tree."""
-        return split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
-
-    def objects(self, sides: Iterable[Side]) -> Iterator[bytes]:
-        """Read objects, one after the other, with one git; one that a tree does not hold is empty."""
-        with start_git(["cat-file", "--batch"], self.root, self.places()) as process, contextlib.ExitStack() as end:
-            end.callback(process.kill)
-            asked, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
-            for mode, name in sides:
-                asked.write(f"{name}\n".encode())
-                asked.flush()
-                facts = answers.readline().split()
-                if len(facts) != 3 and mode != GONE:
-                    raise GitError(f"{self.store}: the object {name} is not there. Look at the disk.")
-                yield answers.read(int(facts[2]) + 1)[:-1] if len(facts) == 3 else b""
-
-    # Bringing states back
-
-    def restore(self, seen: str, tree: str, only: Iterable[str] | None = None) -> tuple[str, ...]:
-        """Bring the paths that differ between SEEN and TREE back to TREE, each in one step.
-
-        A path that does not hold what SEEN has is the user's own later edit: it is left alone, and returned.
-        """
-        sides = {path: both[1] for path, both in self.differences(seen, tree).items()}
-        wanted = {*sides} & {*(sides if only is None else only)}
-        if not wanted:
-            return ()
-        stamps = {path: stamp(self.root / path) for path in wanted}
-        now = self.take()
-        edited = wanted & {*self.changed(seen, now)}
-        left = edited & {*self.changed(now, tree)}
-        paths = sorted(wanted - edited, key=lambda path: sides[path][0] != GONE)  # what goes may stand in the way
-        for path, content in zip(paths, self.objects(sides[path] for path in paths), strict=True):
-            if not self.restore_path(path, sides[path][0], content, stamps[path]):
-                left.add(path)
-        return tuple(sorted(left))
-
-    def restore_path(self, path: str, mode: str, content: bytes, seen: Stamp) -> bool:
-        """Put a path as a tree holds it, unless it was changed since it was SEEN; tell whether that was done."""
-        file = self.root / path
-        with contextlib.suppress(OSError):
-            if stamp(file) == seen and os.path.realpath(file.parent) == str(file.parent):
-                if mode == GONE:
-                    remove(file, self.root)
-                else:
-                    put(file, mode, content)
-                return True
-        return False
-
-    def tree_with_paths_from(self, tree: str, other: str, paths: Set[str]) -> str:
-        """Make a tree that is TREE, but holds PATHS as OTHER does."""
-        sides = {path: sides[1] for path, sides in self.differences(tree, other).items() if path in paths}
-        if not sides:
-            return tree
-        rows = joined(f"{mode} {name}\t{path}" for path, (mode, name) in sides.items())
-        git(["read-tree", tree], self.root, self.places("mixed"))
-        git(["update-index", "-z", "--index-info"], self.root, self.places("mixed"), rows)
-        return git(["write-tree"], self.root, self.places("mixed")).strip()
-
-    def prune_borrowed_objects(self, trees: Set[str]) -> None:
-        """Remove the copies of objects that git's upkeep has replaced; what only they hold of TREES becomes ours."""
-        replaced, packs = self.repository.replaced(), self.store / "objects/pack"
-        if not replaced:
-            return
-        style = ("--objects", "--no-object-names", "--ignore-missing", "--missing=allow-any", "--stdin")
-        held = self.git("rev-list", *style, feed="\n".join(trees).encode())
-        answers = ask_git(self.root, "cat-file", "--batch-check", feed=held.encode()).splitlines() if held else []
-        alone = [row.split()[0] for row in answers if row.split()[1:] == ["missing"]]
-        if answers:
-            feed = "\n".join(alone).encode()
-            made = self.git("pack-objects", "--quiet", "--non-empty", str(packs / "pack"), feed=feed).strip()
-            for path in (*replaced, *(path for path in packs.glob("*") if made not in path.name)):
-                path.unlink()
-
-    # What the user's own repository holds of the project
-
-    def copy_index(self) -> dict[str, str]:
-        """Copy the user's index for a git that writes to the one that it is given."""
-        place, copy = next(iter(self.repository.places), self.folder), self.folder / "staged"
-        copy.unlink(missing_ok=True)
-        copy_file(place / "index", copy)
-        return {"GIT_INDEX_FILE": str(copy)}
-
-    def uncommitted(self) -> set[str]:
-        """List the paths that the user's repository has not committed."""
-        style = ("--porcelain=v2", "-z", "-uall", "--no-renames", "--ignore-submodules=all", "--", ".")
-        above = f"{self.root.relative_to(self.repository.link.parent).as_posix()}/"
-        facts = {"1": 8, "u": 10}  # how many stand before the path, by the kind of the row
-        rows = split(ask_git(self.root, "status", *style))
-        return {row.split(" ", facts.get(row[0], 1))[-1].removeprefix(above) for row in rows}
-
-    def committed_blobs(self) -> list[dict[str, str]]:
-        """Give what git had of each file before the call, committed and staged, and what a HEAD that moved has."""
-        copy = {"GIT_DIR": str(self.repository.kept(self.repository.places[0]))}
-        copy["GIT_WORK_TREE"] = str(self.repository.link.parent)
-        head = ask_git(self.root, "rev-parse", "--verify", "HEAD")  # the copy does not know a commit of this call
-        trees = [ask_git(self.root, "ls-tree", "-rz", commit, places=copy) for commit in ("HEAD", head)]
-        staged = ask_git(self.root, "ls-files", "-sz", places=copy)
-        return [blobs_in(listing, place) for listing, place in ((trees[0], 2), (staged, 1), (trees[1], 2)) if listing]
-
-
-def blobs_in(listing: str, place: int) -> dict[str, str]:
-    """Read the blobs of paths out of a listing of git's; PLACE is where the blob stands in a row."""
-    rows = (row.partition("\t") for row in split(listing))
-    return {path: facts.split()[place] for facts, _, path in rows}
 
 
 def split(listing: str) -> list[str]:
@@ -1455,55 +1210,11 @@ def as_text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def stamp(path: Path) -> Stamp:
-    """Tell what changes with every change of a file or link; nothing where there is none."""
-    try:
-        seen = path.lstat()
-    except OSError:
-        return None
-    facts = (seen.st_mode, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
-    return None if stat.S_ISDIR(seen.st_mode) else facts
-
-
 def rights_of(path: Path) -> int:
     """Tell the rights of a file or folder; -1 where it is none."""
     with contextlib.suppress(OSError):
         return -1 if path.is_symlink() else stat.S_IMODE(path.stat().st_mode)
     return -1
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let WRITE make a file beside PATH, and put that in PATH's place in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{os.getpid()}{UNFINISHED}")
-    fresh.unlink(missing_ok=True)
-    write(fresh)
-    fresh.replace(path)
-
-
-def put(path: Path, mode: str, content: bytes) -> None:
-    """Put a file (MODE as git writes it) in the place of what lies at PATH, in one step; keep its other rights."""
-
-    def write(fresh: Path) -> None:
-        if path.is_dir() and not path.is_symlink():
-            path.rmdir()
-        if mode == LINK:
-            fresh.symlink_to(os.fsdecode(content))
-            return
-        fresh.write_bytes(content)
-        like = path if path.is_file() and not path.is_symlink() else fresh
-        rights = stat.S_IMODE(like.stat().st_mode) & ~0o111
-        fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
-
-    replace_file(path, write)
-
-
-def remove(path: Path, root: Path) -> None:
-    """Remove a file, and the folders below ROOT that are empty without it."""
-    path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        for folder in path.relative_to(root).parents[:-1]:
-            (root / folder).rmdir()
 
 
 class GitError(NotReady):
@@ -1524,15 +1235,11 @@ def start_git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None =
     env |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     if places:
         env |= {**(SEALED if "GIT_DIR" in places else {}), **places}
-    native = {as_native(name): as_native(value) for name, value in env.items()}
     argv = ["git"]
     for setting in INERT:
         argv += ["-c", setting]
-    words, pipe = [as_native(word) for word in (*argv, *args)], subprocess.PIPE
     try:
-        return subprocess.Popen(
-            words, cwd=cwd, env=native, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
-        )
+        return start([*argv, *args], cwd, env, apart=True, fed=True)
     except FileNotFoundError:
         raise NotReady("git was not found on PATH: lean-loop keeps its snapshots with it. Install git.") from None
 
@@ -1564,266 +1271,6 @@ def ask_git(root: Path, *args: str, places: Mapping[str, str] | None = None, fee
         return git(args, root, places, feed).strip("\n")
     except GitError:
         return ""
-
-
-# ----------------------------------------------------------------------------------------- the user's repository
-
-NOTHING, UNUSED = (-2, 0), (-1, 0)  # no file; a folder of objects in the copy alone
-PARTS_OF_GIT = {
-    "HEAD/": "HEAD", ".git/": "HEAD", "refs/stash/": "the stash", "refs/": "branches or tags",
-    "packed-refs/": "branches or tags", "config": "settings", "hooks/": "hooks", "info/": "what is ignored",
-    "modules/": "a submodule", "MERGE": "a merge", "rebase": "a rebase", "CHERRY": "a cherry-pick",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Repository:
-    """The user's own repository, watched across the calls of leaners; `link` is the `.git` of the work tree.
-
-    `places` are its folders: HEAD and index in the first, branches, settings and objects in the last (the same folder,
-    but in a linked work tree; none without a repository). `copy` holds it all, objects as hard links where that can be;
-    `seen` tells what its files were like when that was made.
-    """
-
-    link: Path
-    places: tuple[Path, ...]
-    copy: Path
-    seen: dict[Path, Facts] = field(default_factory=dict)
-
-    def kept(self, path: Path) -> Path:
-        return self.copy / path.relative_to(path.anchor)
-
-    def read(self, copied: bool = False) -> dict[Path, Facts]:
-        """List its files, or their copies, and its folders with objects, also those of submodules."""
-        found = dict[Path, Facts]()
-        for place in (self.link, *self.places):
-            base = self.kept(place) if copied else place
-            if base.is_symlink() or base.is_file():
-                found[place] = facts_of(base)
-            for folder, inner, names in os.walk(base) if place in self.places else ():
-                here = place / Path(folder).relative_to(base)
-                for store in stores_in(Path(folder)) if "objects" in inner and "HEAD" in names else ():
-                    found[here / store.relative_to(folder)] = facts_of(store)
-                inner[:] = [name for name in inner if name not in ("objects", "lfs", "worktrees")]
-                found |= {here / name: facts_of(f"{folder}/{name}") for name in names}
-        return {path: facts for path, facts in found.items() if facts[:2] not in (NOTHING, UNUSED)}
-
-    def keep(self) -> None:
-        """Bring the copy up to date."""
-        now = {path: facts for path, facts in self.read().items() if path.suffix != ".lock"}
-        old = self.seen or self.read(copied=True)
-        for path in old.keys() - now.keys():
-            if old[path][0] < 0:
-                os.utime(self.kept(path), ns=(0, 0))  # its objects stay, for the snapshots that borrow them
-            else:
-                self.kept(path).unlink()
-        changed = [path for path in now if now[path][:2] != old.get(path, ())[:2]]
-        for path in sorted(changed, reverse=True):  # a folder after those in it, which set its time
-            copy_file(path, self.kept(path))
-        if self.places and now != self.seen:  # without a folder refs git sees no repository
-            (self.kept(self.places[-1]) / "refs").mkdir(parents=True, exist_ok=True)
-            (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
-        self.seen.clear()
-        self.seen.update(now)
-
-    def replaced(self) -> list[Path]:
-        """List the copies of objects that git's own upkeep has replaced by others, of which there are copies now."""
-        self.keep()
-        if not self.places:
-            return []
-        copied = self.kept(self.places[-1] / "objects").glob("*/*")
-        return [path for path in copied if not os.path.lexists(self.places[-1].anchor / path.relative_to(self.copy))]
-
-    def put_back(self, found: Path, died: float = float("inf")) -> str:
-        """Undo what happened to it since `keep` and before DIED; keep in FOUND what is replaced. Tell what it was."""
-        old = self.seen or self.read(copied=True)
-        made = self.clear_link(old, found)
-        if not self.places:
-            return "made one" if made else ""
-        now = self.read()
-        if any(path.suffix == ".lock" for path in now.keys() - old.keys()) and is_at_work("git", self.link.parent):
-            return "left a lock, so that nothing of it was touched"
-        changed = [
-            path for path in {*now, *old} if now.get(path) != old.get(path) and not self.is_fresh(path, now, old)
-        ]
-        said = set[str]()
-        for path in sorted(changed, key=lambda path: (path in old, path)):  # what goes may stand in the way
-            said.add(self.put_file_back(path, now.get(path), old.get(path), found, died))
-        (self.places[-1] / "refs").mkdir(parents=True, exist_ok=True)
-        return ", ".join(sorted(said - {""}))
-
-    def clear_link(self, old: Mapping[Path, Facts], found: Path) -> bool:
-        """Take away what took the place of the `.git`; tell whether that was a repository."""
-        if self.link not in old and (self.link.is_symlink() or self.link.is_file()):
-            self.link.unlink()
-        made = self.link not in self.places and self.link.is_dir() and not self.link.is_symlink()
-        if made:
-            shutil.move(self.link, found)
-        if not self.places and self.link in old:
-            copy_file(self.kept(self.link), self.link)
-        return made
-
-    def put_file_back(self, path: Path, now: Facts | None, old: Facts | None, found: Path, died: float) -> str:
-        """Undo what happened to a file before DIED; say what people call it, nothing where that does not matter."""
-        kept = self.kept(path)
-        if (now or old or (0,))[0] < 0:
-            if old:
-                copy_file(kept, path)
-            return ""
-        if is_same(path, kept) or self.is_of_others(path) or not is_older(path, died):
-            return ""
-        said = self.called(path)
-        if now:
-            copy_file(path, found / kept.relative_to(self.copy))
-            remove(path, self.place_of(path))
-        if old:
-            copy_file(kept, path)
-        return said
-
-    def is_fresh(self, path: Path, now: Mapping[Path, Facts], old: Mapping[Path, Facts]) -> bool:
-        """Tell whether PATH is of a submodule that was fetched meanwhile: its files lie in the project, and need it."""
-        for parent in path.parents:
-            if not parent.is_relative_to(self.places[-1] / "modules"):
-                return False
-            if parent / "config" in old or parent / "config" in now:
-                return parent / "config" not in old
-        return False
-
-    def is_of_others(self, path: Path) -> bool:
-        """Tell whether another work tree of the same repository may have changed PATH; none removes a branch."""
-        shared = self.places[-1]
-        others = facts_of(self.kept(shared / "worktrees"))[:2] not in (NOTHING, UNUSED)
-        if not (others and os.path.lexists(path) and path.is_relative_to(shared)):
-            return False
-        name, head = path.relative_to(shared).as_posix(), read_text(self.kept(self.places[0] / "HEAD"))
-        return name.startswith(("refs/", "logs/", "packed-refs")) and not head.strip().endswith(f" {name}")
-
-    def place_of(self, path: Path) -> Path:
-        return next((place for place in self.places if path.is_relative_to(place)), path.parent)
-
-    def called(self, path: Path) -> str:
-        """Say what a file of a repository holds that people know; nothing where it does not matter."""
-        if path == self.places[0] / "index":
-            staged = set[str]()
-            for index in (path, self.kept(path)):
-                places = {"GIT_INDEX_FILE": str(index), "GIT_DIR": str(path.parent)}
-                staged.add(ask_git(path.parent, "ls-files", "-s", places=places))
-            return "what is staged" if len(staged) > 1 else ""
-        name = f"{path.relative_to(self.place_of(path)).as_posix()}/"
-        return next((called for begin, called in PARTS_OF_GIT.items() if name.startswith(begin)), "")
-
-
-def stores_in(folder: Path) -> list[Path]:
-    """List the folders with objects of a repository's FOLDER, and that of its other work trees."""
-    found = [folder / "objects", *(folder / "objects").glob("*/")]
-    return [*found, folder / "worktrees"] if (folder / "worktrees").is_dir() else found
-
-
-def facts_of(path: Path | str) -> Facts:
-    """Tell size, last change and what else changes with a file; the size of a folder is -1."""
-    try:
-        seen = os.lstat(path)
-    except OSError:
-        return NOTHING
-    return (-1 if stat.S_ISDIR(seen.st_mode) else seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
-
-
-def is_same(one: Path, other: Path) -> bool:
-    """Tell whether two files or links hold the same, or neither is there."""
-    contents = list[Path | bytes]()
-    for path in filter(os.path.lexists, (one, other)):
-        with contextlib.suppress(OSError):
-            contents.append(path.readlink() if path.is_symlink() else path.read_bytes())
-    return len(contents) != 1 and contents[:1] == contents[1:]
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a file in one step; of a folder with objects make a hard link to each file. The time is copied, too."""
-    if source.is_dir() and not source.is_symlink():
-        link_files(source, target)
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            replace_file(target, lambda fresh: shutil.copy2(source, fresh, follow_symlinks=False))
-
-
-def link_files(source: Path, target: Path) -> None:
-    """Make a hard link in TARGET to each file in SOURCE, a copy on another disk; give it that folder's time.
-
-    What was edited there stands under the same name, but has another time or size.
-    """
-    target.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):  # git's own upkeep may remove the folder meanwhile
-        changed = source.stat().st_mtime_ns
-        for path in source.iterdir():
-            if path.is_file() and facts_of(path)[:2] != facts_of(target / path.name)[:2]:
-                (target / path.name).unlink(missing_ok=True)
-                try:
-                    (target / path.name).hardlink_to(path)
-                except OSError:
-                    copy_file(path, target / path.name)
-        os.utime(target, ns=(changed, changed))
-
-
-def is_at_work(program: str, folder: Path) -> bool:
-    """Tell whether a process of that name runs in FOLDER (Linux): leaners and what they started have ended by then."""
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if read_text(place / "comm").strip() == program and (place / "cwd").resolve().is_relative_to(folder):
-                return bool(process_start_time(int(place.name)))
-    return False
-
-
-def put_repository_back(folder: Path, records: Sequence[RunRecord], found: Path) -> str:
-    """Put the user's repository back after a call that was killed; tell what it was that had changed."""
-    link, *places = map(Path, read_text(folder / "git/places").splitlines() or [""])
-    for record in unsettled(records) if places else ():
-        if record.unfinished[0]:
-            return Repository(link, tuple(places), folder / "git").put_back(found, record.died)
-    return ""
-
-
-def find_repository(root: Path, folder: Path) -> tuple[Repository, str]:
-    """Find the user's own repository around ROOT, with a copy of it in FOLDER, and the kind of its objects' names."""
-    asked = "--absolute-git-dir --path-format=absolute --git-common-dir --show-toplevel --show-object-format"
-    answers = ask_git(root, "rev-parse", *asked.split()).splitlines()
-    places, (top, kind) = tuple(dict.fromkeys(map(Path, answers[:2]))), answers[2:] or (root, "sha1")
-    repository = Repository(Path(top).resolve() / ".git", places, folder / "git")
-    if not places:
-        (folder / "git/places").unlink(missing_ok=True)
-    elif not (folder / "git/places").exists():
-        repository.keep()
-    return repository, kind
-
-
-def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
-    """Make or find the private repository of the project at ROOT.
-
-    It borrows the objects of the copy of the user's own one, if there is one, and starts from a copy of its index.
-    """
-    repository, kind = find_repository(root, folder)
-    snapshots, places = Snapshots(root, folder, max_file, repository), repository.places
-    store, info = snapshots.store, snapshots.store / "info"
-    if not info.is_dir():
-        git(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(store)], root)
-        info.mkdir()
-    (folder / "index.lock").unlink(missing_ok=True)  # left by a run that was killed; the project's lock is ours
-    (info / "attributes").write_text(PLAIN_BYTES)
-    own = [f"/{folder.relative_to(root).as_posix()}"] if folder.is_relative_to(root) else []
-    (info / "exclude").write_text("".join(f"{name}/\n" for name in (*GENERATED, *own)))
-    borrowed = f"{repository.kept(places[-1] / 'objects')}\n" if places else ""
-    (store / "objects/info/alternates").write_text(borrowed)
-    if places and not (folder / "index").exists() and root == repository.link.parent and holds_plain_bytes(root):
-        with contextlib.suppress(OSError):
-            shutil.copyfile(places[0] / "index", folder / "index")
-    return snapshots
-
-
-def holds_plain_bytes(root: Path) -> bool:
-    """Tell whether the project's own index holds files as they lie on disk: none converted, hidden or a module."""
-    if ask_git(root, "config", "--get", "core.autocrlf") in ("true", "input"):
-        return False
-    rows = split(ask_git(root, "ls-files", "-z", "-v", "--stage"))  # H: git looks at what lies on disk
-    return all(row.startswith(("H 100", "H 120")) and not row.endswith(".gitattributes") for row in rows)
 
 
 # ------------------------------------------------------------------------------------------------ reading failures
@@ -2115,6 +1562,7 @@ ASIDE = 10  # lines of what a test printed
 
 def drop_noise(block: str, reader: OutputReader, resolver: PathResolver) -> str:
     """Take out of a failure's BLOCK the noise, the frames outside the project, addresses and blank lines."""
+    from textwrap import dedent
 
     def own(frame: re.Match[str]) -> str:
         if resolver.find(frame[0]):
@@ -2125,7 +1573,7 @@ def drop_noise(block: str, reader: OutputReader, resolver: PathResolver) -> str:
     text = rx(reader.noise).sub("", rx(reader.frame).sub(own, text))
     text = rx(r"^[-_]{3,} (.+?) [-_]{3,}$").sub(r"\1", rx(r"\b0x[0-9a-fA-F]{6,}").sub("0x", text))
     text = rx(r"^((?:.+\n){1,4}?)\1{2,}").sub(r"\1[... the same again and again ...]\n", rx(r"\n\s*\n").sub("\n", text))
-    return textwrap.dedent(text).strip("\n")
+    return dedent(text).strip("\n")
 
 
 class PathResolver:
@@ -2563,13 +2011,9 @@ def tell_attempts(attempts: Sequence[Attempt]) -> str:
     lines = list[str]()
     for number, attempt in enumerate(attempts, 1):
         changed, failed = ", ".join(attempt.changed) or "nothing", attempt.verdict.failure.summary or "red"
-        lines.append(f"{number}. {attempt.diagnosis or begun(number)} -> changed {changed}; then: {failed}")
+        begun = "begun afresh" if number > 1 else "first attempt"
+        lines.append(f"{number}. {attempt.diagnosis or begun} -> changed {changed}; then: {failed}")
     return "\n".join(lines)
-
-
-def begun(number: int) -> str:
-    """Say of an attempt without a diagnosis what it was."""
-    return "begun afresh" if number > 1 else "first attempt"
 
 
 # ------------------------------------------------------------------------------------------------- the leaner call
@@ -2698,20 +2142,16 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("LEAN_")}
 
 
-def read_usage(path: Path, program: Program, prompt: str, answer: str) -> Usage:
-    """Read what a leaner says it used; estimate it from the prompt and the leaner's overhead where it says nothing."""
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
+def read_usage(path: Path, program: Program, model: str, prompt: str, answer: str) -> tuple[Usage, str]:
+    """Read what a leaner says it used, and which model it asked; MODEL where it does not say.
+
+    Its use is estimated from the prompt and its overhead then.
+    """
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, OverflowError):
         told = json.loads(path.read_text(encoding="utf-8"))
         requests, sent, got = (int(told.get(key, 0)) for key in ("requests", "input_tokens", "output_tokens"))
-        return Usage(requests, sent, got, bool(told.get("estimated")))
-    return Usage(1, tokens(prompt) + program.overhead // 4, tokens(answer), estimated=True)
-
-
-def model_asked(path: Path) -> str:
-    """Read which model a leaner asked; empty where it does not say."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        return str(json.loads(path.read_text(encoding="utf-8")).get("model") or "")
-    return ""
+        return Usage(requests, sent, got, bool(told.get("estimated"))), str(told.get("model") or model)
+    return Usage(1, tokens(prompt) + program.overhead // 4, tokens(answer), estimated=True), model
 
 
 def answer_record(words: str, leaner: str, answer: str, errors: str) -> str:
@@ -2762,17 +2202,9 @@ def probe(leaner: Leaner, url: str = "", seconds: float = 10) -> tuple[Document,
 # ------------------------------------------------------------------------------------------------------- the guard
 
 
-def words_of(runner: Runner) -> list[str]:
-    """Take the test command apart into words, those of a shell line too."""
-    words = [runner.command, *runner.args]
-    with contextlib.suppress(ValueError):
-        return shlex.split(" ".join(words).replace(";", " ; "))
-    return words
-
-
 def runner_files(config: Config, task: Task) -> list[str]:
     """Name what configures runners, the project's files that the test command names, and what its programs read."""
-    rows, words = table("_guard.txt"), words_of(task.runner)
+    rows, words = table("_guard.txt"), words_of(task.runner.command, *task.runner.args)
     found = [*rows["whole"]["name"]]
     modules = words[words.index("-m") + 1 :] if "-m" in words else []
     if "unittest" not in words:
@@ -2911,17 +2343,21 @@ def test_argv(runner: Runner, root: Path) -> list[str]:
     return shell_argv(" ".join([words[0], *map(shlex.quote, words[1:])]))
 
 
+def words_of(*command: str) -> list[str]:
+    """Take a command apart into words, a shell line in it too."""
+    return re.findall(r"[^\s;|&()'\"]+", " ".join(command))
+
+
 def spell_out(argv: Sequence[str], root: Path) -> str:
     """Give the words of a test command, and of the scripts and recipes of the project that they name."""
     said, known = shlex.join(argv), set[str]()
     for _ in range(3):
-        words = set(COMMAND_WORD.findall(said)) - known
+        words = set(words_of(said)) - known
         known |= words
         said = "  ".join([said, *(recipe for word in sorted(words) for recipe in recipes(word, root))])
     return said
 
 
-COMMAND_WORD = re.compile(r"[^\s;|&()'\"]+")
 SHELL_SCRIPT = re.compile(r"[^.]+(?:\.(?:ba|z|k)?sh)?")
 
 
@@ -3033,7 +2469,7 @@ def verdict_of(done: Completed, output: str, config: Config, runner: Runner, rep
 
 def is_to_be_written(argv: Sequence[str], config: Config) -> bool:
     """Tell whether a task lists a file that the test command ARGV starts."""
-    words = {os.path.normpath(word) for word in COMMAND_WORD.findall(" ".join(argv))}
+    words = {os.path.normpath(word) for word in words_of(*argv)}
     words |= {f"{word.replace('.', '/')}{end}" for word in words for end in (".py", "/__main__.py")}
     return any(words & {*task.files} for task in config.tasks)
 
@@ -3537,7 +2973,24 @@ class Verifier:
 # -------------------------------------------------------------------------------------------------------- the loop
 
 OWN_END = 10  # seconds that a leaner which keeps its time limit by itself has for its end
-UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What an earlier run left to go on with; a run that resumes none has an empty one.
+
+    `green` holds the fingerprints of its green tasks, whose work may have been `stirred` since; `cut` is that of the
+    task which it did not end, with the `attempts` made, the paths that held edits of the user's own when it began
+    (`dirty`), and those that leaners changed (`touched`); `spent` is what it used of the limits.
+    """
+
+    green: tuple[str, ...] = ()
+    stirred: bool = False
+    cut: str = ""
+    attempts: int = 0
+    dirty: frozenset[str] = frozenset()
+    touched: frozenset[str] = frozenset()
+    spent: Document = field(default_factory=dict)
 
 
 class TaskStopped(Exception):
@@ -3637,14 +3090,9 @@ class Run:
     def snapshots(self) -> Snapshots:
         return self.workspace.snapshots
 
-    @property
-    def usage(self) -> Usage:
-        """What all calls so far cost."""
-        return sum((call.usage for call in self.calls), Usage(**self.spent.get("usage", {})))
-
-    def begin(self, called: str, resumed: RunRecord | None = None, tasks: Sequence[str] = ()) -> None:
+    def begin(self, called: str, resumed: Resumed = Resumed(), tasks: Sequence[str] = ()) -> None:
         """Record what this run begins with, that of the run which it resumes too."""
-        self.spent = resumed.spent if resumed else {}
+        self.spent = resumed.spent
         self.begun -= self.spent.get("seconds", 0)
         self.reporter.emit(
             "run",
@@ -3656,7 +3104,7 @@ class Run:
             leaner=self.config.lean.name if tasks else "",
             tasks=tasks,
             pricing=self.config.pricing,
-            green=resumed.green if resumed else (),
+            green=resumed.green,
             spent=self.spent,
         )
 
@@ -3673,9 +3121,10 @@ class Run:
 
     def check_limits(self) -> None:
         """Stop where a limit of the whole run is reached."""
+        usage = sum((call.usage for call in self.calls), Usage(**self.spent.get("usage", {})))
         spent = {
             "minutes": (time.monotonic() - self.begun) / 60,
-            "tokens": self.usage.input_tokens + self.usage.output_tokens,
+            "tokens": usage.input_tokens + usage.output_tokens,
             "calls": len(self.calls) + self.spent.get("calls", 0),
         }
         for name, used in spent.items():
@@ -3694,25 +3143,11 @@ class Run:
         raise TaskStopped(f"{call.leaner} printed nothing and changed nothing, twice")
 
     def ask(self, task: Task, leaner: Leaner, prompt: str, mode: str, start: str = "") -> Call:
-        """Call LEANER once with PROMPT; trouble of the server is waited for and is no attempt.
+        """Ask LEANER once; a call that was only to answer, or failed for its set-up, leaves the project as it was.
 
-        START is the tree that the task began from. A call that was only to answer, or failed for its set-up, leaves the
-        project as it was.
+        START is the tree that the task began from.
         """
-        program, deadline = find_program(leaner), 0.0
-        while True:
-            self.check_limits()
-            self.wait_for(leaner)
-            call, self.ready = self.call(task, leaner, program, prompt, mode, start), None
-            if call.code != SERVER_TROUBLE:
-                break
-            self.reporter.emit("trouble", leaner=program.name, model=call.model, reason=call.reason, usage=call.usage)
-            deadline = deadline or time.monotonic() + self.config.health.max_wait  # a call may have taken longer
-            if time.monotonic() >= deadline:
-                raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
-            time.sleep(2)
-        if program.own_check and self.config.health.check_url is None:
-            self.ready = leaner  # what checks by itself is not looked at again before it tells of trouble
+        call = self.call_while_troubled(task, leaner, prompt, mode, start)
         if (mode == "ask" or call.code == USAGE) and call.after != call.before:
             self.snapshots.restore(call.after, call.before)
         facts = {name: getattr(call, name) for name in CALL_FACTS}
@@ -3721,13 +3156,32 @@ class Run:
             raise NotReady(f"{call.leaner}: {call.reason}")
         return call
 
+    def call_while_troubled(self, task: Task, leaner: Leaner, prompt: str, mode: str, start: str) -> Call:
+        """Call LEANER until its server is well; trouble of the server is waited for, and is no attempt."""
+        program, deadline = find_program(leaner), 0.0
+        while True:
+            self.check_limits()
+            self.wait_for(leaner)
+            call = self.call(task, leaner, program, prompt, mode, start)
+            if call.code != SERVER_TROUBLE:
+                break
+            self.reporter.emit("trouble", leaner=program.name, model=call.model, reason=call.reason, usage=call.usage)
+            deadline = deadline or time.monotonic() + self.config.health.max_wait  # a call may have taken longer
+            if time.monotonic() >= deadline:
+                raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
+            self.ready = None
+            time.sleep(2)
+        if not program.own_check or self.config.health.check_url is not None:
+            self.ready = None  # what checks by itself is not looked at again before it tells of trouble
+        return call
+
     def wait_for(self, leaner: Leaner) -> None:
         """Wait until the leaner's server is ready, once before each call: first it has to tell its context."""
-        if self.ready != leaner:
-            show_waiting = partial(self.reporter.emit, "waiting")
-            told = wait_for_server(self.config, leaner, lambda url, left: show_waiting(url=url, left=left))
-            if "context" in told:
-                self.servers[leaner.base_url, leaner.model] = told
+        if self.ready == leaner:
+            return
+        told = wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
+        if "context" in told:
+            self.servers[leaner.base_url, leaner.model] = told
         self.ready = leaner
 
     def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str, start: str) -> Call:
@@ -3737,27 +3191,34 @@ class Run:
         self.snapshots.repository.keep()
         before, known, begun = self.snapshots.take(), self.snapshots.unheld, time.time()
         self.workspace.note_rights(before)
-        sizes = {"tokens": tokens(prompt), "prompt": file.name, "tree": before}
-        self.reporter.emit("asking", leaner=program.name, mode=mode, **sizes)
-        short = prompt if len(prompt.encode()) < ARGUMENT_LIMIT else f"Read the file {file} and do what it says."
+        variables = self.variables(task, leaner, mode, file, used)
+        if prompt.startswith(self.config.prompts.summary):
+            variables["LEAN_BRIEF"] = "1"
+        size = tokens(prompt)
+        self.reporter.emit("asking", leaner=program.name, mode=mode, tokens=size, prompt=file.name, tree=before)
         try:
-            variables = self.variables(task, leaner, mode, file, used)
-            variables |= {"LEAN_BRIEF": "1"} if prompt.startswith(self.config.prompts.summary) else {}
-            done = self.start(leaner, program, short, variables, before)
+            done = self.start(leaner, program, prompt, variables, before)
         finally:
             said = self.words_of_model()
         self.verifier.pristine = False
         answer = self.reporter.mask(done.output).strip()
         errors = self.reporter.mask(rx(r"^progress: .*\n?").sub("", done.errors)).strip()
         self.reporter.write("answer.txt", answer_record(said, program.name, answer, errors))
-        usage, model = read_usage(used, program, prompt, answer), model_asked(used) or leaner.model
         settled = self.workspace.settle(before, task, start or before, known, begun, program, used)
-        used.unlink(missing_ok=True)  # its figures stand in the events
-        reason = why_ended(done, errors, answer, leaner)
-        self.calls.append(
-            Call(program.name, answer, done.code, reason, usage, done.seconds, model=model, **vars(settled))
+        usage, model = read_usage(used, program, leaner.model, prompt, answer)
+        call = Call(
+            leaner=program.name,
+            model=model,
+            answer=answer,
+            code=done.code,
+            reason=why_ended(done, errors, answer, leaner),
+            usage=usage,
+            seconds=done.seconds,
+            **vars(settled),
         )
-        return self.calls[-1]
+        used.unlink(missing_ok=True)  # its figures stand in the events
+        self.calls.append(call)
+        return call
 
     def variables(self, task: Task, leaner: Leaner, mode: str, prompt: Path, used: Path) -> dict[str, str]:
         """Make a leaner's environment."""
@@ -3785,16 +3246,19 @@ class Run:
 
     def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
         """Run a leaner; when that is interrupted, put the tree back to BEFORE."""
-        argv, reporter = [*program.argv(), "-p", prompt], self.reporter
-        own = program.own_idle  # it keeps the limits by itself, and says what it was waiting for
-        timeout, idle = leaner.timeout + OWN_END * own, None if own else leaner.idle
-        call = partial(run, argv, self.config.root, env=env, apart=True, timeout=timeout, idle=idle)
+        if len(prompt.encode()) >= ARGUMENT_LIMIT:
+            prompt = f"Read the file {env['LEAN_PROMPT_FILE']} and do what it says."
+        argv = [*program.argv(), "-p", prompt]
+        limits: Document = {"timeout": leaner.timeout, "idle": leaner.idle}
+        if program.own_idle:  # it keeps the limits by itself, and says what it was waiting for
+            limits = {"timeout": leaner.timeout + OWN_END}
+        told: Document = {"alive": self.reporter.alive, "tell": self.reporter.heard}
         try:
             with self.snapshots.sealed():
-                return call(alive=reporter.alive, tell=reporter.heard)
+                return run(argv, self.config.root, env=env, apart=True, **limits, **told)
         except OSError as error:
             why = startable(argv[-3], "[lean] binary", error)
-            reporter.emit("trouble", leaner=program.name, reason=str(why), usage=Usage())  # the call is over
+            self.reporter.emit("trouble", leaner=program.name, reason=str(why), usage=Usage())  # the call is over
             raise why from None
         except Interrupted:
             self.workspace.undo_call(before)
@@ -3804,16 +3268,14 @@ class Run:
 
     def context(self, task: Task, leaner: Leaner) -> int:
         """Tokens of the model's context: as set, as the server tells, else 8,192."""
-        known = task.context_tokens or leaner.context_tokens
-        return known or self.server(leaner).get("context") or 8192
-
-    def server(self, leaner: Leaner) -> Document:
-        """Return what the leaner's server tells of itself, asked once a run; empty where it is not there."""
+        if known := task.context_tokens or leaner.context_tokens:
+            return known
         key = leaner.base_url, leaner.model
-        if key not in self.servers and leaner.base_url:
+        if key not in self.servers:
+            self.servers[key] = {}
             with contextlib.suppress(NotReady):
-                self.servers[key], _ = probe(leaner)
-        return self.servers.setdefault(key, {})
+                self.servers[key] = probe(leaner)[0] if leaner.base_url else {}
+        return self.servers[key].get("context") or 8192
 
     def budget(self, task: Task, leaner: Leaner) -> int:
         """Tokens that a prompt may have: what the context leaves beside the answer, and no more than is read well."""
@@ -3912,14 +3374,14 @@ class Run:
 
     def leave_best(self, state: TaskState) -> None:
         """Leave the tree of a red task as `on_fail` says."""
-        states = [(rank_key(state.red, state.red), state.start)] if state.red else []
-        states += [(attempt.rank, attempt.tree) for attempt in state.attempts]
-        for number, attempt in enumerate(state.attempts, 1):
-            self.reporter.write(f"attempt-{number}.diff", self.snapshots.diff(state.start, attempt.tree))
-        if state.attempts:
-            best = min(reversed(states), key=lambda item: item[0])[1]
-            wanted = {"best": best, "keep": state.attempts[-1].tree, "restore": state.start}
-            self.go_back(state, wanted[self.config.guard.on_fail])
+        if not state.attempts:
+            return
+        states = [(attempt.rank, attempt.tree) for attempt in reversed(state.attempts)]
+        if state.red:
+            states.append((rank_key(state.red, state.red), state.start))
+        best = min(states, key=lambda item: item[0])[1]
+        wanted = {"best": best, "keep": state.attempts[-1].tree, "restore": state.start}
+        self.go_back(state, wanted[self.config.guard.on_fail])
 
     def after_commands(self, task: Task) -> str:
         """Run a green task's after-commands; return what failed, if one did."""
@@ -3939,68 +3401,31 @@ def note_on(call: Call) -> str:
     """Say in the next prompt what was wrong with a call: what was put back, and why its answer could not be used."""
     notes = []
     if call.put_back:
-        notes.append(f"The last answer changed what it may not, which was undone: {few_names(call.put_back, 5)}.")
+        notes.append(f"The last answer changed what it may not, which was undone: {', '.join(call.put_back[:5])}.")
     if call.code:
         notes.append(f"The last answer could not be used: {call.reason}")
     return " ".join(notes)
 
 
-def commit_task(run: Run, name: str, paths: set[str], dirty: set[str]) -> None:
-    """Commit the PATHS that a task changed; not what was DIRTY with the user's own edits."""
-    places, warn = run.snapshots.repository.places, run.workspace.warn
-    paths &= {*run.snapshots.uncommitted()}
-    if not places or any((places[0] / mark).exists() for mark in UNDER_WAY):
-        warn(f"nothing is committed: there is {'a merge or rebase under way' if places else 'no repository'}")
-        return
-    if paths & dirty:
-        warn(f"not committed, for earlier edits that are not: {', '.join(sorted(paths & dirty))}")
-    if own := sorted(paths - dirty):
-        try:
-            made = make_commit(run.config.root, name, own, run.snapshots.folder / "staged")
-            run.reporter.emit("committed", commit=made, paths=own)
-        except GitError as error:
-            warn(f"not committed: {error}")
-
-
-def make_commit(root: Path, name: str, paths: Sequence[str], index: Path) -> str:
-    """Commit PATHS alone, by way of a temporary INDEX: no hooks, no signing, and a name where the user has none."""
-    head, aside = ask_git(root, "rev-parse", "-q", "--verify", "HEAD"), {"GIT_INDEX_FILE": str(index)}
-    update, feed = ("update-index", "-z", "--add", "--remove", "--stdin"), joined(paths)
-    who = list[str]()
-    for key, usual in {"user.name": "lean-loop", "user.email": "lean-loop@localhost"}.items():
-        who += ["-c", f"{key}={ask_git(root, 'config', key) or usual}"]
-    git(["read-tree", head or "--empty"], root, aside)
-    git(update, root, aside, feed)
-    tree = git(["write-tree"], root, aside).strip()
-    parent = ["-p", head] if head else []
-    made = git([*who, "commit-tree", tree, *parent, "-m", name], root).strip()
-    git(update, root, feed=feed)  # first: an index that stays behind HEAD would take the commit back in the next one
-    git([*who, "update-ref", "-m", f"lean-loop: {name}", "HEAD", made, head or "0" * len(made)], root)
-    return made
-
-
 def task_fingerprint(task: Task) -> str:
     """Mark a task as it was resolved, so that a changed one is known."""
-    return hashlib.sha256(repr(task).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return digest(repr(task).encode("utf-8", "surrogateescape"))[:16]
 
 
-def run_numbered(run: Run, task: Task, number: int, total: int, resumed: RunRecord | None) -> Result:
+def run_numbered(run: Run, task: Task, number: int, total: int, resumed: Resumed) -> Result:
     """Run one of TOTAL tasks, and record how it began and ended; attempts of a run that is resumed count."""
     facts: Document = {"number": number, "total": total, "name": task.name}
     start, commits, mark = run.snapshots.take(), run.config.defaults.commit, task_fingerprint(task)
-    cut = resumed.cut if resumed and resumed.cut and resumed.cut[0]["digest"] == mark else []
-    dirty = set[str]()
-    if commits:
-        dirty = {*cut[0]["dirty"]} if cut else {*run.snapshots.uncommitted()}
+    earlier = resumed if resumed.cut == mark else Resumed()
+    dirty = earlier.dirty
+    if commits and not earlier.cut:
+        dirty = frozenset(run.snapshots.uncommitted())
     run.reporter.emit("task", **facts, tree=start, digest=mark, dirty=sorted(dirty))
     run.workspace.warn_uncovered()
-    made = sum(event["event"] == "attempt" for event in cut)
-    result = run_task(run, replace(task, max_iters=max(0, task.max_iters - made)))
+    result = run_task(run, replace(task, max_iters=max(0, task.max_iters - earlier.attempts)))
     if commits and result.state == "green":
         paths = {path for attempt in result.attempts for path in attempt.changed}
-        if resumed and cut:
-            paths |= resumed.touched(run.snapshots)
-        commit_task(run, task.name, paths, dirty)
+        load_beside("_after").commit_task(run, task.name, paths | earlier.touched, dirty)
     tree = run.snapshots.take()
     run.workspace.warn_uncovered()
     changed = run.snapshots.counted_diff(start, tree)[0]
@@ -4057,23 +3482,6 @@ def broken_since(run: Run, results: Sequence[Result], before: Verdict | None) ->
     return after.why or "the suite"
 
 
-def last_run_of(config: Config, records: Sequence[RunRecord]) -> RunRecord | None:
-    """Find the last run of a leanfile."""
-    leanfile = str(config.path.resolve())
-    own = [record for record in records if record.first["file"] == leanfile and record.first["tasks"]]
-    return own[-1] if own else None
-
-
-def work_since(run: Run, last: RunRecord, records: Sequence[RunRecord]) -> set[str]:
-    """List what green tasks of earlier runs changed and what is not any more as the LAST run left it."""
-    made = set[str]()
-    for record in records:
-        for event in record.of("result"):
-            if event["state"] != "red":
-                made |= {path for path, *_ in event["changed"]}
-    return made & {*run.snapshots.changed(last.states[""], run.snapshots.take())}
-
-
 @contextlib.contextmanager
 def locked(folder: Path, config: Config) -> Iterator[None]:
     """Hold the project for one run at a time; the system lets go of the lock when its holder dies."""
@@ -4104,16 +3512,18 @@ def lock_file(lock: IO[str]) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def run_tasks(run: Run, tasks: Sequence[Task], resumed: RunRecord | None, stirred: bool) -> tuple[int, str]:
+def run_tasks(run: Run, tasks: Sequence[Task], resumed: Resumed) -> tuple[int, str]:
     """Run tasks until one is not green; return the exit code, and what of the whole suite is worse than before.
 
     Those that were green in the run that is RESUMED are passed over; only if they still are, where their work was
-    STIRRED since.
+    stirred since.
     """
     results, whole = list[Result](), judge_whole_suite(run, tasks)
     for number, task in enumerate(tasks, 1):
-        done = resumed and task_fingerprint(task) in resumed.green
-        if done and (not stirred or (not task.skip_tests and run.verifier.judge_now(task).green)):
+        done = task_fingerprint(task) in resumed.green
+        if done and resumed.stirred:
+            done = not task.skip_tests and run.verifier.judge_now(task).green
+        if done:
             run.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
             continue
         results.append(run_numbered(run, task, number, len(tasks), resumed))
@@ -4129,13 +3539,12 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
     for leaner in (config.lean, *config.escalate):
         check_leaner(leaner)
     check_test_files(config, tasks)
-    with recorded(config, shows) as (run, records):
-        resumed = last_run_of(config, records) if resume else None
-        stirred = bool(resumed and work_since(run, resumed, records))
+    with recorded(config, shows) as run:
+        resumed = load_beside("_earlier").resume(run) if resume else Resumed()
         run.begin(str(config.path), resumed, tasks=[task.name for task in tasks])
         code, error, broken = RED, "", ""
         try:
-            code, broken = run_tasks(run, tasks, resumed, stirred)
+            code, broken = run_tasks(run, tasks, resumed)
         except (LeanError, Interrupted) as stopped:
             code, error = stopped.code, str(stopped)
         finally:
@@ -4143,136 +3552,7 @@ def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool 
     return code
 
 
-# ---------------------------------------------------------------------------------------------------- earlier runs
-
-SETTLES = ("answered", "trouble", "tested", "attempt", "result", "restored")
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """An earlier run (a restore counts as one too) as its events tell of it."""
-
-    folder: Path
-    events: tuple[Event, ...]
-
-    @property
-    def first(self) -> Event:
-        return self.events[0]
-
-    def of(self, *kinds: str) -> list[Event]:
-        return [event for event in self.events if event["event"] in kinds]
-
-    @property
-    def states(self) -> dict[str, str]:
-        """Name its trees: 0 before the run, N.0 before task N, N.M its attempt M, N as it ended, "" the last of all.
-
-        found-N is what the N-th call left that was put in order, with all that was put back.
-        """
-        found, task = dict[str, str](), 0
-        for number, event in enumerate(self.of("protected"), 1):
-            found[f"found-{number}"] = event["tree"]
-        for event in self.of("run", "task", "attempt", "result", "asking", "restored"):
-            kind, number = event["event"], event.get("number", 0)
-            if kind in ("task", "result"):
-                task = number
-            names = {"run": "0", "task": f"{task}.0", "attempt": f"{task}.{number}", "result": f"{task}"}
-            found[names.get(kind, "")] = found[""] = event["tree"]
-        return found
-
-    @property
-    def changes(self) -> set[tuple[str, str]]:
-        """List the trees before and after each call and each restore that changed something."""
-        pairs = {(event["before"], event["after"]) for event in self.of("answered", "restored")}
-        return {(before, after) for before, after in pairs if before != after}
-
-    def acted(self) -> bool:
-        """Tell whether it changed the project, or may have when it was killed."""
-        return self.was_killed or bool(self.changes)
-
-    def touched(self, snapshots: Snapshots) -> set[str]:
-        """List what leaners, or a restore, changed in it."""
-        return {path for before, after in self.changes for path in snapshots.changed(before, after)}
-
-    @property
-    def unfinished(self) -> tuple[str, list[str] | None]:
-        """Name the tree that a step was to leave or to come back to when it was cut, and its paths where it knew them.
-
-        Such a step is a call, an edit that was not judged, or a restore.
-        """
-        tree, paths, answered = "", None, False
-        for event in self.events:
-            kind = event["event"]
-            if kind in ("asking", "restoring"):
-                tree, paths, answered = event["tree"], event.get("paths"), False
-            elif kind == "answered" and event["mode"] == "edit":
-                answered = True
-            elif kind in SETTLES or (kind == "outcome" and answered):
-                tree = ""
-        return tree, paths
-
-    @property
-    def died(self) -> float:
-        """Tell when it gave its last sign of life."""
-        return (self.folder / "events.jsonl").stat().st_mtime + 2 * BEAT
-
-    @property
-    def was_killed(self) -> bool:
-        return not self.of("outcome")
-
-    @property
-    def green(self) -> list[str]:
-        """List the fingerprints of the tasks that were green, those before it included where it was a resumed run."""
-        found = list[str](self.first["green"])
-        for begun, *_, end in chapters(self.events):
-            if end["event"] == "result" and end["state"] != "red":
-                found.append(begun["digest"])
-        return found
-
-    @property
-    def cut(self) -> list[Event]:
-        """Give the events of the task that was not brought to an end."""
-        last = chapters(self.events)[-1:]
-        return last[0] if last and last[0][-1]["event"] != "result" else []
-
-    @property
-    def spent(self) -> Event:
-        """Add up calls, tokens and seconds, those of the runs that it resumed included."""
-        before = self.first["spent"]
-        return {
-            "calls": before.get("calls", 0) + len(self.of("answered", "trouble")),
-            "usage": asdict(Usage(**before.get("usage", {})) + usage_of(self.events)),
-            "seconds": before.get("seconds", 0) + self.events[-1]["time"] - self.first["time"],
-        }
-
-
-def chapters(events: Iterable[Event]) -> list[list[Event]]:
-    """Take the tasks out of a run's events, each with what happened from its `task` to its `result`."""
-    found = list[list[Event]]()
-    for event in events:
-        if event["event"] == "task":
-            found.append([event])
-        elif found and found[-1][-1]["event"] != "result" and event["event"] != "outcome":
-            found[-1].append(event)
-    return found
-
-
-def usage_of(events: Iterable[Event]) -> Usage:
-    """Sum up what the calls among EVENTS cost."""
-    return sum((Usage(**event["usage"]) for event in events if event["event"] in ("answered", "trouble")), Usage())
-
-
-def read_record(run: Path) -> RunRecord:
-    """Read the events of a run in their order; a line that was cut off at the end is left out."""
-    found = list[Event]()
-    for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError):
-            found.append(json.loads(line))
-    return RunRecord(run, tuple(found))
-
-
-def read_records(folder: Path) -> list[RunRecord]:
-    """Read the runs of a project, oldest first."""
-    return [record for record in map(read_record, run_folders(folder)) if record.events]
+# ------------------------------------------------------------------------------------------------- holding a project
 
 
 def make_run_folder(folder: Path) -> Path:
@@ -4281,21 +3561,6 @@ def make_run_folder(folder: Path) -> Path:
     made = folder / "runs" / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{int(now * 1000) % 1000:03d}"
     made.mkdir(mode=0o700, parents=True)
     return made
-
-
-def run_folders(folder: Path) -> list[Path]:
-    """List the folders of the project's runs, oldest first."""
-    return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
-
-
-def unsettled(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """List the runs that may need tidying up, the latest first: the last, and what it was to tidy up when it died."""
-    found = list[RunRecord]()
-    for record in reversed(records):
-        found.append(record)
-        if not record.was_killed or record.of("task", "warning"):
-            break
-    return found
 
 
 def process_start_time(pid: int) -> str:
@@ -4309,37 +3574,6 @@ def process_start_time(pid: int) -> str:
     return ""
 
 
-def end_left_over(record: RunRecord) -> int:
-    """End what a killed run left running, known by number and start, or by the run's folder in its variables."""
-    left = set[int]()
-    for event in record.of("started"):
-        if event["born"] and process_start_time(event["pid"]) == event["born"]:
-            left.add(event["pid"])
-    for place in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if os.fsencode(record.folder) in place.read_bytes():
-                left.add(int(place.parent.name))
-    found = {pid for start in left for pid in (start, *descendants(start))} - {os.getpid()}
-    for pid in found:
-        send_signal(pid, signal.SIGKILL)
-    return len(found)
-
-
-def recover(run: Run, record: RunRecord) -> None:
-    """End what a killed run left running, and undo what its unfinished step changed; keep what is younger than it."""
-    ended = end_left_over(record) if record.was_killed else 0
-    tree, paths = record.unfinished
-    if tree:
-        now = run.snapshots.take()
-        changed = {path for path in run.snapshots.changed(tree, now) if paths is None or path in paths}
-        own = {path for path in changed if is_older(run.config.root / path, record.died)}
-        to = f"the last finished step of {record.folder.name}"
-        run.workspace.put_back(now, tree, own, to, changed - own)
-    if record.was_killed:
-        also = ", and what it had left running was ended" if ended else ""
-        run.workspace.warn(f"the run {record.folder.name} was killed{also}. To go on with it: lean-loop --resume")
-
-
 def is_older(path: Path, moment: float) -> bool:
     """Tell whether a file was last touched before a moment; one that is gone counts as that."""
     with contextlib.suppress(OSError):
@@ -4349,87 +3583,34 @@ def is_older(path: Path, moment: float) -> bool:
 
 def make_run(config: Config, folder: Path, reporter: Reporter) -> Run:
     """Put together what a run works with; FOLDER holds what lean-loop keeps of the project."""
-    workspace = Workspace(config, open_snapshots(config.root, folder, config.guard.max_file), reporter)
+    snapshots = load_beside("_snapshots").open_snapshots(config.root, folder, config.guard.max_file)
+    workspace = Workspace(config, snapshots, reporter)
     return Run(config, workspace, Verifier(config, workspace, reporter), reporter)
 
 
 @contextlib.contextmanager
-def recorded(config: Config, shows: Shows) -> Iterator[tuple[Run, list[RunRecord]]]:
-    """Hold the project and keep a record of what is done to it; give the earlier runs too, oldest first."""
+def recorded(config: Config, shows: Shows) -> Iterator[Run]:
+    """Hold the project and keep a record of what is done to it."""
     folder = project_folder(config.root)
-    if folder.is_relative_to(tempfile.gettempdir()) and not home():
+    if not own_folder(*STATE):
         lies = f"the record lies in {folder}, where it may be cleaned up"
         shows.say(f"lean-loop: there is no home folder: {lies}.", shows.err)
     with locked(folder, config):
-        records = read_records(folder)
         reporter = Reporter(make_run_folder(folder), config, shows)
-        said = put_repository_back(folder, records, reporter.path("repository"))
+        repaired = load_beside("_earlier").put_repository_back(folder, reporter.path("repository"))
         run = make_run(config, folder, reporter)
-        run.workspace.repaired = said
+        run.workspace.repaired = repaired
         try:
-            yield run, records
+            yield run
         finally:
             reporter.display.close()
-        forget(run.snapshots, config.guard.keep_runs)
-
-
-def forget(snapshots: Snapshots, keep: int) -> None:
-    """Remove the runs beyond the KEEP latest, and what only their trees hold."""
-    runs = run_folders(snapshots.folder)
-    old = runs[:-keep] if keep else []
-    events = "".join((run / "events.jsonl").read_text("utf-8", "replace") for run in runs[len(old) :])
-    trees = {*re.findall(r'(?<=")(?:[0-9a-f]{40}|[0-9a-f]{64})(?=")', events)}
-    snapshots.prune_borrowed_objects(trees)
-    if old:
-        for run in old:
-            shutil.rmtree(run, ignore_errors=True)
-        snapshots.git("prune", "--expire=now", *trees)
-
-
-def bare_config(path: Path, root: Path, document: Document | None = None) -> Config:
-    """Make the configuration of a project whose leanfile is not to be relied upon, of a static DOCUMENT alone."""
-    static = document or {}
-    tables: Document = {name: build(cls, static.get(name, {}), f"[{name}]") for name, cls in TABLES.items()}
-    tables |= {"lean": resolve_leaner(static, {}, Leaner), "guard": replace(tables["guard"], keep_runs=0)}
-    return Config(path=path, root=root, escalate=(), tasks=(), direct=False, **tables)
-
-
-def last_runs(path: Path) -> list[RunRecord]:
-    """List the last run of each project for which the leanfile at PATH was used then."""
-    found, wanted = list[RunRecord](), json.dumps(str(path.resolve()))
-    for project in state_folder().glob("*"):
-        for run in run_folders(project)[-1:]:
-            with (run / "events.jsonl").open(encoding="utf-8", errors="replace") as events:
-                if f'"file": {wanted}' in events.readline():
-                    found.append(read_record(run))
-    return found
-
-
-def tidy_up(path: Path, shows: Shows) -> None:
-    """Tidy up after a run that was killed, before the leanfile at PATH is read: it may have been changed, too."""
-    for record in last_runs(path):
-        if record.was_killed or record.unfinished[0]:
-            with recorded(bare_config(path, Path(record.first["root"])), shows) as (run, records):
-                run.begin("tidying up")
-                for earlier in unsettled(records):
-                    recover(run, earlier)
-                if what := run.workspace.repaired:
-                    run.workspace.warn(f"the repository was put back, where the killed run had changed it ({what})")
-                run.reporter.emit("outcome", code=GREEN)
+        load_beside("_earlier").forget(run.snapshots, config.guard.keep_runs)
 
 
 # ------------------------------------------------------------------------------------------------------- reporting
 
-Event = dict[str, Any]
-INKS = {"green": "32", "ok": "32", "red": "31", "error": "31", "untested": "33", "warning": "33"}
-PROGRESS = re.compile(r"progress: ([1-9]\d{0,8}) (\d{1,9}(?:\.\d{1,9})?)")
-# Names of our own, which --undo, --resume and --report need: of states, of files in the record, of runs.
-NAMES = (
-    r'"(?:tree|before|after|digest|commit)": "[0-9a-f]{12,64}"'
-    r'|"(?:output|prompt|answer|diff)": "\d{3}-[a-z]+\.[a-z]+"|"(?:id|run)": "\d{8}-\d{6}-\d{3}"'
-)
-QUOTED = re.compile(rf'(?P<name>{NAMES})|"(?:[^"\\]|\\.)*"')
-NOTIFY_SECONDS = 30
+# Names of our own, which --undo, --resume and --report need: of states, tasks, runs, and files in the record.
+OWN_NAMES = {"tree", "before", "after", "commit", "digest", "green", "id", "run", "output", "prompt", "answer", "diff"}
 
 
 @dataclass(frozen=True)
@@ -4455,223 +3636,13 @@ class Shows:
             self.say(json.dumps({"event": "outcome", "code": error.code, "error": str(error)}), self.out)
 
 
-def is_terminal(stream: IO[str]) -> bool:
-    """Tell whether STREAM is a terminal on which a line can be drawn anew."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def window(stream: IO[str]) -> os.terminal_size:
-    """Tell the size of the window that STREAM is shown in; 80 x 24 where nobody knows."""
-    with contextlib.suppress(OSError, ValueError):
-        if (size := os.get_terminal_size(stream.fileno())).columns:
-            return size
-    return os.terminal_size((80, 24))
-
-
-def width_of(text: str) -> int:
-    """Count the columns that TEXT takes on a terminal."""
-    from unicodedata import category, east_asian_width
-
-    return sum(0 if category(sign) in ("Mn", "Me") else 1 + (east_asian_width(sign) in "WF") for sign in text)
-
-
-def one_line(text: str, room: int) -> str:
-    """Make TEXT one line of at most ROOM columns."""
-    line = "".join(sign if sign.isprintable() else " " for sign in text[: 2 * room + 2]).rstrip()
-    while width_of(line) > max(room, 1):
-        line = f"{line[:-2]}…"
-    return line
-
-
-def folded(text: str, room: int) -> Iterator[str]:
-    """Break TEXT into lines of at most ROOM columns, at blanks where there are any."""
-    while width_of(text) > room:
-        end = min(len(text), room)
-        while width_of(text[:end]) > room:
-            end -= 1
-        blank = text.rfind(" ", 5, end + 1)
-        end = blank if blank > 0 else end
-        yield one_line(text[:end], room)
-        text = f"    {text[end:].lstrip()}"
-    yield one_line(text, room)
-
-
-def inked(text: str, state: str, stream: IO[str]) -> str:
-    """Colour TEXT for STATE on a terminal, unless NO_COLOR (no-color.org) is set."""
-    plain = os.environ.get("NO_COLOR") or not is_terminal(stream) or state not in INKS
-    return text if plain else f"\x1b[{INKS[state]}m{text}\x1b[0m"
-
-
-def many(count: int, noun: str) -> str:
-    """Count things."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
-def few_names(names: Sequence[str], most: int) -> str:
-    """Name the first MOST of some things, and count the others."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
-    """Lay rows of cells out in columns, those of numbers to the right, heading and all: a line a row."""
-    aligned = list[list[str]]()
-    for column in zip(*rows, strict=True):
-        right = all(re.fullmatch(r"(about )?\d[\d,.]*( s)?", cell) for cell in column[1:])
-        widest = max(map(width_of, column))
-        cells = list[str]()
-        for cell in column:
-            blanks = " " * (widest - width_of(cell))
-            cells.append(blanks + cell if right else cell + blanks)
-        aligned.append(cells)
-    return [gap.join(row).rstrip() for row in zip(*aligned, strict=True)]
-
-
-def describe_answer(event: Event) -> str:
-    what, used = event["reason"] or {"ask": "answer", "edit": "edit"}[event["mode"]], event["usage"]
-    about = "about " if used["estimated"] else ""
-    spent = f"{about}{used['input_tokens']:,} tokens in, {used['output_tokens']:,} out"
-    return f"  {event['leaner']}: {what}; {spent}, {event['seconds']:.1f} s"
-
-
-def describe_tests(event: Event) -> str:
-    why = "" if event["green"] else f": {event['summary']}"
-    which = "  tests" if event["name"] else "the whole suite"
-    return f"{which}: {count_failing(event)}{why}; {event['seconds']:.1f} s"
-
-
-def count_failing(event: Event) -> str:
-    return "green" if event["green"] else f"{max(1, event['failing'])} failing"
-
-
-def describe_put_back(paths: Sequence[str]) -> str:
-    them = "it" if len(paths) == 1 else "them"
-    return f"  put back: {few_names(paths, 5)}; list {them} in files to allow {them}"
-
-
-def describe_restored(event: Event) -> str:
-    left = f", except what was edited since: {', '.join(event['left'])}" if event["left"] else ""
-    return f"  the project was put back to {event['to']}{left}"
-
-
-def describe_result(event: Event) -> str:
-    why = f" ({event['reason']})" if event["reason"] else ""
-    return f"[{event['number']}/{event['total']}] {event['name']}: {event['state']}{why}"
-
-
-# Events as they are shown, by their kinds: a finished step. What is not here is not shown.
-STEPS: dict[str, Callable[[Event], str]] = {
-    "run": lambda event: f"lean-loop: {event['leanfile']}" + (f" with {event['leaner']}" if event["leaner"] else ""),
-    "task": lambda event: f"[{event['number']}/{event['total']}] {event['name']}",
-    "skipped": lambda event: f"[{event['number']}/{event['total']}] {event['name']}: green in the run before",
-    "waiting": lambda event: f"  waiting for the server at {event['url']}, at most {event['left']} s",
-    "trouble": lambda event: f"  {event['leaner']}: trouble: {event['reason']}",
-    "answered": describe_answer,
-    "tested": describe_tests,
-    "protected": lambda event: describe_put_back(event["paths"]),
-    "restored": describe_restored,
-    "warning": lambda event: f"  warning: {event['text']}",
-    "committed": lambda event: f"  committed as {event['commit'][:10]}: {', '.join(event['paths'])}",
-    "result": describe_result,
-}
-# What goes on from an event until the next.
-DOING: dict[str, Callable[[Event], str]] = {
-    "asking": lambda event: f"asking {event['leaner']}",
-    "waiting": lambda event: f"waiting, at most {event['left']} s",
-    "testing": lambda event: "running tests" if event["name"] else "running the whole suite",
-    "after": lambda event: f"after: {event['command']}",
-}
-
-
-class Display:
-    """Shows the events of a run as they happen: finished steps, and on a terminal a living line below them."""
-
-    PAUSE = 0.12  # seconds between two redraws: at most ten a second, the last one included
-
-    def __init__(self, shows: Shows) -> None:
-        self.shows = shows
-        self.live = is_terminal(shows.err) and not (shows.json and is_terminal(shows.out))
-        self.task, self.attempt, self.tests = "", 1, ""
-        self.steps, self.painted = deque[str](), ""
-        self.doing, self.rate, self.since = "", "", 0.0
-        self.over, self.painter = threading.Event(), threading.Thread(target=self.keep_painting, daemon=True)
-
-    def show(self, event: Event) -> None:
-        """Show EVENT, if it is one to be shown."""
-        if self.shows.quiet:
-            return
-        kind = event["event"]
-        if kind in ("task", "result"):
-            self.task = f"task {event['number']}/{event['total']}" if kind == "task" else ""
-            self.attempt, self.tests = 1, ""
-        elif kind == "attempt":
-            self.attempt = event["number"] + 1
-        elif kind == "tested":
-            self.tests = count_failing(event)
-        if event.get("shown") and not (kind == "waiting" and self.doing.startswith("waiting")):
-            self.step(event["shown"], event.get("state", ""))
-        if kind in DOING:
-            self.begin(DOING[kind](event))
-
-    def close(self) -> None:
-        """Stop drawing, and clear the line that lived."""
-        self.over.set()
-        if self.painter.is_alive():
-            self.painter.join()
-        self.paint("")
-
-    def begin(self, text: str) -> None:
-        """Say what is going on from here."""
-        self.doing, self.since, self.rate = text, time.monotonic(), ""
-        if self.live and self.painter.ident is None:
-            self.painter.start()
-
-    def step(self, text: str, state: str = "", whole: bool = False) -> None:
-        """Let a finished step stand, as one line; or a WHOLE line that a program prints meanwhile."""
-        self.doing = self.doing if whole else ""
-        line = text if whole else one_line(text, window(self.shows.err).columns - 1 if self.live else len(text))
-        if self.live:
-            self.steps.append(inked(line, state, self.shows.err))
-        else:
-            self.shows.say(line, self.shows.err)
-
-    def heard(self, line: str) -> None:
-        """Take a line of what a running leaner or test prints: its progress, or what --verbose shows."""
-        if found := PROGRESS.fullmatch(line):
-            is_steady = float(found[2]) and int(found[1]) > 9  # of fewer the speed is chance
-            self.rate = many(int(found[1]), "token") + (f", {found[2]}/s" if is_steady else "")
-        elif self.shows.verbose and not line.startswith("progress: "):
-            self.step(f"  | {line}", whole=True)
-
-    def living(self, room: int) -> str:
-        """Say what is going on; what matters least goes first where there is no ROOM."""
-        attempt = f"attempt {self.attempt}" if self.task else ""
-        elapsed = f"{time.monotonic() - self.since:.0f} s" if self.doing else ""
-        pieces = [self.task, attempt, self.doing, elapsed, self.rate, self.tests]
-        for least in (4, 1, 0):
-            if width_of(" · ".join(filter(None, pieces))) > room:
-                pieces[least] = ""
-        return one_line(" · ".join(filter(None, pieces)), room)
-
-    def keep_painting(self) -> None:
-        """Draw until the run is over."""
-        while not self.over.wait(self.PAUSE):
-            self.paint(self.living(window(self.shows.err).columns - 1))
-
-    def paint(self, line: str) -> None:
-        """Draw the finished steps, and LINE below them, at once."""
-        steps = "".join(f"{self.steps.popleft()}\n" for _ in range(len(self.steps)))
-        if steps or line != self.painted:
-            self.shows.say(f"\r\x1b[K{steps}{line}", self.shows.err, "")
-            self.painted = line
-
-
 class Reporter:
     """Keeps a run's record in its folder; what is shown are the same events. No other place prints."""
 
     def __init__(self, folder: Path, config: Config, shows: Shows) -> None:
         self.folder, self.config, self.shows = folder, config, shows
         self.step = self.pid = 0
-        self.display = Display(shows)
+        self.display = load_beside("_screen").Display(shows)
         self.events = list[str]()
         keys = {leaner.key for leaner in (config.lean, *config.escalate)} - {Leaner.api_key}
         secrets = [re.escape(key) for key in keys if len(key) >= 8]
@@ -4682,6 +3653,16 @@ class Reporter:
         for secret in self.secrets:
             text = secret.sub(MASKED, text)
         return text
+
+    def mask_all(self, value: Any) -> Any:
+        """Mask every text in what JSON can hold, but for names of our own."""
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, list):
+            return [self.mask_all(item) for item in value]
+        if isinstance(value, dict):
+            return {name: item if name in OWN_NAMES else self.mask_all(item) for name, item in value.items()}
+        return value
 
     def path(self, name: str) -> Path:
         """Name a file of the current step in the run's folder."""
@@ -4705,12 +3686,13 @@ class Reporter:
         """Record an event, each of its texts masked, and show it."""
         self.step += kind in ("task", "answered", "tested")
         event = json.loads(json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=vars))
-        if kind in STEPS:
-            event["shown"] = STEPS[kind](event)
-        line = QUOTED.sub(lambda found: found["name"] or json.dumps(self.mask(json.loads(found[0]))), json.dumps(event))
+        if words := self.display.words_of(event):
+            event["shown"] = words
+        masked = self.mask_all(event)
+        line = json.dumps(masked)
         self.events.append(f"{line}\n")
         self.keep(self.folder / "events.jsonl", self.events[-1], "ab")
-        self.display.show(json.loads(line))
+        self.display.show(masked)
         if self.shows.json:
             self.shows.say(line, self.shows.out)
 
@@ -4734,63 +3716,13 @@ class Reporter:
         if not (self.folder / "events.jsonl").exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             self.keep(self.folder / "events.jsonl", "".join(self.events))
-        told = json.loads(page("outcome", str(self.folder), json.dumps(end)))
+        with defer_signals():
+            told = load_beside("_page").outcome(self.folder, end)
         (self.folder / "report.md").write_bytes(told["report"].encode("utf-8", "replace"))
         with contextlib.suppress(Interrupted):
-            self.notify(told)
+            load_beside("_after").notify(self, told)
         self.emit("outcome", **told["outcome"])
-        self.display.close()
-        out = self.shows.out
-        if not self.shows.json:
-            self.shows.say(on_screen(told, out) if is_terminal(out) else told["words"], out)
-        if error and not (is_terminal(out) and is_terminal(self.shows.err)):  # told there already
-            self.shows.say(f"lean-loop: {self.mask(error)}", self.shows.err)
-
-    def notify(self, told: Event) -> None:
-        """Run `[notify] command` with the outcome in its environment; that it fails is a warning only."""
-        if not self.config.notify.command:
-            return
-        env = {
-            **clean_environment(),
-            "LEANLOOP_CODE": str(told["outcome"]["code"]),
-            "LEANLOOP_STATE": told["outcome"]["state"],
-            "LEANLOOP_RUN": told["outcome"]["run"],
-            "LEANLOOP_REPORT": str(self.folder / "report.md"),
-            "LEANLOOP_OUTCOME": told["words"][-30_000:],  # Windows takes 32,767
-        }
-        done = run(shell_argv(self.config.notify.command), self.config.root, env=env, timeout=NOTIFY_SECONDS)
-        if done.code or done.cut:
-            self.emit("warning", text=f"[notify] command {done.end}: {' '.join(done.output.split())[-200:]}")
-
-
-def page(*args: str) -> str:
-    """Let leaners/_page.py tell of runs; out of the reach of the keyboard's signals."""
-    argv = [sys.executable, "-I", str(share() / "leaners" / "_page.py"), *args]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=not WINDOWS)
-    if done.returncode:
-        raise RuntimeError(done.stderr.decode("utf-8", "replace"))
-    return done.stdout.decode("utf-8", "replace")
-
-
-def on_screen(told: Event, stream: IO[str]) -> str:
-    """Write the outcome for a person: a table, what to do next, and the sums, as large as the window at most."""
-    width, height = window(stream)
-    room = max(width - 1, 8)
-    states = [row[0] for row in told["rows"][1:]]
-    cells = [[*row[:1], one_line(row[1], 24), *row[2:]] for row in told["rows"]]
-    wide = columns(cells)
-    head, *lines = wide if max(map(width_of, wide)) <= room else columns(cells, " ")
-    lines = [inked(one_line(line, room), state, stream) for line, state in zip(lines, states, strict=True)]
-    last = [told["end"], "each attempt: lean-loop --report"]
-    below, most = list[str](), height - 2 - min(len(lines), 2)
-    for text in (*told["notes"], *last):
-        below += folded(text, room)
-    if len(below) > most:
-        below = [one_line(line, room) for line in (*told["notes"][: most - 2], *last)]
-    free = max(2, height - 2 - len(below))
-    if len(lines) > free:
-        lines = [f"({len(lines) - free + 1} more above)", *lines[1 - free :]]
-    return "\n".join([one_line(head, room), *lines, *below])
+        self.display.finish(told)
 
 
 # ------------------------------------------------------------------------------------------------ the command line
@@ -4811,41 +3743,21 @@ def load_all(options: argparse.Namespace) -> list[Config]:
 def run_all(options: argparse.Namespace, shows: Shows) -> int:
     """Run the leanfiles one after the other; the first red one stops."""
     for path in options.config:
-        tidy_up(path, shows)
+        load_beside("_earlier").tidy_up(path, shows)
     codes = (run_config(config, options.task, shows, options.resume) for config in load_all(options))
     return next(filter(None, codes), GREEN)
 
 
-def git_files(root: Path) -> list[str]:
-    """List the project's own files that git does not ignore; without git those of the first two levels."""
-    listed = ask_git(root, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    paths = (path for pattern in ("*", "*/*") for path in islice(root.glob(pattern), 999) if path.is_file())
-    listed = listed or [path.relative_to(root).as_posix() for path in paths]
-    return [path for path in listed if {*GENERATED}.isdisjoint(path.split("/"))]
+def print_version(options: argparse.Namespace, shows: Shows) -> str:
+    """Tell the version and where the files lie."""
+    return f"lean-loop {__version__} ({share()})"
 
 
-# What an option asks for in the place of a run: it returns an exit code, or a text to print.
-Verb = Callable[[argparse.Namespace, Shows], int | str]
-Option = tuple[list[str], str, Verb | None, Document]
+Option = tuple[list[str], str, str, Document]
 
 
-@cache
-def beside(place: str) -> Verb:
-    """Make a verb of one in a file beside the leaners, which is loaded where it is asked for: a run needs none."""
-    file, _, name = place.partition(".")
-
-    def verb(options: argparse.Namespace, shows: Shows) -> int | str:
-        import runpy
-
-        sys.modules.setdefault("leanloop", sys.modules[__name__])
-        found = runpy.run_path(str(share() / "leaners" / f"{file}.py"))
-        return cast(Verb, found[name])(options, shows)
-
-    return verb
-
-
-def option(names: str, told: str, verb: Verb | None = None, **how: Any) -> Option:
-    """Make a row of OPTIONS; HOW is what argparse is to know, nothing for a flag."""
+def option(names: str, told: str, verb: str = "", **how: Any) -> Option:
+    """Make a row of OPTIONS: VERB is done in place of a run; HOW is what argparse is to know, nothing for a flag."""
     return names.split(), told, verb, how or {"action": "store_true"}
 
 
@@ -4858,36 +3770,34 @@ OPTIONS = (
     option("--restore", "bring back a state of a run, or some files of it: RUN is its name, a beginning of it, or last;"
            " STATE is 0 (before the run), N.M (attempt M of task N), N.0 (before task N), N (as it ended), found-N"
            " (with what was put back the N-th time); none: as the run ended",
-           beside("_earlier.restore_state"), nargs="+", metavar=("RUN[/STATE]", "PATH")),
+           "_earlier.restore_state", nargs="+", metavar=("RUN[/STATE]", "PATH")),
     option("--undo", "bring back the state before a run, by default the last",
-           beside("_earlier.restore_state"), nargs="?", const="last", metavar="RUN"),
+           "_earlier.restore_state", nargs="?", const="last", metavar="RUN"),
     option("--task", "run this task only; may repeat", action="append", default=[], metavar="NAME"),
     option("--init", "write a sample leanfile for this project (to standard output without FILE)",
-           beside("_begin.write_sample"), nargs="?", const="-", metavar="FILE"),
+           "_begin.write_sample", nargs="?", const="-", metavar="FILE"),
     option("--guide", "print what a cloud model needs to know to write leanfiles for this project",
-           beside("_begin.print_guide")),
-    option("--schema", "print the JSON Schema of leanfiles, for editors",
-           lambda options, shows: read_text(share() / "examples" / SCHEMA).rstrip()),
-    option("--check", "say of everything that a run needs whether it is ready", beside("_ready.check_all")),
+           "_begin.print_guide"),
+    option("--schema", "print the JSON Schema of leanfiles, for editors", "_begin.print_schema"),
+    option("--check", "say of everything that a run needs whether it is ready", "_ready.check_all"),
     option("--smoke", "--check, and let the leaner do one small edit in a temporary project",
-           beside("_ready.check_all")),
-    option("--dry-run", "print each task's first prompt and its tokens; no leaner is called", beside("_ready.dry_run")),
+           "_ready.check_all"),
+    option("--dry-run", "print each task's first prompt and its tokens; no leaner is called", "_ready.dry_run"),
     option("--ask", "ask the leaner about some files; nothing is changed",
-           beside("_ready.ask_about"), nargs="+", metavar=("QUESTION", "FILE")),
+           "_ready.ask_about", nargs="+", metavar=("QUESTION", "FILE")),
     option("--list-leaners", "list the leaners, mark the active one, and say which are ready",
-           beside("_begin.list_leaners")),
+           "_begin.list_leaners"),
     option("--set-leaner", "make NAME the active leaner in the static configuration",
-           beside("_begin.set_leaner"), metavar="NAME"),
+           "_begin.set_leaner", metavar="NAME"),
     option("--demo", "watch a playground run on recorded answers, without a model",
-           beside("_begin.demo"), nargs="?", const="demo", metavar="NAME"),
+           "_begin.demo", nargs="?", const="demo", metavar="NAME"),
     option("--quiet", "show the outcome and errors only"),
     option("--verbose", "show what the leaner and the tests print, as they do"),
     option("--json", "print every event as a JSON object a line, the outcome last"),
     option("--report", "print the story of a run, of the last one without RUN",
-           beside("_earlier.show_report"), nargs="?", const="last", metavar="RUN"),
-    option("--runs", "list the runs of this project, the newest first", beside("_earlier.list_runs")),
-    option("--version", "tell the version and where the files lie",
-           lambda options, shows: f"lean-loop {__version__} ({share()})"),
+           "_earlier.show_report", nargs="?", const="last", metavar="RUN"),
+    option("--runs", "list the runs of this project, the newest first", "_earlier.list_runs"),
+    option("--version", "tell the version and where the files lie", "leanloop.print_version"),
 )
 # fmt: on
 
@@ -4922,14 +3832,19 @@ def read_command_line(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def obey(options: argparse.Namespace, shows: Shows) -> int:
+def dispatch(options: argparse.Namespace, shows: Shows) -> int:
     """Do the one thing that OPTIONS ask for; run the leanfiles where they ask for nothing else."""
     options.config = options.config or [usual_leanfile()]
-    given = {name for name, value in vars(options).items() if value not in (None, False)}
-    verbs = {verb: names[-1] for names, _, verb, _ in OPTIONS if verb and names[-1][2:].replace("-", "_") in given}
+    verbs = dict[str, str]()
+    for (*_, name), _, verb, _ in OPTIONS:
+        if verb and getattr(options, name[2:].replace("-", "_")) not in (None, False):
+            verbs[verb] = name
     if len(verbs) > 1:
         raise LeanError(f"{' and '.join(verbs.values())}: these do not go together. Ask for one of them.")
-    ended = next(iter(verbs), run_all)(options, shows)
+    if not verbs:
+        return run_all(options, shows)
+    module, _, name = next(iter(verbs)).partition(".")
+    ended = getattr(load_beside(module), name)(options, shows)
     if isinstance(ended, str):
         shows.say(ended, shows.out, "\n" if ended else "")
     return ended if isinstance(ended, int) else GREEN
@@ -4967,7 +3882,7 @@ def answer(argv: Sequence[str] | None) -> int:
     try:
         options = read_command_line(argv)
         shows = replace(shows, quiet=options.quiet, verbose=options.verbose and not options.quiet, json=options.json)
-        return obey(options, shows)
+        return dispatch(options, shows)
     except (LeanError, Interrupted) as stopped:
         shows.fail(stopped)
         return stopped.code
@@ -4982,7 +3897,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace", encoding="utf-8")  # type: ignore[union-attr]
     on_signals(stop)
-    adopt_orphans()
     try:
         code = answer(argv)
         on_signals(signal.SIG_IGN)  # all is done, and Python itself has to end yet

@@ -17,18 +17,20 @@ import sys
 import tomllib
 from collections import Counter
 from functools import reduce
+from itertools import islice
 from pathlib import Path
 
+from _screen import columns
 from leanloop import (
+    GENERATED,
     LEANFILE,
     SCHEMA,
     Leaner,
     LeanError,
     NotReady,
     Shows,
-    columns,
+    ask_git,
     find_program,
-    git_files,
     is_packaged,
     leaner_programs,
     load,
@@ -160,6 +162,11 @@ def print_guide(options: argparse.Namespace, shows: Shows) -> str:
     return filled("guide.md", Path())
 
 
+def print_schema(options: argparse.Namespace, shows: Shows) -> str:
+    """Print the JSON Schema of leanfiles."""
+    return read_text(share() / "examples" / SCHEMA).rstrip()
+
+
 def filled(name: str, root: Path) -> str:
     """Read the text NAME of examples/, with its marks filled in for the project at ROOT."""
     known_by, (command, *args), narrow = detect_runner(root)
@@ -185,3 +192,11 @@ def detect_runner(root: Path) -> tuple[str, list[str], list[str]]:
                 return f"{name}: {pattern} is here", row["run"][0].split(), " ".join(row.get("narrow", ())).split()
     unknown = "no test runner was recognized: put your own test command here"
     return unknown, ["{python}", "-m", "unittest"], ["test_dates.py"]
+
+
+def git_files(root: Path) -> list[str]:
+    """List the project's own files that git does not ignore; without git those of the first two levels."""
+    listed = ask_git(root, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    paths = (path for pattern in ("*", "*/*") for path in islice(root.glob(pattern), 999) if path.is_file())
+    listed = listed or [path.relative_to(root).as_posix() for path in paths]
+    return [path for path in listed if {*GENERATED}.isdisjoint(path.split("/"))]

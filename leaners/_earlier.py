@@ -1,39 +1,297 @@
-"""Earlier runs: --restore, --undo, --runs and --report.
+"""Earlier runs: what their records say, tidying up after one that was killed, and going on with one.
 
-The loop loads this file where one of these is asked for. Each verb takes the options and what is shown where; it gives
-an exit code, or a text to print.
+The loop loads this file before each run. The verbs --restore, --undo, --runs and --report take the options and what is
+shown where; each gives an exit code, or a text to print.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import re
 import shlex
+import shutil
+import signal
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from _page import Event, add_usage, chapters, many, outcome, read_events, run_rows
+from _repository import Repository
+from _screen import columns
+from _snapshots import Snapshots
 from leanloop import (
+    BEAT,
     GREEN,
+    TABLES,
     USAGE,
     Config,
+    Document,
+    Leaner,
     LeanError,
+    Resumed,
     Run,
-    RunRecord,
     Shows,
-    bare_config,
-    columns,
-    last_runs,
+    Usage,
+    build,
+    descendants,
+    is_older,
     load,
-    many,
-    page,
+    process_start_time,
     project_folder,
-    read_records,
+    read_text,
     recorded,
-    run_folders,
+    resolve_leaner,
+    send_signal,
+    state_folder,
     static_config,
-    tidy_up,
 )
+
+SETTLES = ("answered", "trouble", "tested", "attempt", "result", "restored")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """An earlier run (a restore counts as one too) as its events tell of it."""
+
+    folder: Path
+    events: tuple[Event, ...]
+
+    @property
+    def first(self) -> Event:
+        return self.events[0]
+
+    def of(self, *kinds: str) -> list[Event]:
+        return [event for event in self.events if event["event"] in kinds]
+
+    @property
+    def states(self) -> dict[str, str]:
+        """Name its trees: 0 before the run, N.0 before task N, N.M its attempt M, N as it ended, "" the last of all.
+
+        found-N is what the N-th call left that was put in order, with all that was put back.
+        """
+        found, task = dict[str, str](), 0
+        for number, event in enumerate(self.of("protected"), 1):
+            found[f"found-{number}"] = event["tree"]
+        for event in self.of("run", "task", "attempt", "result", "asking", "restored"):
+            kind, number = event["event"], event.get("number", 0)
+            if kind in ("task", "result"):
+                task = number
+            names = {"run": "0", "task": f"{task}.0", "attempt": f"{task}.{number}", "result": f"{task}"}
+            found[names.get(kind, "")] = found[""] = event["tree"]
+        return found
+
+    @property
+    def changes(self) -> set[tuple[str, str]]:
+        """List the trees before and after each call and each restore that changed something."""
+        pairs = {(event["before"], event["after"]) for event in self.of("answered", "restored")}
+        return {(before, after) for before, after in pairs if before != after}
+
+    def acted(self) -> bool:
+        """Tell whether it changed the project, or may have when it was killed."""
+        return self.was_killed or bool(self.changes)
+
+    def touched(self, snapshots: Snapshots) -> set[str]:
+        """List what leaners, or a restore, changed in it."""
+        return {path for before, after in self.changes for path in snapshots.changed(before, after)}
+
+    @property
+    def unfinished(self) -> tuple[str, list[str] | None]:
+        """Name the tree that a step was to leave or to come back to when it was cut, and its paths where it knew them.
+
+        Such a step is a call, an edit that was not judged, or a restore.
+        """
+        tree, paths, answered = "", None, False
+        for event in self.events:
+            kind = event["event"]
+            if kind in ("asking", "restoring"):
+                tree, paths, answered = event["tree"], event.get("paths"), False
+            elif kind == "answered" and event["mode"] == "edit":
+                answered = True
+            elif kind in SETTLES or (kind == "outcome" and answered):
+                tree = ""
+        return tree, paths
+
+    @property
+    def died(self) -> float:
+        """Tell when it gave its last sign of life."""
+        return (self.folder / "events.jsonl").stat().st_mtime + 2 * BEAT
+
+    @property
+    def was_killed(self) -> bool:
+        return not self.of("outcome")
+
+    @property
+    def green(self) -> list[str]:
+        """List the fingerprints of the tasks that were green, those before it included where it was a resumed run."""
+        found = list[str](self.first["green"])
+        for begun, *_, end in chapters(self.events):
+            if end["event"] == "result" and end["state"] != "red":
+                found.append(begun["digest"])
+        return found
+
+    @property
+    def cut(self) -> list[Event]:
+        """Give the events of the task that was not brought to an end."""
+        last = chapters(self.events)[-1:]
+        return last[0] if last and last[0][-1]["event"] != "result" else []
+
+    @property
+    def spent(self) -> Event:
+        """Add up calls, tokens and seconds, those of the runs that it resumed included."""
+        before = self.first["spent"]
+        return {
+            "calls": before.get("calls", 0) + len(self.of("answered", "trouble")),
+            "usage": asdict(Usage(**before.get("usage", {})) + Usage(**add_usage(self.events))),
+            "seconds": before.get("seconds", 0) + self.events[-1]["time"] - self.first["time"],
+        }
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """List the folders of the project's runs, oldest first."""
+    return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
+
+
+def read_records(folder: Path) -> list[RunRecord]:
+    """Read the runs of a project, oldest first."""
+    records = (RunRecord(run, tuple(read_events(run))) for run in run_folders(folder))
+    return [record for record in records if record.events]
+
+
+def forget(snapshots: Snapshots, keep: int) -> None:
+    """Remove the runs beyond the KEEP latest, and what only their trees hold."""
+    runs = run_folders(snapshots.folder)
+    old = runs[:-keep] if keep else []
+    events = "".join((run / "events.jsonl").read_text("utf-8", "replace") for run in runs[len(old) :])
+    trees = {*re.findall(r'(?<=")(?:[0-9a-f]{40}|[0-9a-f]{64})(?=")', events)}
+    snapshots.prune_borrowed_objects(trees)
+    if old:
+        for run in old:
+            shutil.rmtree(run, ignore_errors=True)
+        snapshots.git("prune", "--expire=now", *trees)
+
+
+# ------------------------------------------------------------------------------------------------ after a killed run
+
+
+def tidy_up(path: Path, shows: Shows) -> None:
+    """Tidy up after a run that was killed, before the leanfile at PATH is read: it may have been changed, too."""
+    for record in last_runs(path):
+        if record.was_killed or record.unfinished[0]:
+            with recorded(bare_config(path, Path(record.first["root"])), shows) as run:
+                killed = unsettled(run.snapshots.folder)
+                run.begin("tidying up")
+                for earlier in killed:
+                    recover(run, earlier)
+                if what := run.workspace.repaired:
+                    run.workspace.warn(f"the repository was put back, where the killed run had changed it ({what})")
+                run.reporter.emit("outcome", code=GREEN)
+
+
+def last_runs(path: Path) -> list[RunRecord]:
+    """List the last run of each project for which the leanfile at PATH was used then."""
+    found, wanted = list[RunRecord](), json.dumps(str(path.resolve()))
+    for project in state_folder().glob("*"):
+        for run in run_folders(project)[-1:]:
+            with (run / "events.jsonl").open(encoding="utf-8", errors="replace") as events:
+                if f'"file": {wanted}' in events.readline():
+                    found.append(RunRecord(run, tuple(read_events(run))))
+    return found
+
+
+def unsettled(folder: Path) -> list[RunRecord]:
+    """List the runs that may need tidying up, the latest first: the last, and what it was to tidy up when it died."""
+    found = list[RunRecord]()
+    for record in reversed(read_records(folder)):
+        found.append(record)
+        if not record.was_killed or record.of("task", "warning"):
+            break
+    return found
+
+
+def recover(run: Run, record: RunRecord) -> None:
+    """End what a killed run left running, and undo what its unfinished step changed; keep what is younger than it."""
+    ended = end_left_over(record) if record.was_killed else 0
+    tree, paths = record.unfinished
+    if tree:
+        now = run.snapshots.take()
+        changed = {path for path in run.snapshots.changed(tree, now) if paths is None or path in paths}
+        own = {path for path in changed if is_older(run.config.root / path, record.died)}
+        to = f"the last finished step of {record.folder.name}"
+        run.workspace.put_back(now, tree, own, to, changed - own)
+    if record.was_killed:
+        also = ", and what it had left running was ended" if ended else ""
+        run.workspace.warn(f"the run {record.folder.name} was killed{also}. To go on with it: lean-loop --resume")
+
+
+def end_left_over(record: RunRecord) -> int:
+    """End what a killed run left running, known by number and start, or by the run's folder in its variables."""
+    left = set[int]()
+    for event in record.of("started"):
+        if event["born"] and process_start_time(event["pid"]) == event["born"]:
+            left.add(event["pid"])
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(record.folder) in place.read_bytes():
+                left.add(int(place.parent.name))
+    found = {pid for start in left for pid in (start, *descendants(start))} - {os.getpid()}
+    for pid in found:
+        send_signal(pid, signal.SIGKILL)
+    return len(found)
+
+
+def put_repository_back(folder: Path, found: Path) -> str:
+    """Put the user's repository back after a call that was killed; tell what it was that had changed."""
+    link, *places = map(Path, read_text(folder / "git/places").splitlines() or [""])
+    for record in unsettled(folder) if places else ():
+        if record.unfinished[0]:
+            return Repository(link, tuple(places), folder / "git").put_back(found, record.died)
+    return ""
+
+
+def bare_config(path: Path, root: Path, document: Document | None = None) -> Config:
+    """Make the configuration of a project whose leanfile is not to be relied upon, of a static DOCUMENT alone."""
+    static = document or {}
+    tables: Document = {name: build(cls, static.get(name, {}), f"[{name}]") for name, cls in TABLES.items()}
+    tables |= {"lean": resolve_leaner(static, {}, Leaner), "guard": replace(tables["guard"], keep_runs=0)}
+    return Config(path=path, root=root, escalate=(), tasks=(), direct=False, **tables)
+
+
+# ------------------------------------------------------------------------------------------------------------ resuming
+
+
+def resume(run: Run) -> Resumed:
+    """Tell what the last run of the leanfile left to go on with; nothing where there is none."""
+    records, leanfile = read_records(run.snapshots.folder), str(run.config.path.resolve())
+    own = [record for record in records if record.first["file"] == leanfile and record.first["tasks"]]
+    if not own:
+        return Resumed()
+    last = own[-1]
+    begun, *events = last.cut or [{"digest": "", "dirty": ()}]
+    return Resumed(
+        green=tuple(last.green),
+        stirred=bool(work_since(run.snapshots, last, records)),
+        cut=begun["digest"],
+        attempts=sum(event["event"] == "attempt" for event in events),
+        dirty=frozenset(begun["dirty"]),
+        touched=frozenset(last.touched(run.snapshots)),
+        spent=last.spent,
+    )
+
+
+def work_since(snapshots: Snapshots, last: RunRecord, records: Sequence[RunRecord]) -> set[str]:
+    """List what green tasks of earlier runs changed and what is not any more as the LAST run left it."""
+    made = set[str]()
+    for record in records:
+        for event in record.of("result"):
+            if event["state"] != "red":
+                made |= {path for path, *_ in event["changed"]}
+    return made & {*snapshots.changed(last.states[""], snapshots.take())}
+
+
+# --------------------------------------------------------------------------------------------------------- the verbs
 
 
 def find_run(folder: Path, named: str, meant: Callable[[RunRecord], bool]) -> RunRecord:
@@ -63,7 +321,7 @@ def restore_state(options: argparse.Namespace, shows: Shows) -> int:
             f"{record.folder.name} has no state '{state}'. It has: {known} (N.M: attempt M of task N)."
             " Other runs: lean-loop --runs"
         )
-    with recorded(config, shows) as (run, _):
+    with recorded(config, shows) as run:
         run.begin(f"restore {place}")
         now, tree = run.snapshots.take(), record.states[state]
         if paths:
@@ -112,11 +370,11 @@ def list_runs(options: argparse.Namespace, shows: Shows) -> str:
     if not folders:
         shows.say("lean-loop: this project has no runs yet.", shows.err)
         return ""
-    return "\n".join(columns(json.loads(page("runs", *map(str, folders)))))
+    return "\n".join(columns(list(run_rows(folders))))
 
 
 def show_report(options: argparse.Namespace, shows: Shows) -> str:
     """Tell the story of a run; the last is the last that worked on a task."""
     folder = project_folder(config_here(options).root)
     record = find_run(folder, options.report, lambda record: bool(record.of("task")))
-    return f"{page('report', str(record.folder))}\nThe files lie in {record.folder}"
+    return f"{outcome(record.folder)['report']}\nThe files lie in {record.folder}"

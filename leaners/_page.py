@@ -1,13 +1,4 @@
-#!/usr/bin/env python3
-"""Tell what a run did, from the events in its folder: views, nothing else.
-
-    _page.py outcome FOLDER [END]   a JSON object: `outcome` (keys: examples/events.schema.json), `words`, `rows`
-                                    and `notes` of a table for a person, `end`, and `report`, its story in Markdown
-    _page.py report FOLDER          the story alone
-    _page.py runs FOLDER ...        a JSON list of rows, one a run, headings first
-
-END is a JSON object that says how a run ends of which no event says so yet: code, error, broken, time.
-"""
+"""Tell what a run did, from the events in its folder: views, nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +6,6 @@ import contextlib
 import json
 import re
 import shlex
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -156,6 +146,11 @@ def clip(text: str, most: int) -> str:
         if used > most:
             return f"{line[: piece.start()]}…"
     return line
+
+
+def few_names(names: Sequence[str], most: int) -> str:
+    """Name the first MOST of some things, and count the others."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def few(names: Sequence[str], most: int, room: int) -> str:
@@ -334,8 +329,13 @@ def fenced(text: str, language: str = "") -> str:
     return f"{ticks}{language}\n{text.rstrip()}\n{ticks}\n"
 
 
-def outcome(folder: Path, end: Event | None) -> Event:
-    """Make every view of one run."""
+def outcome(folder: Path, end: Event | None = None) -> Event:
+    """Make every view of one run.
+
+    `outcome` has the keys of examples/events.schema.json, `words` are for whoever pays by the token, `rows`, `notes`
+    and `end` make a table for a person, `report` is its story in Markdown. END says how a run ends of which no event
+    says so yet: code, error, broken, time.
+    """
     events = read_events(folder)
     told = conclude(events, end)
     return {
@@ -346,19 +346,3 @@ def outcome(folder: Path, end: Event | None) -> Event:
         "end": end_line(told),
         "report": report(told, events, folder),
     }
-
-
-def main(kind: str, *args: str) -> int:
-    """Print one view."""
-    sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
-    if kind == "outcome":
-        print(json.dumps(outcome(Path(args[0]), json.loads(args[1]) if args[1:] else None)))
-    elif kind == "report":
-        print(outcome(Path(args[0]), None)["report"], end="")
-    else:
-        print(json.dumps(list(run_rows(map(Path, args)))))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

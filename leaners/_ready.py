@@ -19,6 +19,10 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
+from _begin import git_files
+from _earlier import bare_config
+from _page import few_names, many
+from _screen import folded, inked, is_terminal, window
 from leanloop import (
     GREEN,
     LARGEST_PROMPT,
@@ -35,25 +39,18 @@ from leanloop import (
     Shows,
     Task,
     ask_git,
-    bare_config,
     check_leaner,
     check_test_files,
     choose,
     fenced,
-    few_names,
     find_program,
     first_prompt,
-    folded,
-    git_files,
     home,
-    inked,
     insert_test_files,
-    is_terminal,
     load,
     load_all,
     locked,
     make_run,
-    many,
     probe,
     project_folder,
     project_relative,
@@ -66,7 +63,6 @@ from leanloop import (
     tokens,
     verdict_facts,
     wait_for_server,
-    window,
 )
 
 

@@ -775,7 +775,7 @@ def test_the_attempts_that_were_not_left_can_be_had_from_the_record(calc: Bench,
     settings(calc, "[defaults]\nmax_iters_per_task = 1\nsummarize_errors = false")
     calc.lean_loop()
     (folder,) = calc.runs()
-    diffs = [path.read_text() for path in sorted(folder.glob("*attempt-*.diff"))]
+    diffs = [path.read_text() for path in sorted(folder.glob("*-diff.txt"))]
     assert ["left * right" in diffs[0], "left / right" in diffs[1]] == [True, True]
 
 

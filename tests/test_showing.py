@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-import leanloop
+from _screen import columns
 from conftest import CALC, CALC_TEST, LEANFILE, LEANLOOP, RIGHT, ROOT, WRONG, Bench, Leaner, Serve
 from terminal import Terminal, play, wide
 from tokens import counter
@@ -319,7 +319,7 @@ def test_an_error_is_told_once_on_a_terminal_and_as_an_error_elsewhere(calc: Ben
 
 def test_columns_of_numbers_stand_right_under_their_headings() -> None:
     rows = [("task", "in", "s"), ("one", "about 1,405", "0.4"), ("two", "7", "12.0")]
-    assert leanloop.columns(rows) == ["task           in     s", "one   about 1,405   0.4", "two             7  12.0"]
+    assert columns(rows) == ["task           in     s", "one   about 1,405   0.4", "two             7  12.0"]
 
 
 def test_a_green_task_costs_its_reader_at_most_60_tokens(bench: Bench, words: Words) -> None:

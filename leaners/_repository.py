@@ -1,0 +1,253 @@
+"""The user's own repository: a copy of it is kept across the calls of leaners, and what a call did to it is put back.
+
+The loop loads this file for every run. Nothing here starts git on what it keeps but to read what is staged: files are
+compared and copied as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from leanloop import ask_git, is_older, process_start_time, read_text
+
+Facts = tuple[int, ...]
+UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
+NOTHING, UNUSED = (-2, 0), (-1, 0)  # no file; a folder of objects in the copy alone
+PARTS_OF_GIT = {
+    "HEAD/": "HEAD", ".git/": "HEAD", "refs/stash/": "the stash", "refs/": "branches or tags",
+    "packed-refs/": "branches or tags", "config": "settings", "hooks/": "hooks", "info/": "what is ignored",
+    "modules/": "a submodule", "MERGE": "a merge", "rebase": "a rebase", "CHERRY": "a cherry-pick",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Repository:
+    """The user's own repository, watched across the calls of leaners; `link` is the `.git` of the work tree.
+
+    `places` are its folders: HEAD and index in the first, branches, settings and objects in the last (the same folder,
+    but in a linked work tree; none without a repository). `copy` holds it all, objects as hard links where that can be;
+    `seen` tells what its files were like when that was made.
+    """
+
+    link: Path
+    places: tuple[Path, ...]
+    copy: Path
+    seen: dict[Path, Facts] = field(default_factory=dict)
+
+    def kept(self, path: Path) -> Path:
+        return self.copy / path.relative_to(path.anchor)
+
+    def read(self, copied: bool = False) -> dict[Path, Facts]:
+        """List its files, or their copies, and its folders with objects, also those of submodules."""
+        found = dict[Path, Facts]()
+        for place in (self.link, *self.places):
+            base = self.kept(place) if copied else place
+            if base.is_symlink() or base.is_file():
+                found[place] = facts_of(base)
+            for folder, inner, names in os.walk(base) if place in self.places else ():
+                here = place / Path(folder).relative_to(base)
+                for store in stores_in(Path(folder)) if "objects" in inner and "HEAD" in names else ():
+                    found[here / store.relative_to(folder)] = facts_of(store)
+                inner[:] = [name for name in inner if name not in ("objects", "lfs", "worktrees")]
+                found |= {here / name: facts_of(f"{folder}/{name}") for name in names}
+        return {path: facts for path, facts in found.items() if facts[:2] not in (NOTHING, UNUSED)}
+
+    def keep(self) -> None:
+        """Bring the copy up to date."""
+        now = {path: facts for path, facts in self.read().items() if path.suffix != ".lock"}
+        old = self.seen or self.read(copied=True)
+        for path in old.keys() - now.keys():
+            if old[path][0] < 0:
+                os.utime(self.kept(path), ns=(0, 0))  # its objects stay, for the snapshots that borrow them
+            else:
+                self.kept(path).unlink()
+        changed = [path for path in now if now[path][:2] != old.get(path, ())[:2]]
+        for path in sorted(changed, reverse=True):  # a folder after those in it, which set its time
+            copy_file(path, self.kept(path))
+        if self.places and now != self.seen:  # without a folder refs git sees no repository
+            (self.kept(self.places[-1]) / "refs").mkdir(parents=True, exist_ok=True)
+            (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
+        self.seen.clear()
+        self.seen.update(now)
+
+    def replaced(self) -> list[Path]:
+        """List the copies of objects that git's own upkeep has replaced by others, of which there are copies now."""
+        self.keep()
+        if not self.places:
+            return []
+        copied = self.kept(self.places[-1] / "objects").glob("*/*")
+        return [path for path in copied if not os.path.lexists(self.places[-1].anchor / path.relative_to(self.copy))]
+
+    def put_back(self, found: Path, died: float = float("inf")) -> str:
+        """Undo what happened to it since `keep` and before DIED; keep in FOUND what is replaced. Tell what it was."""
+        old = self.seen or self.read(copied=True)
+        made = self.clear_link(old, found)
+        if not self.places:
+            return "made one" if made else ""
+        now = self.read()
+        if any(path.suffix == ".lock" for path in now.keys() - old.keys()) and is_at_work("git", self.link.parent):
+            return "left a lock, so that nothing of it was touched"
+        changed = [
+            path for path in {*now, *old} if now.get(path) != old.get(path) and not self.is_fresh(path, now, old)
+        ]
+        said = set[str]()
+        for path in sorted(changed, key=lambda path: (path in old, path)):  # what goes may stand in the way
+            said.add(self.put_file_back(path, now.get(path), old.get(path), found, died))
+        (self.places[-1] / "refs").mkdir(parents=True, exist_ok=True)
+        return ", ".join(sorted(said - {""}))
+
+    def clear_link(self, old: Mapping[Path, Facts], found: Path) -> bool:
+        """Take away what took the place of the `.git`; tell whether that was a repository."""
+        if self.link not in old and (self.link.is_symlink() or self.link.is_file()):
+            self.link.unlink()
+        made = self.link not in self.places and self.link.is_dir() and not self.link.is_symlink()
+        if made:
+            shutil.move(self.link, found)
+        if not self.places and self.link in old:
+            copy_file(self.kept(self.link), self.link)
+        return made
+
+    def put_file_back(self, path: Path, now: Facts | None, old: Facts | None, found: Path, died: float) -> str:
+        """Undo what happened to a file before DIED; say what people call it, nothing where that does not matter."""
+        kept = self.kept(path)
+        if (now or old or (0,))[0] < 0:
+            if old:
+                copy_file(kept, path)
+            return ""
+        if is_same(path, kept) or self.is_of_others(path) or not is_older(path, died):
+            return ""
+        said = self.called(path)
+        if now:
+            copy_file(path, found / kept.relative_to(self.copy))
+            remove(path, self.place_of(path))
+        if old:
+            copy_file(kept, path)
+        return said
+
+    def is_fresh(self, path: Path, now: Mapping[Path, Facts], old: Mapping[Path, Facts]) -> bool:
+        """Tell whether PATH is of a submodule that was fetched meanwhile: its files lie in the project, and need it."""
+        for parent in path.parents:
+            if not parent.is_relative_to(self.places[-1] / "modules"):
+                return False
+            if parent / "config" in old or parent / "config" in now:
+                return parent / "config" not in old
+        return False
+
+    def is_of_others(self, path: Path) -> bool:
+        """Tell whether another work tree of the same repository may have changed PATH; none removes a branch."""
+        shared = self.places[-1]
+        others = facts_of(self.kept(shared / "worktrees"))[:2] not in (NOTHING, UNUSED)
+        if not (others and os.path.lexists(path) and path.is_relative_to(shared)):
+            return False
+        name, head = path.relative_to(shared).as_posix(), read_text(self.kept(self.places[0] / "HEAD"))
+        return name.startswith(("refs/", "logs/", "packed-refs")) and not head.strip().endswith(f" {name}")
+
+    def place_of(self, path: Path) -> Path:
+        return next((place for place in self.places if path.is_relative_to(place)), path.parent)
+
+    def called(self, path: Path) -> str:
+        """Say what a file of a repository holds that people know; nothing where it does not matter."""
+        if path == self.places[0] / "index":
+            staged = set[str]()
+            for index in (path, self.kept(path)):
+                places = {"GIT_INDEX_FILE": str(index), "GIT_DIR": str(path.parent)}
+                staged.add(ask_git(path.parent, "ls-files", "-s", places=places))
+            return "what is staged" if len(staged) > 1 else ""
+        name = f"{path.relative_to(self.place_of(path)).as_posix()}/"
+        return next((called for begin, called in PARTS_OF_GIT.items() if name.startswith(begin)), "")
+
+
+def stores_in(folder: Path) -> list[Path]:
+    """List the folders with objects of a repository's FOLDER, and that of its other work trees."""
+    found = [folder / "objects", *(folder / "objects").glob("*/")]
+    return [*found, folder / "worktrees"] if (folder / "worktrees").is_dir() else found
+
+
+def facts_of(path: Path | str) -> Facts:
+    """Tell size, last change and what else changes with a file; the size of a folder is -1."""
+    try:
+        seen = os.lstat(path)
+    except OSError:
+        return NOTHING
+    return (-1 if stat.S_ISDIR(seen.st_mode) else seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Tell whether two files or links hold the same, or neither is there."""
+    contents = list[Path | bytes]()
+    for path in filter(os.path.lexists, (one, other)):
+        with contextlib.suppress(OSError):
+            contents.append(path.readlink() if path.is_symlink() else path.read_bytes())
+    return len(contents) != 1 and contents[:1] == contents[1:]
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let WRITE make a file beside PATH, and put that in PATH's place in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{os.getpid()}{UNFINISHED}")
+    fresh.unlink(missing_ok=True)
+    write(fresh)
+    fresh.replace(path)
+
+
+def remove(path: Path, root: Path) -> None:
+    """Remove a file, and the folders below ROOT that are empty without it."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        for folder in path.relative_to(root).parents[:-1]:
+            (root / folder).rmdir()
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file in one step; of a folder with objects make a hard link to each file. The time is copied, too."""
+    if source.is_dir() and not source.is_symlink():
+        link_files(source, target)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            replace_file(target, lambda fresh: shutil.copy2(source, fresh, follow_symlinks=False))
+
+
+def link_files(source: Path, target: Path) -> None:
+    """Make a hard link in TARGET to each file in SOURCE, a copy on another disk; give it that folder's time.
+
+    What was edited there stands under the same name, but has another time or size.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # git's own upkeep may remove the folder meanwhile
+        changed = source.stat().st_mtime_ns
+        for path in source.iterdir():
+            if path.is_file() and facts_of(path)[:2] != facts_of(target / path.name)[:2]:
+                (target / path.name).unlink(missing_ok=True)
+                try:
+                    (target / path.name).hardlink_to(path)
+                except OSError:
+                    copy_file(path, target / path.name)
+        os.utime(target, ns=(changed, changed))
+
+
+def is_at_work(program: str, folder: Path) -> bool:
+    """Tell whether a process of that name runs in FOLDER (Linux): leaners and what they started have ended by then."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if read_text(place / "comm").strip() == program and (place / "cwd").resolve().is_relative_to(folder):
+                return bool(process_start_time(int(place.name)))
+    return False
+
+
+def find_repository(root: Path, folder: Path) -> tuple[Repository, str]:
+    """Find the user's own repository around ROOT, with a copy of it in FOLDER, and the kind of its objects' names."""
+    asked = "--absolute-git-dir --path-format=absolute --git-common-dir --show-toplevel --show-object-format"
+    answers = ask_git(root, "rev-parse", *asked.split()).splitlines()
+    places, (top, kind) = tuple(dict.fromkeys(map(Path, answers[:2]))), answers[2:] or (root, "sha1")
+    repository = Repository(Path(top).resolve() / ".git", places, folder / "git")
+    if not places:
+        (folder / "git/places").unlink(missing_ok=True)
+    elif not (folder / "git/places").exists():
+        repository.keep()
+    return repository, kind

@@ -1,0 +1,365 @@
+"""States of a project, as trees of a private repository: take one, compare two, bring one back.
+
+The loop loads this file for every run. The private repository lies in the state folder; it borrows the objects of the
+copy of the user's own one, which _repository.py keeps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+from _repository import UNFINISHED, Repository, find_repository, remove, replace_file
+from leanloop import (
+    GENERATED,
+    GONE,
+    LINK,
+    GitError,
+    Side,
+    as_text,
+    ask_git,
+    encodable,
+    finish,
+    git,
+    joined,
+    split,
+    start_git,
+)
+
+PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
+Stamp = tuple[int, ...] | None
+Counts = list[tuple[str, int, int]]
+
+
+@dataclass
+class Snapshots:
+    """A private repository in the state folder that holds states of the project at `root` as trees.
+
+    `uncovered` tells what no snapshot holds, and why; `passed_over` are files that are ignored and not small. A file
+    over `max_file` bytes keeps its earlier state. `last` is the latest tree, `known` remembers differences of trees.
+    """
+
+    root: Path
+    folder: Path
+    max_file: int
+    repository: Repository
+    last: str = ""
+    uncovered: dict[str, str] = field(default_factory=dict)
+    passed_over: set[str] = field(default_factory=set)
+    known: dict[tuple[str, str], dict[str, tuple[Side, Side]]] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "snapshots.git"
+
+    @property
+    def unheld(self) -> set[str]:
+        """The files that no snapshot holds."""
+        return {*self.uncovered, *self.passed_over}
+
+    def places(self, index: str = "index") -> dict[str, str]:
+        """Name the private repository to git."""
+        return {"GIT_DIR": str(self.store), "GIT_WORK_TREE": str(self.root), "GIT_INDEX_FILE": str(self.folder / index)}
+
+    def start(self, *args: str) -> subprocess.Popen[bytes]:
+        """Start git on the private repository."""
+        return start_git(("-c", "core.splitIndex=true", *args), self.root, self.places())  # a change then writes little
+
+    def git(self, *args: str, feed: bytes = b"") -> str:
+        """Run git on the private repository; return what it printed."""
+        return finish(self.start(*args), feed)
+
+    # Taking states
+
+    def take(self) -> str:
+        """Record the project's present state; return its tree. A file that cannot be read keeps its earlier state."""
+        try:
+            return self.record()
+        except GitError:  # a borrowed index may be of a kind that only its owner can read
+            for name in ("index", "index.lock"):
+                (self.folder / name).unlink(missing_ok=True)
+            self.last = ""
+            return self.record()
+
+    def record(self) -> str:
+        """Bring the index up to date with what has changed on disk, and write its tree."""
+        ours = f"--exclude-from={self.store / 'info' / 'exclude'}"
+        with self.start("ls-files", "-z", "--others", ours) as others:  # both look at every file: at the same time
+            paths = [path for path in split(self.git("diff-files", "-z", "--name-only")) if self.covers(path)]
+            paths += self.choose_new(split(finish(others)))
+        if paths:
+            self.git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", feed=joined(paths))
+        if paths or not self.last:
+            self.last = self.git("write-tree").strip()
+        return self.last
+
+    def covers(self, path: str) -> bool:
+        """Tell whether PATH can be recorded; note why not."""
+        seen = stamp(self.root / path)
+        if not seen or not stat.S_ISREG(seen[0]):
+            return not seen or stat.S_ISLNK(seen[0])
+        if not os.access(self.root / path, os.R_OK):
+            self.uncovered[path] = "not readable"
+        elif seen[2] > self.max_file:
+            self.uncovered[path] = f"larger than [guard] max_file, {seen[2] / 1e6:.0f} MB"
+        else:
+            return True
+        return False
+
+    def choose_new(self, others: Sequence[str]) -> list[str]:
+        """Choose from what is not recorded yet: no repositories; ignored files under 1 MB each, 20 MB together."""
+        fresh = [path for path in others if path not in self.passed_over]
+        whole = {**self.places("none"), "GIT_WORK_TREE": str(self.repository.link.parent)}
+        listed = ("ls-files", "--others", "-z", "--exclude-per-directory=.gitignore")
+        plain = set(split(git(listed, self.root, whole)) if fresh else ())
+        room, found = 20_000_000, list[str]()
+        for path in fresh:
+            if path.endswith(UNFINISHED):
+                (self.root / path).unlink(missing_ok=True)
+            elif path.endswith("/"):
+                self.uncovered[path] = "a repository of its own"
+            elif self.covers(path):
+                weight = 0 if path in plain else (stamp(self.root / path) or (0, 0, 0))[2]
+                if weight < 1_000_000 and weight <= room:
+                    room -= weight
+                    found.append(path)
+        self.passed_over.update(set(fresh) - set(found))
+        return found
+
+    @contextlib.contextmanager
+    def sealed(self) -> Iterator[None]:
+        """Keep what git reads here as it is: a program that finds it could hide from snapshots what it does."""
+        kept = self.settings()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # where all is gone, the next snapshot says so
+                now = self.settings()
+                for path in now.keys() - kept.keys():
+                    path.unlink()
+                for path, content in kept.items():
+                    if now.get(path) != content:
+                        path.write_bytes(content)
+
+    def settings(self) -> dict[Path, bytes]:
+        """Read what tells git where to look, and at what."""
+        files = [self.folder / "index", self.store / "config", *self.store.glob("sharedindex.*")]
+        files += [*self.store.glob("info/*"), *self.store.glob("objects/info/*")]
+        return {path: path.read_bytes() for path in files if path.is_file()}
+
+    # Comparing states
+
+    def differences(self, old: str, new: str) -> dict[str, tuple[Side, Side]]:
+        """Find the paths that differ between two trees, with the sides of both."""
+        if old == new:
+            return {}
+        if (old, new) not in self.known:
+            raw = split(self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new))
+            found = self.known[old, new] = dict[str, tuple[Side, Side]]()
+            for facts, path in zip(raw[::2], raw[1::2], strict=True):
+                was, now, one, other, _ = facts[1:].split()
+                found[path] = (was, one), (now, other)
+        return self.known[old, new]
+
+    def changed(self, old: str, new: str) -> tuple[str, ...]:
+        """List the paths that differ between two trees."""
+        return tuple(self.differences(old, new))
+
+    def diff(self, old: str, new: str, *options: str, only: Sequence[str] | None = None) -> str:
+        """Show what changed between two trees, as a unified diff; ONLY narrows it."""
+        if old == new or (only is not None and not only):
+            return ""
+        style = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
+        return encodable(
+            self.git("diff-tree", "-r", "-p", "--no-renames", *style, *options, old, new, "--", *(only or ()))
+        )
+
+    def counted_diff(self, old: str, new: str) -> tuple[Counts, str]:
+        """Show what changed between two trees, and count the lines that files gained and lost; 0 in a binary one."""
+        paths = self.changed(old, new)
+        *rows, diff = self.diff(old, new, "--numstat").split("\n", len(paths))
+        counts: Counts = []
+        for path, row in zip(paths, rows, strict=True):  # both in the order of the paths
+            gained, lost, _ = row.replace("-", "0").split("\t", 2)
+            counts.append((path, int(gained), int(lost)))
+        return counts, diff.lstrip("\n")
+
+    def texts(self, old: str, new: str, paths: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Read those of PATHS that differ between two trees, as both have them; "" where one lacks it."""
+        sides = {path: both for path, both in self.differences(old, new).items() if path in paths}
+        wanted = [side for both in sides.values() for side in both]
+        texts = [as_text(content) for content in (self.objects(wanted) if wanted else ())]
+        return dict(zip(sides, zip(texts[::2], texts[1::2], strict=True), strict=True))
+
+    def paths(self, tree: str) -> list[str]:
+        """List the paths of a tree."""
+        return split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
+
+    def objects(self, sides: Iterable[Side]) -> Iterator[bytes]:
+        """Read objects, one after the other, with one git; one that a tree does not hold is empty."""
+        with start_git(["cat-file", "--batch"], self.root, self.places()) as process, contextlib.ExitStack() as end:
+            end.callback(process.kill)
+            asked, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+            for mode, name in sides:
+                asked.write(f"{name}\n".encode())
+                asked.flush()
+                facts = answers.readline().split()
+                if len(facts) != 3 and mode != GONE:
+                    raise GitError(f"{self.store}: the object {name} is not there. Look at the disk.")
+                yield answers.read(int(facts[2]) + 1)[:-1] if len(facts) == 3 else b""
+
+    # Bringing states back
+
+    def restore(self, seen: str, tree: str, only: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Bring the paths that differ between SEEN and TREE back to TREE, each in one step.
+
+        A path that does not hold what SEEN has is the user's own later edit: it is left alone, and returned.
+        """
+        sides = {path: both[1] for path, both in self.differences(seen, tree).items()}
+        wanted = {*sides} & {*(sides if only is None else only)}
+        if not wanted:
+            return ()
+        stamps = {path: stamp(self.root / path) for path in wanted}
+        now = self.take()
+        edited = wanted & {*self.changed(seen, now)}
+        left = edited & {*self.changed(now, tree)}
+        paths = sorted(wanted - edited, key=lambda path: sides[path][0] != GONE)  # what goes may stand in the way
+        for path, content in zip(paths, self.objects(sides[path] for path in paths), strict=True):
+            if not self.restore_path(path, sides[path][0], content, stamps[path]):
+                left.add(path)
+        return tuple(sorted(left))
+
+    def restore_path(self, path: str, mode: str, content: bytes, seen: Stamp) -> bool:
+        """Put a path as a tree holds it, unless it was changed since it was SEEN; tell whether that was done."""
+        file = self.root / path
+        with contextlib.suppress(OSError):
+            if stamp(file) == seen and os.path.realpath(file.parent) == str(file.parent):
+                if mode == GONE:
+                    remove(file, self.root)
+                else:
+                    put(file, mode, content)
+                return True
+        return False
+
+    def tree_with_paths_from(self, tree: str, other: str, paths: Set[str]) -> str:
+        """Make a tree that is TREE, but holds PATHS as OTHER does."""
+        sides = {path: sides[1] for path, sides in self.differences(tree, other).items() if path in paths}
+        if not sides:
+            return tree
+        rows = joined(f"{mode} {name}\t{path}" for path, (mode, name) in sides.items())
+        git(["read-tree", tree], self.root, self.places("mixed"))
+        git(["update-index", "-z", "--index-info"], self.root, self.places("mixed"), rows)
+        return git(["write-tree"], self.root, self.places("mixed")).strip()
+
+    def prune_borrowed_objects(self, trees: Set[str]) -> None:
+        """Remove the copies of objects that git's upkeep has replaced; what only they hold of TREES becomes ours."""
+        replaced, packs = self.repository.replaced(), self.store / "objects/pack"
+        if not replaced:
+            return
+        style = ("--objects", "--no-object-names", "--ignore-missing", "--missing=allow-any", "--stdin")
+        held = self.git("rev-list", *style, feed="\n".join(trees).encode())
+        answers = ask_git(self.root, "cat-file", "--batch-check", feed=held.encode()).splitlines() if held else []
+        alone = [row.split()[0] for row in answers if row.split()[1:] == ["missing"]]
+        if answers:
+            feed = "\n".join(alone).encode()
+            made = self.git("pack-objects", "--quiet", "--non-empty", str(packs / "pack"), feed=feed).strip()
+            for path in (*replaced, *(path for path in packs.glob("*") if made not in path.name)):
+                path.unlink()
+
+    # What the user's own repository holds of the project
+
+    def copy_index(self) -> dict[str, str]:
+        """Copy the user's index for a git that writes to the one that it is given."""
+        place, copy = next(iter(self.repository.places), self.folder), self.folder / "staged"
+        copy.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy2(place / "index", copy)
+        return {"GIT_INDEX_FILE": str(copy)}
+
+    def uncommitted(self) -> set[str]:
+        """List the paths that the user's repository has not committed."""
+        style = ("--porcelain=v2", "-z", "-uall", "--no-renames", "--ignore-submodules=all", "--", ".")
+        above = f"{self.root.relative_to(self.repository.link.parent).as_posix()}/"
+        facts = {"1": 8, "u": 10}  # how many stand before the path, by the kind of the row
+        rows = split(ask_git(self.root, "status", *style))
+        return {row.split(" ", facts.get(row[0], 1))[-1].removeprefix(above) for row in rows}
+
+    def committed_blobs(self) -> list[dict[str, str]]:
+        """Give what git had of each file before the call, committed and staged, and what a HEAD that moved has."""
+        copy = {"GIT_DIR": str(self.repository.kept(self.repository.places[0]))}
+        copy["GIT_WORK_TREE"] = str(self.repository.link.parent)
+        head = ask_git(self.root, "rev-parse", "--verify", "HEAD")  # the copy does not know a commit of this call
+        trees = [ask_git(self.root, "ls-tree", "-rz", commit, places=copy) for commit in ("HEAD", head)]
+        staged = ask_git(self.root, "ls-files", "-sz", places=copy)
+        return [blobs_in(listing, place) for listing, place in ((trees[0], 2), (staged, 1), (trees[1], 2)) if listing]
+
+
+def blobs_in(listing: str, place: int) -> dict[str, str]:
+    """Read the blobs of paths out of a listing of git's; PLACE is where the blob stands in a row."""
+    rows = (row.partition("\t") for row in split(listing))
+    return {path: facts.split()[place] for facts, _, path in rows}
+
+
+def stamp(path: Path) -> Stamp:
+    """Tell what changes with every change of a file or link; nothing where there is none."""
+    try:
+        seen = path.lstat()
+    except OSError:
+        return None
+    facts = (seen.st_mode, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+    return None if stat.S_ISDIR(seen.st_mode) else facts
+
+
+def put(path: Path, mode: str, content: bytes) -> None:
+    """Put a file (MODE as git writes it) in the place of what lies at PATH, in one step; keep its other rights."""
+
+    def write(fresh: Path) -> None:
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        if mode == LINK:
+            fresh.symlink_to(os.fsdecode(content))
+            return
+        fresh.write_bytes(content)
+        like = path if path.is_file() and not path.is_symlink() else fresh
+        rights = stat.S_IMODE(like.stat().st_mode) & ~0o111
+        fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
+
+    replace_file(path, write)
+
+
+def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
+    """Make or find the private repository of the project at ROOT.
+
+    It borrows the objects of the copy of the user's own one, if there is one, and starts from a copy of its index.
+    """
+    repository, kind = find_repository(root, folder)
+    snapshots, places = Snapshots(root, folder, max_file, repository), repository.places
+    store, info = snapshots.store, snapshots.store / "info"
+    if not info.is_dir():
+        git(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(store)], root)
+        info.mkdir()
+    (folder / "index.lock").unlink(missing_ok=True)  # left by a run that was killed; the project's lock is ours
+    (info / "attributes").write_text(PLAIN_BYTES)
+    own = [f"/{folder.relative_to(root).as_posix()}"] if folder.is_relative_to(root) else []
+    (info / "exclude").write_text("".join(f"{name}/\n" for name in (*GENERATED, *own)))
+    borrowed = f"{repository.kept(places[-1] / 'objects')}\n" if places else ""
+    (store / "objects/info/alternates").write_text(borrowed)
+    if places and not (folder / "index").exists() and root == repository.link.parent and holds_plain_bytes(root):
+        with contextlib.suppress(OSError):
+            shutil.copyfile(places[0] / "index", folder / "index")
+    return snapshots
+
+
+def holds_plain_bytes(root: Path) -> bool:
+    """Tell whether the project's own index holds files as they lie on disk: none converted, hidden or a module."""
+    if ask_git(root, "config", "--get", "core.autocrlf") in ("true", "input"):
+        return False
+    rows = split(ask_git(root, "ls-files", "-z", "-v", "--stage"))  # H: git looks at what lies on disk
+    return all(row.startswith(("H 100", "H 120")) and not row.endswith(".gitattributes") for row in rows)
