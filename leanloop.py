@@ -46,6 +46,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import translate
 from functools import cache, cached_property, partial, reduce
+from glob import escape
 from itertools import chain, groupby, islice, pairwise
 from pathlib import Path, PurePosixPath
 from types import FrameType
@@ -2787,20 +2788,46 @@ def judging_patterns(config: Config, task: Task) -> list[str]:
     leanfile = config.path.resolve()
     if leanfile.is_relative_to(config.root):
         patterns.append(leanfile.relative_to(config.root).as_posix())
-    return [*patterns, *config.guard.protect]
+    return [*patterns, *own_patterns(config.guard.protect)]
+
+
+def own_patterns(patterns: Sequence[str]) -> Iterator[str]:
+    """Give the user's patterns: one that is no path counts for names, and from the root for whole paths too."""
+    for pattern in patterns:
+        yield from (pattern, f"/{pattern}")
 
 
 def protected_patterns(config: Config, task: Task) -> list[str]:
-    """List the protected patterns as leaners get them; a line with ! excepts."""
-    tests = config.defaults.test_prefix or (*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS))
-    free = (f"!{item}" for item in (*config.guard.allow, *task.files))
-    return [*(tests if config.guard.protect_tests else ()), *judging_patterns(config, task), *free]
+    """List the protected patterns as leaners get them; `path_matcher` tells what they mean."""
+    prefixes = [f"/{escape(prefix.removeprefix('./'))}*" for prefix in config.defaults.test_prefix]
+    tests = prefixes or (*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS))
+    free = [*own_patterns(config.guard.allow), *(f"/{escape(path)}" for path in task.files)]
+    return [
+        *(tests if config.guard.protect_tests else ()),
+        *judging_patterns(config, task),
+        *(f"!{item}" for item in free),
+    ]
 
 
-def path_matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """Make the question whether a path, or its last part, fits one of PATTERNS."""
-    match = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
-    return lambda path: bool(match(path) or match(path.rpartition("/")[2]))
+def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Make the question whether PATTERNS cover a path; the last one that fits decides, `!` excepts.
+
+    `name` is a path's last part, `folder/` a folder at any depth, `/path` and `some/path` begin at the root, and `*`
+    passes over slashes. leaners/direct.py reads LEAN_PROTECT with the same lines.
+    """
+    rules = [(path_pattern(pattern.removeprefix("!")), not pattern.startswith("!")) for pattern in patterns]
+    return lambda path: next((verdict for rule, verdict in reversed(rules) if rule(path)), False)
+
+
+def path_pattern(pattern: str) -> Callable[[str], object]:
+    """Make the question whether one pattern fits a path."""
+    inner = pattern.strip("/")
+    if pattern.endswith("/"):
+        match = re.compile(translate(f"/{inner}/*" if pattern.startswith("/") else f"*/{inner}/*")).match
+        return lambda path: match(f"/{path}")
+    match = re.compile(translate(inner)).match
+    is_name = "/" not in pattern
+    return lambda path: match(path.rpartition("/")[2] if is_name else path)
 
 
 @cache
@@ -2816,7 +2843,7 @@ class ChangeRules:
 
     def __init__(self, config: Config, task: Task) -> None:
         self.config, self.task = config, task
-        self.is_allowed = path_matcher(config.guard.allow)
+        self.is_allowed = path_matcher(own_patterns(config.guard.allow))
         self.is_judging = path_matcher(judging_patterns(config, task))
 
     def is_listed(self, path: str) -> bool:

@@ -11,7 +11,8 @@ from bench.house import ROOT, measure
 # Where a budget is not reached yet, the limit is what was reached: it may only fall. (goal in the comment)
 BYTES = {
     ("leanloop.py",): 233_000,  # 175,000
-    ("leaners/direct.py", "leaners/_edits.py", "leaners/_definitions.py"): 170_000,  # 80,000
+    ("leaners/direct.py", "leaners/_edits.py", "leaners/_definitions.py"): 125_000,  # 80,000
+    ("leaners/_server.py",): 36_600,
     ("leaners/_locate.py",): 45_000,
 }
 LINES, DENSITY = 5_010, 11.6  # 4,000 and 11
