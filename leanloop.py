@@ -2791,29 +2791,23 @@ def judging_patterns(config: Config, task: Task) -> list[str]:
     return [*patterns, *own_patterns(config.guard.protect)]
 
 
-def own_patterns(patterns: Sequence[str]) -> Iterator[str]:
-    """Give the user's patterns: one that is no path counts for names, and from the root for whole paths too."""
-    for pattern in patterns:
-        yield from (pattern, f"/{pattern}")
+def own_patterns(patterns: Sequence[str]) -> list[str]:
+    """List the user's patterns: each counts for names, and from the root for whole paths too."""
+    return [form for pattern in patterns for form in (pattern, f"/{pattern}")]
 
 
 def protected_patterns(config: Config, task: Task) -> list[str]:
     """List the protected patterns as leaners get them; `path_matcher` tells what they mean."""
     prefixes = [f"/{escape(prefix.removeprefix('./'))}*" for prefix in config.defaults.test_prefix]
     tests = prefixes or (*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS))
-    free = [*own_patterns(config.guard.allow), *(f"/{escape(path)}" for path in task.files)]
-    return [
-        *(tests if config.guard.protect_tests else ()),
-        *judging_patterns(config, task),
-        *(f"!{item}" for item in free),
-    ]
+    free = [f"!{item}" for item in (*own_patterns(config.guard.allow), *(f"/{escape(path)}" for path in task.files))]
+    return [*(tests if config.guard.protect_tests else ()), *judging_patterns(config, task), *free]
 
 
 def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Make the question whether PATTERNS cover a path; the last one that fits decides, `!` excepts.
+    """Make the question whether PATTERNS cover a path; the last that fits decides, `!` excepts.
 
-    `name` is a path's last part, `folder/` a folder at any depth, `/path` and `some/path` begin at the root, and `*`
-    passes over slashes. leaners/direct.py reads LEAN_PROTECT with the same lines.
+    `name` is a last part, `folder/` lies at any depth, others begin at the root. direct.py has the same lines.
     """
     rules = [(path_pattern(pattern.removeprefix("!")), not pattern.startswith("!")) for pattern in patterns]
     return lambda path: next((verdict for rule, verdict in reversed(rules) if rule(path)), False)
@@ -2821,13 +2815,11 @@ def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
 
 def path_pattern(pattern: str) -> Callable[[str], object]:
     """Make the question whether one pattern fits a path."""
-    inner = pattern.strip("/")
+    form, is_name = pattern.lstrip("/"), "/" not in pattern
     if pattern.endswith("/"):
-        match = re.compile(translate(f"/{inner}/*" if pattern.startswith("/") else f"*/{inner}/*")).match
-        return lambda path: match(f"/{path}")
-    match = re.compile(translate(inner)).match
-    is_name = "/" not in pattern
-    return lambda path: match(path.rpartition("/")[2] if is_name else path)
+        form = f"{form}*" if pattern.startswith("/") else f"*/{form}*"
+    match, lead = re.compile(translate(form)).match, "/" * form.startswith("*/")
+    return lambda path: match(path.rpartition("/")[2] if is_name else lead + path)
 
 
 @cache

@@ -158,13 +158,11 @@ def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
 
 def path_pattern(pattern: str) -> Callable[[str], object]:
     """Make the question whether one pattern fits a path."""
-    inner = pattern.strip("/")
+    form, is_name = pattern.lstrip("/"), "/" not in pattern
     if pattern.endswith("/"):
-        match = re.compile(translate(f"/{inner}/*" if pattern.startswith("/") else f"*/{inner}/*")).match
-        return lambda path: match(f"/{path}")
-    match = re.compile(translate(inner)).match
-    is_name = "/" not in pattern
-    return lambda path: match(path.rpartition("/")[2] if is_name else path)
+        form = f"{form}*" if pattern.startswith("/") else f"*/{form}*"
+    match, lead = re.compile(translate(form)).match, "/" * form.startswith("*/")
+    return lambda path: match(path.rpartition("/")[2] if is_name else lead + path)
 
 
 def write_all(project: Project, plan: Plan) -> None:
