@@ -2836,17 +2836,10 @@ class ChangeRules:
     def __init__(self, config: Config, task: Task) -> None:
         self.config, self.task = config, task
         self.is_allowed = path_matcher(own_patterns(config.guard.allow))
-        self.is_judging = path_matcher(judging_patterns(config, task))
+        self.protects = path_matcher(protected_patterns(config, task))  # what decides over the tests
 
     def is_listed(self, path: str) -> bool:
         return path in self.task.files or self.is_allowed(path)
-
-    def protects(self, path: str) -> bool:
-        """Tell whether a path decides over the tests: it is one, or configures them."""
-        if self.is_listed(path):
-            return False
-        tests = self.config.guard.protect_tests and is_test(path, self.config.defaults)
-        return tests or self.is_judging(path)
 
     def permits(self, path: str, sides: tuple[Side, Side] | None = None) -> bool:
         """Tell whether a leaner may change a path; SIDES say what it was and what it became."""
