@@ -44,6 +44,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import translate
 from functools import cache, cached_property, reduce
+from glob import escape
 from importlib import import_module
 from itertools import chain, groupby, islice, pairwise
 from pathlib import Path, PurePosixPath
@@ -2226,20 +2227,44 @@ def judging_patterns(config: Config, task: Task) -> list[str]:
     leanfile = config.path.resolve()
     if leanfile.is_relative_to(config.root):
         patterns.append(leanfile.relative_to(config.root).as_posix())
-    return [*patterns, *config.guard.protect]
+    return [*patterns, *own_patterns(config.guard.protect)]
+
+
+def own_patterns(patterns: Sequence[str]) -> list[str]:
+    """List the user's patterns: each counts for names, and from the root for whole paths too."""
+    return [form for pattern in patterns for form in (pattern, f"/{pattern}")]
 
 
 def protected_patterns(config: Config, task: Task) -> list[str]:
-    """List the protected patterns as leaners get them; a line with ! excepts."""
-    tests = config.defaults.test_prefix or (*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS))
-    free = (f"!{item}" for item in (*config.guard.allow, *task.files))
+    """List the protected patterns as leaners get them; `path_matcher` tells what they mean."""
+    prefixes = [f"/{escape(prefix.removeprefix('./'))}*" for prefix in config.defaults.test_prefix]
+    tests = prefixes or (*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS))
+    free = [f"!{item}" for item in (*own_patterns(config.guard.allow), *(f"/{escape(path)}" for path in task.files))]
     return [*(tests if config.guard.protect_tests else ()), *judging_patterns(config, task), *free]
 
 
-def path_matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """Make the question whether a path, or its last part, fits one of PATTERNS."""
-    match = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
-    return lambda path: bool(match(path) or match(path.rpartition("/")[2]))
+def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Make the question whether PATTERNS cover a path; the last that fits decides, `!` excepts.
+
+    `name` is a last part, `folder/` lies at any depth, others begin at the root. leaners/direct.py has the same lines.
+    """
+    groups = groupby(patterns, lambda pattern: pattern.startswith("!"))
+    rules = [(any_pattern([item.removeprefix("!") for item in group]), not excepts) for excepts, group in groups]
+    return lambda path: next((verdict for fits, verdict in reversed(rules) if fits(path)), False)
+
+
+def any_pattern(patterns: Sequence[str]) -> Callable[[str], object]:
+    """Make the question whether one of PATTERNS fits a path."""
+    names = [pattern for pattern in patterns if "/" not in pattern]
+    paths = [rooted(pattern) for pattern in patterns if "/" in pattern]
+    name, path = (re.compile("|".join(map(translate, found)) or "(?!)").match for found in (names, paths))
+    return lambda at: name(at.rpartition("/")[2]) or path(f"/{at}")
+
+
+def rooted(pattern: str) -> str:
+    """Spell a pattern of whole paths so that it begins at the root, which is `/`."""
+    anywhere = pattern.endswith("/") and not pattern.startswith("/")
+    return ("*/" if anywhere else "/") + pattern.lstrip("/") + "*" * pattern.endswith("/")
 
 
 @cache
@@ -2255,18 +2280,11 @@ class ChangeRules:
 
     def __init__(self, config: Config, task: Task) -> None:
         self.config, self.task = config, task
-        self.is_allowed = path_matcher(config.guard.allow)
-        self.is_judging = path_matcher(judging_patterns(config, task))
+        self.is_allowed = path_matcher(own_patterns(config.guard.allow))
+        self.protects = path_matcher(protected_patterns(config, task))  # what decides over the tests
 
     def is_listed(self, path: str) -> bool:
         return path in self.task.files or self.is_allowed(path)
-
-    def protects(self, path: str) -> bool:
-        """Tell whether a path decides over the tests: it is one, or configures them."""
-        if self.is_listed(path):
-            return False
-        tests = self.config.guard.protect_tests and is_test(path, self.config.defaults)
-        return tests or self.is_judging(path)
 
     def permits(self, path: str, sides: tuple[Side, Side] | None = None) -> bool:
         """Tell whether a leaner may change a path; SIDES say what it was and what it became."""

@@ -62,15 +62,6 @@ class Delete:
     path: str
 
 
-@dataclass(frozen=True)
-class Read:
-    """A wish to see lines of a file first; 0: from its beginning, to its end."""
-
-    path: str
-    first: int = 0
-    last: int = 0
-
-
 Edit = Code | Change | Delete
 Plan = dict[str, str | None]
 Refused = list[tuple[Edit, Refusal]]
@@ -111,25 +102,7 @@ TOOL_CALL = re.compile(
     r"<tool_call>|<function=|<write_to_file>|<invoke |\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"[ap]a?r"
     r"|\{\s*\"(?:file_?(?:path|name)?|path)\"\s*:\s*\"[^\"\n]+\"\s*,\s*\"(?:content|search|old|code|edits|changes)"
 )
-TEXT = r"(?:_?(?:str(?:ing)?|text|code|block|lines))?"
-CALLED = {  # what an argument of a tool stands for
-    r"(?:target_?)?file(?:_?(?:path|name))?|path": "\n{}\n",
-    r"contents?|file_text|code": "\n`````\n{}\n`````\n",
-    rf"(?:old|search){TEXT}": "\n<<<<<<< SEARCH\n{}\n=======\n",
-    rf"(?:new|replace(?:ment)?){TEXT}": "{}\n>>>>>>> REPLACE\n",
-}
-OPENED = rf"<(?:parameter(?:=| name=[\"']?))?(?P<key>{'|'.join(CALLED)})[\"']?>"
-ARGUMENT = re.compile(rf"{OPENED}[ \t]*\n?(?P<value>.*?)\n?[ \t]*</(?:parameter|(?P=key))>", re.DOTALL)
-NOT_WHOLE = re.compile(
-    r"(?i)[<=\"](?:\w+_)?(?:append|insert|add)(?:_\w+)?[\">]"
-)  # a tool that puts its text among other lines
 NOT_CODE = re.compile(r"[{.]*(?:bash|sh|shell|zsh|console|powershell|cmd|terminal|text|txt|output|log)\b")
-TAG = re.compile(
-    r"^[ \t]*<(?P<tag>\w+)\s(?:[^>\n]*\s)?(?:path|file(?:_?(?:name|path))?|name|title)=(?P<q>[\"']?)"
-    r"(?=[^\"'\n>]*[./]|\w+file)(?P<path>[^\"'\n>]+)"
-    r"(?P=q)(?:\s[^>\n]*)?>[ \t]*\n(?P<text>.*?\n)(?:^[ \t]*</(?P=tag)>|(?P<open>\Z))",
-    re.DOTALL | re.MULTILINE,
-)
 
 
 def spoken(answer: str) -> str:
@@ -161,34 +134,6 @@ def holds_edit(text: str) -> bool:
     return any(not NOT_CODE.match(info) for info in fences) or bool(re.search(r"(?m)^<{5,9} ?\w", text))
 
 
-def without_tools(said: str) -> str:
-    """Write the calls of tools, which nobody offered, as the edits that they stand for; "" where that is not clear."""
-    calls = [[(found["key"], found["value"]) for found in ARGUMENT.finditer(said)]]
-    clear = len(calls[0]) == len(re.findall(OPENED, said)) and not NOT_WHOLE.search(said)
-    end = 0
-    for found in re.finditer(r'\{\s*"', said):
-        if found.start() >= end:
-            try:
-                told, end = json.JSONDecoder().raw_decode(said, found.start())
-                calls += arguments(told)
-            except ValueError:
-                clear = False
-    texts = ((key, value.removesuffix("\n")) for call in calls for key, value in call if isinstance(value, str))
-    forms = (form.format(value) for key, value in texts for names, form in CALLED.items() if re.fullmatch(names, key))
-    return "".join(forms) if clear else ""
-
-
-def arguments(told: Any) -> Iterator[list[tuple[str, Any]]]:
-    """Yield what JSON says of files and texts, in the order of CALLED, from the outside to the inside."""
-    if isinstance(told, str) and told.lstrip().startswith(("{", "[")):
-        with suppress(ValueError):
-            yield from arguments(json.loads(told))
-    if isinstance(told, dict):
-        yield [(key, text) for names in CALLED for key, text in told.items() if re.fullmatch(names, key)]
-    for inner in told.values() if isinstance(told, dict) else told if isinstance(told, list) else ():
-        yield from arguments(inner)
-
-
 # --- paths ------------------------------------------------------------------------------------------------------------
 
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
@@ -205,7 +150,6 @@ NAMED = re.compile(r"(?:title|file(?:_?name)?|path|name)\s*[=:]\s*(?:\"([^\"]+)\
 PART = r"[^\s`*?\"<>|:/\\]"
 PATH = re.compile(rf"(?:[A-Za-z]:(?=[/\\]))?(?:[/\\~]|{PART}+[/\\])*(?:(?<=[/\\]){PART}+|{PART}*\.[A-Za-z][\w-]*\]?)")
 BARE_NAME = re.compile(r"[A-Z][A-Za-z]*file|[A-Z]{4,}")  # names that need no ending
-TAGGED = "~" * 7  # the fence that stands for a tag with a path
 MENTION = re.compile(r"`([^`\n]+)`|([^\s`*\"'(),:;]*[^\s`*\"'(),:;.])")
 UNREAD = "?"  # what marks a name that may be a path or none
 Known = Callable[[str], bool]
@@ -283,22 +227,12 @@ MARKER = re.compile(
     r"|(?P<divide>[=＝]{5,9} ?(?i:REPLACE|WITH|UPDATED|NEW)?:?)"
     r"|(?P<tail>[>›»＞]{5,9}.*?|\+{5,9} ?(?i:REPLACE)\b.*?))\s*(?:\*/|-->)?\s*$"
 )
-TOOL_HINT = re.compile(r"^(?::(?:start|end)_line[:=>]?\s*\d+|-{7})\s*$")
 DIFF = re.compile(r"^(?:diff --git |--- (?:[ab]/|/dev/null|\S+$)|\*\*\* (?:Begin Patch|(?:Update|Add|Delete) File:))")
 HUNK = re.compile(r"^(?:@@(?: -(?P<line>\d+)(?:,\d+)? \+\d+(?:,\d+)? @@.*|.*)|\s*(?:\.\.\.|…)\s*)$")
 PATCH_FILE = re.compile(r"^\*\*\* (?P<verb>Update|Add|Delete) File: *(?P<path>.+?)\s*$")
 MOVED = re.compile(r"^(?:\*\*\* Move to: |rename from )(?P<path>.*)$")
 DIFF_NOISE = re.compile(r"^(?:diff --git |index [0-9a-f]+\.\.|(?:new|deleted) file mode|\*\*\* |\\ No newline|@@)")
 DELETE = re.compile(r"^[\s>*`#-]*(?:DELETE(?: FILE)?|[Dd]eleted? file)[:\s`*]+(?P<path>[^\s`*]+)[\s`*]*(?:[\d-]+\s*)?$")
-READ = re.compile(
-    r"^[\s>*`#-]*READ[:\s`*]+(?P<path>[^\s`*]+?)[`*]*"
-    r"(?:[ :,(]+(?:lines? *)?L?(?P<first>\d{1,9})(?: *(?:-|–|to) *L?(?P<last>\d{1,9}))?\)?)?[\s`*.]*$"
-)
-HEREDOC = re.compile(
-    r"^cat (?=[^\n]*> *[\"']?(?P<path>[^\s<>|&;\"']+))(?![^\n]*>>)[^\n]*<<-? *[\"']?(?P<end>\w+)[^\n]*\n"
-    r"(?P<text>.*?)^(?P=end)$",
-    re.DOTALL | re.MULTILINE,
-)
 
 
 @dataclass(frozen=True)
@@ -311,17 +245,14 @@ class Block:
     closed: bool = True
 
     @property
-    def notes(self) -> list[Delete | Read]:
-        """List the deletions and wishes to read that stand above the block, or that are all it holds."""
-        above, own = list(map(note, self.above)), [note(line) for line in self.lines if line.strip()]
+    def deletions(self) -> list[Delete]:
+        """List the deletions that stand above the block, or that are all it holds."""
+        above, own = list(map(deletion, self.above)), [deletion(line) for line in self.lines if line.strip()]
         return [found for found in (*above, *(own if all(own) else ())) if found]
 
 
-def note(line: str) -> Delete | Read | None:
-    """Read a line that asks for a deletion or for lines to see."""
-    if found := READ.match(line[:LONG_LINE]):
-        first = int(found["first"] or 0)
-        return Read(tidy(found["path"]), first, int(found["last"] or (first and first + 80)))
+def deletion(line: str) -> Delete | None:
+    """Read a line that asks for a deletion."""
     found = DELETE.match(line[:LONG_LINE])
     return Delete(tidy(found["path"])) if found else None
 
@@ -348,23 +279,16 @@ class Reader:
         kind = found.lastgroup if found else ""
         return kind if kind and (kind == "divide" or line.strip() not in self.own) else ""
 
-    def read(self, answer: str) -> tuple[list[Edit], list[Read]]:
-        """Read the edits and the wishes to read that an answer holds."""
+    def read(self, answer: str) -> list[Edit]:
+        """Read the edits that an answer holds."""
         edits: list[Edit] = []
-        reads: list[Read] = []
         path, said = "", spoken(answer)
-        if said.count("\n<") < 200:  # a tag with a path is a fence below that path
-            said = TAG.sub(lambda tag: f"{tag['path']}\n{TAGGED}\n{tag['text']}" + TAGGED * (tag["open"] is None), said)
         for block in self.blocks(said):
-            for found in block.notes:
-                reads.append(found) if isinstance(found, Read) else edits.append(found)
+            edits += block.deletions
             name, sure, lines = self.path_of(block)
             edits += self.edits(replace(block, lines=lines), name, path, sure)
             path = name if sure else path
-        bare_code = not edits and not reads and not re.search(r"(?m)^\s*(?:`{3}|~{3}|<{5})", said)
-        if bare_code and any(definitions(path, said) and parses(path, said) for path in self.files.listed):
-            edits.append(Code("", said, False))
-        return edits, reads
+        return edits
 
     def blocks(self, text: str) -> Iterator[Block]:
         """Cut an answer into fenced blocks, SEARCH/REPLACE blocks and diffs, each with its prose."""
@@ -376,7 +300,7 @@ class Reader:
                 end, closed = self.fence_end(lines, at, fence, marks)
                 inside = dedent(lines[at + 1 : end]) if fence["indent"] else lines[at + 1 : end]
                 inner = FENCE.match(inside[0]) if inside and not fence["info"].strip() else None
-                if TAGGED in inside[:4] or (inner and (inner["info"] or line == TAGGED)):
+                if inner and inner["info"]:
                     yield from self.blocks("\n".join([*above, *inside]))
                     above = []
                 else:
@@ -451,8 +375,6 @@ class Reader:
         """Turn one block into edits by the form of what it holds."""
         lines, path = block.lines, name if sure else last or name
         text = "\n".join(lines)
-        if re.match(rf"\s*{OPENED}", text[:LONG_LINE]):
-            return self.read(without_tools(f"<path>{path}</path>\n{text}"))[0]
         if any(self.marker(line) == "head" for line in lines):
             return self.changes(block, path)
         hunks = block.info.lower().startswith(("diff", "patch")) or any(line.startswith("@@ ") for line in lines)
@@ -462,10 +384,8 @@ class Reader:
                 raise Refusal("incomplete", f"The answer is cut off within a diff of {path or 'a file'}.")
             return diff_edits(lines, path)
         shell = NOT_CODE.match(block.info.lower()) and not re.search(r"^\w+ ?\(\) ?\{", text, re.MULTILINE)
-        if written := list(HEREDOC.finditer(text) if shell and not name.endswith("sh") else ()):
-            return [Code(tidy(found["path"]), found["text"]) for found in written]
-        is_note = bool(text.strip()) and all(note(line) for line in lines if line.strip())
-        only_said = is_note or (not sure and (shell or TOOL_CALL.search(text)))
+        is_deletion = bool(text.strip()) and all(deletion(line) for line in lines if line.strip())
+        only_said = is_deletion or (not sure and (shell or TOOL_CALL.search(text)))
         return [] if only_said or not (text or block.info) else [Code(name, text, sure, block.closed)]
 
     def changes(self, block: Block, path: str) -> Iterator[Change]:
@@ -492,8 +412,6 @@ class Reader:
         """Split a SEARCH/REPLACE body at its divider, in each way that is possible; none if there is no divider."""
         if sum(1 for line in body if FENCE.match(line)) % 2 and FENCE.match(body[-1]):
             body = body[:-1]
-        while body and TOOL_HINT.match(body[0]):
-            body = body[1:]
         cuts = [i for i, line in enumerate(body) if line.strip() == "======="]
         cuts = cuts or [i for i, line in enumerate(body) if self.marker(line) == "divide"]
         halves = [(body[:cut], body[cut + 1 :]) for cut in reversed(cuts)]
@@ -619,11 +537,6 @@ def in_style(lines: list[str], old: str) -> list[str]:
     real, told = ([margin(line) for line in filled(some)] for some in (old.split("\n"), lines))
     tabs, blanks = any("\t" in one for one in real), any(one.startswith("  ") for one in real)
     other = {one for one in told if one.startswith("  " if tabs else "\t")}
-    if not tabs and not any("\t" in one for one in told):
-        wide = {len(one) % 4 for one in real} == {0} and any(real) and {len(one) % 4 for one in told} == {0, 2}
-        narrow = [len(one) for one in told if len(one) % 4]
-        fits = wide and narrow and all(not len(one) % 2 for one in told) and min(filter(None, map(len, told))) == 2
-        return [margin(line) * 2 + line.lstrip(" ") for line in lines] if fits else lines
     if tabs == blanks or not other:
         return lines
     steps = Counter(after - before for before, after in pairwise(map(len, told if tabs else real)) if after > before)
@@ -842,8 +755,7 @@ class Source:
                 end += 1
             return Item("import", self.plain(at, end), top, at, end)
         entry = ENTRY.match(line) if self.suffix not in PROSE else None
-        field = re.match(self.language.field, line) if self.language and not entry else None
-        name = entry[1] if entry else field[field.lastgroup or 0] if field else ""
+        name = entry[1] if entry else ""
         if end - at > 1:
             return Item("box" if holds or self.suffix in DATA or line.endswith("import (") else "block",
                         name if entry else bare(line).rstrip("{ "), top, at, end)  # fmt: skip
@@ -984,9 +896,6 @@ class Merge:
         if root and not there and item.end - item.line > 1:
             there = self.search_line(item)
         if len(there) > 1 and len(there) != len(items):
-            header = bare(self.new.lines[item.line])
-            there = [one for one in there if bare(self.old.lines[one.line]) == header] or there
-        if len(there) > 1 and len(there) != len(items):
             if item.named:
                 raise Refusal("ambiguous", f"there are {len(there)} definitions called {item.name}")
             return {}
@@ -1041,8 +950,6 @@ class Merge:
         """Tell whether an item without a partner is new code, and no usage example, test or note."""
         if item.kind == "comment":
             return whole
-        if item.kind == "value" and item.name.islower() and last and "(" in self.new.lines[item.line]:
-            return False  # an example calls what stands above
         if item.named and TESTS.match(item.name) and self.placed:
             return any(TESTS.match(one.name) for one in self.tops)
         if item.kind not in ("line", "block") or self.old.suffix in (*DATA, *PROSE):
@@ -1096,6 +1003,8 @@ class Merge:
     def put(self, item: Item, target: Item, whole: bool) -> None:
         """Put an item in the place of an old one: its members into a box, anything else whole."""
         self.placed += 1
+        if self.new.lines[item.top : item.end] == self.old.lines[target.top : target.end]:
+            return
         news, olds = self.new.lines[item.line : item.end], self.old.lines[target.line : target.end]
         want, (low, high), (first, last) = margin(olds[0]), self.old.inner(target), self.new.inner(item)
         self.put_lead(item, target, whole)
@@ -1199,13 +1108,9 @@ def with_imports(lines: list[str], old: Source, new: Source, dropped: str = "") 
             continue
         same = next((one for one in there if place and imported(one.name)[0] == place), None)
         had, text = imported(same.name)[1] if same else set[str](), new.lines[item.line : item.end]
-        more = sorted(names - had)
         if same and had <= names:
             cuts[same.line, same.end] = text
-        elif same and "}" in same.name and {*more} <= {*re.findall(r"\w+", item.name[item.name.find("{") :])}:
-            joined = re.sub(r",?\s*\}", f", {', '.join(more)} }}", "\n".join(lines[same.line : same.end]), count=1)
-            cuts[same.line, same.end] = joined.split("\n") if more else lines[same.line : same.end]
-        elif more:
+        elif names - had:
             cuts.setdefault((last, last), []).extend(text)
     return spliced(lines, cuts)
 
@@ -1246,7 +1151,7 @@ def rewrite(path: str, old: str, edit: Code) -> str:
     new, indented = Source(path, "\n".join(lines)), width_of(first) > 0
     if new.language and not new.defs and lines[0].endswith("{"):  # perhaps a method at the margin
         new, indented = Source(path, "\n".join("    " + line for line in lines)), True
-    return with_ending(joined_keys(path, Merge(source(path, old), new, indented).text()), old)
+    return with_ending(Merge(source(path, old), new, indented).text(), old)
 
 
 def labelled(lines: list[str], old: str) -> tuple[str, str] | None:
@@ -1312,13 +1217,6 @@ def is_cut(path: str, lines: list[str], old: str) -> bool:
     long = [line for one in there for line in olds[one.line : one.end] if line]
     short = [bare(line) for line in filled(lines[last.line : last.end])]
     return short != long and short == long[: len(short)]
-
-
-def joined_keys(path: str, text: str) -> str:
-    """Write the commas between the keys of JSON anew, where merging them left one out."""
-    if not path.endswith(".json") or parses(path, text):
-        return text
-    return re.sub(r",(\s*[}\]])", r"\1", re.sub(r"([\]}\"\w])(\n\s*\")", r"\1,\2", text))
 
 
 def with_ending(new: str, old: str) -> str:
@@ -1395,8 +1293,6 @@ def carried(real: list[str], wanted: Sequence[str], given: Sequence[str]) -> lis
     if [*wanted] == real:
         return [*given]
     olds, told, news = (filled(lines) for lines in (real, wanted, given))
-    if any(line != plain(line) for line in told) and all(line == plain(line) for line in olds):
-        news = [plain(line) for line in news]
     fresh = [line.rstrip() if all(old == old.rstrip() for old in olds) else line for line in indented(told, olds, news)]
     there, rows = ([at for at, line in enumerate(lines) if line.strip()] for lines in (real, given))
     pieces, lines, done = dict(zip(rows, fresh, strict=True)), list[str](), 0
@@ -1531,21 +1427,13 @@ def place_all(edits: Iterable[Edit], files: Files, plan: Plan) -> Refused:
     """Add each edit to the plan, in order; return those that have no place. A block that names no file may be prose."""
     refused: Refused = []
     edits = latest([*dict.fromkeys(edits)])
-    quote = Change("", ())  # lines of a file that the last block only showed: what follows may be meant for them
-    for told in edits:
-        edit = told
+    for edit in edits:
         try:
-            if quote.path and isinstance(told, Code) and is_instead(told, quote):
-                edit = replace(quote, readings=((quote.readings[0][0], told.text),))
             path = home_of(edit, files, plan, {tidy(one.path) for one in edits})
             text = plan[path] if path in plan else files.text(path)
             if is_example(edit, path, text or "", edits) or is_made(edit, text or "", files.text(path) or ""):
                 continue
-            new = placed(edit, path, text, files)
-            shows = isinstance(edit, Code) and is_quote(path, edit.text, text or "")
-            quote = Change(path, ((edit.text, ""),)) if isinstance(edit, Code) and shows else Change("", ())
-            if new == text or not files.protects(path) or not isinstance(edit, Code) or edit.sure:
-                plan[path] = new
+            plan[path] = placed(edit, path, text, files)
         except Refusal as refusal:
             refused.append((edit, refusal))
     for path in [path for path, text in plan.items() if text == files.text(path)]:
@@ -1577,13 +1465,6 @@ def is_made(edit: Edit, text: str, old: str) -> bool:
     """Tell whether the answer's edits before have made this change: it fits the old text, and its new lines stand."""
     news = [new for _, new in edit.readings if new.strip()] if isinstance(edit, Change) and text != old else []
     return any(new in text for new in news) and bool(fit(edit, "", old)) and not fit(edit, "", text)
-
-
-def is_instead(edit: Code, quote: Change) -> bool:
-    """Tell whether a block without a definition stands for the lines that the block before it showed."""
-    old, new = quote.readings[0][0], edit.text
-    named = not edit.sure or edit.path == quote.path
-    return named and not definitions(quote.path, new) and likeness(first_line(old), first_line(new)) >= 0.6
 
 
 def is_quote(path: str, text: str, old: str) -> bool:

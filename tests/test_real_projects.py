@@ -159,7 +159,7 @@ class Mender:
         if real.fault in prompt:
             return self.edit("mended", real.fault, real.right)
         self.asked.append("read")
-        return f"READ {real.file}"
+        return f"I do not see the code of {real.file}."
 
     def edit(self, why: str, old: str, new: str) -> str:
         self.asked.append(why)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import leanloop
 from support import PROGRAM, call, direct, holds, lay, serve, tree
 
 pytestmark = pytest.mark.usefixtures("sealed")
@@ -110,42 +111,6 @@ def test_no_repair_of_what_is_forbidden(root: Path, server: Any) -> None:
     done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py", protect="test_*.py")
     assert (done.code, holds(root), len(model.asked)) == (1, FARES, 1)
     assert done.reason == "direct: test_fares.py is protected: it may be read, not changed."
-
-
-@pytest.mark.parametrize("wish", ["READ steps.py 11-13", "READ `steps.py` lines 11 to 13", "READ steps.py:L11-L13"])
-def test_read_gives_the_lines_asked_for(root: Path, server: Any, wish: str) -> None:
-    lay(root, {"steps.py": LONG.encode()})
-    model = server.answer = Model(wish, RIGHT)
-    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py")
-    assert (done.code, done.usage["requests"]) == (0, 2), done.err
-    assert model.asked[1].startswith(model.asked[0]), "the beginning must stay, for the server's cache"
-    assert "steps.py (lines 11-13 of 1498)\n```\ndef step_2(x):\n    y = x + 2\n    return y * 2\n```" in model.asked[1]
-
-
-@pytest.mark.parametrize(("wish", "lines"), [("READ steps.py 11", "11-91"), ("READ steps.py 5000-5001", "1498-1498")])
-def test_read_of_one_line_or_beyond_the_end(root: Path, server: Any, wish: str, lines: str) -> None:
-    lay(root, {"steps.py": LONG.encode()})
-    model = server.answer = Model(wish, RIGHT)
-    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py")
-    assert (done.code, f"steps.py (lines {lines} of 1498)" in model.asked[1]) == (0, True), done.err
-
-
-@pytest.mark.parametrize(
-    ("wish", "words"),
-    [
-        ("READ steps.py", "too much for the context"),
-        ("READ steps.py 1-1400", "too much for the context"),
-        ("READ missing.py 1-5", "which is not there"),
-        ("READ ../secret.txt", "outside the project"),
-        ("READ .env", "which is not there"),
-        ("READ fares.py 1-5", "a second time"),
-    ],
-)
-def test_read_within_bounds(root: Path, server: Any, wish: str, words: str) -> None:
-    lay(root, {"steps.py": LONG.encode(), ".env": b"KEY=1\n", "../secret.txt": b"secret\n"})
-    server.answer = Model(wish)
-    done = call(root, show(root, "fares.py"), base_url=server.base_url, files="fares.py", context_tokens=4096)
-    assert (done.code, words in done.reason) == (1, True), done.err
 
 
 STEPS = "".join(LONG.splitlines(keepends=True)[:15])
@@ -383,28 +348,69 @@ def test_sigterm_leaves_nothing_half_done(root: Path, server: Any) -> None:
     assert holds(root) == FARES
 
 
+ENCODED = {
+    "gbk": ("gbk", "# 计算两个数的和，返回结果。\n"),
+    "shift-jis": ("cp932", "# ふたつの かずを たす\n"),
+    "cp1252": ("cp1252", "# Größe für Straße\n"),
+}
+
+
+@pytest.mark.parametrize(("encoding", "note"), ENCODED.values(), ids=ENCODED)
+def test_other_encodings_are_shown_edited_and_kept(tmp_path: Path, server: Any, encoding: str, note: str) -> None:
+    root, old = tmp_path / "project", f"{note}\n\ndef add(a, b):\n    return a - b\n"
+    lay(root, {"a.py": old.encode(encoding)})
+    model = server.answer = Model("a.py\n```python\ndef add(a, b):\n    return a + b\n```")
+    done = call(root, "Mend add.", "--files", "a.py", base_url=server.base_url)
+    assert done.code == 0, done.err
+    assert note.strip() in model.asked[0]
+    assert holds(root)["a.py"] == old.replace("a - b", "a + b").encode(encoding)
+
+
 PROTECTED = [
     ("tests/", "tests/a.py", True),
     ("tests/", "src/tests/deep/a.py", True),
     ("/tests/", "src/tests/a.py", False),
+    ("/tests/", "tests/deep/a.py", True),
     ("test_*.py", "src/test_a.py", True),
     ("test_*.py", "src/a_test.py", False),
+    ("test_*", "test_data/a.py", False),
+    ("/test_*", "test_data/a.py", True),
     ("src/*.py", "src/a.py", True),
-    ("src/*.py", "src/deep/a.py", False),
-    ("src/**/*.py", "src/deep/er/a.py", True),
-    ("src/**/*.py", "src/a.py", True),
-    ("**/conftest.py", "conftest.py", True),
+    ("src/*.py", "src/deep/er/a.py", True),
+    ("src/*.py", "lib/src/a.py", False),
+    ("conftest.py", "conftest.py", True),
     ("conftest.py", "a/conftest.py", True),
     ("a?.[ch]", "x/ab.c", True),
     ("a.[!c]", "a.c", False),
     ("a+b.py", "a+b.py", True),
 ]
+ODD = ["setup.cfg", "[id].py", "a/[id].py", "a/id.py", "docs/secrets/key", "secrets/key", "secrets.py", "x/secrets.py"]
+GUARDS = {
+    "the usual tests": "",
+    "patterns of one's own": "[guard]\nprotect = ['secret*', 'docs/', 'a/*.py']\nallow = ['test_a.py', 'tests/b*']",
+    "prefixes": "[defaults]\ntest_prefix = ['tests/', 'test_']",
+    "tests that are free": "[guard]\nprotect_tests = false\nprotect = ['conftest.py']",
+}
 
 
 @pytest.mark.parametrize(("pattern", "path", "verdict"), PROTECTED)
 def test_protected_patterns(pattern: str, path: str, verdict: bool) -> None:
-    assert direct.protected(path, [pattern]) is verdict
-    assert direct.protected(path, [pattern, f"!{pattern}"]) is False
+    assert direct.path_matcher([pattern])(path) is verdict
+    assert direct.path_matcher([pattern, f"!{pattern}"])(path) is False
+
+
+@pytest.mark.parametrize("guard", GUARDS.values(), ids=GUARDS)
+def test_the_loop_and_direct_protect_the_same(tmp_path: Path, guard: str) -> None:
+    (tmp_path / "leanfile.toml").write_text(
+        f"{guard}\n[runner]\ncommand = 'pytest'\n[[tasks]]\nname = 't'\nprompt = 'p'\n"
+        "files = ['a/[id].py', 'test_c.py']\n"
+    )
+    config = leanloop.load(tmp_path / "leanfile.toml")
+    rules = leanloop.ChangeRules(config, config.tasks[0])
+    asked = direct.path_matcher(leanloop.protected_patterns(config, config.tasks[0]))
+    paths = [*ODD, *(path for _, path, _ in PROTECTED), "test_a.py", "test_c.py", "b/test_c.py", "tests/b1.py"]
+    assert [path for path in paths if asked(path)] == [path for path in paths if rules.protects(path)]
+    assert any(map(asked, paths))
 
 
 def test_mask_of_a_secret_is_never_written(root: Path, server: Any) -> None:

@@ -302,7 +302,6 @@ DEPTHS = {
     "only the header flat": "def two(self):\n        x = 3\n        return x",
     "too deep": "        def two(self):\n            x = 3\n            return x",
     "the first line alone": "def one(self):\n        return 1\n\n    def two(self):\n        x = 3\n        return x",
-    "two blanks": "def two(self):\n  x = 3\n  return x",
     "in its class": "class A:\n    def two(self):\n        x = 3\n        return x",
 }
 

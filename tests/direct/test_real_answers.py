@@ -62,7 +62,7 @@ def test_answer_of_a_model(said: Said, tmp_path: Path) -> None:
     place = project(read_task(TASKS / "functions" / f"{said.task}.toml"), tmp_path)
     plan = direct.Plan()
     try:
-        edits, _ = direct.understood(said.answer, place)
+        edits = direct.understood(said.answer, place)
         kind = "".join(refusal.kind for _, refusal in direct.place_all(edits, place, plan)[:1])
         if not kind:
             direct.check_plan(plan, place)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from support import PROGRAM, Done, Scripted, call, direct, holds, piece, reply, stream
+from support import server as server_module
 
 pytestmark = pytest.mark.usefixtures("sealed")
 
@@ -444,7 +445,7 @@ CIRCLES: dict[str, tuple[str, str, str]] = {  # before it, what is repeated, wha
 @pytest.mark.parametrize("rest", [0, 1, 7])
 def test_circles_are_seen(before: str, again: str, stays: str, rest: int) -> None:
     text = before + again * (4000 // len(again)) + again[:rest]
-    assert text[: direct.first_copy_end(text)].rstrip() == stays
+    assert text[: server_module.first_copy_end(text)].rstrip() == stays
 
 
 ROWS = "\n".join(f"        elif code == {n}:\n            return 'value {n}'" for n in range(300))
@@ -465,13 +466,13 @@ STRAIGHT: dict[str, str] = {
 
 @pytest.mark.parametrize("text", STRAIGHT.values(), ids=STRAIGHT)
 def test_code_that_repeats_itself_is_no_circle(text: str) -> None:
-    assert [end for end in range(0, len(text) + 1, 50) if direct.first_copy_end(text[:end])] == []
+    assert [end for end in range(0, len(text) + 1, 50) if server_module.first_copy_end(text[:end])] == []
 
 
 def test_the_look_for_circles_costs_little() -> None:
     text, begun = ROWS * 20 + "-" * 1900, time.monotonic()
     for _ in range(20):
-        assert direct.first_copy_end(text) is None
+        assert server_module.first_copy_end(text) is None
     assert time.monotonic() - begun < 2
 
 
@@ -640,8 +641,16 @@ def test_a_complete_answer_is_one_however_it_ends(script: Script) -> None:
     assert (said, len(server.asked)) == (EDIT, 1)
 
 
+LATE = server_module.LAST_WORDS + 1
+
+
 def test_an_answer_that_could_stand_is_given_time_to_go_on() -> None:
-    events = [piece("The sign is wrong."), direct.LAST_WORDS + 1, piece(" It has to be a plus."), piece("", "stop")]
+    events = [
+        piece("The sign is wrong."),
+        LATE,
+        piece(" It has to be a plus."),
+        piece("", "stop"),
+    ]
     assert bounded(lambda h, b: stream(h, *events))[0] == "The sign is wrong. It has to be a plus."
 
 
@@ -649,7 +658,7 @@ def test_an_answer_that_could_stand_is_given_time_to_go_on() -> None:
 @pytest.mark.parametrize("end", [stream, reset])
 def test_half_an_answer_is_none(text: str, end: Any) -> None:
     more = {"done": False} if end is stream else {}
-    with pytest.raises(direct.ServerTrouble, match="connection"):
+    with pytest.raises(server_module.ServerTrouble, match="connection"):
         bounded(lambda h, b: end(h, *(piece(part, "stop") for part in text), **more), "edit")
 
 
@@ -690,12 +699,12 @@ def test_a_server_at_another_port_is_named() -> None:
         free.bind(("127.0.0.1", 0))
         silent, port = free.getsockname()[1], server.http.server_address[1]
         call = direct.Call("", base_url=f"http://localhost:{silent}/v1", api_key="a secret")
-        direct.PORTS, ports = (silent, port), direct.PORTS
+        server_module.PORTS, ports = (silent, port), server_module.PORTS
         try:
-            with pytest.raises(direct.ServerTrouble) as stop:
+            with pytest.raises(server_module.ServerTrouble) as stop:
                 direct.Server(call).ask("", "Why?")
         finally:
-            direct.PORTS = ports
+            server_module.PORTS = ports
     assert f"a server answers at http://127.0.0.1:{port}/v1: set base_url in [lean]" in str(stop.value)
     assert 9931 in ports and 8080 in ports
     assert all("Authorization" not in headers for _, _, headers, _ in server.seen)
