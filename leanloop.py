@@ -7,7 +7,7 @@
         put protected files back, run the tests
         while they are red and attempts are left:
             read the failure: which tests, which lines, the assertion
-            ask for a one-sentence diagnosis, then for the fix
+            ask for a fix: what was tried, what fails (a diagnosis first, where that is set)
             put protected files back, run the tests
         green: run the after-commands, go on
         red: leave the best state that was reached, and stop
@@ -189,7 +189,7 @@ class Defaults:
     source_window: Count = 30
     error_tail_lines: Count = 40
     max_iters_per_task: Count = 5
-    summarize_errors: Flag = True
+    summarize_errors: Flag = False
     restart_after: Count = 2
     trace: Text = choice("auto", "on", "off")
     global_message: Text = ""

@@ -28,6 +28,9 @@ PATIENCE = float(os.environ.get("LEANLOOP_PATIENCE", "1"))  # for a machine that
 CACHE = Path(os.environ.get("LEANLOOP_CACHE") or Path.home() / ".cache" / "lean-loop-tests")
 
 
+# Tests of the loop let a fix have a diagnosis, the longer way.
+DIAGNOSED = "[defaults]\nsummarize_errors = true\n"
+
 # Modules with many cases of each test: a plain run takes the first case of each, --heavy all of them.
 MANY_CASES = {
     "test_adversaries", "test_bad_input", "test_command_line", "test_crashes", "test_demo_material",
@@ -264,7 +267,7 @@ def serve(bench: Bench) -> Iterator[Serve]:
         server = ChatServer(answer or Script(list(edits))).__enter__()
         servers.append(server)
         config = bench.home / "config.toml"
-        config.write_text(f'[lean]\nbinary = "direct"\nbase_url = "{server.base_url}"\n')
+        config.write_text(f'{DIAGNOSED}[lean]\nbinary = "direct"\nbase_url = "{server.base_url}"\n')
         bench.env["LEANLOOP_CONFIG"] = str(config)
         return server
 
@@ -288,7 +291,7 @@ def leaner(bench: Bench) -> Leaner:
         path.write_text("#!/usr/bin/env bash\n" + textwrap.dedent(script))
         path.chmod(0o755)
         config = bench.home / "config.toml"
-        config.write_text(f'[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n[guard]\nscope = "{scope}"\n')
+        config.write_text(f'{DIAGNOSED}[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n[guard]\nscope = "{scope}"\n')
         bench.env["LEANLOOP_CONFIG"] = str(config)
         return path
 
