@@ -291,7 +291,9 @@ def leaner(bench: Bench) -> Leaner:
         path.write_text("#!/usr/bin/env bash\n" + textwrap.dedent(script))
         path.chmod(0o755)
         config = bench.home / "config.toml"
-        config.write_text(f'{DIAGNOSED}[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n[guard]\nscope = "{scope}"\n')
+        config.write_text(
+            f'{DIAGNOSED}[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n[guard]\nscope = "{scope}"\n'
+        )
         bench.env["LEANLOOP_CONFIG"] = str(config)
         return path
 
