@@ -896,6 +896,9 @@ class Merge:
         if root and not there and item.end - item.line > 1:
             there = self.search_line(item)
         if len(there) > 1 and len(there) != len(items):
+            header = bare(self.new.lines[item.line])
+            there = [one for one in there if bare(self.old.lines[one.line]) == header] or there
+        if len(there) > 1 and len(there) != len(items):
             if item.named:
                 raise Refusal("ambiguous", f"there are {len(there)} definitions called {item.name}")
             return {}
@@ -1293,6 +1296,8 @@ def carried(real: list[str], wanted: Sequence[str], given: Sequence[str]) -> lis
     if [*wanted] == real:
         return [*given]
     olds, told, news = (filled(lines) for lines in (real, wanted, given))
+    if any(line != plain(line) for line in told) and all(line == plain(line) for line in olds):
+        news = [plain(line) for line in news]
     fresh = [line.rstrip() if all(old == old.rstrip() for old in olds) else line for line in indented(told, olds, news)]
     there, rows = ([at for at, line in enumerate(lines) if line.strip()] for lines in (real, given))
     pieces, lines, done = dict(zip(rows, fresh, strict=True)), list[str](), 0

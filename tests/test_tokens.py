@@ -116,14 +116,16 @@ def test_what_the_outcome_tells_is_what_the_server_counted(bench: Bench) -> None
 
 
 @pytest.mark.heavy
-def test_what_is_the_same_in_all_calls_stands_first_and_the_task_last(bench: Bench) -> None:
+def test_what_is_the_same_in_all_calls_stands_first_and_what_asks_last(bench: Bench) -> None:
     server = play(bench, DEMO)
     task = [said(body) for body in server.requests if "# Task: group fares" in said(body)]
     first, fix = task
     same = next(at for at, (one, other) in enumerate(zip(first, fix, strict=False)) if one != other)
-    sections = [first.index(f"\n# {name}") for name in ("The test", "Failing tests", "Files", "Task: group fares")]
-    assert sections == sorted(sections)  # what asks stands last
-    assert same > sections[1]
+    asked = ("Files", "Task: group fares"), ("Code", "Task: group fares", "Failing tests", "Diagnosis")
+    for prompt, names in zip(task, asked, strict=True):
+        places = [prompt.index(f"\n# {name}") for name in names]
+        assert places == sorted(places)  # what a model shall go by stands last
+    assert same > first.index("Do this task by editing files")
 
 
 def test_a_prompt_leaves_room_in_the_context_that_the_server_tells(calc: Bench, leaner: Leaner) -> None:

@@ -82,12 +82,12 @@ def test_edit_lands(root: Path, llama: Llama) -> None:
 
 
 def test_same_beginning_comes_from_the_cache(root: Path, llama: Llama) -> None:
-    task = "# Task: two\nSet x to 2, and leave the rest as it is.\n" * 10
+    task = "# Task: two\nSet x to 2, and leave the rest as it is.\n" * 25
     first = edit(root, llama, task + "# Failing tests\nassert 1 == 2")
     (root / "a.py").write_text("x = 1\n")
     second = edit(root, llama, task + "# Failing tests\nassert 3 == 2")
     assert (first.code, second.code) == (0, 0)
-    assert second.usage["cached_tokens"] > 0.8 * second.usage["input_tokens"]  # what to answer stands behind it
+    assert second.usage["cached_tokens"] > 0.85 * second.usage["input_tokens"]  # what to answer stands behind it
 
 
 def test_noise_is_no_edit(root: Path, llama: Llama) -> None:
