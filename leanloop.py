@@ -42,7 +42,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
-from fnmatch import translate
 from functools import cache, cached_property, reduce
 from glob import escape
 from importlib import import_module
@@ -2244,27 +2243,9 @@ def protected_patterns(config: Config, task: Task) -> list[str]:
 
 
 def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Make the question whether PATTERNS cover a path; the last that fits decides, `!` excepts.
-
-    `name` is a last part, `folder/` lies at any depth, others begin at the root. leaners/direct.py has the same lines.
-    """
-    groups = groupby(patterns, lambda pattern: pattern.startswith("!"))
-    rules = [(any_pattern([item.removeprefix("!") for item in group]), not excepts) for excepts, group in groups]
-    return lambda path: next((verdict for fits, verdict in reversed(rules) if fits(path)), False)
-
-
-def any_pattern(patterns: Sequence[str]) -> Callable[[str], object]:
-    """Make the question whether one of PATTERNS fits a path."""
-    names = [pattern for pattern in patterns if "/" not in pattern]
-    paths = [rooted(pattern) for pattern in patterns if "/" in pattern]
-    name, path = (re.compile("|".join(map(translate, found)) or "(?!)").match for found in (names, paths))
-    return lambda at: name(at.rpartition("/")[2]) or path(f"/{at}")
-
-
-def rooted(pattern: str) -> str:
-    """Spell a pattern of whole paths so that it begins at the root, which is `/`."""
-    anywhere = pattern.endswith("/") and not pattern.startswith("/")
-    return ("*/" if anywhere else "/") + pattern.lstrip("/") + "*" * pattern.endswith("/")
+    """Make the question whether PATTERNS cover a path: the leaners ask it alike."""
+    question: Callable[[str], bool] = load_beside("_patterns").path_matcher(patterns)
+    return question
 
 
 @cache

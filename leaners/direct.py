@@ -22,12 +22,10 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from fnmatch import translate
 from functools import partial
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -51,6 +49,7 @@ from _edits import (
     spoken,
     tidy,
 )
+from _patterns import path_matcher
 from _server import Call, Misconfigured, Server, Stop, Unusable, estimate
 
 SYSTEM = "You are a careful programmer. You answer with code that can be put into the project as it stands."
@@ -145,30 +144,6 @@ class Project:
     def text(self, path: str) -> str | None:
         stored = self.read(path)
         return stored.text if stored else None
-
-
-def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Make the question whether PATTERNS cover a path; the last that fits decides, `!` excepts.
-
-    `name` is a last part, `folder/` lies at any depth, others begin at the root. leanloop.py has the same lines.
-    """
-    groups = groupby(patterns, lambda pattern: pattern.startswith("!"))
-    rules = [(any_pattern([item.removeprefix("!") for item in group]), not excepts) for excepts, group in groups]
-    return lambda path: next((verdict for fits, verdict in reversed(rules) if fits(path)), False)
-
-
-def any_pattern(patterns: Sequence[str]) -> Callable[[str], object]:
-    """Make the question whether one of PATTERNS fits a path."""
-    names = [pattern for pattern in patterns if "/" not in pattern]
-    paths = [rooted(pattern) for pattern in patterns if "/" in pattern]
-    name, path = (re.compile("|".join(map(translate, found)) or "(?!)").match for found in (names, paths))
-    return lambda at: name(at.rpartition("/")[2]) or path(f"/{at}")
-
-
-def rooted(pattern: str) -> str:
-    """Spell a pattern of whole paths so that it begins at the root, which is `/`."""
-    anywhere = pattern.endswith("/") and not pattern.startswith("/")
-    return ("*/" if anywhere else "/") + pattern.lstrip("/") + "*" * pattern.endswith("/")
 
 
 def write_all(project: Project, plan: Plan) -> None:

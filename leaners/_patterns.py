@@ -1,0 +1,32 @@
+"""Which paths patterns cover: the one matcher of protected files, for the loop and for direct."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import translate
+from itertools import groupby
+
+
+def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Make the question whether PATTERNS cover a path; the last that fits decides, `!` excepts.
+
+    `name` is a last part, `folder/` lies at any depth, others begin at the root.
+    """
+    groups = groupby(patterns, lambda pattern: pattern.startswith("!"))
+    rules = [(any_pattern([item.removeprefix("!") for item in group]), not excepts) for excepts, group in groups]
+    return lambda path: next((verdict for fits, verdict in reversed(rules) if fits(path)), False)
+
+
+def any_pattern(patterns: Sequence[str]) -> Callable[[str], object]:
+    """Make the question whether one of PATTERNS fits a path."""
+    names = [pattern for pattern in patterns if "/" not in pattern]
+    paths = [rooted(pattern) for pattern in patterns if "/" in pattern]
+    name, path = (re.compile("|".join(map(translate, found)) or "(?!)").match for found in (names, paths))
+    return lambda at: name(at.rpartition("/")[2]) or path(f"/{at}")
+
+
+def rooted(pattern: str) -> str:
+    """Spell a pattern of whole paths so that it begins at the root, which is `/`."""
+    anywhere = pattern.endswith("/") and not pattern.startswith("/")
+    return ("*/" if anywhere else "/") + pattern.lstrip("/") + "*" * pattern.endswith("/")
