@@ -127,9 +127,10 @@ class RunRecord:
     def green(self) -> list[str]:
         """List the fingerprints of the tasks that were green, those before it included where it was a resumed run."""
         found = list[str](self.first["green"])
-        for begun, *_, end in chapters(self.events):
+        for chapter in chapters(self.events):
+            end = chapter[-1]
             if end["event"] == "result" and end["state"] != "red":
-                found.append(begun["digest"])
+                found.append(chapter[0]["digest"])
         return found
 
     @property

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -82,3 +84,26 @@ def test_a_kill_at_any_instant_loses_nothing_and_resume_ends_green(bench: Bench,
     assert without(after, "mine.txt", "readme.txt", *written) == without(tree, "readme.txt"), ran.text
     assert (bench.read("mine.txt"), bench.read("readme.txt")) == ("mine\n", "readme\nmine\n")
     assert [bench.read(name) for name in written] == ["right\n"] * 3
+
+
+def test_a_record_that_ends_after_any_kind_of_line_is_read_and_gone_on_with(bench: Bench, leaner: Leaner) -> None:
+    set_up(bench, *TASKS[:2], fixes=2, test="grep -q right one.txt && { [ ! -e two.txt ] || grep -q right two.txt; }")
+    bench.commit("all")
+    leaner(
+        '[ -e "$HOME/first-$LEAN_FILES" ] && text=right || text=wrong; touch "$HOME/first-$LEAN_FILES"\n'
+        'echo $text > "$LEAN_FILES"; echo done\n'
+    )
+    assert bench.lean_loop().code == 0
+    (record,) = bench.home.rglob("events.jsonl")
+    lines = record.read_text().splitlines(keepends=True)
+    kinds = [json.loads(line)["event"] for line in lines]
+    assert len(set(kinds)) > 8
+    for end in sorted(kinds.index(kind) + 1 for kind in {*kinds} - {"outcome"}):
+        record.write_text("".join(lines[:end]))
+        for verb in ("--report", "--runs", "--resume"):
+            ran = bench.lean_loop(verb)
+            assert "Traceback" not in ran.text, (lines[end - 1], ran.text)
+        assert ran.code == 0, (lines[end - 1], ran.text)
+        for later in record.parent.parent.iterdir():
+            if later != record.parent:
+                shutil.rmtree(later)
