@@ -240,7 +240,7 @@ def ceiling(place: Place, meter: Meter) -> None:
             f"{place.prompt}\n\nThis function of {path} is wrong:\n```python\n{text}\n```\n\n"
             f"A test fails:\n```\n{tail}\n```\n\nGive the corrected function {name}, complete, in one ```python block."
         )
-        answer = asked(place.url, place.model, words)
+        answer = asked(place.url, place.model, words, 200 + len(text) // 2)
         if new := function_in(answer, name):
             file.write_text(before.replace(text, reindented(new, text), 1), encoding="utf-8")
             if run_tests(place.task, place.project)[0]:
@@ -248,8 +248,9 @@ def ceiling(place: Place, meter: Meter) -> None:
             file.write_text(before, encoding="utf-8")
 
 
-def asked(url: str, model: str, words: str) -> str:
-    body = {"model": model, "messages": [{"role": "user", "content": words}], "max_tokens": 900}
+def asked(url: str, model: str, words: str, tokens: int) -> str:
+    """Ask for one answer of at most TOKENS."""
+    body = {"model": model, "messages": [{"role": "user", "content": words}], "max_tokens": tokens}
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), headers)
     with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=600) as answer:
