@@ -336,6 +336,34 @@ def test_what_no_label_is_stays() -> None:
     assert [text for text in kept if leanloop.drop_labels(text) != text] == []
 
 
+CLOSING = {  # closing words of runners that have no row, or only closing words: how many passed and failed
+    "2 specs, 1 failure\nFinished in 0.01 seconds": (2, 1),
+    "TOTAL: 1 FAILED, 3 SUCCESS": (3, 1),
+    "0 features passed, 1 failed, 0 skipped\n1 scenario passed, 2 failed, 0 skipped\nTook 0m0.000s": (1, 3),
+    "2 scenarios (1 failed, 1 passed)\n0m00.01s": (1, 1),
+    "[info] done\n[error] Failed: Total 2, Failed 1, Errors 0, Passed 1": (1, 1),
+    "1 success / 2 failures / 0 errors / 0 pending : 0.001 seconds": (1, 2),
+    "FAIL! -- 1 Passed | 1 Failed | 0 Pending | 0 Skipped\n": (1, 1),
+    "Ran 2 tests containing 3 assertions.\n1 failures, 0 errors.": (2, 1),
+    "[ FAIL 1 | WARN 0 | SKIP 0 | PASS 2 ]": (2, 1),
+    "\t Executed 2 tests, with 1 failure (0 unexpected) in 0.001 (0.002) seconds": (2, 1),
+    "00:00 +3 ~1 -1: Some tests failed.": (3, 1),
+    "  3 tests failed": (0, 3),
+}
+
+
+def test_closing_words_that_count_are_read_whatever_runner_says_them() -> None:
+    said = {words: leanloop.read_summary(f"starting\n{words}\n", "./check") for words in CLOSING}
+    assert {words: (summary.passed, summary.failed) for words, summary in said.items()} == CLOSING
+
+
+def test_what_a_program_counts_on_the_way_is_no_closing_word() -> None:
+    told = ("2 failed, 3 passed validation", "upload: 1 failed, 9 passed", "tests: 1 failed, 2 passed")
+    for line in told:
+        text = "\n".join(["start", line, *(f"step {number}" for number in range(20)), "done"])
+        assert leanloop.read_summary(text, "./check").red == "", line
+
+
 NAMED = """
 import pytest
 
