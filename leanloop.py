@@ -15,8 +15,9 @@
 Only the project's tests decide. Nothing of the user's is lost: every state lies in a private repository outside the
 project. The pages below go from nouns to verbs, and their banners name them, from errors and data to the command line.
 What is particular to a test runner, a language or a kind of protected file is a row in a table, leaners/_*.txt. Beside
-them lies how a state of the project is kept (_snapshots), and the user's own repository (_repository), what shows a run
-or looks at earlier ones (_screen, _page, _earlier), and the other verbs of the command line (_begin, _ready).
+them lies how a test run's output is read (_failures), how a state of the project is kept (_snapshots), and the user's
+own repository (_repository), what shows a run or looks at earlier ones (_screen, _page, _earlier), and the other verbs
+of the command line (_begin, _ready).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
-from functools import cache, cached_property, reduce
+from functools import cache, reduce
 from glob import escape
 from importlib import import_module
 from itertools import chain, groupby, islice, pairwise
@@ -51,6 +52,7 @@ from types import FrameType, ModuleType
 from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 if TYPE_CHECKING:
+    from _failures import Summary
     from _snapshots import Snapshots
 
 __version__ = "0.1.0"
@@ -1273,7 +1275,7 @@ def ask_git(root: Path, *args: str, places: Mapping[str, str] | None = None, fee
         return ""
 
 
-# ------------------------------------------------------------------------------------------------ reading failures
+# ----------------------------------------------------------------------------------------------------- tables and texts
 
 
 @cache
@@ -1297,249 +1299,10 @@ def table(name: str) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-NEVER = "(?!)"
-
-
-@dataclass(frozen=True)
-class OutputReader:
-    """How one runner reports: a row of `leaners/_readers.txt`, which explains the fields; others fit nothing."""
-
-    name: str
-    failing: Sequence[str]
-    final: Sequence[str]
-    command: str = NEVER
-    summary: str = NEVER
-    known: str = NEVER
-    repeats: str = ""
-    also: str = ""
-    within: str = NEVER
-    block: str = NEVER
-    end: str = NEVER
-    frame: str = NEVER
-    noise: str = NEVER
-    aside: str = NEVER
-    passed: str = NEVER
-    subtract: str = NEVER
-    failed: str = NEVER
-    skipped: str = NEVER
-
-    def is_named_by(self, command: str) -> bool:
-        return bool(rx(self.command).search(command))
-
-    def summaries(self, text: str) -> list[re.Match[str]]:
-        """Find the runner's closing words in TEXT."""
-        return list(rx(self.summary).finditer(text)) if rx(self.also).search(text) else []
-
-    def finds_failure(self, text: str) -> bool:
-        return any(rx(pattern).search(text) for pattern in (self.block, *self.failing))
-
-
-@cache
-def output_readers() -> list[OutputReader]:
-    """List the table's rows; the last one reads what no other knows."""
-    _, *rows = table("_readers.txt").items()
-    joined = {name: {key: "|".join(row[key]) for key in row.keys() - {"failing", "final"}} for name, row in rows}
-    return [
-        OutputReader(name, row.get("failing", row["block"]), row.get("final", ()), **joined[name]) for name, row in rows
-    ]
-
-
-NATIVE_FRAME = re.compile(r'File "(?P<path>[^"\n]+)", line (?P<line>\d{1,7})(?:, in (?P<function>.+))?')
-PLACE = re.compile(
-    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line |,? (?:on )?line |: [^\n(]{1,80}\((?=\d+:\d+\)))"
-    r"(?P<line>\d{1,7})(?:[^\n]{0,9}?: in (?P<function>\w+))?"
-)
-PATH_BACKWARDS = re.compile(r"[\w./\\@+~-]+(?::[A-Za-z](?!\w))?")
-BELOW_HEADING = re.compile(r"\s+(\d{1,7}):\d+\s+\S")
-FOREIGN = re.compile(
-    r"(?:^|/)(?:site-packages|dist-packages|node_modules|\.venv|venv|lib/python3[.\d]*|rustc|\.cargo|dist)/"
-    r"|^(?:build|out|target|vendor|coverage|obj)/|^<|\bnode:|^java\.base/"
-)
-SKIPPED = (*GENERATED, "dist", "vendor")
-
-
 @cache
 def rx(pattern: str) -> re.Pattern[str]:
     """Compile a pattern of lines when it is needed first."""
     return re.compile(pattern, re.MULTILINE)
-
-
-def closing_readers(text: str, command: str) -> list[OutputReader]:
-    """List the runners whose closing words stand in TEXT: those that COMMAND names, then the others, the last first."""
-    ends = {reader.name: found[-1].end() for reader in output_readers() if (found := reader.summaries(text))}
-    closing = [reader for reader in output_readers() if reader.name in ends]
-    return sorted(closing, key=lambda reader: (not reader.is_named_by(command), -ends[reader.name]))
-
-
-def choose_reader(text: str, command: str) -> OutputReader:
-    """Choose who reads the failure in TEXT: by the command and the closing words, else by other marks of a runner."""
-    *others, plain = output_readers()
-    closing = closing_readers(text, command)
-    if found := next((reader for reader in closing if reader.finds_failure(text)), None):
-        return found
-    marked = [reader for reader in others if rx(reader.known).search(text)]
-    marked.sort(key=lambda reader: not reader.is_named_by(command))
-    guess = [] if any(reader.is_named_by(command) for reader in closing) else [plain]
-    finding = (reader for reader in (*marked, *guess) if reader.finds_failure(text))
-    return next(finding, closing[0] if closing else plain)
-
-
-def extract_names(patterns: Iterable[str], text: str) -> list[str]:
-    """List what the first of PATTERNS that is found names (the first filled group), each once and on one line."""
-    for pattern in patterns:
-        groups = (next(filter(None, match.groups()), match[0]) for match in rx(pattern).finditer(text))
-        if found := list(dict.fromkeys(" ".join(group.split()) for group in islice(groups, 2000))):
-            return found
-    return []
-
-
-def unwrap_events(output: str) -> str:
-    """Take the words out of a stream of JSON events (`go test -json`)."""
-    words = re.findall(r'"Output":("(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-f]{4})*")', output)
-    return "".join(json.loads(word, strict=False) for word in words) if '"Action":"output"' in output else output
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What the closing words of a run's output tell; `passed` is None where they do not, `red` quotes a red one."""
-
-    passed: int | None = None
-    failed: int = 0
-    skipped: int = 0
-    red: str = ""
-
-
-HIDING = r"[;|&\n]"  # where one of these stands in a command, its exit code need not be the runner's
-
-
-def own_summaries(reader: OutputReader, text: str, command: str, green: bool) -> list[str]:
-    """List the closing words of READER in TEXT that are its own.
-
-    One that COMMAND starts directly prints them once, unless it repeats them, and they fit its exit code, which is
-    GREEN or not: others are what the tests printed.
-    """
-    words = [match[0] for match in reader.summaries(text)]
-    if not reader.is_named_by(command) or rx(HIDING).search(command):
-        return words
-    fitting = [own for own in words if green == (not total(reader.failed, own))]
-    if reader.repeats:
-        return fitting if green and fitting else words
-    return (fitting or words)[-1:]
-
-
-def read_summary(output: str, command: str = "", green: bool = True) -> Summary:
-    """Add up the closing words of the runners that COMMAND names, else of the one that closes OUTPUT."""
-    text = normalize(output)
-    closing = closing_readers(text, command)
-    named = [reader for reader in closing if reader.is_named_by(command)]
-    found = [(reader, own) for reader in named or closing[:1] for own in own_summaries(reader, text, command, green)]
-    red = [words for reader, words in found if total(reader.failed, words)]
-    counted = [(reader, words) for reader, words in found if reader.passed != NEVER]
-    passed = sum(total(reader.passed, words) - total(reader.subtract, words) for reader, words in counted)
-    failed = sum(total(reader.failed, words) for reader, words in found)
-    skipped = sum(total(reader.skipped, words) for reader, words in found)
-    return Summary(passed if counted else None, failed, skipped, " ".join(red[-1].split()) if red else "")
-
-
-def total(pattern: str, words: str) -> int:
-    """Sum the numbers that PATTERN finds in WORDS; an empty one is 1."""
-    return sum(int(next(filter(None, match.groups()), "1")) for match in rx(pattern).finditer(words))
-
-
-def normalize(output: str) -> str:
-    """Take an output out of its wrappings, and bound the number of its lines and the length of each."""
-    text = shorten(rx(r"\n{3,}").sub("\n\n", unwrap_events(output)), 60_000, 1 << 30)
-    text = rx(r"^.{2000,}$").sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
-    return unwrap_events(drop_labels(text))
-
-
-def drop_labels(text: str) -> str:
-    """Take off what stands before each line: the names of programs that ran side by side, and times."""
-    labels = [re.compile(label) for label in table("_readers.txt")["shared"]["label"]]
-    for _ in range(3):
-        before, text = text, next((bare for label in labels if (bare := without_label(text, label)) != text), text)
-        if text == before:
-            break
-    return text
-
-
-def without_label(text: str, label: re.Pattern[str]) -> str:
-    """Take LABEL off the lines, and put each stream's together; TEXT as it is where not all lines carry it.
-
-    Lines before the first and behind the last labelled one are of the program that started the others, as are one in
-    ten between them; its own lines come first and last.
-    """
-    lines = [line for line in text.splitlines() if line.strip()]
-    found = [label.match(line[:200]) for line in lines]
-    at = [number for number, match in enumerate(found) if match]
-    if len(at) < max(3, len(lines) / 2) or len(at) < 0.9 * (at[-1] - at[0] + 1):
-        return text
-    streams: dict[str, list[str]] = {"": lines[: at[0]]}
-    for line, match in zip(lines[at[0] : at[-1] + 1], found[at[0] : at[-1] + 1], strict=True):
-        stream = match.groupdict().get("stream", "") if match else ""
-        streams.setdefault(stream, []).append(line[match.end() :] if match else line)
-    if len(streams) > 1 + len(at) / 3:  # what differs from line to line is no name of a program
-        return text
-    return "\n".join([*chain.from_iterable(streams.values()), *lines[at[-1] + 1 :]])
-
-
-def failing_tests(text: str, reader: OutputReader, command: str) -> list[str]:
-    """Name the failing tests, no more than the runner counted; one that holds others ("A/b" in "A/b/c") is left out."""
-    *_, part = [text, *(match[0] for match in rx(reader.within).finditer(text))]
-    tests = extract_names(reader.failing, part)
-    parents = {name[:at] for name in tests[:500] for at in range(len(name)) if name[at] == "/"}
-    tests = [name for name in tests if name not in parents]
-    summaries = own_summaries(reader, text, command, green=False)
-    counted = sum(total(reader.failed, words) for words in summaries)
-    bounded = summaries and r"(\d+)" in reader.failed and counted < len(tests)
-    return tests[len(tests) - counted :] if bounded else tests
-
-
-def read_failure(output: str, root: Path, tail: int = 40, command: str = "") -> Failure:
-    """Read what a red test run of COMMAND printed.
-
-    Gives the failing tests, the final error of the first failure, its block without the noise (at most TAIL lines of
-    it), the frames that lie in the project at ROOT, outermost first, and what the other failures end with. Where no
-    error is found, or no name though the runner has some, the end of the output is the excerpt and `reader` is empty.
-    """
-    text, resolver = strip_root(normalize(output), root), PathResolver(root)
-    reader = choose_reader(text, command)
-    tests = failing_tests(text, reader, command)
-    told = [(name, block, final_error(block, reader.final)) for name, block in failure_blocks(text, reader, tests)]
-    name, block, final = next(
-        (item for item in told if item[2]),
-        ("", text, final_error(text, (*reader.final, *table("_readers.txt")["shared"]["any"]))),
-    )
-    tests.sort(key=lambda test: bool(name) and not fits_name(name, [test]))  # the test that is shown is the first
-    shown = drop_noise(shorten(block, 2000, 1000, mark=final), reader, resolver)
-    if block is text and len(tests) > 1 and final in " ".join(shown.partition(tests[1])[0].split()):
-        shown = shown[: shown.rfind("\n", 0, shown.find(tests[1]))]  # what comes before the second failing test
-    frames = tuple(resolver.find(shown, tests) or resolver.find(block, tests) or resolver.find(text, tests))
-    if not final or (reader.failing and not tests and block is text and reader.name != "plain"):
-        return Failure(tuple(tests), final, shorten(text.strip("\n"), tail), frames)
-    others = tuple((other, error) for other, _, error in told if error and other != name)
-    excerpt = shorten(shown, tail, mark=final)
-    return Failure(tuple(tests), final, excerpt, frames, others, reader.name)
-
-
-def strip_root(text: str, root: Path) -> str:
-    """Take ROOT off the paths in TEXT that begin with it."""
-    return re.sub(rf"(?<![\w.@~+-]){re.escape(f'{root}{os.sep}')}", "", text)
-
-
-def failure_blocks(text: str, reader: OutputReader, tests: Sequence[str], most: int = 200) -> Iterator[tuple[str, str]]:
-    """Cut the reports of single failures out of TEXT: the test's name and the block, cut to 400 lines."""
-    begins = list(islice(rx(reader.block).finditer(text), 20_000))
-    known, given = set(tests), 0
-    for begin, following in zip(begins, [*begins[1:], None], strict=False):
-        name = next((" ".join(group.split()) for group in begin.groups() if group), "")
-        if (tests and name and name not in known and not fits_name(name, tests)) or given == most:
-            continue
-        stop = following.start() if following else len(text)
-        end = rx(reader.end).search(text, begin.end(), stop)
-        block = text[begin.start() : end.start() if end else stop]
-        given += 1
-        yield name, shorten(block, 400)
 
 
 def fits_name(name: str, tests: Sequence[str]) -> bool:
@@ -1547,124 +1310,6 @@ def fits_name(name: str, tests: Sequence[str]) -> bool:
     path, bracket, parameters = name.partition("[")
     as_node = path.replace(".", "::") + bracket + parameters
     return any(test.endswith((name, as_node)) for test in tests[:200])
-
-
-def final_error(text: str, patterns: Sequence[str]) -> str:
-    """Find the error that the first of PATTERNS finds in TEXT, on one line; of Python's chains the last one."""
-    for pattern in patterns:
-        if found := extract_names([pattern], text):
-            return shorten(found[-1 if "(?!E )" in pattern or "Traceback" in pattern else 0], 1, 600)
-    return ""
-
-
-ASIDE = 10  # lines of what a test printed
-
-
-def drop_noise(block: str, reader: OutputReader, resolver: PathResolver) -> str:
-    """Take out of a failure's BLOCK the noise, the frames outside the project, addresses and blank lines."""
-    from textwrap import dedent
-
-    def own(frame: re.Match[str]) -> str:
-        if resolver.find(frame[0]):
-            return frame[0]
-        return "".join(line for line in frame[0].splitlines(keepends=True) if line.startswith("E "))
-
-    text = rx(reader.aside).sub(lambda said: f"{shorten(said[0], ASIDE)}\n", block)
-    text = rx(reader.noise).sub("", rx(reader.frame).sub(own, text))
-    text = rx(r"^[-_]{3,} (.+?) [-_]{3,}$").sub(r"\1", rx(r"\b0x[0-9a-fA-F]{6,}").sub("0x", text))
-    text = rx(r"^((?:.+\n){1,4}?)\1{2,}").sub(r"\1[... the same again and again ...]\n", rx(r"\n\s*\n").sub("\n", text))
-    return dedent(text).strip("\n")
-
-
-class PathResolver:
-    """Finds the places of the project at ROOT in a text; lists the folder only when it has to."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.known: dict[tuple[str, str], str] = {}
-
-    @cached_property
-    def files(self) -> dict[str, list[str]]:
-        """The project's files by their names."""
-        found: dict[str, list[str]] = {}
-        for path in listed(self.root):
-            found.setdefault(path.rpartition("/")[2], []).append(path)
-        return found
-
-    def find(self, text: str, tests: Sequence[str] = (), most: int = 40) -> list[Frame]:
-        """List the places in TEXT, outermost first, each once; TESTS tell files of the same name apart."""
-        found, heading = dict[Frame, None](), ""
-        whole = text.replace("\\n", "\n")  # an error may quote the traceback of a program that the test ran
-        for line in islice(whole.splitlines(), 20_000):
-            for path, number, function in mentioned_places(line, heading):
-                if int(number) and (own := self.resolve(path, line, tests)):
-                    found[Frame(own, int(number), function)] = None
-            heading = line if not line[:1].isspace() else heading
-            if len(found) >= most:
-                break
-        return list(found)[:: 1 if any(frame.path.endswith((".py", ".pyi")) for frame in found) else -1]
-
-    def resolve(self, path: str, line: str, tests: Sequence[str]) -> str:
-        """Turn a printed PATH into one relative to the root; empty where it is not one of the project's own."""
-        path = re.sub(r"^/(?=/)/?", "", os.path.normpath(path.replace("\\", "/")).replace("\\", "/"))
-        if "/" not in path and (package := re.search(rf"((?:[a-z_]\w*\.)+)[A-Z][\w$.<>]*\({re.escape(path)}:", line)):
-            path = package[1].replace(".", "/") + path  # a Java frame
-        key = (path, line if "/" not in path else "")
-        if key not in self.known:
-            self.known[key] = ""
-            with contextlib.suppress(OSError, ValueError):
-                self.known[key] = self.as_it_stands(path) or self.by_tail(path, line, tests)
-        return self.known[key]
-
-    def as_it_stands(self, path: str) -> str:
-        """Take PATH from the root on."""
-        whole, root = Path(os.path.normpath(self.root / path)), self.root.resolve()
-        inside = whole.is_relative_to(self.root) and whole.is_file() and whole.resolve().is_relative_to(root)
-        own = whole.relative_to(self.root).as_posix() if inside else ""  # a link may have led elsewhere
-        return "" if FOREIGN.search(path) or FOREIGN.search(own) else own
-
-    def by_tail(self, path: str, line: str, tests: Sequence[str]) -> str:
-        """Find the file that PATH ends like, seen from another folder or machine; the LINE's words and TESTS decide."""
-        outside = Path(path).is_file() or (self.root / path).exists() or ".." in path.split("/")[1:]
-        if outside or FOREIGN.search(path):
-            return ""
-        path = re.sub(r"^(?:[A-Za-z]:)?(?:\.{0,2}/)+", "", path)
-        known = self.files.get(path.rpartition("/")[2], ())
-        alike = [own for own in known if f"/{own}".endswith(f"/{path}") or f"/{path}".endswith(f"/{own}")]
-        parts = [re.split(r"\W", name) for name in tests[:50]]
-        words = {word for split in parts for word in (split[0], split[-1])}
-
-        def likeness(item: str) -> tuple[int, bool, int]:
-            named = sum(part in line for part in PurePosixPath(item).parent.parts)
-            asked = len(alike) > 1 and not words.isdisjoint(re.findall(r"\w+", read_text(self.root / item, 200_000)))
-            return named, asked, -len(item)
-
-        return max(alike[:50], key=likeness, default="")
-
-
-def mentioned_places(line: str, heading: str) -> Iterator[tuple[str, str, str]]:
-    """Find the places that a LINE names, as path, line number and function; HEADING may name its file."""
-    if below := BELOW_HEADING.match(line):
-        yield heading.strip(), below[1], ""
-    if native := NATIVE_FRAME.search(line) if 'File "' in line else None:
-        yield native["path"], native["line"], (native["function"] or "").strip()
-        return
-    for match in islice(PLACE.finditer(line), 8):
-        before = line[max(0, match.start() - 300) : match.end("ending")]
-        if path := PATH_BACKWARDS.match(before[::-1]):
-            yield path[0][::-1], match["line"], match["function"] or ""
-
-
-def listed(root: Path, most: int = 20_000) -> list[str]:
-    """List the project's own files below ROOT; hidden, installed and generated folders are passed over."""
-    found: list[str] = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name[:1] != "." and name not in SKIPPED)
-        below = Path(folder).relative_to(root).as_posix()
-        found += [name if below == "." else f"{below}/{name}" for name in sorted(names)]
-        if len(found) > most:
-            break
-    return found[:most]
 
 
 def shorten(text: str, most: int, width: int = 400, mark: str = "") -> str:
@@ -1800,6 +1445,21 @@ class Located:
     outlines: str = ""
     code: str = ""
     test: str = ""
+
+
+SKIPPED = (*GENERATED, "dist", "vendor")
+
+
+def listed(root: Path, most: int = 20_000) -> list[str]:
+    """List the project's own files below ROOT; hidden, installed and generated folders are passed over."""
+    found: list[str] = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if name[:1] != "." and name not in SKIPPED)
+        below = Path(folder).relative_to(root).as_posix()
+        found += [name if below == "." else f"{below}/{name}" for name in sorted(names)]
+        if len(found) > most:
+            break
+    return found[:most]
 
 
 def location_request(
@@ -2448,8 +2108,8 @@ def verdict_of(done: Completed, output: str, config: Config, runner: Runner, rep
     The one exception is a task's narrowed run of which all tests pass, and that a demand on the coverage makes red:
     the whole suite has to meet it.
     """
-    command = spell_out(done.argv, config.root)
-    said = read_summary(output, command, green=done.code == 0)
+    command, reading = spell_out(done.argv, config.root), load_beside("_failures")
+    said = reading.read_summary(output, command, green=done.code == 0)
     passed, failing = (len(report.passing), len(report.failing)) if report else (said.passed, said.failed)
     why = why_red(done, said, config, runner, passed, report)
     all_passed = done.code > 0 and passed and not failing and not why
@@ -2457,7 +2117,7 @@ def verdict_of(done: Completed, output: str, config: Config, runner: Runner, rep
     skipped, green = len(report.skipped) if report else said.skipped, (done.code == 0 or bool(note)) and not why
     if green:
         return Verdict(True, Failure((), "", ""), passed, done.seconds, "", skipped, report, note)
-    failure = read_failure(output, config.root, config.defaults.error_tail_lines, command)
+    failure: Failure = reading.read_failure(output, config.root, config.defaults.error_tail_lines, command)
     if not failure.tests and report:
         failure = replace(failure, tests=tuple(sorted(report.failing)))
     if why or done.code < 0 or not failure.excerpt:
@@ -2552,7 +2212,8 @@ def compare_names(before: Report, now: Report) -> tuple[Set[str], Set[str], Set[
 
 def counts_tests(verdict: Verdict) -> bool:
     """Tell whether the counts of a red run are of tests: some runners count the packages that passed."""
-    return not any(reader.passed.endswith("()") for reader in output_readers() if reader.name == verdict.failure.reader)
+    rows = load_beside("_failures").output_readers()
+    return not any(row.passed.endswith("()") for row in rows if row.name == verdict.failure.reader)
 
 
 def compare_counts(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:

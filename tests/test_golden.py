@@ -10,6 +10,7 @@ from pathlib import Path
 import make
 import pytest
 
+import _failures
 import leanloop
 import locating
 
@@ -40,7 +41,7 @@ def test_what_runners_print_is_read_as_recorded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_runner_is_known_by_what_it_prints(name: str, tmp_path: Path) -> None:
     golden = GOLDEN[name]
-    failure = leanloop.read_failure(golden.raw, make.write(golden.files, tmp_path))
+    failure = _failures.read_failure(golden.raw, make.write(golden.files, tmp_path))
     assert failure.reader, "the raw end of the output would be sent"
     assert failure.summary
     assert bool(failure.frames) != (name in NO_PLACE)
@@ -48,7 +49,7 @@ def test_a_runner_is_known_by_what_it_prints(name: str, tmp_path: Path) -> None:
 
 def test_of_an_output_that_names_no_test_the_raw_end_is_sent(tmp_path: Path) -> None:
     output = "".join(f"step {number}\n" for number in range(90)) + "running 2 tests\nno more is said\n"
-    failure = leanloop.read_failure(output, tmp_path, tail=9)
+    failure = _failures.read_failure(output, tmp_path, tail=9)
     assert failure.reader == ""
     assert failure.excerpt.endswith("running 2 tests\nno more is said")
 
@@ -61,7 +62,7 @@ def test_any_bytes_are_read_and_lead_nowhere_else(tmp_path: Path) -> None:
     for _ in range(250):
         chosen = [chance.choice(pieces) for _ in range(chance.randrange(60))]
         raw = b"".join(chance.choice(JUNK) + line if chance.random() < 0.1 else line for line in chosen)
-        failure = leanloop.read_failure(leanloop.readable(raw[chance.randrange(9) :]), tmp_path)
+        failure = _failures.read_failure(leanloop.readable(raw[chance.randrange(9) :]), tmp_path)
         concerned = locating.concerned(tmp_path, failure, ("none.js",))
         for path in {frame.path for frame in failure.frames} | {item.path for item in concerned}:
             assert (tmp_path / path).resolve().is_relative_to(tmp_path.resolve())
@@ -88,7 +89,7 @@ def test_a_megabyte_is_read_in_time(flood: str, tmp_path: Path) -> None:
         text = FLOODS[flood](golden.raw * (1_000_000 // len(golden.raw) + 1))[:1_000_000]
         root = make.write(golden.files, tmp_path / name)
         begun = time.process_time()
-        leanloop.read_failure(text, root)
+        _failures.read_failure(text, root)
         assert time.process_time() - begun < allowed, name
 
 
@@ -97,5 +98,5 @@ def test_a_link_out_of_the_project_is_no_place_of_it(tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "secret.c").write_text("int secret;\n")
     root = make.write({"src/own.c": "int own;\n"}, tmp_path / "project")
     (root / "linked").symlink_to(tmp_path / "elsewhere")
-    failure = leanloop.read_failure("linked/secret.c:1:5: error: no\nsrc/own.c:1:5: error: no\n", root)
+    failure = _failures.read_failure("linked/secret.c:1:5: error: no\nsrc/own.c:1:5: error: no\n", root)
     assert {frame.path for frame in failure.frames} == {"src/own.c"}

@@ -10,7 +10,7 @@ from bench.house import ROOT, measure
 
 # Where a budget is not reached yet, the limit is what was reached: it may only fall. (goal in the comment)
 BYTES = {
-    ("leanloop.py",): 178_000,  # 175,000
+    ("leanloop.py",): 175_000,
     ("leaners/direct.py", "leaners/_edits.py", "leaners/_definitions.py"): 127_000,  # 80,000
     ("leaners/_server.py",): 36_800,
     ("leaners/_locate.py",): 45_000,

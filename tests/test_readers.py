@@ -9,7 +9,7 @@ from pathlib import Path
 import make
 import pytest
 
-import leanloop
+import _failures
 
 GOLDEN = {path.stem: make.load(path) for path in sorted(make.GOLDEN.glob("*.txt"))}
 
@@ -228,8 +228,8 @@ GREEN = {
 def test_no_line_of_a_green_run_is_taken_for_its_summary() -> None:
     wrong = []
     for name, (command, output) in GREEN.items():
-        said = leanloop.read_summary(output, command)
-        assert said == leanloop.read_summary(output, "./check"), name
+        said = _failures.read_summary(output, command)
+        assert said == _failures.read_summary(output, "./check"), name
         assert said.passed in ((None,) if name == "gradle" else (1,) if name == "go" else (3,)), name
         logs = "\n".join(LOGS)
         for text, told in (
@@ -237,15 +237,15 @@ def test_no_line_of_a_green_run_is_taken_for_its_summary() -> None:
             (f"{logs}\n{output}", "./check"),
             (f"{output}{logs}\n", command),
         ):
-            if leanloop.read_summary(text, told) != said:
-                wrong.append((name, told, leanloop.read_summary(text, told)))
+            if _failures.read_summary(text, told) != said:
+                wrong.append((name, told, _failures.read_summary(text, told)))
     assert not wrong
 
 
 def test_where_a_runner_was_started_directly_a_red_summary_beside_its_green_one_was_printed() -> None:
     for name, (command, output) in GREEN.items():
         if not command.startswith("./a_test"):
-            told = [leanloop.read_summary(f"{log}\n{output}{log}\n", command) for log in SUMMARIES]
+            told = [_failures.read_summary(f"{log}\n{output}{log}\n", command) for log in SUMMARIES]
             assert not [said for said in told if said.red or said.passed == 0], name
 
 
@@ -253,7 +253,7 @@ def test_where_a_runner_was_started_directly_a_red_summary_beside_its_green_one_
 def test_where_a_shell_may_hide_the_exit_code_any_red_summary_counts(hiding: str) -> None:
     output = "Ran 3 tests in 0.1s\n\nFAILED (failures=1)\n" + GREEN["unittest"][1]
     assert (
-        leanloop.read_summary(output, hiding.format("python3 -m unittest")).red
+        _failures.read_summary(output, hiding.format("python3 -m unittest")).red
         == "Ran 3 tests in 0.1s FAILED (failures=1)"
     )
 
@@ -270,11 +270,11 @@ def test_no_line_of_a_red_run_is_taken_for_a_failing_test(tmp_path: Path) -> Non
     for name, golden in GOLDEN.items():
         root = make.write(golden.files, tmp_path / name)
         raw = golden.raw.replace("/project", str(root))
-        right = leanloop.read_failure(raw, root, command=golden.head)
+        right = _failures.read_failure(raw, root, command=golden.head)
         own = OWN.get(name) or OWN.get(right.reader.split(" ")[0]) or "\0"
         logs = "".join(f"{log}\n" for log in LOGS if not log.startswith(own))
         for text in (f"{logs}{raw}", f"{raw}{logs}") if right.reader != "plain" else ():
-            read = leanloop.read_failure(text, root, command=golden.head)
+            read = _failures.read_failure(text, root, command=golden.head)
             if (read.reader, read.tests) != (right.reader, right.tests):
                 wrong.append((name, read.reader, read.tests))
     assert not wrong
@@ -283,7 +283,7 @@ def test_no_line_of_a_red_run_is_taken_for_a_failing_test(tmp_path: Path) -> Non
 def test_of_a_runner_that_nobody_knows_a_sentence_is_no_test(tmp_path: Path) -> None:
     logs = ("FAIL: connection refused", "FAILED: job 7", "BUILD FAILED", "Result: FAIL", "ERROR: could not reach db")
     output = "".join(f"{log}\n" for log in logs) + "FAIL: test_add\nmath/half ... FAILED\n✗ adds two numbers\n"
-    for name in leanloop.read_failure(output, tmp_path).tests:
+    for name in _failures.read_failure(output, tmp_path).tests:
         assert not [log for log in logs if name in log]
 
 
@@ -316,12 +316,12 @@ def test_what_stands_before_every_line_is_taken_off(tmp_path: Path, name: str) -
         if other:
             lines[1::2] = [f"{line}\n{other}LOG:  checkpoint starting" for line in lines[1::2]]
         text = "\n".join(["Attaching to the others", *lines, " ERROR  run failed", ""])
-        right, read = leanloop.read_failure(raw, root), leanloop.read_failure(text, root)
+        right, read = _failures.read_failure(raw, root), _failures.read_failure(text, root)
         assert (read.reader, read.tests, read.summary) == (right.reader, right.tests, right.summary), case
         assert {(frame.path, frame.line) for frame in read.frames} == {
             (frame.path, frame.line) for frame in right.frames
         }, case
-        assert leanloop.read_summary(text).passed == leanloop.read_summary(raw).passed, case
+        assert _failures.read_summary(text).passed == _failures.read_summary(raw).passed, case
 
 
 def test_what_no_label_is_stays() -> None:
@@ -333,7 +333,7 @@ def test_what_no_label_is_stays() -> None:
         "[  FAILED  ] A.b\n[  FAILED  ] A.c\n[  FAILED  ] A.d\n",
         "[one] x\nsome text\nmore text\nstill more\n[one] y\n[one] z\n",
     )
-    assert [text for text in kept if leanloop.drop_labels(text) != text] == []
+    assert [text for text in kept if _failures.drop_labels(text) != text] == []
 
 
 CLOSING = {  # closing words of runners that have no row, or only closing words: how many passed and failed
@@ -353,7 +353,7 @@ CLOSING = {  # closing words of runners that have no row, or only closing words:
 
 
 def test_closing_words_that_count_are_read_whatever_runner_says_them() -> None:
-    said = {words: leanloop.read_summary(f"starting\n{words}\n", "./check") for words in CLOSING}
+    said = {words: _failures.read_summary(f"starting\n{words}\n", "./check") for words in CLOSING}
     assert {words: (summary.passed, summary.failed) for words, summary in said.items()} == CLOSING
 
 
@@ -361,7 +361,7 @@ def test_what_a_program_counts_on_the_way_is_no_closing_word() -> None:
     told = ("2 failed, 3 passed validation", "upload: 1 failed, 9 passed", "tests: 1 failed, 2 passed")
     for line in told:
         text = "\n".join(["start", line, *(f"step {number}" for number in range(20)), "done"])
-        assert leanloop.read_summary(text, "./check").red == "", line
+        assert _failures.read_summary(text, "./check").red == "", line
 
 
 NAMED = """
@@ -391,7 +391,7 @@ def test_names_with_spaces_and_brackets_stay_whole(tmp_path: Path, options: list
     (tmp_path / "test_named.py").write_text(NAMED)
     argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
-    tests = leanloop.read_failure(done.stdout, tmp_path, command="pytest").tests
+    tests = _failures.read_failure(done.stdout, tmp_path, command="pytest").tests
     assert len(tests) == 9, tests
     assert [name for name in tests if name.endswith("test_add[high - big]")]
     assert [name for name in tests if name.endswith("test_half[low - big]")]
@@ -399,7 +399,7 @@ def test_names_with_spaces_and_brackets_stay_whole(tmp_path: Path, options: list
 
 def test_a_project_with_a_short_path_keeps_longer_ones() -> None:
     longer = "shop/app/stock.txt, /srv/app/stock.txt, http://localhost/app/stock, web-app/app/x, ~/app/x, .app/x"
-    failure = leanloop.read_failure(
+    failure = _failures.read_failure(
         f"OSError: (/app/run.py:3, '/app/a.py', file:///app/b.py): {longer}\n", Path("/app")
     )
     assert failure.excerpt == f"OSError: (run.py:3, 'a.py', file://b.py): {longer}"

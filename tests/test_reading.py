@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import _failures
 import _locate
 import leanloop
 import locating
@@ -54,7 +55,7 @@ def printed(root: Path, *argv: str, **env: str) -> str:
 
 
 def read(root: Path, *argv: str, **env: str) -> Failure:
-    return leanloop.read_failure(printed(root, *argv, **env), root)
+    return _failures.read_failure(printed(root, *argv, **env), root)
 
 
 def spot(root: Path, path: str, mark: str) -> tuple[str, int]:
@@ -926,7 +927,7 @@ exit 1
 
 def test_of_an_unknown_runner_the_trimmed_tail_is_shown(tmp_path: Path) -> None:
     output = printed(write(tmp_path, {"check.sh": WORDY}), "bash", "check.sh")
-    failure = leanloop.read_failure(output, tmp_path, tail=12)
+    failure = _failures.read_failure(output, tmp_path, tail=12)
     lines = failure.excerpt.splitlines()
     assert lines[-1] == "the third valve leaks"
     assert len(lines) == 13
@@ -938,20 +939,20 @@ def test_a_place_in_any_language_is_found(tmp_path: Path) -> None:
     write(
         tmp_path, {"src/valve.c": "int main() {\n", "check.sh": "echo 'src/valve.c:1:12: error: no end' >&2\nexit 1\n"}
     )
-    failure = leanloop.read_failure(printed(tmp_path, "bash", "check.sh"), tmp_path)
+    failure = _failures.read_failure(printed(tmp_path, "bash", "check.sh"), tmp_path)
     assert spots(failure) == [("src/valve.c", 1)]
 
 
 def test_without_a_definition_a_window_of_lines_is_shown(tmp_path: Path) -> None:
     source = "".join(f"line {number}\n" for number in range(1, 101))
     write(tmp_path, {"long.c": source, "check.sh": "echo 'long.c:50: error' >&2\nexit 1\n"})
-    failure = leanloop.read_failure(printed(tmp_path, "bash", "check.sh"), tmp_path)
+    failure = _failures.read_failure(printed(tmp_path, "bash", "check.sh"), tmp_path)
     (window,) = locating.concerned(tmp_path, failure, source_window=10)
     assert (window.path, window.first, window.last) == ("long.c", 45, 55)
 
 
 def test_long_lines_are_shortened(tmp_path: Path) -> None:
-    failure = leanloop.read_failure(f"E   {'x' * 100_000} the end", tmp_path)
+    failure = _failures.read_failure(f"E   {'x' * 100_000} the end", tmp_path)
     assert len(failure.excerpt) < 1000
     assert failure.excerpt.endswith("the end")
 
@@ -963,7 +964,7 @@ import sys
 from pathlib import Path
 
 sys.path[:0] = [sys.argv[1], f"{sys.argv[1]}/leaners"]
-import _locate
+import _failures
 import _locate
 import leanloop
 
@@ -980,7 +981,7 @@ def watch(event, args):
 
 sys.dont_write_bytecode = True
 sys.addaudithook(watch)
-failure = leanloop.read_failure(output, root)
+failure = _failures.read_failure(output, root)
 task = leanloop.Task(name="tests", prompt="Mend it.", files=("calc/core.py", "missing.py"))
 request = leanloop.location_request(root, leanloop.Defaults(), task, failure, "fix", 4000)
 found = _locate.locate(json.loads(json.dumps(request)))
@@ -999,7 +1000,7 @@ def test_reading_writes_and_starts_nothing(tmp_path: Path) -> None:
 
 def test_the_same_words_give_the_same_failure(ratio: Path) -> None:
     output = printed(ratio, *PYTEST)
-    assert leanloop.read_failure(output, ratio) == leanloop.read_failure(output, ratio)
+    assert _failures.read_failure(output, ratio) == _failures.read_failure(output, ratio)
 
 
 # Pieces that the patterns look for, so that what is made of them comes close to real output.
@@ -1047,13 +1048,13 @@ def test_any_text_is_read_without_an_exception(tmp_path: Path) -> None:
     texts = st.one_of(st.text(), st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=9))).map("".join))
 
     def read_any(text: str, tail: int) -> None:
-        failure = leanloop.read_failure(text, tmp_path, tail)
+        failure = _failures.read_failure(text, tmp_path, tail)
         assert len(failure.excerpt.splitlines()) <= tail + 1
         assert all((tmp_path / frame.path).is_file() for frame in failure.frames)
         ranking = locating.ranking(tmp_path, failure, ("calc.py", "missing.py"))
         shown = _locate.pack(ranking.project, ranking.concerned([]), 1000)
         assert leanloop.tokens("\n".join(map(str, shown))) <= 1000
-        assert leanloop.read_summary(text).skipped >= 0
+        assert _failures.read_summary(text).skipped >= 0
 
     settings = hypothesis.settings(max_examples=300, deadline=None, database=None, derandomize=True)
     settings(hypothesis.given(texts, st.integers(0, 50))(read_any))()
@@ -1080,8 +1081,8 @@ FLOODS = {
 def test_a_flood_of_output_is_read_in_time(tmp_path: Path, name: str) -> None:
     write(tmp_path, {"calc.py": "def add(left, right):\n    return left\n"})
     begun = time.process_time()
-    failure = leanloop.read_failure(FLOODS[name], tmp_path)
-    leanloop.read_summary(FLOODS[name])
+    failure = _failures.read_failure(FLOODS[name], tmp_path)
+    _failures.read_summary(FLOODS[name])
     assert time.process_time() - begun < 5
     assert len(failure.excerpt) < 100_000
 
@@ -1139,7 +1140,7 @@ def test_a_test_inside_of_a_source_file_is_a_test(tmp_path: Path) -> None:
 
         test result: FAILED. 0 passed; 1 failed
         """
-    failure = leanloop.read_failure(textwrap.dedent(output), tmp_path)
+    failure = _failures.read_failure(textwrap.dedent(output), tmp_path)
     found = locating.located(tmp_path, failure)
     assert "fn heavy_ones_cost_more()" in found.test
     assert "fn heavy(weight: u32) -> u32 {\n    4 + weight / 10" in found.code  # a table names it

@@ -22,6 +22,7 @@ from pathlib import Path
 GOLDEN = Path(__file__).resolve().parent
 sys.path[:0] = [str(GOLDEN), *(str(GOLDEN.parents[1] / name) for name in (".", "leaners", "tests"))]
 
+import _failures  # noqa: E402
 import leanloop  # noqa: E402
 import locating  # noqa: E402
 
@@ -61,9 +62,9 @@ def write(files: Mapping[str, str], root: Path) -> Path:
 
 def sent(raw: str, root: Path, command: str = "") -> str:
     """Tell what is read of RAW, which COMMAND printed: the failure, its frames, the definitions of ROOT concerned."""
-    failure = leanloop.read_failure(raw.replace("/project", str(root)), root, command=command)
+    failure = _failures.read_failure(raw.replace("/project", str(root)), root, command=command)
     parts = (
-        f"passed: {leanloop.read_summary(raw, command, green=False).passed}",
+        f"passed: {_failures.read_summary(raw, command, green=False).passed}",
         *(f"test: {name}" for name in failure.tests),
         f"error: {failure.summary}",
         *(f"frame: {frame.path}:{frame.line} {frame.function}".rstrip() for frame in failure.frames),
