@@ -15,9 +15,9 @@
 Only the project's tests decide. Nothing of the user's is lost: every state lies in a private repository outside the
 project. The pages below go from nouns to verbs, and their banners name them, from errors and data to the command line.
 What is particular to a test runner, a language or a kind of protected file is a row in a table, leaners/_*.txt. Beside
-them lies how a test run's output is read (_failures), how a state of the project is kept (_snapshots), and the user's
-own repository (_repository), what shows a run or looks at earlier ones (_screen, _page, _earlier), and the other verbs
-of the command line (_begin, _ready).
+them lies how a test run's output is read (_failures), how a state of the project is kept (_snapshots, _shape), and the
+user's own repository (_repository), how a call is put in order (_workspace), what shows a run or looks at earlier ones
+(_screen, _page, _earlier), and the other verbs of the command line (_begin, _ready).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if sys.version_info < (3, 11):
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import re
@@ -54,6 +55,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 if TYPE_CHECKING:
     from _failures import Summary
     from _snapshots import Snapshots
+    from _workspace import Workspace
 
 __version__ = "0.1.0"
 
@@ -630,7 +632,7 @@ def read_toml(path: Path) -> Document:
     import tomllib
 
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return tomllib.loads(read_regular(path, follow=True).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise LeanError(f"{path}: this is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
@@ -880,6 +882,28 @@ def project_folder(root: Path) -> Path:
         why = f"the state folder cannot be made: {error.strerror}"
         raise NotReady(f"{folder}: {why}. Set XDG_STATE_HOME to one that can be.") from None
     return folder
+
+
+NO_WAIT, NO_LINK = getattr(os, "O_NONBLOCK", 0), getattr(os, "O_NOFOLLOW", 0)
+
+
+def read_regular(path: Path, most: int = 1 << 40, follow: bool = False) -> bytes:
+    """Read a file that an agent may have made; one that is no regular file, a link or larger than MOST is an OSError.
+
+    To open a FIFO would be to wait for its other end.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | NO_WAIT | NO_LINK * (not follow))) as file:
+        seen = os.fstat(file.fileno())
+        if not stat.S_ISREG(seen.st_mode) or seen.st_size > most:
+            raise OSError(errno.EINVAL, "this is no regular file, or too large", str(path))
+        return file.read()
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that an agent may have made; an empty table where it holds none."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        return json.loads(read_regular(path, 2_000_000))
+    return {}
 
 
 # ------------------------------------------------------------------------------------------------------- processes
@@ -1212,13 +1236,6 @@ def as_text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def rights_of(path: Path) -> int:
-    """Tell the rights of a file or folder; -1 where it is none."""
-    with contextlib.suppress(OSError):
-        return -1 if path.is_symlink() else stat.S_IMODE(path.stat().st_mode)
-    return -1
-
-
 class GitError(NotReady):
     """A git command failed; the text is what it said."""
 
@@ -1246,15 +1263,25 @@ def start_git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None =
         raise NotReady("git was not found on PATH: lean-loop keeps its snapshots with it. Install git.") from None
 
 
-def git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None = None, feed: bytes = b"") -> str:
-    """Run git to its end, with FEED to read; return what it printed, undecodable bytes as surrogates."""
-    return finish(start_git(args, cwd, places), feed)
+def git(
+    args: Sequence[str],
+    cwd: Path,
+    places: Mapping[str, str] | None = None,
+    feed: bytes = b"",
+    most: float = 600,
+) -> str:
+    """Run git for MOST seconds at most, with FEED to read; return what it printed, undecodable bytes as surrogates."""
+    return finish(start_git(args, cwd, places), feed, most)
 
 
-def finish(process: subprocess.Popen[bytes], feed: bytes = b"") -> str:
+def finish(process: subprocess.Popen[bytes], feed: bytes = b"", most: float = 600) -> str:
     """Let a git that was started run to its end; see `git`."""
     try:
-        out, errors = process.communicate(feed)
+        out, errors = process.communicate(feed, most)
+    except subprocess.TimeoutExpired:
+        send_signal(-process.pid, signal.SIGKILL)  # with the filter that it may be waiting for
+        process.kill()
+        raise GitError(f"git did not end within {most:g} s. Look at the repository's filters and files.") from None
     except BaseException:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)  # it ends by itself, and leaves no lock
@@ -1270,7 +1297,7 @@ def finish(process: subprocess.Popen[bytes], feed: bytes = b"") -> str:
 def ask_git(root: Path, *args: str, places: Mapping[str, str] | None = None, feed: bytes = b"") -> str:
     """Ask the user's own repository at ROOT; nothing where there is none, or it does not know."""
     try:
-        return git(args, root, places, feed).strip("\n")
+        return git(args, root, places, feed, most=60).strip("\n")
     except GitError:
         return ""
 
@@ -1393,7 +1420,7 @@ def prefix_pattern(prefixes: Sequence[str]) -> str:
 def read_text(path: Path, most: int = 2_000_000) -> str:
     """Read a file of the project as text; empty where it is none, is binary, or is larger than MOST bytes."""
     try:
-        raw = path.read_bytes() if path.stat().st_size <= most else b""
+        raw = read_regular(path, most, follow=True)
     except OSError:
         return ""
     return "" if b"\0" in raw else raw.decode("utf-8-sig", "replace").replace("\r\n", "\n")
@@ -1807,8 +1834,8 @@ def read_usage(path: Path, program: Program, model: str, prompt: str, answer: st
 
     Its use is estimated from the prompt and its overhead then.
     """
-    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, OverflowError):
-        told = json.loads(path.read_text(encoding="utf-8"))
+    told: Any = read_json(path) or None
+    with contextlib.suppress(ValueError, TypeError, AttributeError, OverflowError):
         requests, sent, got = (int(told.get(key, 0)) for key in ("requests", "input_tokens", "output_tokens"))
         return Usage(requests, sent, got, bool(told.get("estimated"))), str(told.get("model") or model)
     return Usage(1, tokens(prompt) + program.overhead // 4, tokens(answer), estimated=True), model
@@ -2022,8 +2049,8 @@ SHELL_SCRIPT = re.compile(r"[^.]+(?:\.(?:ba|z|k)?sh)?")
 
 def recipes(word: str, root: Path) -> Iterator[str]:
     """Give what WORD of a command stands for: a script of package.json, what a program reads, a script of a shell."""
-    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):  # whatever package.json holds
-        yield str(json.loads(read_text(root / "package.json")).get("scripts", {})[word])
+    with contextlib.suppress(LookupError, TypeError, AttributeError):  # whatever package.json holds
+        yield str(read_json(root / "package.json").get("scripts", {})[word])
     for name in table("_guard.txt").get(PurePosixPath(word).name, {}).get("reads", ()):
         yield read_text(root / name, 100_000)
     if SHELL_SCRIPT.fullmatch(PurePosixPath(word).name) and not Path(word).is_absolute():
@@ -2046,7 +2073,7 @@ def read_report(path: Path, root: Path) -> Report | None:
     found: dict[str, set[str]] = {"passed": set(), "failed": set(), "skipped": set()}
     times: dict[str, float] = {}
     try:
-        for case in ElementTree.parse(path).iter("testcase"):
+        for case in ElementTree.fromstring(read_regular(path)).iter("testcase"):
             name = f"{case.get('classname', '')}.{case.get('name', '')}".strip(".")
             name = re.sub(rf"^(?:{above})\.", "", name)
             times[name] = times.get(name, 0) + float(case.get("time") or 0)
@@ -2138,6 +2165,7 @@ def run_tests(config: Config, runner: Runner, reporter: Reporter) -> Verdict:
     path = reporter.path("junit.xml")
     env, argv = test_environment(runner, f"--junitxml={shlex.quote(str(path))}"), test_argv(runner, config.root)
     awaited = is_to_be_written(argv, config)
+    path.unlink(missing_ok=True)
     try:
         done = run(argv, config.root, env=env, timeout=runner.timeout, alive=reporter.alive, tell=reporter.heard)
     except OSError as error:
@@ -2319,203 +2347,6 @@ def verdict_facts(verdict: Verdict) -> Document:
         "skipped": verdict.skipped,
         "seconds": verdict.seconds,
     }
-
-
-# --------------------------------------------------------------------------------------------------- the workspace
-
-
-@dataclass(frozen=True)
-class Settled:
-    """The trees around a call once its changes are put in order; `put_back` was not allowed, `resists` came back."""
-
-    before: str
-    after: str
-    put_back: tuple[str, ...] = ()
-    resists: str = ""
-
-
-@dataclass
-class Workspace:
-    """The project's files during a run: their states, and the order in which a leaner's call leaves them.
-
-    `named` holds the paths that no snapshot covers and that were told already, `repaired` says what of the user's
-    repository was put back after a killed run, `rights` are the modes that protected files
-    and their folders had before anybody could change them.
-    """
-
-    config: Config
-    snapshots: Snapshots
-    reporter: Reporter
-    here: Path = field(default_factory=Path.cwd)
-    named: set[str] = field(default_factory=set)
-    repaired: str = ""
-    rights: dict[Path, int] = field(default_factory=dict)
-
-    def warn(self, text: str) -> None:
-        self.reporter.emit("warning", text=text)
-
-    def warn_uncovered(self) -> None:
-        """Name, once, what snapshots do not hold."""
-        found = {path: why for path, why in self.snapshots.uncovered.items() if path not in self.named}
-        self.named.update(found)
-        if found:
-            some = ", ".join(f"{path} ({why})" for path, why in list(found.items())[:20])
-            self.warn(f"not covered by snapshots, so that nothing can put them back: {some}")
-
-    def put_back(self, seen: str, tree: str, paths: Iterable[str], to: str, left: Iterable[str] = ()) -> list[str]:
-        """Restore PATHS from SEEN to TREE, recorded before and after.
-
-        Returns what was left alone: LEFT, and what does not hold what SEEN has, which is the user's own later edit.
-        """
-        snapshots = self.snapshots
-        before, wanted = snapshots.take(), {*snapshots.changed(seen, tree)} & {*paths}
-        edited = wanted & {*snapshots.changed(seen, before)}
-        self.reporter.emit("restoring", tree=tree, paths=sorted(wanted - edited))
-        late = snapshots.restore(before, tree, wanted - edited)
-        alone = sorted({*left, *late, *(edited & {*snapshots.changed(before, tree)})})
-        after = snapshots.take()
-        self.reporter.emit("restored", to=to, left=alone, before=before, after=after, tree=after)
-        return alone
-
-    # What a call leaves behind
-
-    def note_rights(self, tree: str) -> None:
-        """Note the rights of the protected files of a tree and of their folders, once, as the run finds them."""
-        if self.rights:
-            return
-        rules = ChangeRules(self.config, Task(runner=self.config.runner))
-        for path in filter(rules.protects, self.snapshots.paths(tree)):
-            for place in (PurePosixPath(path), *PurePosixPath(path).parents):
-                if (rights := rights_of(self.config.root / place)) >= 0:
-                    self.rights[self.config.root / place] = rights
-
-    def settle(
-        self, before: str, task: Task, start: str, known: Set[str], begun: float, by: Program, used: Path
-    ) -> Settled:
-        """Put in order what a call that BEGUN then has changed since BEFORE; START is where its task began.
-
-        KNOWN are the files that no snapshot held before it, USED names the file with what the leaner says of itself.
-        """
-        self.find_root()
-        if by.tells_edits:
-            before, after = self.own_edits(before, used)
-            known = self.snapshots.unheld  # what else is new is the user's
-        else:
-            after = self.tidy_repository(before, task, start, by.name)
-        with defer_signals():  # half of it would leave tests as the leaner made them
-            self.drop_bytecode(begun)
-            return self.undo_forbidden(ChangeRules(self.config, task), before, after, known)
-
-    def find_root(self) -> None:
-        """Make the project's folder anew where an agent took it away; what was in it is put back later."""
-        with contextlib.suppress(OSError):
-            if self.config.root.is_symlink():
-                self.config.root.unlink()
-            self.config.root.mkdir(parents=True)
-            os.chdir(self.here)
-
-    def own_edits(self, before: str, used: Path) -> tuple[str, str]:
-        """Give the trees around a call that tells what it edited: all else is the user's, as if it had been there."""
-        after = self.snapshots.take()
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            edited = set(json.loads(read_text(used))["files"])
-            users = set(self.snapshots.changed(before, after)) - edited
-            before = self.snapshots.tree_with_paths_from(before, after, users)
-        return before, after
-
-    def undo_forbidden(self, rules: ChangeRules, before: str, after: str, known: Set[str]) -> Settled:
-        """Put back what a leaner may not change, three times where it comes back."""
-        stirred = self.put_rights_back()
-        taken = dict.fromkeys(self.take_away(rules, known))
-        if stirred or taken:
-            after = self.snapshots.take()
-        bad, found = self.forbidden(rules, before, after), after
-        for _ in range(3):
-            if not bad:
-                break
-            self.reporter.write(f"put-back-{len(taken)}.diff", self.snapshots.diff(before, after, only=bad))
-            self.snapshots.restore(after, before, bad)
-            taken |= dict.fromkeys(bad)
-            after = self.snapshots.take()
-            bad = self.forbidden(rules, before, after)
-        if taken:
-            self.reporter.emit("protected", paths=list(taken), tree=found)
-        return Settled(before, after, tuple(taken), ", ".join(bad))
-
-    def forbidden(self, rules: ChangeRules, before: str, after: str) -> list[str]:
-        """List the changed paths that a leaner may not change, and those that stand in the way of such a path."""
-        sides = self.snapshots.differences(before, after)
-        bad = [path for path, both in sides.items() if not rules.permits(path, both)]
-        ways = {str(parent) for path in bad for parent in PurePosixPath(path).parents}
-        return [*bad, *(path for path in sides if path in ways and path not in bad)]
-
-    def put_rights_back(self) -> bool:
-        """Give protected files and their folders the rights that they had; tell whether one had other ones."""
-        stirred = [place for place, mode in self.rights.items() if rights_of(place) not in (mode, -1)]
-        for place in stirred:
-            place.chmod(self.rights[place])
-        return bool(stirred)
-
-    def drop_bytecode(self, since: float) -> None:
-        """Remove what was compiled SINCE of protected Python files: Python would take it for them."""
-        for folder in {place.parent for place in self.rights if place.suffix == ".py"}:
-            for file in (folder / "__pycache__").glob("*.pyc"):
-                if folder / f"{file.name.split('.')[0]}.py" in self.rights and not is_older(file, since):
-                    file.unlink()
-
-    def take_away(self, rules: ChangeRules, known: Set[str]) -> list[str]:
-        """Move what no snapshot holds and no leaner may make into the record, but what was KNOWN before."""
-        moved = list[str]()
-        for path in sorted(self.snapshots.unheld - known):
-            forbidden = rules.protects(path) or (path.endswith("/") and not rules.permits(path))
-            if forbidden and os.path.lexists(self.config.root / path):
-                shutil.move(self.config.root / path, self.reporter.path(f"put-back-{len(moved)}"))
-                moved.append(path)
-        self.snapshots.passed_over.difference_update(moved)
-        for path in moved:
-            self.snapshots.uncovered.pop(path, None)
-        return moved
-
-    def undo_call(self, before: str) -> None:
-        """Put all back to BEFORE a call that was interrupted, unless a second signal skips that."""
-        try:
-            self.snapshots.repository.put_back(self.reporter.path("repository"))
-            now = self.snapshots.take()
-            self.put_back(now, before, self.snapshots.changed(now, before), "the state before the call")
-        except Interrupted as second:
-            second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
-            raise
-
-    # What a call did to the user's repository, and the uncommitted work that git threw away
-
-    def tidy_repository(self, before: str, task: Task, start: str, leaner: str) -> str:
-        """Put back what a call did to the repository, and the uncommitted work that git threw away; take a tree."""
-        repository, found = self.snapshots.repository, self.reporter.path("repository")
-        after = self.snapshots.take()
-        thrown = self.thrown_away(before, after, task, start) if repository.places else []
-        if said := repository.put_back(found):
-            what = f"{leaner} changed the repository itself ({said}), and it was put back"
-            self.warn(f"{what}. What was found there: {found}")
-        if not thrown:
-            return after
-        self.snapshots.restore(after, before, thrown)
-        self.warn(f"{leaner} threw away work that is not committed, and it was put back: {', '.join(thrown)}")
-        return self.snapshots.take()
-
-    def thrown_away(self, before: str, after: str, task: Task, start: str) -> list[str]:
-        """List the files that a call made what git has of them, or that are gone and not git's: no edit does that.
-
-        What the task lists, or its earlier calls changed, is not the user's own uncommitted work.
-        """
-        sides = self.snapshots.differences(before, after)
-        older = sides.keys() - {*task.files} - {*self.snapshots.changed(start, before)}
-        found = list[str]()
-        for blobs in self.snapshots.committed_blobs() if older else ():
-            for path in older:
-                mode, blob = sides[path][1]
-                if blobs.get(path) == (None if mode == GONE else blob):
-                    found.append(path)
-        return sorted({*found})
 
 
 # ---------------------------------------------------------------------------------------------------- the verifier
@@ -2850,7 +2681,7 @@ class Run:
         file, used = self.reporter.write("prompt.md", prompt), self.reporter.path("usage.json")
         self.snapshots.repository.keep()
         before, known, begun = self.snapshots.take(), self.snapshots.unheld, time.time()
-        self.workspace.note_rights(before)
+        self.workspace.note_rights(program)
         variables = self.variables(task, leaner, mode, file, used)
         if prompt.startswith(self.config.prompts.summary):
             variables["LEAN_BRIEF"] = "1"
@@ -2899,7 +2730,7 @@ class Run:
         """Take what the model said, as the leaner may have written it down, out of its file; on record it is masked."""
         file, words = self.reporter.path("said.txt"), ""
         with contextlib.suppress(OSError):
-            words = self.reporter.mask(readable(file.read_bytes())).strip()
+            words = self.reporter.mask(readable(read_regular(file))).strip()
             file.unlink()
             self.reporter.write("answer.txt", f"{words}\n")
         return words
@@ -3244,7 +3075,7 @@ def is_older(path: Path, moment: float) -> bool:
 def make_run(config: Config, folder: Path, reporter: Reporter) -> Run:
     """Put together what a run works with; FOLDER holds what lean-loop keeps of the project."""
     snapshots = load_beside("_snapshots").open_snapshots(config.root, folder, config.guard.max_file)
-    workspace = Workspace(config, snapshots, reporter)
+    workspace = load_beside("_workspace").Workspace(config, snapshots, reporter)
     return Run(config, workspace, Verifier(config, workspace, reporter), reporter)
 
 
@@ -3337,7 +3168,9 @@ class Reporter:
     def keep(self, path: Path, text: str, mode: str = "wb") -> None:
         """Write into the run's folder. Raises NotReady where that is gone."""
         try:
-            with path.open(mode) as file:
+            if mode == "wb":
+                path.unlink(missing_ok=True)
+            with open(path, mode, opener=lambda name, flags: os.open(name, flags | NO_WAIT | NO_LINK, 0o666)) as file:
                 file.write(text.encode("utf-8", "replace"))
         except FileNotFoundError:
             raise NotReady(f"something removed the record of this run, {self.folder}; start lean-loop again") from None
@@ -3378,7 +3211,7 @@ class Reporter:
             self.keep(self.folder / "events.jsonl", "".join(self.events))
         with defer_signals():
             told = load_beside("_page").outcome(self.folder, end)
-        (self.folder / "report.md").write_bytes(told["report"].encode("utf-8", "replace"))
+        self.keep(self.folder / "report.md", told["report"])
         with contextlib.suppress(Interrupted):
             load_beside("_after").notify(self, told)
         self.emit("outcome", **told["outcome"])
@@ -3546,6 +3379,11 @@ def answer(argv: Sequence[str] | None) -> int:
     except (LeanError, Interrupted) as stopped:
         shows.fail(stopped)
         return stopped.code
+    except (RecursionError, MemoryError) as error:
+        shows.fail(
+            NotReady(f"{type(error).__name__}: a file or an output is too large, or too deep. Look at the last.")
+        )
+        return NOT_READY
     except OSError as error:  # the project's or lean-loop's own folder was taken away, or the disk is full
         place = error.filename2 or error.filename or f"{state_folder()}, or where the output goes"
         shows.fail(NotReady(f"{place}: {error.strerror or error}. Look at its rights, and at the space on its disk."))

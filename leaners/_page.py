@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from leanloop import read_regular
+
 Event = dict[str, Any]
 STATES = {0: "green", 1: "red"}
 LEANFILE = "leanfile.toml"
@@ -22,7 +24,7 @@ PIECES = re.compile(r"[A-Za-z]{1,6}|\d{1,3}|[^\w\s]{1,2}|_|\n\s*|[^\x00-\x7f]") 
 def read_events(folder: Path) -> list[Event]:
     """Read the events of a run in their order; a line that was cut off at the end is left out."""
     found = list[Event]()
-    for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in read_regular(folder / "events.jsonl").decode("utf-8", "replace").splitlines():
         with contextlib.suppress(ValueError):
             found.append(json.loads(line))
     return found
@@ -309,7 +311,7 @@ def tell_story(chapter: Sequence[Event], folder: Path) -> Iterator[str]:
             yield from tell_steps(page)
             page = []
         if is_attempt and event["changed"]:
-            diff = (folder / event["diff"]).read_text(encoding="utf-8")
+            diff = read_regular(folder / event["diff"]).decode("utf-8", "replace")
             plain = re.sub(r"^(?:index \S+\.\.\S+.*|diff --git .*)\n", "", diff, flags=re.MULTILINE)
             summary = describe_changes(event["changed"], 3)
             yield f"<details><summary>{summary}</summary>\n\n{fenced(plain, 'diff')}\n</details>\n"

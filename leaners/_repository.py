@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leanloop import ask_git, is_older, process_start_time, read_text
+from leanloop import ask_git, is_older, process_start_time, read_regular, read_text
 
 Facts = tuple[int, ...]
 UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
@@ -75,6 +75,15 @@ class Repository:
             (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
         self.seen.clear()
         self.seen.update(now)
+
+    def head(self) -> str:
+        """Read which commit HEAD means now, without git: what an agent made of the settings is not run."""
+        for place in self.places:
+            name = read_text(place / "HEAD").strip().removeprefix("ref: ")
+            packed = read_text(self.places[-1] / "packed-refs").splitlines()
+            known = {ref: commit for commit, _, ref in (row.partition(" ") for row in packed)}
+            return read_text(self.places[-1] / name).strip() or known.get(name, name)
+        return ""
 
     def replaced(self) -> list[Path]:
         """List the copies of objects that git's own upkeep has replaced by others, of which there are copies now."""
@@ -155,9 +164,10 @@ class Repository:
         """Say what a file of a repository holds that people know; nothing where it does not matter."""
         if path == self.places[0] / "index":
             staged = set[str]()
-            for index in (path, self.kept(path)):
-                places = {"GIT_INDEX_FILE": str(index), "GIT_DIR": str(path.parent)}
-                staged.add(ask_git(path.parent, "ls-files", "-s", places=places))
+            for index in (path, self.kept(path)):  # with settings of before the call
+                places = {"GIT_INDEX_FILE": str(index), "GIT_DIR": str(self.kept(path.parent))}
+                regular = stat.S_ISREG(index.lstat().st_mode) if os.path.lexists(index) else True
+                staged.add(ask_git(path.parent, "ls-files", "-s", places=places) if regular else "?")
             return "what is staged" if len(staged) > 1 else ""
         name = f"{path.relative_to(self.place_of(path)).as_posix()}/"
         return next((called for begin, called in PARTS_OF_GIT.items() if name.startswith(begin)), "")
@@ -180,10 +190,11 @@ def facts_of(path: Path | str) -> Facts:
 
 def is_same(one: Path, other: Path) -> bool:
     """Tell whether two files or links hold the same, or neither is there."""
-    contents = list[Path | bytes]()
+    contents = list[object]()
     for path in filter(os.path.lexists, (one, other)):
         with contextlib.suppress(OSError):
-            contents.append(path.readlink() if path.is_symlink() else path.read_bytes())
+            regular = stat.S_ISREG(path.lstat().st_mode)
+            contents.append(path.readlink() if path.is_symlink() else read_regular(path) if regular else path.stat())
     return len(contents) != 1 and contents[:1] == contents[1:]
 
 
@@ -208,7 +219,7 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy a file in one step; of a folder with objects make a hard link to each file. The time is copied, too."""
     if source.is_dir() and not source.is_symlink():
         link_files(source, target)
-    else:
+    elif source.is_symlink() or source.is_file():  # a socket has no content, and a FIFO would be waited for
         with contextlib.suppress(FileNotFoundError):
             replace_file(target, lambda fresh: shutil.copy2(source, fresh, follow_symlinks=False))
 

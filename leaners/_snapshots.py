@@ -13,10 +13,12 @@ import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
 from _repository import UNFINISHED, Repository, find_repository, remove, replace_file
+from _shape import Shape
 from leanloop import (
     GENERATED,
     GONE,
@@ -29,11 +31,13 @@ from leanloop import (
     finish,
     git,
     joined,
+    read_regular,
     split,
     start_git,
 )
 
 PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
+UNREADABLE = "not readable"
 Stamp = tuple[int, ...] | None
 Counts = list[tuple[str, int, int]]
 
@@ -50,6 +54,7 @@ class Snapshots:
     folder: Path
     max_file: int
     repository: Repository
+    shape: Shape
     last: str = ""
     uncovered: dict[str, str] = field(default_factory=dict)
     passed_over: set[str] = field(default_factory=set)
@@ -92,11 +97,15 @@ class Snapshots:
         """Bring the index up to date with what has changed on disk, and write its tree."""
         ours = f"--exclude-from={self.store / 'info' / 'exclude'}"
         with self.start("ls-files", "-z", "--others", ours) as others:  # both look at every file: at the same time
-            paths = [path for path in split(self.git("diff-files", "-z", "--name-only")) if self.covers(path)]
+            stirred = split(self.git("diff-files", "-z", "--name-only"))
+            paths = [path for path in stirred if self.covers(path)]
+            hidden = [path for path in {*stirred} - {*paths} if self.uncovered.get(path) != UNREADABLE]
             paths += self.choose_new(split(finish(others)))
+        if hidden:  # no file any more, or too large: what stood there has changed
+            self.git("update-index", "-z", "--force-remove", "--stdin", feed=joined(hidden))
         if paths:
             self.git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", feed=joined(paths))
-        if paths or not self.last:
+        if paths or hidden or not self.last:
             self.last = self.git("write-tree").strip()
         return self.last
 
@@ -106,7 +115,7 @@ class Snapshots:
         if not seen or not stat.S_ISREG(seen[0]):
             return not seen or stat.S_ISLNK(seen[0])
         if not os.access(self.root / path, os.R_OK):
-            self.uncovered[path] = "not readable"
+            self.uncovered[path] = UNREADABLE
         elif seen[2] > self.max_file:
             self.uncovered[path] = f"larger than [guard] max_file, {seen[2] / 1e6:.0f} MB"
         else:
@@ -118,7 +127,7 @@ class Snapshots:
         fresh = [path for path in others if path not in self.passed_over]
         whole = {**self.places("none"), "GIT_WORK_TREE": str(self.repository.link.parent)}
         listed = ("ls-files", "--others", "-z", "--exclude-per-directory=.gitignore")
-        plain = set(split(git(listed, self.root, whole)) if fresh else ())
+        plain = set(split(ask_git(self.root, *listed, places=whole)) if fresh else ())
         room, found = 20_000_000, list[str]()
         for path in fresh:
             if path.endswith(UNFINISHED):
@@ -146,13 +155,17 @@ class Snapshots:
                     path.unlink()
                 for path, content in kept.items():
                     if now.get(path) != content:
-                        path.write_bytes(content)
+                        replace_file(path, partial(Path.write_bytes, data=content))
 
     def settings(self) -> dict[Path, bytes]:
         """Read what tells git where to look, and at what."""
         files = [self.folder / "index", self.store / "config", *self.store.glob("sharedindex.*")]
         files += [*self.store.glob("info/*"), *self.store.glob("objects/info/*")]
-        return {path: path.read_bytes() for path in files if path.is_file()}
+        found = dict[Path, bytes]()
+        for path in files:
+            with contextlib.suppress(OSError):
+                found[path] = read_regular(path)
+        return found
 
     # Comparing states
 
@@ -234,6 +247,7 @@ class Snapshots:
         for path, content in zip(paths, self.objects(sides[path] for path in paths), strict=True):
             if not self.restore_path(path, sides[path][0], content, stamps[path]):
                 left.add(path)
+        self.shape.restore(paths)
         return tuple(sorted(left))
 
     def restore_path(self, path: str, mode: str, content: bytes, seen: Stamp) -> bool:
@@ -244,7 +258,8 @@ class Snapshots:
                 if mode == GONE:
                     remove(file, self.root)
                 else:
-                    put(file, mode, content)
+                    put(file, mode, content, self.shape)
+                self.passed_over.discard(path)
                 return True
         return False
 
@@ -291,11 +306,22 @@ class Snapshots:
         rows = split(ask_git(self.root, "status", *style))
         return {row.split(" ", facts.get(row[0], 1))[-1].removeprefix(above) for row in rows}
 
+    def thrown_away(self, before: str, after: str, spared: Set[str]) -> list[str]:
+        """List the files that a call made what git has of them, or that are gone and not git's: no edit does that."""
+        sides = self.differences(before, after)
+        older, found = sides.keys() - spared, list[str]()
+        for blobs in self.committed_blobs() if older else ():
+            for path in older:
+                mode, blob = sides[path][1]
+                if blobs.get(path) == (None if mode == GONE else blob):
+                    found.append(path)
+        return sorted({*found})
+
     def committed_blobs(self) -> list[dict[str, str]]:
         """Give what git had of each file before the call, committed and staged, and what a HEAD that moved has."""
         copy = {"GIT_DIR": str(self.repository.kept(self.repository.places[0]))}
         copy["GIT_WORK_TREE"] = str(self.repository.link.parent)
-        head = ask_git(self.root, "rev-parse", "--verify", "HEAD")  # the copy does not know a commit of this call
+        head = self.repository.head()  # the copy does not know a commit of this call
         trees = [ask_git(self.root, "ls-tree", "-rz", commit, places=copy) for commit in ("HEAD", head)]
         staged = ask_git(self.root, "ls-files", "-sz", places=copy)
         return [blobs_in(listing, place) for listing, place in ((trees[0], 2), (staged, 1), (trees[1], 2)) if listing]
@@ -317,7 +343,7 @@ def stamp(path: Path) -> Stamp:
     return None if stat.S_ISDIR(seen.st_mode) else facts
 
 
-def put(path: Path, mode: str, content: bytes) -> None:
+def put(path: Path, mode: str, content: bytes, shape: Shape) -> None:
     """Put a file (MODE as git writes it) in the place of what lies at PATH, in one step; keep its other rights."""
 
     def write(fresh: Path) -> None:
@@ -327,9 +353,9 @@ def put(path: Path, mode: str, content: bytes) -> None:
             fresh.symlink_to(os.fsdecode(content))
             return
         fresh.write_bytes(content)
-        like = path if path.is_file() and not path.is_symlink() else fresh
-        rights = stat.S_IMODE(like.stat().st_mode) & ~0o111
+        rights = stat.S_IMODE(fresh.stat().st_mode)
         fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
+        shape.give_usual(path, fresh, path if path.is_file() and not path.is_symlink() else None)
 
     replace_file(path, write)
 
@@ -340,7 +366,8 @@ def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
     It borrows the objects of the copy of the user's own one, if there is one, and starts from a copy of its index.
     """
     repository, kind = find_repository(root, folder)
-    snapshots, places = Snapshots(root, folder, max_file, repository), repository.places
+    shape = Shape(root, folder / "rights.json")
+    snapshots, places = Snapshots(root, folder, max_file, repository, shape), repository.places
     store, info = snapshots.store, snapshots.store / "info"
     if not info.is_dir():
         git(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(store)], root)

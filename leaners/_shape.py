@@ -1,0 +1,160 @@
+"""What git's trees do not hold of a project: rights and owners, empty folders, FIFOs and the like.
+
+The loop loads this file for every run. It looks at a project before and after each call of an agent, and puts back
+what the agent had no reason to change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from leanloop import GENERATED, is_older, read_json
+
+Rights = tuple[int, int, int]  # mode, with the kind of file in it, and owner and group
+Seen = dict[str, Rights]
+
+
+@dataclass
+class Shape:
+    """The rights of what lies in the project at `root`, and what is no file; `kept` remembers them across runs.
+
+    `usual` holds the rights of the last look that differ from those of a new file, and of empty folders.
+    """
+
+    root: Path
+    kept: Path
+    usual: Seen = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        with contextlib.suppress(AttributeError, TypeError, ValueError):
+            self.usual = {path: (int(mode), int(owner), int(group)) for path, (mode, owner, group) in
+                          read_json(self.kept).items()}  # fmt: skip
+
+    def look(self, mended: Mapping[str, Rights] | None = None, permits: Callable[[str], bool] = bool) -> Seen:
+        """Read the rights of all files and folders; give those that are MENDED their former ones on the way.
+
+        A folder may be locked. What a leaner is permitted to change keeps its run bit.
+        """
+        found: Seen = {}
+        todo = [""]
+        while todo:
+            here = todo.pop()
+            self.look_at(here, found, mended or {}, permits)
+            with contextlib.suppress(OSError), os.scandir(self.root / here) as entries:
+                for entry in entries:
+                    path = f"{here}{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name not in GENERATED:
+                            todo.append(f"{path}/")
+                    elif not entry.is_symlink():
+                        self.look_at(path, found, mended or {}, permits)
+        return found
+
+    def look_at(self, path: str, found: Seen, mended: Mapping[str, Rights], permits: Callable[[str], bool]) -> None:
+        """Read the rights of one file, or of a folder, whose PATH ends in a slash."""
+        with contextlib.suppress(OSError):
+            now = rights_of(self.root / path)
+            old = mended.get(path, now)
+            if now != old and stat.S_IFMT(now[0]) == stat.S_IFMT(old[0]):
+                now = give(self.root / path, old, keeps_run_bit=stat.S_ISREG(now[0]) and permits(path))
+            found[path] = now
+
+    def remember(self, seen: Seen) -> None:
+        """Keep what a look has SEEN that a new file or folder would not have."""
+        mask = os.umask(0)
+        os.umask(mask)
+        own = os.getuid() if hasattr(os, "getuid") else 0
+        usual = {(kind | rights & ~mask, own) for kind, rights in ((stat.S_IFREG, 0o666), (stat.S_IFREG, 0o777),
+                                                                   (stat.S_IFDIR, 0o777))}  # fmt: skip
+        empty = empty_folders(seen)
+        fresh = {path: rights for path, rights in seen.items() if path in empty or rights[:2] not in usual}
+        if fresh != self.usual:
+            self.usual = fresh
+            with contextlib.suppress(OSError):
+                self.kept.write_text(json.dumps(fresh))
+
+    def mend(self, before: Seen, permits: Callable[[str], bool] = bool) -> tuple[Seen, list[str]]:
+        """Give all the rights that it had BEFORE, see `look`; remove FIFOs, sockets and devices that are new.
+
+        Returns what lies there, and names what was removed.
+        """
+        now = self.look(before, permits)
+        odd = [path for path in now if is_odd(now[path]) and not is_odd(before.get(path, now[""]))]
+        for path in odd:
+            with contextlib.suppress(OSError):
+                (self.root / path).unlink()
+        return now, odd
+
+    def drop_bytecode(self, seen: Seen, since: float) -> None:
+        """Remove what was compiled SINCE of the Python files SEEN: Python would take it for them."""
+        for folder in {self.root / path.rpartition("/")[0] for path in seen if path.endswith(".py")}:
+            for file in (folder / "__pycache__").glob("*.pyc"):
+                if not is_older(file, since):
+                    file.unlink(missing_ok=True)
+
+    def bring_back(self, before: Seen, now: Seen) -> list[str]:
+        """Make folders that were empty BEFORE, and FIFOs, which are gone NOW, anew; name what cannot be made."""
+        lost, empty = list[str](), empty_folders(before)
+        for path in sorted(before.keys() - now.keys()):
+            if path in empty:
+                self.make_folder(path)
+            elif is_odd(before[path]) and not os.path.lexists(self.root / path):
+                if stat.S_ISFIFO(before[path][0]):
+                    os.mkfifo(self.root / path)
+                    give(self.root / path, before[path])
+                else:
+                    lost.append(path)
+        return lost
+
+    def restore(self, paths: Sequence[str]) -> None:
+        """Give folders above PATHS, which were just put back, the rights that they had; make empty ones anew."""
+        above = {f"{parent}/" for path in paths for parent in Path(path).parents}
+        for path in sorted(above & self.usual.keys()):
+            self.make_folder(path)
+
+    def make_folder(self, path: str) -> None:
+        with contextlib.suppress(OSError):
+            (self.root / path).mkdir(parents=True, exist_ok=True)
+            give(self.root / path, self.usual[path])
+
+    def give_usual(self, file: Path, fresh: Path, like: Path | None) -> None:
+        """Give the FRESH content of a FILE the rights of what it replaces (LIKE), else those that the file last had."""
+        path = file.relative_to(self.root).as_posix()
+        with contextlib.suppress(OSError):
+            if old := rights_of(like) if like else self.usual.get(path):
+                give(fresh, old, keeps_run_bit=True)
+
+
+def empty_folders(seen: Seen) -> set[str]:
+    """List the folders SEEN in which nothing was."""
+    full = {f"{path.rstrip('/').rpartition('/')[0]}/" for path in seen}
+    return {path for path in seen if path.endswith("/") and path not in full}
+
+
+def is_odd(rights: Rights) -> bool:
+    """Tell whether these are the rights of what is no file and no folder."""
+    return not (stat.S_ISREG(rights[0]) or stat.S_ISDIR(rights[0]))
+
+
+def rights_of(path: Path) -> Rights:
+    """Read the rights of a file; a link's are its own."""
+    seen = path.lstat()
+    return seen.st_mode, seen.st_uid, seen.st_gid
+
+
+def give(path: Path, rights: Rights, keeps_run_bit: bool = False) -> Rights:
+    """Give PATH the RIGHTS, as far as this user may; tell what it has then."""
+    mode, now = stat.S_IMODE(rights[0]), rights_of(path)
+    if keeps_run_bit:
+        mode = mode & ~0o111 | (mode & 0o444) >> 2 if now[0] & 0o100 else mode & ~0o111
+    if now[1:] != rights[1:] and hasattr(os, "chown"):
+        with contextlib.suppress(OSError):
+            os.chown(path, *rights[1:])
+    path.chmod(mode)
+    return rights_of(path)

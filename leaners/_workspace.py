@@ -1,0 +1,192 @@
+"""The project's files during a run: their states, and the order in which a leaner's call leaves them.
+
+The loop loads this file for every run. Whatever way a call ends, `Workspace.settle` puts in order what it did: to the
+rights of files, to the user's repository, to uncommitted work, and to what no leaner may change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from _shape import Seen
+from _snapshots import Snapshots
+from leanloop import ChangeRules, Config, Interrupted, Program, Reporter, Task, defer_signals, read_json
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The trees around a call once its changes are put in order; `put_back` was not allowed, `resists` came back."""
+
+    before: str
+    after: str
+    put_back: tuple[str, ...] = ()
+    resists: str = ""
+
+
+@dataclass
+class Workspace:
+    """The project's files during a run: their states, and the order in which a leaner's call leaves them.
+
+    `named` holds the paths that no snapshot covers and that were told already, `repaired` says what of the user's
+    repository was put back after a killed run, `seen` are the rights of files and folders before the call under way.
+    """
+
+    config: Config
+    snapshots: Snapshots
+    reporter: Reporter
+    here: Path = field(default_factory=Path.cwd)
+    named: set[str] = field(default_factory=set)
+    repaired: str = ""
+    seen: Seen = field(default_factory=dict)
+
+    def warn(self, text: str) -> None:
+        self.reporter.emit("warning", text=text)
+
+    def warn_uncovered(self) -> None:
+        """Name, once, what snapshots do not hold."""
+        found = {path: why for path, why in self.snapshots.uncovered.items() if path not in self.named}
+        self.named.update(found)
+        if found:
+            some = ", ".join(f"{path} ({why})" for path, why in list(found.items())[:20])
+            self.warn(f"not covered by snapshots, so that nothing can put them back: {some}")
+
+    def put_back(self, seen: str, tree: str, paths: Iterable[str], to: str, left: Iterable[str] = ()) -> list[str]:
+        """Restore PATHS from SEEN to TREE, recorded before and after.
+
+        Returns what was left alone: LEFT, and what does not hold what SEEN has, which is the user's own later edit.
+        """
+        snapshots = self.snapshots
+        before, wanted = snapshots.take(), {*snapshots.changed(seen, tree)} & {*paths}
+        edited = wanted & {*snapshots.changed(seen, before)}
+        self.reporter.emit("restoring", tree=tree, paths=sorted(wanted - edited))
+        late = snapshots.restore(before, tree, wanted - edited)
+        alone = sorted({*left, *late, *(edited & {*snapshots.changed(before, tree)})})
+        after = snapshots.take()
+        self.reporter.emit("restored", to=to, left=alone, before=before, after=after, tree=after)
+        return alone
+
+    # What a call leaves behind
+
+    def note_rights(self, by: Program) -> None:
+        """Note the rights of the project's files and folders before a call, but of one that says what it edits."""
+        self.seen = {} if by.tells_edits else self.snapshots.shape.look()
+        if self.seen:
+            self.snapshots.shape.remember(self.seen)
+
+    def settle(
+        self, before: str, task: Task, start: str, known: Set[str], begun: float, by: Program, used: Path
+    ) -> Settled:
+        """Put in order what a call that BEGUN then has changed since BEFORE; START is where its task began.
+
+        KNOWN are the files that no snapshot held before it, USED names the file with what the leaner says of itself.
+        """
+        self.find_root()
+        rules, shape = ChangeRules(self.config, task), self.snapshots.shape
+        with defer_signals():  # half of it would leave tests as the leaner made them
+            if by.tells_edits:
+                before, after = self.own_edits(before, used)
+                known = self.snapshots.unheld  # what else is new is the user's
+                return self.undo_forbidden(rules, before, after, known)
+            now, odd = shape.mend(self.seen, rules.permits)
+            shape.drop_bytecode(self.seen, begun)
+            after = self.tidy_repository(before, task, start, by.name)
+            settled = self.undo_forbidden(rules, before, after, known, odd)
+            if lost := shape.bring_back(self.seen, now):
+                self.warn(f"{by.name} removed what nothing can put back: {', '.join(lost)}")
+        return settled
+
+    def find_root(self) -> None:
+        """Make the project's folder anew where an agent took it away; what was in it is put back later."""
+        with contextlib.suppress(OSError):
+            if self.config.root.is_symlink():
+                self.config.root.unlink()
+            self.config.root.mkdir(parents=True)
+            os.chdir(self.here)
+
+    def own_edits(self, before: str, used: Path) -> tuple[str, str]:
+        """Give the trees around a call that tells what it edited: all else is the user's, as if it had been there."""
+        after = self.snapshots.take()
+        with contextlib.suppress(KeyError, TypeError):
+            edited = set(read_json(used)["files"])
+            users = set(self.snapshots.changed(before, after)) - edited
+            before = self.snapshots.tree_with_paths_from(before, after, users)
+        return before, after
+
+    def undo_forbidden(
+        self, rules: ChangeRules, before: str, after: str, known: Set[str], odd: Sequence[str] = ()
+    ) -> Settled:
+        """Put back what a leaner may not change, three times where it comes back; ODD was taken away already."""
+        away = self.take_away(rules, known, self.snapshots.differences(before, after))
+        taken = dict.fromkeys([*odd, *away])
+        if away:
+            after = self.snapshots.take()
+        bad, found = self.forbidden(rules, before, after), after
+        bad += {*odd, *away} & {*self.snapshots.changed(before, after)} - {*bad}
+        for _ in range(3):
+            if not bad:
+                break
+            self.reporter.write(f"put-back-{len(taken)}.diff", self.snapshots.diff(before, after, only=bad))
+            self.snapshots.restore(after, before, bad)
+            taken |= dict.fromkeys(bad)
+            after = self.snapshots.take()
+            bad = self.forbidden(rules, before, after)
+        if taken:
+            self.reporter.emit("protected", paths=list(taken), tree=found)
+        return Settled(before, after, tuple(taken), ", ".join(bad))
+
+    def forbidden(self, rules: ChangeRules, before: str, after: str) -> list[str]:
+        """List the changed paths that a leaner may not change, and those that stand in the way of such a path."""
+        sides = self.snapshots.differences(before, after)
+        bad = [path for path, both in sides.items() if not rules.permits(path, both)]
+        ways = {str(parent) for path in bad for parent in PurePosixPath(path).parents}
+        return [*bad, *(path for path in sides if path in ways and path not in bad)]
+
+    def take_away(self, rules: ChangeRules, known: Set[str], changed: Iterable[str]) -> list[str]:
+        """Move what no snapshot holds and no leaner may make into the record, but what was KNOWN before.
+
+        A file that grew too large to be held is among those that CHANGED.
+        """
+        moved, changed = list[str](), {*changed}
+        for path in sorted(self.snapshots.unheld - known):
+            forbidden = rules.protects(path) or ((path.endswith("/") or path in changed) and not rules.permits(path))
+            if forbidden and os.path.lexists(self.config.root / path):
+                shutil.move(self.config.root / path, self.reporter.path(f"put-back-{len(moved)}"))
+                moved.append(path)
+        self.snapshots.passed_over.difference_update(moved)
+        for path in moved:
+            self.snapshots.uncovered.pop(path, None)
+        return moved
+
+    def undo_call(self, before: str) -> None:
+        """Put all back to BEFORE a call that was interrupted, unless a second signal skips that."""
+        try:
+            if self.seen:
+                self.snapshots.shape.mend(self.seen)
+            self.snapshots.repository.put_back(self.reporter.path("repository"))
+            now = self.snapshots.take()
+            self.put_back(now, before, self.snapshots.changed(now, before), "the state before the call")
+        except Interrupted as second:
+            second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
+            raise
+
+    # What a call did to the user's repository, and the uncommitted work that git threw away
+
+    def tidy_repository(self, before: str, task: Task, start: str, leaner: str) -> str:
+        """Put back what a call did to the repository, and the uncommitted work that git threw away; take a tree."""
+        repository, found = self.snapshots.repository, self.reporter.path("repository")
+        after = self.snapshots.take()
+        spared = {*task.files, *self.snapshots.changed(start, before)}  # is not the user's own uncommitted work
+        thrown = self.snapshots.thrown_away(before, after, spared) if repository.places else []
+        if said := repository.put_back(found):
+            what = f"{leaner} changed the repository itself ({said}), and it was put back"
+            self.warn(f"{what}. What was found there: {found}")
+        if not thrown:
+            return after
+        self.snapshots.restore(after, before, thrown)
+        self.warn(f"{leaner} threw away work that is not committed, and it was put back: {', '.join(thrown)}")
+        return self.snapshots.take()
