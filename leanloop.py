@@ -47,7 +47,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache, reduce
 from glob import escape
 from importlib import import_module
-from itertools import chain, groupby, islice, pairwise
+from itertools import chain, groupby, islice, pairwise, repeat
 from pathlib import Path, PurePosixPath
 from types import FrameType, ModuleType
 from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar, cast
@@ -138,6 +138,8 @@ class Leaner:
     edit_retries: Count = 1
     thinking: Text = choice("", "off", "low", "medium", "high")
     temperature: Maybe = None
+    samples: Positive = 1
+    sample_temperature: Maybe = 0.8
     max_output_tokens: Count = 0
     stop: Texts = ()
     extra_body: Table = mapping()
@@ -149,6 +151,11 @@ class Leaner:
     def name(self) -> str:
         """The program's name without folder and ending."""
         return PurePosixPath(self.binary.replace("\\", "/")).stem
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Where it is asked, and what."""
+        return self.binary, self.base_url, self.model, self.key
 
     @property
     def key(self) -> str:
@@ -428,8 +435,8 @@ RankKey = tuple[int, int, int, int]
 class Attempt:
     """One edit by a leaner and what the tests said of it.
 
-    `tree` is the judged state, `rank` orders it (less is better); `fresh` says that it did not go on from the attempt
-    before it.
+    `tree` is the judged state, `rank` orders it (less is better). It is the answer number `sample` to the prompt number
+    `prompt`, which was the task's first one again where it is `fresh`; `new` says that nothing before gave this tree.
     """
 
     leaner: str
@@ -439,17 +446,56 @@ class Attempt:
     diagnosis: str = ""
     note: str = ""
     rank: RankKey = (0, 0, 0, 0)
+    prompt: int = 1
+    sample: int = 1
     fresh: bool = False
+    new: bool = True
+
+    @property
+    def how(self) -> str:
+        """Say what kind of attempt it was."""
+        if self.sample > 1:
+            return "another answer"
+        return "first attempt" if self.prompt == 1 else "begun afresh" if self.fresh else "fix"
 
 
 @dataclass
 class TaskState:
-    """A task under way: the tree that it began from, what its tests said there, and the attempts since."""
+    """A task under way: the tree that it began from, what its tests said there, and the attempts since.
+
+    `here` is the state of its files on disk, `stage` tells which leaner is at work: 0 is `[lean]`, those of
+    `[[escalate]]` follow.
+    """
 
     task: Task
     start: str
     red: Verdict | None
     attempts: list[Attempt] = field(default_factory=list)
+    here: str = ""
+    stage: int = 0
+
+    @property
+    def prompts(self) -> int:
+        """The number of prompts that were asked."""
+        return self.attempts[-1].prompt if self.attempts else 0
+
+    @property
+    def samples(self) -> list[Attempt]:
+        """The answers to the last prompt."""
+        return [attempt for attempt in self.attempts if attempt.prompt == self.prompts]
+
+    @property
+    def has_drawn_enough(self) -> bool:
+        """Tell whether no other answer to the last prompt is wanted: one is green, or two in a row gave nothing new."""
+        last = self.samples[-2:]
+        return last[-1].verdict.green or (len(last) > 1 and not any(attempt.new for attempt in last))
+
+    @property
+    def is_spent(self) -> bool:
+        """Tell whether several answers to the last prompt were no use: all seen before, or all failing alike."""
+        alike = {(attempt.rank, attempt.verdict.failing) for attempt in self.samples}
+        better = any(attempt.rank < rank_key(self.red, self.red) for attempt in self.samples)
+        return len(self.samples) > 1 and not better and (len(alike) == 1 or not any(item.new for item in self.samples))
 
     @property
     def touched(self) -> set[str]:
@@ -459,7 +505,7 @@ class TaskState:
     @property
     def goes_on(self) -> bool:
         """Tell whether another attempt is to be made."""
-        return not self.attempts or (not self.attempts[-1].verdict.green and len(self.attempts) <= self.task.max_iters)
+        return not self.attempts or (not self.attempts[-1].verdict.green and self.prompts <= self.task.max_iters)
 
     @property
     def why_red(self) -> str:
@@ -1648,13 +1694,16 @@ def without_runs(text: str, shown: str, least: int = 3) -> str:
     return "\n".join(line for told, run in runs if not told or len(run) < least for line in run)
 
 
-def fix_prompt(builder: PromptBuilder, attempts: Sequence[Attempt], diagnosis: str, diff: str) -> str:
-    """Write the prompt of a fix: what was tried, the code that the failure concerns, the task's words, what fails."""
+def fix_prompt(builder: PromptBuilder, attempts: Sequence[Attempt], diagnosis: str, diff: str, note: str) -> str:
+    """Write the prompt of a fix of the last of ATTEMPTS: what was tried, the code concerned, the task, what fails.
+
+    NOTE is what was wrong with the latest answer.
+    """
     last = attempts[-1]
     return builder.words(
         PromptSection("Changed since the task began", as_diff(diff), 4),
         PromptSection("Tried before", tell_attempts(attempts[:-1]), 3),
-        PromptSection("Note", last.note, 1),
+        PromptSection("Note", note, 1),
         *builder.code(True, 3),
         builder.asked,
         *builder.evidence(last.verdict.failure),
@@ -1698,8 +1747,7 @@ def tell_attempts(attempts: Sequence[Attempt]) -> str:
     lines = list[str]()
     for number, attempt in enumerate(attempts, 1):
         changed, failed = ", ".join(attempt.changed) or "nothing", attempt.verdict.failure.summary or "red"
-        begun = "begun afresh" if number > 1 else "first attempt"
-        lines.append(f"{number}. {attempt.diagnosis or begun} -> changed {changed}; then: {failed}")
+        lines.append(f"{number}. {attempt.diagnosis or attempt.how} -> changed {changed}; then: {failed}")
     return "\n".join(lines)
 
 
@@ -1807,13 +1855,16 @@ def readiness(program: Program) -> str:
     return f"{found} does not start"
 
 
+NOT_PASSED = ("binary", "api_key_env", "samples", "sample_temperature")  # settings that are the loop's own
+
+
 def leaner_variables(leaner: Leaner) -> dict[str, str]:
     """Turn the settings into LEAN_<KEY>; what is empty is not passed, nor a zero that is the default."""
     found: dict[str, str] = {}
     for item in fields(Leaner):
         value = leaner.key if item.name == "api_key" else getattr(leaner, item.name)
         unset = value in ("", None, (), {}) or (value == 0 == item.default and not isinstance(value, bool))
-        if item.name not in ("binary", "api_key_env") and not unset:
+        if item.name not in NOT_PASSED and not unset:
             found[f"LEAN_{item.name.upper()}"] = as_variable(value)
     return found
 
@@ -2307,28 +2358,34 @@ def rank_key(verdict: Verdict | None, before: Verdict | None) -> RankKey:
     return (hidden, broke, -(verdict.passed or 0), len(verdict.failing) or 10**6)
 
 
-def next_base(
-    start: str, rank: RankKey, attempts: Sequence[Attempt], restart_after: int, takeover: bool = False
-) -> str:
-    """Choose the state that a task's next attempt begins afresh from; "" where it goes on from the last attempt.
+def next_base(state: TaskState, restart_after: int, takeover: bool = False) -> tuple[str, bool]:
+    """Choose the tree that the next answers start from, and tell whether they begin afresh.
 
-    It begins afresh after `restart_after` fixes in a row without progress, when a tree comes back, when nothing was
-    changed twice in a row, and when another leaner takes over; from the best state where one is better than the start.
-    Most models lose 60 to 80 % of their debugging power within two or three repairs (arXiv 2506.18403).
+    It is the best one since the task was last begun afresh, the latest of equals. A fresh start is made where
+    `restart_after` prompts in a row brought no progress, where the last one brought nothing new, or another leaner
+    takes over: from the best state of all, if it is better than the start. Most models lose 60 to 80 % of their
+    debugging power within two or three repairs (arXiv 2506.18403).
     """
-    if not attempts:
-        return start
-    last = attempts[-1]
-    begun = max((place for place, attempt in enumerate(attempts) if attempt.fresh), default=0)
-    streak = attempts[begun:]
-    idle = len(streak) > 1 and not streak[-1].changed and not streak[-2].changed
-    repeated = bool(last.changed) and last.tree in {start, *(attempt.tree for attempt in attempts[:-1])}
-    best_at = min(range(len(streak)), key=lambda place: streak[place].rank)
-    stuck = 0 < restart_after < len(streak) - best_at
-    if not (takeover or idle or repeated or stuck):
-        return ""
-    best = min(attempts, key=lambda attempt: attempt.rank)
-    return best.tree if best.rank < rank else start
+    if not state.attempts:
+        return state.start, True
+    begun = max(attempt.prompt for attempt in state.attempts if attempt.fresh)
+    recent = [attempt for attempt in state.attempts if attempt.prompt >= begun]
+    first_best = min(recent, key=lambda attempt: attempt.rank)
+    is_stuck = 0 < restart_after <= state.prompts - first_best.prompt
+    if takeover or is_stuck or brought_nothing(recent):
+        best = min(state.attempts, key=lambda attempt: attempt.rank)
+        return (best.tree if best.rank < rank_key(state.red, state.red) else state.start), True
+    return min(reversed(recent), key=lambda attempt: attempt.rank).tree, False
+
+
+def brought_nothing(recent: Sequence[Attempt]) -> bool:
+    """Tell whether the last prompt brought only trees that were there before; one idle answer may be an accident."""
+    number = recent[-1].prompt
+    last = [attempt for attempt in recent if attempt.prompt == number]
+    if any(attempt.new for attempt in last):
+        return False
+    doubtful = [attempt for attempt in recent if attempt.prompt >= number - 1]
+    return any(attempt.changed for attempt in last) or (len(doubtful) > 1 and not doubtful[0].changed)
 
 
 def verdict_facts(verdict: Verdict) -> Document:
@@ -2484,6 +2541,17 @@ class Resumed:
     spent: Document = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Question:
+    """A prompt, whom it is put to, and the state that each answer to it starts from; `fresh` as in `Attempt`."""
+
+    leaner: Leaner
+    base: str
+    fresh: bool
+    prompt: str
+    diagnosis: str
+
+
 class TaskStopped(Exception):
     """A task cannot go on, though nothing is broken: a limit was reached, or the leaner does nothing."""
 
@@ -2495,10 +2563,13 @@ def run_task(run: Run, task: Task) -> Result:
         return decided
     try:
         while state.goes_on:
-            leaner, base = run.leaner(len(state.attempts)), run.choose_base(state)
-            prompt, diagnosis = run.write_prompt(state, leaner, base)
-            call = run.ask_retrying_empty(state, leaner, prompt)
-            run.judge_call(state, leaner, call, base, diagnosis)
+            question = run.next_question(state)
+            for sample, leaner in enumerate(drawing(question.leaner), 1):
+                run.go_to(state, question.base)
+                call = run.ask_retrying_empty(state, leaner, question.prompt)
+                run.judge_call(state, question, sample, call)
+                if state.has_drawn_enough:
+                    break
         reason = state.why_red
     except TaskStopped as stopped:
         reason = str(stopped)
@@ -2507,6 +2578,12 @@ def run_task(run: Run, task: Task) -> Result:
     else:
         reason = run.after_commands(task)
     return conclude_task(run, state, reason)
+
+
+def drawing(leaner: Leaner) -> Iterator[Leaner]:
+    """Give LEANER once for each answer that a prompt is to have: after the first one at the heat for samples."""
+    further = leaner if leaner.sample_temperature is None else replace(leaner, temperature=leaner.sample_temperature)
+    return chain([leaner], repeat(further, leaner.samples - 1))
 
 
 def decide_before(config: Config, state: TaskState) -> Result | None:
@@ -2574,7 +2651,7 @@ class Run:
     calls: list[Call] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     spent: Document = field(default_factory=dict)
-    ready: Leaner | None = None
+    ready: tuple[str, ...] = ()
     servers: dict[tuple[str, str], Document] = field(default_factory=dict)
 
     @property
@@ -2605,10 +2682,12 @@ class Run:
         proves = self.config.guard.baseline and not task.skip_tests
         return TaskState(task, start, self.verifier.judge(task, start) if proves else None)
 
-    def leaner(self, failed: int) -> Leaner:
-        """Choose who is asked after FAILED failed judgements of a task."""
-        due = [item for item in self.config.escalate if failed >= item.after]
-        return due[-1] if due else self.config.lean
+    def choose_leaner(self, state: TaskState) -> Leaner:
+        """Choose who is asked next: as `[[escalate]]` says, or the next one where drawing brought nothing."""
+        leaners = (self.config.lean, *self.config.escalate)
+        due = [place for place, item in enumerate(self.config.escalate, 1) if state.prompts >= item.after]
+        state.stage = max([state.stage + state.is_spent, *due])
+        return leaners[min(state.stage, len(leaners) - 1)]
 
     def check_limits(self) -> None:
         """Stop where a limit of the whole run is reached."""
@@ -2660,20 +2739,20 @@ class Run:
             deadline = deadline or time.monotonic() + self.config.health.max_wait  # a call may have taken longer
             if time.monotonic() >= deadline:
                 raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
-            self.ready = None
+            self.ready = ()
             time.sleep(2)
         if not program.own_check or self.config.health.check_url is not None:
-            self.ready = None  # what checks by itself is not looked at again before it tells of trouble
+            self.ready = ()  # what checks by itself is not looked at again before it tells of trouble
         return call
 
     def wait_for(self, leaner: Leaner) -> None:
         """Wait until the leaner's server is ready, once before each call: first it has to tell its context."""
-        if self.ready == leaner:
+        if self.ready == leaner.place:
             return
         told = wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
         if "context" in told:
             self.servers[leaner.base_url, leaner.model] = told
-        self.ready = leaner
+        self.ready = leaner.place
 
     def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str, start: str) -> Call:
         """Run the leaner's program between two snapshots, and settle what it changed, however it ended."""
@@ -2779,10 +2858,15 @@ class Run:
         found = self.verifier.locate(task, failure, prompt, budget, traces)
         return PromptBuilder(self.config.defaults, task, budget, find_program(leaner).own_files, found)
 
-    def write_prompt(self, state: TaskState, leaner: Leaner, base: str) -> tuple[str, str]:
-        """Write the prompt of the next attempt, from BASE or from where the last one left off; with its diagnosis."""
+    def next_question(self, state: TaskState) -> Question:
+        """Choose who is asked next and from which state, bring that back, and write the prompt."""
+        stage, leaner = state.stage, self.choose_leaner(state)
+        base, fresh = next_base(state, self.config.defaults.restart_after, takeover=state.stage != stage)
+        self.go_to(state, base)
         self.wait_for(leaner)
-        return (self.first(state, leaner), "") if base == state.start else self.fix(state, leaner, base)
+        anew = fresh and base == state.start
+        prompt, diagnosis = (self.first(state, leaner), "") if anew else self.fix(state, leaner, base)
+        return Question(leaner, base, fresh, prompt, diagnosis)
 
     def first(self, state: TaskState, leaner: Leaner) -> str:
         """Write the prompt of a fresh start; it tells of the attempts before."""
@@ -2792,7 +2876,7 @@ class Run:
         return first_prompt(self.builder(task, leaner, "first", red), red, diff, state.attempts)
 
     def fix(self, state: TaskState, leaner: Leaner, base: str) -> tuple[str, str]:
-        """Ask for a diagnosis; write the prompt of a fix of the last attempt, or of the one that reached BASE."""
+        """Ask for a diagnosis, where that is set; write the prompt of a fix of the attempt that reached BASE."""
         task, attempts = state.task, sorted(state.attempts, key=lambda attempt: attempt.tree == base)
         last = attempts[-1]
         builder = self.builder(task, leaner, "fix", last.verdict)
@@ -2801,19 +2885,31 @@ class Run:
             request = diagnosis_prompt(builder, last.verdict.failure, self.config.prompts.summary)
             diagnosis = one_sentence(self.ask(task, leaner, request, "ask", state.start).answer)
         diff = self.snapshots.diff(state.start, last.tree, "-U1", only=sorted(state.touched))
-        return fix_prompt(builder, attempts, diagnosis, diff), diagnosis
+        return fix_prompt(builder, attempts, diagnosis, diff, state.attempts[-1].note), diagnosis
 
     # Judging
 
-    def judge_call(self, state: TaskState, leaner: Leaner, call: Call, base: str, diagnosis: str) -> None:
+    def judge_call(self, state: TaskState, question: Question, sample: int, call: Call) -> None:
         """Judge what a call left, and record it as an attempt of the task."""
         changed = self.snapshots.changed(call.before, call.after)
-        idle = not (base or changed or state.attempts[-1].changed)
+        idle = not (question.fresh or sample > 1 or changed or state.attempts[-1].changed)
         verdict = self.verdict(state, call, again=idle)
-        by = f"{call.leaner} {leaner.model}".strip() if self.config.escalate else call.leaner
-        rank = rank_key(verdict, state.red)
-        attempt = Attempt(by, call.after, changed, verdict, diagnosis, note_on(call), rank, bool(base))
+        by = f"{call.leaner} {question.leaner.model}".strip() if self.config.escalate else call.leaner
+        attempt = Attempt(
+            leaner=by,
+            tree=call.after,
+            changed=changed,
+            verdict=verdict,
+            diagnosis=question.diagnosis,
+            note=note_on(call),
+            rank=rank_key(verdict, state.red),
+            prompt=state.prompts + (sample == 1),
+            sample=sample,
+            fresh=question.fresh,
+            new=call.after not in {state.start, *(earlier.tree for earlier in state.attempts)},
+        )
         state.attempts.append(attempt)
+        state.here = call.after
         self.record_attempt(attempt, call.before, len(state.attempts))
         if idle and verdict.green and not state.task.skip_tests:
             raise TaskStopped("flaky, not fixed: the tests turned green although nothing changed")
@@ -2837,6 +2933,8 @@ class Run:
             number=number,
             leaner=attempt.leaner,
             tree=attempt.tree,
+            prompt=attempt.prompt,
+            how=attempt.how,
             diagnosis=attempt.diagnosis,
             note=attempt.note,
             failing=len(attempt.verdict.failing) + attempt.rank[0],
@@ -2847,21 +2945,12 @@ class Run:
 
     # The state to go on from
 
-    def choose_base(self, state: TaskState) -> str:
-        """Choose and bring back the state that the next attempt begins afresh from; "" goes on from the last."""
-        number, again = len(state.attempts), self.config.defaults.restart_after
-        takeover = number > 0 and self.leaner(number) != self.leaner(number - 1)
-        base = next_base(state.start, rank_key(state.red, state.red), state.attempts, again, takeover)
-        if base and state.attempts:
-            self.go_back(state, base)
-        return base
-
-    def go_back(self, state: TaskState, tree: str) -> None:
+    def go_to(self, state: TaskState, tree: str) -> None:
         """Put the tree of a task to an earlier state of it; only what leaners changed is touched."""
-        last = state.attempts[-1].tree
-        if paths := state.touched & set(self.snapshots.changed(last, tree)):
+        if paths := state.touched & set(self.snapshots.changed(state.here or tree, tree)):
             name = "the state before the task" if tree == state.start else "the best attempt"
-            self.workspace.put_back(last, tree, paths, name)
+            self.workspace.put_back(state.here, tree, paths, name)
+        state.here = tree
 
     def leave_best(self, state: TaskState) -> None:
         """Leave the tree of a red task as `on_fail` says."""
@@ -2872,7 +2961,7 @@ class Run:
             states.append((rank_key(state.red, state.red), state.start))
         best = min(states, key=lambda item: item[0])[1]
         wanted = {"best": best, "keep": state.attempts[-1].tree, "restore": state.start}
-        self.go_back(state, wanted[self.config.guard.on_fail])
+        self.go_to(state, wanted[self.config.guard.on_fail])
 
     def after_commands(self, task: Task) -> str:
         """Run a green task's after-commands; return what failed, if one did."""

@@ -174,7 +174,7 @@ def describe_changes(changed: Sequence[Sequence[Any]], most: int) -> str:
 
 def describe_attempt(attempt: Event) -> str:
     """Say in a line what was tried."""
-    said = attempt["diagnosis"] or ("first attempt" if attempt["number"] == 1 else "begun afresh")
+    said = attempt["diagnosis"] or attempt["how"]
     changed = describe_changes(attempt["changed"], 2) or "nothing changed"
     return f"{attempt['number']}. {said} -> {changed}, {failing_in(attempt)} failing"
 

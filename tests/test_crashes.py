@@ -57,6 +57,7 @@ def test_a_kill_at_any_instant_loses_nothing_and_resume_ends_green(bench: Bench,
         *TASKS,
         fixes=3,
         test="for f in one two three; do [ ! -e $f.txt ] || grep -q right $f.txt || exit 1; done",
+        tables=f"[lean]\nsamples = {1 + seed % 3}\n",
     )
     bench.write(
         "leanfile.toml", bench.read("leanfile.toml").replace("summarize_errors = false", "summarize_errors = true")

@@ -1,0 +1,103 @@
+"""Several answers to one prompt: each starts from the same state, the tests choose, and the best one is gone on from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from conftest import Bench, Leaner
+from test_verdict import COUNT, POINTS, TASK, UNITTEST, events, prompts
+
+PLACE = "[lean]\nsamples = {samples}\n[defaults]\nmax_iters_per_task = {fixes}\n"
+
+
+@pytest.fixture
+def score(bench: Bench) -> Bench:
+    """A project in which answers differ by how many of four tests they turn green."""
+    bench.write("score.py", "POINTS = []\n")
+    bench.write("test_score.py", POINTS)
+    bench.commit()
+    return bench
+
+
+def set_samples(bench: Bench, samples: int, fixes: int = 0, more: str = "") -> None:
+    """Let each prompt be asked SAMPLES times, and FIXES prompts follow the first."""
+    tables = PLACE.format(samples=samples, fixes=fixes)
+    bench.write("leanfile.toml", tables + more + UNITTEST + TASK.replace("calc.py", "score.py"))
+
+
+def let_answer(leaner: Leaner, points: Sequence[str]) -> None:
+    """Let a leaner write POINTS, one call after the other, and note what it found and at what temperature."""
+    cases = "".join(f"{number}) p='{text}';;" for number, text in enumerate(points, 1))
+    noted = 'echo "$(cat score.py) ${LEAN_TEMPERATURE:-own}" >> "$HOME/found"; '
+    leaner(f'{COUNT}{noted}case $n in {cases} esac; echo "POINTS = [$p]" > score.py; echo done')
+
+
+def found(bench: Bench) -> list[str]:
+    """List what each call found in the file, and its temperature."""
+    return (bench.home / "found").read_text().replace("POINTS = ", "").splitlines()
+
+
+def test_each_sample_starts_from_the_same_state_and_the_first_green_one_ends_it(score: Bench, leaner: Leaner) -> None:
+    let_answer(leaner, ("7", "1", "1,2,3,4", "9"))
+    set_samples(score, 4)
+    ran = score.lean_loop()
+    assert ran.code == 0, ran.text
+    assert found(score) == ["[] own", "[] 0.8", "[] 0.8"]
+    assert len({*prompts(score)}) == 1
+    assert [(event["prompt"], event["how"]) for event in events(score, "attempt")] == [
+        (1, "first attempt"),
+        (1, "another answer"),
+        (1, "another answer"),
+    ]
+
+
+def test_the_best_sample_is_the_base_of_the_next_prompt_which_tells_of_all(score: Bench, leaner: Leaner) -> None:
+    let_answer(leaner, ("7", "1,2", "1", "1,2,3", "5", "1,2,3,4"))
+    set_samples(score, 3, fixes=1, more="summarize_errors = false\n")
+    ran = score.lean_loop()
+    assert ran.code == 0, ran.text
+    assert [line.split()[0] for line in found(score)] == ["[]"] * 3 + ["[1,2]"] * 3
+    fix = prompts(score)[-1]
+    assert fix.count(" -> changed score.py; then: ") == 2  # the third is the one that it goes on from
+    assert "another answer -> changed score.py" in fix
+
+
+def test_a_tree_that_was_judged_is_not_judged_again_and_drawing_ends_where_nothing_is_new(
+    score: Bench, leaner: Leaner
+) -> None:
+    let_answer(leaner, ("7",) * 8)
+    set_samples(score, 8)
+    assert score.lean_loop().code == 1
+    assert len(found(score)) == 3
+    assert len(events(score, "testing")) == 2  # before the task, and the one tree
+
+
+def test_a_prompt_whose_answers_are_no_use_is_handed_to_the_next_leaner(score: Bench, leaner: Leaner) -> None:
+    let_answer(leaner, ("7", "8", "9"))
+    strong = score.home / "strong.sh"
+    strong.write_text("echo 'POINTS = [1, 2, 3, 4]' > score.py; echo done")
+    set_samples(score, 2, fixes=3)
+    more = f'[[escalate]]\nafter = 3\nbinary = "{strong}"\nsamples = 1\n'
+    score.write("leanfile.toml", score.read("leanfile.toml") + more)
+    ran = score.lean_loop()
+    assert ran.code == 0, ran.text
+    assert [event["leaner"] for event in events(score, "attempt")] == ["leaner", "leaner", "strong"]
+
+
+def test_no_call_is_begun_beyond_a_limit_in_the_middle_of_a_prompts_samples(score: Bench, leaner: Leaner) -> None:
+    let_answer(leaner, ("1", "1,2", "1,2,3,4"))
+    set_samples(score, 3, more="[limits]\ncalls = 2\n")
+    ran = score.lean_loop()
+    assert ran.code == 1, ran.text
+    assert "the limit of 2 calls is reached" in ran.out
+    assert len(found(score)) == 2
+    assert score.read("score.py") == "POINTS = [1,2]\n"  # the best one
+
+
+def test_none_is_no_number_of_samples(score: Bench) -> None:
+    set_samples(score, 0)
+    ran = score.lean_loop()
+    assert ran.code == 2
+    assert "[lean]: samples is a whole number from 1" in ran.err
