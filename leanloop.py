@@ -1590,8 +1590,8 @@ def locate_code(request: Mapping[str, Any], record: Reporter) -> Located:
     """Let leaners/_locate.py answer REQUEST; where it fails nothing is found, and the RECORD keeps why."""
     asked = record.path("locate.json")
     asked.write_text(json.dumps(request), encoding="utf-8")
-    argv = [sys.executable, "-E", "-S", str(share() / "leaners" / "_locate.py"), str(asked)]
-    done = run(argv, Path(request["root"]), timeout=LOCATING, apart=True)
+    argv = [sys.executable, "-E", "-S", "-m", "_locate", str(asked)]  # a module's bytecode is cached, a script's is not
+    done = run(argv, share() / "leaners", timeout=LOCATING, apart=True)
     if done.code or done.cut:
         told = record.write("locate.txt", f"{done.errors}\n{done.end}\n")
         record.emit("warning", text=f"the prompt goes without code: finding it {done.end}. {told} says why; report it.")
@@ -2500,7 +2500,8 @@ class Verifier:
 
     def traceable_files(self, task: Task, failure: Failure) -> list[str]:
         """Find the files of the first failing test that can be traced: by its name, else by frames and title."""
-        if self.config.defaults.trace == "off" or is_self_explanatory(failure, self.config.defaults):
+        names_nothing = not failure.tests and not failure.frames
+        if names_nothing or self.config.defaults.trace == "off" or is_self_explanatory(failure, self.config.defaults):
             return []
 
         def traceable(paths: Iterable[str]) -> list[str]:
