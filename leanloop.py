@@ -2934,7 +2934,7 @@ class Run:
             number=number,
             leaner=attempt.leaner,
             tree=attempt.tree,
-            prompt=attempt.prompt,
+            round=attempt.prompt,
             how=attempt.how,
             diagnosis=attempt.diagnosis,
             note=attempt.note,

@@ -275,7 +275,7 @@ def resume(run: Run) -> Resumed:
         green=tuple(last.green),
         stirred=bool(work_since(run.snapshots, last, records)),
         cut=begun["digest"],
-        attempts=len({event["prompt"] for event in events if event["event"] == "attempt"}),
+        attempts=len({event["round"] for event in events if event["event"] == "attempt"}),
         dirty=frozenset(begun["dirty"]),
         touched=frozenset(last.touched(run.snapshots)),
         spent=last.spent,

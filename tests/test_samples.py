@@ -1,4 +1,4 @@
-"""Several answers to one prompt: each starts from the same state, the tests choose, and the best one is gone on from."""
+"""Several answers to one prompt: each starts from the same state, the tests choose, the best one is gone on from."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_each_sample_starts_from_the_same_state_and_the_first_green_one_ends_it(
     assert ran.code == 0, ran.text
     assert found(score) == ["[] own", "[] 0.8", "[] 0.8"]
     assert len({*prompts(score)}) == 1
-    assert [(event["prompt"], event["how"]) for event in events(score, "attempt")] == [
+    assert [(event["round"], event["how"]) for event in events(score, "attempt")] == [
         (1, "first attempt"),
         (1, "another answer"),
         (1, "another answer"),
