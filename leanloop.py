@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from _snapshots import Snapshots
     from _workspace import Workspace
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 GREEN, RED, USAGE, NOT_READY = 0, 1, 2, 3
 LEANFILE, SCHEMA = Path("leanfile.toml"), "leanfile.schema.json"

@@ -15,7 +15,8 @@ from conftest import RIGHT, ROOT, Bench, Serve
 from playground.serve import ChatServer, Recording
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line]
+BLOCKS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line]
+COMMANDS = [*BLOCKS, *dict.fromkeys(re.findall(r"`(lean-loop --[^`]+)`", README))]
 TESTS = next(line for line in COMMANDS if "pytest" in line)
 IN_A_CLONE = ["./leanloop.py --demo"]
 IN_A_PROJECT = [line for line in COMMANDS if line.startswith("lean-loop ")]
@@ -38,6 +39,11 @@ def shell(line: str, bench: Bench, timeout: float = 100) -> subprocess.Completed
     return subprocess.run(
         ["sh", "-c", line], cwd=bench.project, env=bench.env, capture_output=True, text=True, timeout=timeout
     )
+
+
+def test_it_takes_two_minutes_to_read() -> None:
+    assert len(README.split()) <= 1200
+    assert README[: README.index("## Options")].count("\n") <= 120
 
 
 def test_every_command_belongs_to_a_test_below() -> None:
