@@ -3380,6 +3380,8 @@ OPTIONS = (
     option("--report", "print the story of a run, of the last one without RUN",
            "_earlier.show_report", nargs="?", const="last", metavar="RUN"),
     option("--runs", "list the runs of this project, the newest first", "_earlier.list_runs"),
+    option("--completion", "print a script that completes options in bash, zsh or fish",
+           "_completion.print_script", metavar="SHELL"),
     option("--version", "tell the version and where the files lie", "leanloop.print_version"),
 )
 # fmt: on
