@@ -227,6 +227,7 @@ class Guard:
     on_fail: Text = choice("best", "keep", "restore")
     keep_runs: Count = 20
     max_file: Size = 50_000_000
+    max_ignored: Size = 100_000_000
     mask: Patterns = ()
     scope: Text = choice("source", "files", "any")
 
@@ -379,12 +380,13 @@ class Verdict:
 class Change:
     """What became of the tests between two runs: which pass newly, which broke, how many passed in both.
 
-    `veto` says why the second, though it ended with 0, is not green.
+    `lost` passed, and were skipped or have vanished; `veto` says why the second, though it ended with 0, is not green.
     """
 
     fixed: tuple[str, ...] = ()
     broke: tuple[str, ...] = ()
     kept: int | None = None
+    lost: tuple[str, ...] = ()
     veto: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -2005,6 +2007,12 @@ class ChangeRules:
     def is_listed(self, path: str) -> bool:
         return path in self.task.files or self.is_allowed(path)
 
+    def may_drop(self, test: str) -> bool:
+        """Tell whether a leaner may change the file of a TEST, named as pytest's report does, or any test."""
+        parts = test.split(".")
+        files = ["/".join(parts[:end]) + ".py" for end in range(1, len(parts))]
+        return not self.config.guard.protect_tests or any(map(self.is_listed, files))
+
     def permits(self, path: str, sides: tuple[Side, Side] | None = None) -> bool:
         """Tell whether a leaner may change a path; SIDES say what it was and what it became."""
         scope = self.config.guard.scope
@@ -2289,6 +2297,15 @@ def compare_names(before: Report, now: Report) -> tuple[Set[str], Set[str], Set[
     return fresh, before.passing & now.failing, lost
 
 
+CHANCE = re.compile(r"[0-9a-fA-F-]{8,}|\d{4,}")  # in the name of a test: a time, an address, a random number
+
+
+def lost_names(before: Report, now: Report) -> list[str]:
+    """List the tests that passed before, and neither pass nor fail now."""
+    ran = {CHANCE.sub("*", name) for name in now.passing | now.failing}
+    return sorted(name for name in before.passing if CHANCE.sub("*", name) not in ran)
+
+
 def counts_tests(verdict: Verdict) -> bool:
     """Tell whether the counts of a red run are of tests: some runners count the packages that passed."""
     rows = load_beside("_failures").output_readers()
@@ -2312,13 +2329,14 @@ def compare(before: Verdict | None, now: Verdict) -> Change:
     """Say what became of the tests between two runs of one command, by name where the runner tells names."""
     if before is None:
         return Change(warnings=("it was not proven red: [guard] baseline = false",))
-    kept = None
+    kept, gone = None, list[str]()
     if before.report and now.report:
         fixed, broke, lost = compare_names(before.report, now.report)
         kept = len(before.report.passing & now.report.passing)
+        gone = lost_names(before.report, now.report)
     else:
         fixed, broke, lost = compare_counts(before, now)
-    found = Change(tuple(sorted(fixed)), tuple(sorted(broke)), kept)
+    found = Change(tuple(sorted(fixed)), tuple(sorted(broke)), kept, tuple(gone))
     if not now.green:
         return found
     return replace(found, veto=why_vetoed(before, now, broke, lost), warnings=tuple(compare_sizes(before, now)))
@@ -2920,7 +2938,10 @@ class Run:
         task = state.task
         verdict = NOT_TESTED if task.skip_tests else self.verifier.judge(task, call.after, again)
         veto = f"protected files could not be put back: {call.resists}" if call.resists else ""
-        veto = veto or compare(state.red, verdict).veto
+        change, rules = compare(state.red, verdict), ChangeRules(self.config, task)
+        lost = [name for name in change.lost if not rules.may_drop(name)]
+        gone = f"green before, and skipped or vanished now: {', '.join(lost[:5])}"
+        veto = veto or change.veto or (f"{gone} (to allow that, list the test file in files)" if lost else "")
         if verdict.green and veto:
             self.workspace.warn(veto)
             return verdict.vetoed(veto)
@@ -3164,7 +3185,8 @@ def is_older(path: Path, moment: float) -> bool:
 
 def make_run(config: Config, folder: Path, reporter: Reporter) -> Run:
     """Put together what a run works with; FOLDER holds what lean-loop keeps of the project."""
-    snapshots = load_beside("_snapshots").open_snapshots(config.root, folder, config.guard.max_file)
+    sizes = config.guard.max_file, config.guard.max_ignored
+    snapshots = load_beside("_snapshots").open_snapshots(config.root, folder, *sizes)
     workspace = load_beside("_workspace").Workspace(config, snapshots, reporter)
     return Run(config, workspace, Verifier(config, workspace, reporter), reporter)
 
@@ -3194,6 +3216,10 @@ def recorded(config: Config, shows: Shows) -> Iterator[Run]:
 OWN_NAMES = {"tree", "before", "after", "commit", "digest", "green", "id", "run", "output", "prompt", "answer", "diff"}
 
 
+# What a terminal would obey, as a file's name may hold it; the inks and the cleared line are our own.
+UNSHOWN = re.compile(r"(\r\x1b\[K|\x1b\[(?:0|3[1-3])m)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
 @dataclass(frozen=True)
 class Shows:
     """Where things are shown: the outcome on `out`, progress and errors on `err`; and what the command line asks."""
@@ -3207,7 +3233,7 @@ class Shows:
     def say(self, text: str, to: IO[str], end: str = "\n") -> None:
         """Print a line; a reader that has gone away does not end the run."""
         with contextlib.suppress(OSError, ValueError):
-            to.write(f"{text}{end}")
+            to.write(UNSHOWN.sub(lambda found: found[1] or "?", f"{text}{end}"))
             to.flush()
 
     def fail(self, error: LeanError | Interrupted) -> None:

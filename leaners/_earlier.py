@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from _page import Event, add_usage, chapters, many, outcome, read_events, run_rows
+from _page import Event, add_usage, chapters, few_names, many, outcome, read_events, run_rows
 from _repository import Repository
 from _screen import columns
 from _snapshots import Snapshots
@@ -172,6 +172,8 @@ def forget(snapshots: Snapshots, keep: int) -> None:
         for run in old:
             shutil.rmtree(run, ignore_errors=True)
         snapshots.git("prune", "--expire=now", *trees)
+        if snapshots.around:
+            snapshots.around.git("prune", "--expire=now")
 
 
 # ------------------------------------------------------------------------------------------------ after a killed run
@@ -311,6 +313,8 @@ def find_run(folder: Path, named: str, meant: Callable[[RunRecord], bool]) -> Ru
 
 def restore_state(options: argparse.Namespace, shows: Shows) -> int:
     """Bring back a state of an earlier run, or some files of it."""
+    if options.restore and options.undo:
+        raise LeanError("--undo and --restore: these do not go together. Ask for one of them.")
     place, *paths = options.restore or [f"{options.undo}/0"]
     name, _, state = place.partition("/")
     config = config_here(options)
@@ -330,8 +334,14 @@ def restore_state(options: argparse.Namespace, shows: Shows) -> int:
         else:
             left = run.workspace.put_back(record.states[""], tree, record.touched(run.snapshots), place)
         run.reporter.emit("outcome", code=GREEN)
-        count = len(run.snapshots.changed(now, run.snapshots.take()))
-        said = f"{many(count, 'file')} put back."
+        changed = run.snapshots.changed(now, run.snapshots.take())
+        count = len(changed)
+        names = f": {few_names(changed, 10)}" if count else ""
+        said = f"{many(count, 'file')} put back to {record.folder.name}{f'/{state}' if state else ''}{names}."
+        if later := [item for item in read_records(run.snapshots.folder) if item.folder.name > record.folder.name][:-1]:
+            said += f" {many(len(later), 'later run')} changed nothing." if options.undo == "last" else ""
+        if commits := [event["commit"][:10] for event in record.of("committed")]:
+            said += f" What it committed stays in the repository: {few_names(commits, 10)}."
         if left:
             again = f"lean-loop --restore {record.folder.name}/{state} {shlex.join(left)}"
             said += f" Edited since, and left alone: {', '.join(left)}. To put that back too: {again}."

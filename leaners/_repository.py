@@ -75,6 +75,16 @@ class Repository:
             (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
         self.seen.clear()
         self.seen.update(now)
+        for source, kept in self.aside():
+            if kept.exists() and (not source.exists() or names_in(kept) - names_in(source)):
+                shutil.rmtree(kept)
+            link_tree(source, kept, anew=True)
+
+    def aside(self) -> list[tuple[Path, Path]]:
+        """Name the folders of LFS and of other work trees, which others write to, with their copies."""
+        return [
+            (place / name, self.copy / "aside" / name) for place in self.places[-1:] for name in ("lfs", "worktrees")
+        ]
 
     def head(self) -> str:
         """Read which commit HEAD means now, without git: what an agent made of the settings is not run."""
@@ -109,6 +119,9 @@ class Repository:
         for path in sorted(changed, key=lambda path: (path in old, path)):  # what goes may stand in the way
             said.add(self.put_file_back(path, now.get(path), old.get(path), found, died))
         (self.places[-1] / "refs").mkdir(parents=True, exist_ok=True)
+        for source, kept in self.aside():
+            if link_tree(kept, source):
+                said.add(f"what lay in {source.name}")
         return ", ".join(sorted(said - {""}))
 
     def clear_link(self, old: Mapping[Path, Facts], found: Path) -> bool:
@@ -240,6 +253,38 @@ def link_files(source: Path, target: Path) -> None:
                 except OSError:
                     copy_file(path, target / path.name)
         os.utime(target, ns=(changed, changed))
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def link_tree(source: Path, target: Path, anew: bool = False) -> bool:
+    """Make a hard link in TARGET to each file in SOURCE that is not there, or is another; tell whether one was made.
+
+    On another disk there are copies of small ones.
+    """
+    made = False
+    for folder, _, names in os.walk(source):
+        here = target / Path(folder).relative_to(source)
+        for name in names:
+            path = Path(folder, name)
+            there = os.path.lexists(here / name)
+            if (
+                not path.is_file()
+                or path.is_symlink()
+                or (there and not (anew and facts_of(path) != facts_of(here / name)))
+            ):
+                continue
+            here.mkdir(parents=True, exist_ok=True)
+            made = True
+            (here / name).unlink(missing_ok=True)
+            try:
+                (here / name).hardlink_to(path)
+            except OSError:
+                if path.stat().st_size < 1_000_000:
+                    copy_file(path, here / name)
+    return made
 
 
 def is_at_work(program: str, folder: Path) -> bool:

@@ -46,18 +46,21 @@ Counts = list[tuple[str, int, int]]
 class Snapshots:
     """A private repository in the state folder that holds states of the project at `root` as trees.
 
-    `uncovered` tells what no snapshot holds, and why; `passed_over` are files that are ignored and not small. A file
-    over `max_file` bytes keeps its earlier state. `last` is the latest tree, `known` remembers differences of trees.
+    `uncovered` tells what no snapshot holds, and why; `passed_over` the sizes of files that git ignores and that are
+    too much together. `around` holds what lies around a project in a subfolder of a repository. `last` is the latest
+    tree, `known` remembers differences of trees.
     """
 
     root: Path
     folder: Path
     max_file: int
+    max_ignored: int
     repository: Repository
     shape: Shape
+    around: Snapshots | None = None
     last: str = ""
     uncovered: dict[str, str] = field(default_factory=dict)
-    passed_over: set[str] = field(default_factory=set)
+    passed_over: dict[str, int] = field(default_factory=dict)
     known: dict[tuple[str, str], dict[str, tuple[Side, Side]]] = field(default_factory=dict)
 
     @property
@@ -123,23 +126,31 @@ class Snapshots:
         return False
 
     def choose_new(self, others: Sequence[str]) -> list[str]:
-        """Choose from what is not recorded yet: no repositories; ignored files under 1 MB each, 20 MB together."""
+        """Choose from what is not recorded yet: no repositories; of ignored files the smallest, `max_ignored` bytes."""
         fresh = [path for path in others if path not in self.passed_over]
         whole = {**self.places("none"), "GIT_WORK_TREE": str(self.repository.link.parent)}
         listed = ("ls-files", "--others", "-z", "--exclude-per-directory=.gitignore")
         plain = set(split(ask_git(self.root, *listed, places=whole)) if fresh else ())
-        room, found = 20_000_000, list[str]()
+        found, ignored = list[str](), list[tuple[int, str]]()
         for path in fresh:
             if path.endswith(UNFINISHED):
                 (self.root / path).unlink(missing_ok=True)
             elif path.endswith("/"):
                 self.uncovered[path] = "a repository of its own"
-            elif self.covers(path):
-                weight = 0 if path in plain else (stamp(self.root / path) or (0, 0, 0))[2]
-                if weight < 1_000_000 and weight <= room:
-                    room -= weight
-                    found.append(path)
-        self.passed_over.update(set(fresh) - set(found))
+                self.passed_over[path] = 0
+            elif not self.covers(path):
+                self.passed_over[path] = 0
+            elif path in plain:
+                found.append(path)
+            else:
+                ignored.append(((stamp(self.root / path) or (0, 0, 0))[2], path))
+        room = self.max_ignored
+        for size, path in sorted(ignored):
+            room -= size
+            if room >= 0:
+                found.append(path)
+            else:
+                self.passed_over[path] = size
         return found
 
     @contextlib.contextmanager
@@ -259,7 +270,7 @@ class Snapshots:
                     remove(file, self.root)
                 else:
                     put(file, mode, content, self.shape)
-                self.passed_over.discard(path)
+                self.passed_over.pop(path, None)
                 return True
         return False
 
@@ -309,13 +320,26 @@ class Snapshots:
     def thrown_away(self, before: str, after: str, spared: Set[str]) -> list[str]:
         """List the files that a call made what git has of them, or that are gone and not git's: no edit does that."""
         sides = self.differences(before, after)
-        older, found = sides.keys() - spared, list[str]()
+        older, found = sides.keys() - spared, set[str]()
         for blobs in self.committed_blobs() if older else ():
             for path in older:
                 mode, blob = sides[path][1]
                 if blobs.get(path) == (None if mode == GONE else blob):
-                    found.append(path)
-        return sorted({*found})
+                    found.add(path)
+        return sorted(found)
+
+    def lost_around(self, before: str, project: Path) -> list[str]:
+        """Put back what a call threw away of work beside the PROJECT that is not committed, or removed; name it."""
+        after = self.take()
+        inner = f"{project.relative_to(self.root).as_posix()}/"
+        sides = {path: both for path, both in self.differences(before, after).items() if not path.startswith(inner)}
+        spared = {*self.changed(before, after)} - sides.keys()
+        gone = {path for path, (_, now) in sides.items() if now[0] == GONE}
+        committed = self.committed_blobs() if gone else []
+        lost = {path for path in gone if all(blobs.get(path) != sides[path][0][1] for blobs in committed)}
+        found = sorted({*self.thrown_away(before, after, spared), *lost})
+        self.restore(after, before, found)
+        return [os.path.relpath(self.root / path, project) for path in found]
 
     def committed_blobs(self) -> list[dict[str, str]]:
         """Give what git had of each file before the call, committed and staged, and what a HEAD that moved has."""
@@ -360,28 +384,40 @@ def put(path: Path, mode: str, content: bytes, shape: Shape) -> None:
     replace_file(path, write)
 
 
-def open_snapshots(root: Path, folder: Path, max_file: int) -> Snapshots:
-    """Make or find the private repository of the project at ROOT.
+def open_snapshots(root: Path, folder: Path, max_file: int, max_ignored: int) -> Snapshots:
+    """Make or find the private repository of the project at ROOT, and that of what lies around it in a repository."""
+    repository, kind = find_repository(root, folder)
+    top = repository.link.parent
+    snapshots = Snapshots(root, folder, max_file, max_ignored, repository, Shape(root, folder / "rights.json"))
+    prepare(snapshots, kind, folder)
+    if repository.places and top != root and root.is_relative_to(top):
+        beside = folder / "around"
+        snapshots.around = Snapshots(top, beside, max_file, 0, repository, Shape(top, beside / "rights.json"))
+        beside.mkdir(exist_ok=True)
+        prepare(snapshots.around, kind, folder, root)
+    return snapshots
+
+
+def prepare(snapshots: Snapshots, kind: str, *hidden: Path) -> None:
+    """Make the private repository of SNAPSHOTS, where it is none, for objects of that KIND; it passes HIDDEN over.
 
     It borrows the objects of the copy of the user's own one, if there is one, and starts from a copy of its index.
     """
-    repository, kind = find_repository(root, folder)
-    shape = Shape(root, folder / "rights.json")
-    snapshots, places = Snapshots(root, folder, max_file, repository, shape), repository.places
+    root, folder, places = snapshots.root, snapshots.folder, snapshots.repository.places
     store, info = snapshots.store, snapshots.store / "info"
     if not info.is_dir():
         git(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(store)], root)
         info.mkdir()
     (folder / "index.lock").unlink(missing_ok=True)  # left by a run that was killed; the project's lock is ours
     (info / "attributes").write_text(PLAIN_BYTES)
-    own = [f"/{folder.relative_to(root).as_posix()}"] if folder.is_relative_to(root) else []
+    own = [f"/{path.relative_to(root).as_posix()}" for path in hidden if path.is_relative_to(root)]
     (info / "exclude").write_text("".join(f"{name}/\n" for name in (*GENERATED, *own)))
-    borrowed = f"{repository.kept(places[-1] / 'objects')}\n" if places else ""
+    borrowed = f"{snapshots.repository.kept(places[-1] / 'objects')}\n" if places else ""
     (store / "objects/info/alternates").write_text(borrowed)
-    if places and not (folder / "index").exists() and root == repository.link.parent and holds_plain_bytes(root):
+    top = snapshots.repository.link.parent
+    if places and not (folder / "index").exists() and root == top and holds_plain_bytes(root):
         with contextlib.suppress(OSError):
             shutil.copyfile(places[0] / "index", folder / "index")
-    return snapshots
 
 
 def holds_plain_bytes(root: Path) -> bool:

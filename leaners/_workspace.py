@@ -7,15 +7,18 @@ rights of files, to the user's repository, to uncommitted work, and to what no l
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from _page import few_names
 from _shape import Seen
 from _snapshots import Snapshots
-from leanloop import ChangeRules, Config, Interrupted, Program, Reporter, Task, defer_signals, read_json
+from leanloop import ChangeRules, Config, GitError, Interrupted, Program, Reporter, Task, defer_signals, read_json
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,9 @@ class Workspace:
     """The project's files during a run: their states, and the order in which a leaner's call leaves them.
 
     `named` holds the paths that no snapshot covers and that were told already, `repaired` says what of the user's
-    repository was put back after a killed run, `seen` are the rights of files and folders before the call under way.
+    repository was put back after a killed run, `seen` are the rights of files and folders before the call under way,
+    `beside` is the state of what lies around the project in its repository, `told_ignored` says that files were named
+    which git ignores.
     """
 
     config: Config
@@ -43,6 +48,8 @@ class Workspace:
     named: set[str] = field(default_factory=set)
     repaired: str = ""
     seen: Seen = field(default_factory=dict)
+    beside: str = ""
+    told_ignored: bool = False
 
     def warn(self, text: str) -> None:
         self.reporter.emit("warning", text=text)
@@ -54,6 +61,27 @@ class Workspace:
         if found:
             some = ", ".join(f"{path} ({why})" for path, why in list(found.items())[:20])
             self.warn(f"not covered by snapshots, so that nothing can put them back: {some}")
+        if not self.told_ignored:
+            self.told_ignored = True
+            self.warn_ignored()
+
+    def warn_ignored(self) -> None:
+        """Name, once in the life of a project, what git ignores and is too much for snapshots, with its size."""
+        kept = self.snapshots.folder / "named.json"
+        known = {*read_json(kept)}
+        sizes = {path: size for path, size in self.snapshots.passed_over.items() if size}
+        folders = Counter(path.rpartition("/")[0] for path in sizes)
+        fresh = dict[str, int]()
+        for path, size in sizes.items():
+            folder = path.rpartition("/")[0]
+            name = path if folders[folder] < 4 else f"{folder}/"
+            if name not in known:
+                fresh[name] = fresh.get(name, 0) + size
+        if fresh:
+            kept.write_text(json.dumps([*known, *fresh]))
+            some = ", ".join(f"{name} ({size / 1e6:.0f} MB)" for name, size in list(fresh.items())[:20])
+            told = "ignored by git and beyond [guard] max_ignored, so that nothing can put them back"
+            self.warn(f"{told}: {some}")
 
     def put_back(self, seen: str, tree: str, paths: Iterable[str], to: str, left: Iterable[str] = ()) -> list[str]:
         """Restore PATHS from SEEN to TREE, recorded before and after.
@@ -73,10 +101,17 @@ class Workspace:
     # What a call leaves behind
 
     def note_rights(self, by: Program) -> None:
-        """Note the rights of the project's files and folders before a call, but of one that says what it edits."""
+        """Note rights of files, and what lies around the project, before a call, but of one that says what it edits."""
         self.seen = {} if by.tells_edits else self.snapshots.shape.look()
         if self.seen:
             self.snapshots.shape.remember(self.seen)
+        self.beside = ""
+        if self.snapshots.around and self.seen:
+            try:
+                self.beside = self.snapshots.around.take()
+            except GitError as error:
+                self.snapshots.around = None
+                self.warn(f"what lies around the project in its repository is not covered: {error}")
 
     def settle(
         self, before: str, task: Task, start: str, known: Set[str], begun: float, by: Program, used: Path
@@ -157,8 +192,8 @@ class Workspace:
             if forbidden and os.path.lexists(self.config.root / path):
                 shutil.move(self.config.root / path, self.reporter.path(f"put-back-{len(moved)}"))
                 moved.append(path)
-        self.snapshots.passed_over.difference_update(moved)
         for path in moved:
+            self.snapshots.passed_over.pop(path, None)
             self.snapshots.uncovered.pop(path, None)
         return moved
 
@@ -170,6 +205,7 @@ class Workspace:
             self.snapshots.repository.put_back(self.reporter.path("repository"))
             now = self.snapshots.take()
             self.put_back(now, before, self.snapshots.changed(now, before), "the state before the call")
+            self.lost_around()
         except Interrupted as second:
             second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
             raise
@@ -185,8 +221,16 @@ class Workspace:
         if said := repository.put_back(found):
             what = f"{leaner} changed the repository itself ({said}), and it was put back"
             self.warn(f"{what}. What was found there: {found}")
-        if not thrown:
-            return after
-        self.snapshots.restore(after, before, thrown)
-        self.warn(f"{leaner} threw away work that is not committed, and it was put back: {', '.join(thrown)}")
-        return self.snapshots.take()
+        if thrown:
+            self.snapshots.restore(after, before, thrown)
+            after = self.snapshots.take()
+        if lost := [*thrown, *self.lost_around()]:
+            self.warn(f"{leaner} threw away work that is not committed, and it was put back: {few_names(lost, 20)}")
+        return after
+
+    def lost_around(self) -> list[str]:
+        """Put back what a call threw away around the project in its repository; name it."""
+        around, beside, self.beside = self.snapshots.around, self.beside, ""
+        with contextlib.suppress(GitError):
+            return around.lost_around(beside, self.config.root) if around and beside else []
+        return []

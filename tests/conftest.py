@@ -33,7 +33,7 @@ DIAGNOSED = "[defaults]\nsummarize_errors = true\n"
 
 # Modules with many cases of each test: a plain run takes the first case of each, --heavy all of them.
 MANY_CASES = {
-    "test_adversaries", "test_bad_input", "test_command_line", "test_crashes", "test_demo_material",
+    "test_accidents", "test_adversaries", "test_bad_input", "test_command_line", "test_crashes", "test_demo_material",
     "test_examples", "test_golden", "test_health", "test_leaner_calls", "test_mangled",
     "test_processes", "test_reading", "test_ready", "test_repository", "test_server", "test_showing",
     "test_snapshots", "test_test_runs", "test_tokens", "test_verdict", "test_wrapper_logic",

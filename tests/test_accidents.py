@@ -105,3 +105,112 @@ def test_undo_gives_a_private_file_back_as_private(calc: Bench, leaner: Leaner) 
     assert not (calc.project / "private").exists()
     assert calc.lean_loop("--undo").code == 0
     assert [kind(calc.project / path) for path in ("private", "private/deploy.key")] == ["drwx------", "-rw-------"]
+
+
+# ------------------------------------------------------------------------------------- around the project, and ignored
+
+
+@pytest.fixture
+def below(calc: Bench) -> Bench:
+    """The project as a subfolder of a repository, with work of the user's beside it."""
+    (calc.project / ".git").rename(calc.home / "git")
+    inner = calc.project / "app"
+    inner.mkdir()
+    for path in [path for path in calc.project.iterdir() if path != inner]:
+        path.rename(inner / path.name)
+    calc.write("other/edited.txt", "committed\n")
+    calc.commit()
+    calc.write("other/edited.txt", "mine\n")
+    calc.write("other/new.txt", "mine\n")
+    calc.write("other/staged.txt", "mine\n")
+    calc.git("add", "other/staged.txt")
+    return calc
+
+
+@pytest.mark.parametrize(
+    "deed", ["git stash -q -u", "git reset -q --hard", "git checkout -q -- ..", "git clean -fdxq ..", "rm -r ../other"]
+)
+def test_work_beside_a_project_in_a_subfolder_is_put_back(below: Bench, leaner: Leaner, deed: str) -> None:
+    before = {path: below.read(f"other/{path}.txt") for path in ("edited", "new", "staged")}
+    status = below.git("status", "--short")
+    leaner(f"{deed}\n{FIX}echo done\n")
+    ran = below.lean_loop(below="app")
+    assert (ran.code, "../other/" in ran.err) == (0, True), ran.text
+    assert {path: below.read(f"other/{path}.txt") for path in before} == before
+    assert set(status.splitlines()) <= set(below.git("status", "--short").splitlines())
+
+
+def test_ignored_files_are_held_or_named_once(calc: Bench, leaner: Leaner) -> None:
+    calc.write(".gitignore", "*.sqlite\n")
+    calc.write("leanfile.toml", f'[guard]\nmax_ignored = "5MB"\n{calc.read("leanfile.toml")}')
+    calc.commit()
+    calc.write("dev.sqlite", b"x" * 3_000_000)
+    calc.write("big.sqlite", b"x" * 7_000_000)
+    leaner(f"git clean -fdxq\n{FIX}echo done\n")
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert calc.read("dev.sqlite") == "x" * 3_000_000
+    assert "big.sqlite (7 MB)" in ran.err and ran.err.index("big.sqlite (7 MB)") < ran.err.index("leaner: edit")
+    calc.write("big.sqlite", b"x" * 7_000_000)
+    assert "big.sqlite" not in calc.lean_loop().err
+
+
+def test_other_work_trees_and_lfs_come_back_with_the_repository(calc: Bench, leaner: Leaner) -> None:
+    calc.git("worktree", "add", "-q", str(calc.home / "tree"))
+    stored = calc.write(".git/lfs/objects/ab/cd/abcd", "large")
+    leaner(f"rm -rf .git\n{FIX}echo done\n")
+    assert calc.lean_loop().code == 0
+    assert stored.read_text() == "large"
+    assert calc.git("-C", str(calc.home / "tree"), "status", "--short") == ""
+
+
+def test_a_socket_in_the_repository_does_not_matter(calc: Bench, leaner: Leaner) -> None:
+    os.mkfifo(calc.project / ".git/fsmonitor--daemon.ipc")
+    leaner(f"{FIX}echo done\n")
+    assert calc.lean_loop().code == 0
+
+
+# ---------------------------------------------------------------------------------------------- verbs, verdicts, names
+
+
+def test_undo_names_the_run_and_its_files(calc: Bench, leaner: Leaner) -> None:
+    leaner(f"{FIX}echo done\n")
+    assert calc.lean_loop().code == calc.lean_loop().code == 0
+    first = calc.runs()[0].name
+    ran = calc.lean_loop("--undo")
+    assert f"1 file put back to {first}/0: calc.py." in ran.out and "1 later run changed nothing" in ran.out, ran.text
+    assert calc.lean_loop("--undo", "--restore", "last").code == 2
+
+
+LOST = {
+    "is skipped": (
+        "import pytest\nextra = pytest.importorskip('extra')\n\n\ndef test_more():\n    assert extra.CASES\n",
+        "rm",
+    ),
+    "vanishes while another appears": (
+        "import pytest\n\nfrom extra import CASES\n\n\n@pytest.mark.parametrize('case', CASES)\n"
+        "def test_more(case):\n    assert case\n",
+        "sed -i s/3/4/",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_a_green_test_that_is_lost_is_red(calc: Bench, leaner: Leaner, how: str) -> None:
+    text, deed = LOST[how]
+    calc.write("test_more.py", text)
+    calc.write("extra.py", "CASES = [1, 2, 3]\n")
+    calc.write("leanfile.toml", calc.read("leanfile.toml").replace("unittest", "pytest"))
+    calc.commit()
+    leaner(f"{FIX}{deed} extra.py\necho done\n")
+    ran = calc.lean_loop()
+    assert (ran.code, "green before, and skipped or vanished now: test_more.test_more" in ran.out) == (1, True), (
+        ran.text
+    )
+
+
+def test_control_characters_in_a_name_reach_no_terminal(calc: Bench, leaner: Leaner) -> None:
+    leaner(f"printf 'x = 1\\n' > $'a\\e[2J\\e]0;x\\a\\u009b.py'\n{FIX}echo done\n", "source")
+    shown = [calc.lean_loop(), calc.lean_loop("--report"), calc.lean_loop("--undo")]
+    assert [ran.code for ran in shown] == [0, 0, 0], shown
+    assert not any(sign in ran.text for ran in shown for sign in "\x1b\x07\x9b")
