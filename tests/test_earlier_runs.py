@@ -52,7 +52,7 @@ def test_undo_brings_back_the_state_before_a_run_and_undo_takes_that_back(bench:
     assert (bench.read("notes.txt"), bench.read("one.txt")) == ("changed\n", "new\n")
     assert not (bench.project / "old.txt").exists()
     again = bench.lean_loop("--restore", "last")
-    assert again.out == "0 files put back.\n", again.text
+    assert again.out.startswith("0 files put back to "), again.text
 
 
 def test_undo_means_the_last_run_that_changed_something(bench: Bench, leaner: Leaner) -> None:
