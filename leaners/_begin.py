@@ -15,21 +15,18 @@ import shlex
 import shutil
 import sys
 import tomllib
-from collections import Counter
 from functools import reduce
-from itertools import islice
 from pathlib import Path
 
+from _project import UNKNOWN, TestCommand, detect_runner, layout, try_command
 from _screen import columns
 from leanloop import (
-    GENERATED,
     LEANFILE,
     SCHEMA,
     Leaner,
     LeanError,
     NotReady,
     Shows,
-    ask_git,
     find_program,
     is_packaged,
     leaner_programs,
@@ -45,7 +42,6 @@ from leanloop import (
     share,
     shown,
     static_config,
-    table,
     user_config,
 )
 
@@ -142,7 +138,12 @@ def with_binary(path: Path, name: str) -> str:
 
 def write_sample(options: argparse.Namespace, shows: Shows) -> str:
     """Write the sample leanfile, with the test command that this folder's project seems to have."""
-    target, text = options.init, filled("leanfile.toml", Path())
+    target, root, command, seen = options.init, Path(), detect_runner(Path()), ""
+    if target != "-" and not os.path.lexists(target) and command != UNKNOWN:
+        shows.say(f"lean-loop: trying the test command: {' '.join(command.words)}", shows.err)
+        command, words = try_command(command, root)
+        seen = f"Tried once: {words}. "
+    text = filled("leanfile.toml", root, command)
     if target == "-":
         return text
     try:
@@ -152,14 +153,14 @@ def write_sample(options: argparse.Namespace, shows: Shows) -> str:
         there = isinstance(error, FileExistsError)
         why = "is there already" if there else f"cannot be written: {error.strerror}"
         raise LeanError(f"--init: {target} {why}. Name another file.") from None
-    known_by, again = detect_runner(Path())[0], f"{called()} -c {shlex.quote(target)}"
-    shows.say(f"{target} is written ({known_by}). Fill in its tasks, then run: {again}", shows.err)
+    again = f"{called()} -c {shlex.quote(target)}"
+    shows.say(f"{target} is written ({command.hint}). {seen}Fill in its tasks, then run: {again}", shows.err)
     return ""
 
 
 def print_guide(options: argparse.Namespace, shows: Shows) -> str:
     """Print what a cloud model needs to know to write leanfiles for this project."""
-    return filled("guide.md", Path())
+    return filled("guide.md", Path(), detect_runner(Path()))
 
 
 def print_schema(options: argparse.Namespace, shows: Shows) -> str:
@@ -167,36 +168,14 @@ def print_schema(options: argparse.Namespace, shows: Shows) -> str:
     return read_text(share() / "examples" / SCHEMA).rstrip()
 
 
-def filled(name: str, root: Path) -> str:
-    """Read the text NAME of examples/, with its marks filled in for the project at ROOT."""
-    known_by, (command, *args), narrow = detect_runner(root)
+def filled(name: str, root: Path, tests: TestCommand) -> str:
+    """Read the text NAME of examples/, with its marks filled in for the project at ROOT and its TESTS."""
+    command, *args = tests.words
     path = "" if called() == "lean-loop" else f" (Here `lean-loop` stands for `{called()}`.)"
-    words = {"COMMAND": json.dumps(command), "ARGS": json.dumps(args), "TEST_HINT": known_by, "CALLED": path}
-    words |= {"NARROW": json.dumps(narrow), "LAYOUT": layout(root), "SCHEMA": (share() / "examples" / SCHEMA).as_uri()}
+    more = ["shell = true"] if tests.shell else []
+    more += [f"env = {{ {key} = {json.dumps(value)} }}" for key, value in tests.env.items()]
+    words = {"COMMAND": json.dumps(command), "ARGS": json.dumps(args), "TEST_HINT": tests.hint, "CALLED": path}
+    words |= {"NARROW": json.dumps(tests.narrow), "MORE": "".join(f"\n{line}" for line in more)}
+    words |= {"LAYOUT": layout(root), "SCHEMA": (share() / "examples" / SCHEMA).as_uri()}
     text = (share() / "examples" / name).read_text(encoding="utf-8")
     return re.sub(r"@([A-Z_]+)@", lambda mark: words[mark[1]], text).rstrip()
-
-
-def layout(root: Path, most: int = 8) -> str:
-    """Tell where the most files of the project at ROOT lie, by folder and kind."""
-    kinds = Counter(re.sub(r"[^/]+(?=\.\w+$)", "*", path) for path in git_files(root) if "." in path)
-    return ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common(most)) or "empty"
-
-
-def detect_runner(root: Path) -> tuple[str, list[str], list[str]]:
-    """Find how the project in ROOT is tested: what it was known by, the test command, what narrows it to a task."""
-    for name, row in table("_runners.txt").items():
-        for mark in row["file"]:
-            pattern, _, words = mark.partition(" ")
-            if any(path.is_file() and re.search(words, read_text(path)) for path in root.glob(pattern)):
-                return f"{name}: {pattern} is here", row["run"][0].split(), " ".join(row.get("narrow", ())).split()
-    unknown = "no test runner was recognized: put your own test command here"
-    return unknown, ["{python}", "-m", "unittest"], ["test_dates.py"]
-
-
-def git_files(root: Path) -> list[str]:
-    """List the project's own files that git does not ignore; without git those of the first two levels."""
-    listed = ask_git(root, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    paths = (path for pattern in ("*", "*/*") for path in islice(root.glob(pattern), 999) if path.is_file())
-    listed = listed or [path.relative_to(root).as_posix() for path in paths]
-    return [path for path in listed if {*GENERATED}.isdisjoint(path.split("/"))]

@@ -19,9 +19,9 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
-from _begin import git_files
 from _earlier import bare_config
 from _page import few_names, many
+from _project import git_files, missing_from_path
 from _screen import folded, inked, is_terminal, window
 from leanloop import (
     GREEN,
@@ -38,6 +38,7 @@ from leanloop import (
     Run,
     Shows,
     Task,
+    Verdict,
     ask_git,
     check_leaner,
     check_test_files,
@@ -217,10 +218,25 @@ def look_at_tests(run: Run) -> Check:
     passed = "" if verdict.passed is None else f", {verdict.passed} passed"
     told = f"{red}{passed}, {verdict.seconds:.1f} s: {shlex.join(test_argv(runner, run.config.root))}"
     why = "write a task's tests first: red ones prove it" if verdict.green else verdict.why
-    doubt = why[:1].upper() + why[1:]
+    doubt = unloaded(verdict, run.config.root) or why[:1].upper() + why[1:]
     if not (doubt or verdict.failing):
         doubt = f"Look at the test command: it names no failing test, but says: {verdict_facts(verdict)['summary']}"
     yield "tests", told, doubt
+
+
+UNLOADED = r"ModuleNotFoundError|ImportError|(?i:cannot find (?:module|package)|could not (?:resolve|load|import))"
+
+
+def unloaded(verdict: Verdict, root: Path) -> str:
+    """Say what to do where not one test passed and the code under test was not even found; nothing elsewhere."""
+    said = f"{verdict.failure.summary}\n{verdict.failure.excerpt}"
+    if verdict.green or verdict.passed or not re.search(UNLOADED, said):
+        return ""
+    if folder := missing_from_path(said, root):
+        return f'The tests do not find their modules: under [runner] put env = {{ PYTHONPATH = "{folder}" }}'
+    return (
+        f"No test could be loaded: {verdict.failure.summary}. Right where a task is to write it, else mend the set-up"
+    )
 
 
 def look_at_git(root: Path) -> Check:

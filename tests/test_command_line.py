@@ -42,8 +42,18 @@ KINDS: dict[str, tuple[dict[str, str], str, tuple[str, ...]]] = {
     "node": ({"package.json": '{"scripts": {"test": "node --test"}}'}, "node", ("--test",)),
     "another script": ({"package.json": '{"scripts": {"test": "mocha"}}'}, "npm", ("test",)),
     "make": ({"Makefile": "all:\n\ttrue\n\ntest: all\n\ttrue\n"}, "make", ("test",)),
-    "make without a test": ({"Makefile": "all:\n\ttrue\n"}, "{python}", ("-m", "unittest")),
-    "nothing": ({}, "{python}", ("-m", "unittest")),
+    "make without a test": ({"Makefile": "all:\n\ttrue\n"}, "", ()),
+    "nothing": ({}, "", ()),
+    "maven": ({"pom.xml": "<project/>"}, "mvn", ("-q", "test")),
+    "maven's wrapper": ({"pom.xml": "<project/>", "mvnw": ""}, "./mvnw", ("-q", "test")),
+    "gradle's wrapper": ({"build.gradle.kts": "", "gradlew": ""}, "./gradlew", ("test",)),
+    "dotnet": ({"App/App.csproj": "<Project/>"}, "dotnet", ("test",)),
+    "rspec": ({"Gemfile": "gem 'rspec'\n"}, "bundle", ("exec", "rspec")),
+    "phpunit": ({"composer.json": '{"require-dev": {"phpunit/phpunit": "^11"}}'}, "vendor/bin/phpunit", ()),
+    "deno": ({"deno.json": "{}"}, "deno", ("test",)),
+    "workspaces": ({"package.json": '{"workspaces": ["a"]}'}, "npm", ("test", "--workspaces", "--if-present")),
+    "tox": ({"tox.ini": "[tox]\n"}, "tox", ("-q",)),
+    "make check": ({"Makefile": "check:\n\ttrue\n"}, "make", ("check",)),
     "jest and make": ({"package.json": '{"jest": {}}', "Makefile": "test:\n\tnpx jest\n"}, "npx", ("jest",)),
     "go and make": ({"go.mod": "module x\n", "Makefile": "test:\n\tgo test\n"}, "go", ("test", "./...")),
     "odd bytes": ({"package.json": '{"description": "\udcff", "jest": {}}'}, "npx", ("jest",)),
@@ -56,11 +66,58 @@ def test_init_names_the_test_command_of_the_project(
 ) -> None:
     for path, text in files.items():
         bench.write(path, text.encode("utf-8", "surrogateescape"))
+    ran = bench.lean_loop("--init")
+    assert ran.code == 0, ran.text
+    made = tomllib.loads(ran.out)
+    assert (made["runner"]["command"], tuple(made["runner"]["args"])) == (command, args)
+    assert len(made["tasks"]) == 1
+    if not command:
+        bench.write("leanfile.toml", ran.out)
+        assert "[runner] has no command" in bench.lean_loop().err
+
+
+COINS = {
+    "tests/__init__.py": "",
+    "tests/test_coins.py": """
+import unittest
+from coins import total
+
+
+class Coins(unittest.TestCase):
+    def test_total(self):
+        self.assertEqual(total([1, 2]), 3)
+""",
+}
+
+
+@pytest.mark.parametrize("folder", ["src", "lib/python"])
+def test_init_finds_where_python_modules_lie_and_tells_what_it_saw(bench: Bench, folder: str) -> None:
+    for path, text in {**COINS, f"{folder}/coins.py": "def total(coins):\n    return sum(coins)\n"}.items():
+        bench.write(path, text)
+    bench.commit()
     ran = bench.lean_loop("--init", "leanfile.toml")
     assert ran.code == 0, ran.text
-    made = leanloop.load(bench.project / "leanfile.toml")
-    assert (made.runner.command, made.runner.args) == (command, args)
-    assert len(made.tasks) == 1
+    assert "Tried once: 1 passed, 0 failed" in ran.err
+    assert leanloop.load(bench.project / "leanfile.toml").runner.env == {"PYTHONPATH": folder}
+
+
+def test_init_tells_where_the_test_command_does_not_start(bench: Bench) -> None:
+    bench.write("composer.json", '{"require-dev": {"phpunit/phpunit": "^11"}}')
+    ran = bench.lean_loop("--init", "leanfile.toml")
+    assert ran.code == 0
+    assert "Tried once: it does not start: is vendor/bin/phpunit installed?" in ran.err
+
+
+def test_init_lets_the_tool_that_keeps_the_packages_start_python(bench: Bench) -> None:
+    tools = bench.home / "tools"
+    tools.mkdir()
+    (tools / "uv").write_text("#!/bin/sh\n")
+    (tools / "uv").chmod(0o755)
+    bench.env["PATH"] = f"{tools}:{bench.env['PATH']}"
+    bench.write("uv.lock", "")
+    bench.write("pytest.ini", "[pytest]\n")
+    runner = tomllib.loads(bench.lean_loop("--init").out)["runner"]
+    assert (runner["command"], runner["args"]) == ("uv", ["run", "python", "-m", "pytest", "-q"])
 
 
 def test_init_without_a_file_prints_the_same_sample(bench: Bench) -> None:
@@ -86,6 +143,7 @@ def test_the_sample_is_commented_and_has_no_mark_left(bench: Bench) -> None:
 
 
 def test_the_samples_commented_keys_are_known_ones(bench: Bench) -> None:
+    bench.write("pytest.ini", "[pytest]\n")
     lines = bench.lean_loop("--init").out.splitlines()
     shown = [
         line.removeprefix("# ") if line.startswith(("# [", "# ")) and is_toml(line[2:]) else line for line in lines

@@ -10,6 +10,7 @@ import pytest
 from conftest import LEANLOOP, Bench, Leaner, Serve, prompt_of
 from playground.serve import Body, said
 from terminal import play
+from test_command_line import COINS
 
 
 def finding(text: str, subject: str) -> str:
@@ -97,6 +98,21 @@ def test_what_a_check_says_of_tests_is_true(calc: Bench, serve: Serve) -> None:
     (calc.project / "test_calc.py").unlink()
     told = finding(calc.lean_loop("--check").out, "tests")
     assert re.match(r"warning tests: not green, 0 passed, .*\. The test command ran no test", told)
+
+
+def test_tests_that_cannot_be_loaded_are_no_red_tests(bench: Bench, serve: Serve) -> None:
+    serve("done")
+    for path, text in {**COINS, "src/coins.py": "def total(coins):\n    return 0\n"}.items():
+        bench.write(path, text)
+    bench.write("leanfile.toml", '[runner]\ncommand = "{python}"\nargs = ["-m", "unittest"]\n')
+    told = " ".join(bench.lean_loop("--check").out.split())
+    assert 'under [runner] put env = { PYTHONPATH = "src" }' in told
+    (bench.project / "src/coins.py").unlink()
+    told = " ".join(bench.lean_loop("--check").out.split())
+    assert (
+        "No test could be loaded: ModuleNotFoundError: No module named 'coins'. Right where a task is to write it"
+        in told
+    )
 
 
 def test_files_that_a_task_will_create_are_named(calc: Bench, serve: Serve) -> None:
