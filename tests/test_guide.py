@@ -43,7 +43,7 @@ def test_the_guide_has_at_most_900_tokens(bench: Bench, cache: Path, files: dict
 
 @pytest.mark.parametrize(
     ("name", "narrow"),
-    [("pytest", "tests/test_dates.py"), ("node", "test/dates.test.js"), ("nothing", "test_dates.py")],
+    [("pytest", "tests/test_dates.py"), ("node", "test/dates.test.js")],
 )
 def test_the_sample_in_the_guide_is_a_leanfile_that_loads(bench: Bench, name: str, narrow: str) -> None:
     (sample,) = re.findall(r"```toml\n(.+?)```", fill(bench, PROJECTS[name]), re.DOTALL)
@@ -64,7 +64,7 @@ RUNNERS = {
     "a package alone": ({"setup.py": ""}, "{python} -m pytest -q"),
     "go": ({"go.mod": "module x\n"}, "go test ./..."),
     "make": ({"Makefile": "all:\n\ntest:\n\techo\n"}, "make test"),
-    "make without tests": ({"Makefile": "all:\n"}, "{python} -m unittest"),
+    "make without tests": ({"Makefile": "all:\n"}, ""),
 }  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def test_the_test_command_is_found(bench: Bench, files: dict[str, str], command:
     for path, text in files.items():
         bench.write(path, text)
     runner = tomllib.loads(bench.lean_loop("--init").out)["runner"]
-    assert [runner["command"], *runner["args"]] == command.split()
+    assert " ".join([runner["command"], *runner["args"]]) == command
 
 
 def test_what_was_installed_is_no_part_of_the_layout(bench: Bench) -> None:
