@@ -3359,7 +3359,8 @@ def run_all(options: argparse.Namespace, shows: Shows) -> int:
 
 def print_version(options: argparse.Namespace, shows: Shows) -> str:
     """Tell the version and where the files lie."""
-    return f"lean-loop {__version__} ({share()})"
+    places = {"configuration": static_config(options.global_config), "runs and states": state_folder()}
+    return "\n".join([f"lean-loop {__version__} ({share()})", *(f"{what}: {path}" for what, path in places.items())])
 
 
 Option = tuple[list[str], str, str, Document]
@@ -3426,6 +3427,7 @@ def parser() -> argparse.ArgumentParser:
         "lean-loop",
         allow_abbrev=False,
         description="Drive an agent through bite-sized tasks until the project's tests pass.",
+        epilog="Exit codes: 0 all green; 1 red; 2 command line or configuration; 3 not ready; 130, 143, 129 by a signal.",
     )
     for names, told, _, how in OPTIONS:
         made.add_argument(*names, help=told, **how)

@@ -375,9 +375,17 @@ def config_here(options: argparse.Namespace) -> Config:
         raise
 
 
+def runs_here(options: argparse.Namespace) -> Path:
+    """Find what lean-loop keeps of this project; where no leanfile lies, of the one in which it ran last."""
+    if options.config[0].exists() or last_runs(options.config[0]):
+        return project_folder(config_here(options).root)
+    latest = max(state_folder().glob("*/runs/*"), key=lambda folder: folder.name, default=None)
+    return latest.parents[1] if latest else project_folder(config_here(options).root)
+
+
 def list_runs(options: argparse.Namespace, shows: Shows) -> str:
     """List the project's runs, newest first."""
-    folders = run_folders(project_folder(config_here(options).root))
+    folders = run_folders(runs_here(options))
     if not folders:
         shows.say("lean-loop: this project has no runs yet.", shows.err)
         return ""
@@ -386,6 +394,5 @@ def list_runs(options: argparse.Namespace, shows: Shows) -> str:
 
 def show_report(options: argparse.Namespace, shows: Shows) -> str:
     """Tell the story of a run; the last is the last that worked on a task."""
-    folder = project_folder(config_here(options).root)
-    record = find_run(folder, options.report, lambda record: bool(record.of("task")))
+    record = find_run(runs_here(options), options.report, lambda record: bool(record.of("task")))
     return f"{outcome(record.folder)['report']}\nThe files lie in {record.folder}"

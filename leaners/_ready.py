@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import re
 import shlex
 import shutil
@@ -256,17 +257,21 @@ def look_at_protection(config: Config) -> Check:
     yield "protected", *((told, "") if held else ("no file", "Set [defaults] test_prefix"))
 
 
+def mistyped(new: Sequence[str], root: Path) -> str:
+    """Name the file that may have been meant where a NEW one is called almost like it; nothing where none is."""
+    names = git_files(root)
+    near = {path: difflib.get_close_matches(path, names, 1, 0.85) for path in new}
+    return "; ".join(f"{path}: did you mean {found[0]}?" for path, found in near.items() if found)
+
+
 def look_at_tasks(run: Run, tasks: Sequence[Task]) -> Check:
     """Tell whether the files of each task fit into a prompt; name its test files that are missing."""
     leaners, fit = (run.config.lean, *run.config.escalate), len(tasks)
     check_test_files(run.config, tasks)
     for task in tasks:
         if new := [path for path in task.files if not (run.config.root / path).exists()]:
-            yield (
-                task.name,
-                f"{few_names(new, 3)} {'is' if len(new) == 1 else 'are'} not there yet, and will be new",
-                "",
-            )
+            told = f"{few_names(new, 3)} {'is' if len(new) == 1 else 'are'} not there yet, and will be new"
+            yield task.name, told, mistyped(new, run.config.root)
         for path in task.test_files:
             looks_like_one = re.match(r"(?!-|.*\.\.\.).*[./]", path)  # no option, no word after one, no ./...
             if looks_like_one and not (run.config.root / path.split("::")[0]).exists():

@@ -558,12 +558,25 @@ def test_a_fault_in_a_later_leanfile_is_said_before_anything_runs(bench: Bench, 
 def test_version_tells_version_and_place(bench: Bench) -> None:
     ran = bench.lean_loop("--version")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == f"lean-loop {leanloop.__version__} ({ROOT})\n"
+    first, *places = ran.out.splitlines()
+    assert first == f"lean-loop {leanloop.__version__} ({ROOT})"
+    state = bench.home / "state" / "lean-loop"
+    assert places == [f"configuration: {ROOT / 'config.toml'}", f"runs and states: {state}"]
 
 
 def test_version_of_an_installed_copy_tells_where_its_files_lie(bench: Bench) -> None:
     ran = run_copy(bench, installed(bench), "--version")
     assert str(bench.home / "prefix" / "share" / "lean-loop") in ran.out
+
+
+def test_reports_and_runs_are_found_from_where_no_leanfile_lies(calc: Bench, leaner: Leaner) -> None:
+    leaner("echo done")
+    calc.lean_loop()
+    elsewhere = calc.home / "elsewhere"
+    elsewhere.mkdir()
+    calc.project = elsewhere
+    assert "# lean-loop: red" in calc.lean_loop("--report").out
+    assert "leanfile.toml" in calc.lean_loop("--runs").out
 
 
 def test_help_names_every_option(bench: Bench) -> None:

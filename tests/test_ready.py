@@ -118,7 +118,9 @@ def test_tests_that_cannot_be_loaded_are_no_red_tests(bench: Bench, serve: Serve
 def test_files_that_a_task_will_create_are_named(calc: Bench, serve: Serve) -> None:
     serve("")
     calc.write("leanfile.toml", calc.read("leanfile.toml").replace('["calc.py"]', '["calc.py", "cacl.py"]'))
-    assert finding(calc.lean_loop("--check").out, "add") == "ok      add: cacl.py is not there yet, and will be new"
+    told = finding(calc.lean_loop("--check").out, "add")
+    assert "add: cacl.py is not there yet, and will be new" in told
+    assert "cacl.py: did you mean calc.py?" in told
 
 
 def test_installed_packages_are_not_counted_as_protected(calc: Bench, serve: Serve) -> None:
