@@ -3427,7 +3427,7 @@ def parser() -> argparse.ArgumentParser:
         "lean-loop",
         allow_abbrev=False,
         description="Drive an agent through bite-sized tasks until the project's tests pass.",
-        epilog="Exit codes: 0 all green; 1 red; 2 command line or configuration; 3 not ready; 130, 143, 129 by a signal.",
+        epilog="Exit codes: 0 green; 1 red; 2 command line or configuration; 3 not ready; 130, 143, 129 by a signal.",
     )
     for names, told, _, how in OPTIONS:
         made.add_argument(*names, help=told, **how)
