@@ -319,14 +319,18 @@ class Server:
             time.sleep(pause)
 
     def without_refused(self, body: dict[str, Any], raw: bytes) -> dict[str, Any] | None:
-        """Return the request without what the server says it does not know, and the user did not ask for; else None."""
+        """Return the request without what the server says it does not take; None where the user asked for that.
+
+        A temperature is left out even then: a sample without it is better than none.
+        """
         said, (first, *rest) = raw.decode("utf-8", "replace").lower(), body["messages"]
         if "max_completion_tokens" in said and "max_tokens" in body and not CONTEXT_ERROR.search(said):
             plain = {key: value for key, value in body.items() if key != "max_tokens"}
             return {**plain, "max_completion_tokens": body["max_tokens"]}
         if "system" in said and "role" in said and rest:
             return {**body, "messages": [{"role": "user", "content": f"{first['content']}\n\n{rest[0]['content']}"}]}
-        for key in sorted(body.keys() - self.call.body().keys() - {"model", "messages"}, key=len, reverse=True):
+        own = {*self.call.body(), "model", "messages"} - {"temperature"}
+        for key in sorted(body.keys() - own, key=len, reverse=True):
             if re.search(rf"\b{key}", said):
                 self.refused.add(key)
                 if not key.startswith("stream"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import time
 from collections.abc import Sequence
 
 import pytest
 
-from conftest import Bench, Leaner
+from conftest import LEANLOOP, PATIENCE, Bench, Leaner
 from test_verdict import COUNT, POINTS, TASK, UNITTEST, events, prompts
 
 PLACE = "[lean]\nsamples = {samples}\n[defaults]\nmax_iters_per_task = {fixes}\n"
@@ -101,3 +104,28 @@ def test_none_is_no_number_of_samples(score: Bench) -> None:
     ran = score.lean_loop()
     assert ran.code == 2
     assert "[lean]: samples is a whole number from 1" in ran.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_signal_between_two_samples_leaves_a_state_that_was_judged(
+    score: Bench, leaner: Leaner, number: signal.Signals
+) -> None:
+    reached = score.home / "reached"
+    leaner(
+        f'{COUNT}echo "$(cat score.py)" >> "$HOME/found"; '
+        f'[ $n = 2 ] && {{ echo half > score.py; touch "{reached}"; sleep 60; }}\n'
+        'echo "POINTS = [1]" > score.py; [ $n -gt 2 ] && echo "POINTS = [1, 2, 3, 4]" > score.py; echo done'
+    )
+    set_samples(score, 3)
+    process = subprocess.Popen([*LEANLOOP, "--quiet"], cwd=score.project, env=score.env, start_new_session=True)
+    end = time.monotonic() + 20 * PATIENCE
+    while not reached.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(number)
+    process.wait(20 * PATIENCE)
+    if number == signal.SIGINT:
+        assert score.read("score.py") == "POINTS = []\n"
+    ran = score.lean_loop()
+    assert ran.code == 0, ran.text
+    assert found(score) == ["[]"] * 3
+    assert score.read("score.py") == "POINTS = [1, 2, 3, 4]\n"

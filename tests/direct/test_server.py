@@ -766,6 +766,20 @@ def test_a_setting_that_the_server_refuses_is_left_out_and_said_once(capsys: pyt
     assert capsys.readouterr().err == "direct: the server does not take chat_template_kwargs: asked without it\n"
 
 
+def test_a_temperature_that_the_server_refuses_is_left_out_and_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def script(handler: Any, body: Any) -> None:
+        if "temperature" in body:
+            reply(handler, {"error": {"message": "Unsupported value: 'temperature' does not support 0.8"}}, 400)
+        else:
+            stream(handler, piece(WHY, "stop"))
+
+    with Scripted(script) as server:
+        asking = direct.Server(direct.Call("", base_url=server.base_url, model="m", mode="ask", temperature=0.8))
+        assert [asking.ask("", "Why?"), asking.ask("", "Why?")] == [WHY, WHY]
+    assert ["temperature" in body for body in server.asked] == [True, False, False]
+    assert capsys.readouterr().err == "direct: the server does not take temperature: asked without it\n"
+
+
 def test_what_the_user_set_is_not_left_out(root: Path) -> None:
     done, server = ask(root, lambda h, b: reply(h, {"error": "unknown field: top_q"}, 400), extra_body='{"top_q": 1}')
     assert (done.code, len(server.asked), "unknown field: top_q" in done.reason) == (2, 1, True)
