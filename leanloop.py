@@ -206,6 +206,7 @@ class Defaults:
     after_command_timeout: Seconds = 600
     no_tests_ok: Flag = False
     commit: Flag = False
+    checks: Texts = ()
 
 
 @dataclass(frozen=True)
@@ -268,6 +269,7 @@ class Task:
     context_tokens: Count = 0
     max_iters: Count = 5
     after: Texts = ()
+    checks: Texts = ()
     skip_tests: Flag = False
 
 
@@ -348,7 +350,8 @@ class Report:
 class Verdict:
     """What a test run means; counts are None where the runner does not tell.
 
-    `why` says what vetoed a green, `note` what its reader should know of it.
+    `why` says what vetoed a green, `note` what its reader should know of it; `check` is the command that failed though
+    the tests are green.
     """
 
     green: bool
@@ -359,6 +362,7 @@ class Verdict:
     skipped: int | None = None
     report: Report | None = None
     note: str = ""
+    check: str = ""
 
     def seconds_of(self, file: str) -> float:
         """Tell how long the tests of a Python file took; all of them, where nobody counted."""
@@ -804,9 +808,10 @@ def build_task(table: Document, document: Document, number: int, path: Path, roo
     runner = build(Runner, merge(document.get("runner", {}), table.get("runner", {})), where)
     task = build(Task, {key: value for key, value in table.items() if key != "runner"}, where)
     iters = table.get("max_iters", document.get("defaults", {}).get("max_iters_per_task", Defaults.max_iters_per_task))
-    name = task.name or f"task-{number}"
+    name, checks = task.name or f"task-{number}", (*document.get("defaults", {}).get("checks", ()), *task.checks)
     files = tuple(project_relative(file, root, f"{where} ({name}): files") for file in task.files)
-    return replace(task, name=name, files=files, max_iters=iters, runner=insert_test_files(runner, task.test_files))
+    runner = insert_test_files(runner, task.test_files)
+    return replace(task, name=name, files=files, max_iters=iters, checks=checks, runner=runner)
 
 
 def whatever_is_red(runner: Runner, defaults: Defaults) -> Task:
@@ -816,6 +821,7 @@ def whatever_is_red(runner: Runner, defaults: Defaults) -> Task:
         prompt="Make the failing tests pass by mending the code.",
         runner=insert_test_files(runner, ()),
         max_iters=defaults.max_iters_per_task,
+        checks=defaults.checks,
     )
 
 
@@ -2071,6 +2077,13 @@ def shell_argv(line: str) -> list[str]:
     return ["cmd", "/d", "/s", "/c", line] if WINDOWS else ["/bin/sh", "-c", line]
 
 
+def run_shell(root: Path, line: str, files: Sequence[str], env: Mapping[str, str], limit: float) -> Completed:
+    """Hand a command of the user's to the shell; {files} in it are FILES that are there, else all of the project."""
+    there = [shlex.quote(path) for path in files if (root / path).exists()]
+    line = line.replace("{python}", python_of(root)).replace("{files}", " ".join(there) or ".")
+    return run(shell_argv(line), root, env=env, timeout=limit)
+
+
 def python_of(root: Path) -> str:
     """Find the Python of the project's virtual environment, else the one on PATH."""
     program = "Scripts/python.exe" if WINDOWS else "bin/python"
@@ -2373,7 +2386,8 @@ def rank_key(verdict: Verdict | None, before: Verdict | None) -> RankKey:
         return (0, 0, 0, 0)
     hidden = max(0, (count_all(before) or 0) - (count_all(verdict) or 0)) if before and counts_tests(before) else 0
     broke = len(compare(before, verdict).broke)
-    return (hidden, broke, -(verdict.passed or 0), len(verdict.failing) or 10**6)
+    unnamed = 0 if verdict.check else 10**6
+    return (hidden, broke, -(verdict.passed or 0), len(verdict.failing) or unnamed)
 
 
 def next_base(state: TaskState, restart_after: int, takeover: bool = False) -> tuple[str, bool]:
@@ -2445,22 +2459,48 @@ class Verifier:
     pristine: bool = True
 
     def judge(self, task: Task, tree: str, again: bool = False) -> Verdict:
-        """Run the tests on TREE, which is what lies on disk; a tree judged already is run AGAIN only on demand.
-
-        A green one runs `[guard] confirm` times more before it is believed.
-        """
-        key = (repr(task.runner), tree)
+        """Run tests and checks on TREE, which is what lies on disk; one judged already is run AGAIN only on demand."""
+        key = (repr((task.runner, task.checks, task.files)), tree)
         if not again and key in self.judged:
             self.reporter.emit("tested", name=task.name, tree=tree, output="", **verdict_facts(self.judged[key]))
             return self.judged[key]
+        verdict = NOT_TESTED if task.skip_tests else self.test_confirmed(task, tree)
+        for command in task.checks:
+            verdict = self.check(task, command, tree, verdict) if verdict.green else verdict
+        self.judged[key] = verdict
+        return verdict
+
+    def test_confirmed(self, task: Task, tree: str) -> Verdict:
+        """Run the tests; green ones `[guard] confirm` times more before they are believed."""
         verdict = self.test(task, tree)
         for _ in range(self.config.guard.confirm):
             if verdict.green:
                 verdict = self.test(task, tree)
                 if not verdict.green:
                     verdict = replace(verdict, why="the tests were green, then red on the same files: they are flaky")
-        self.judged[key] = verdict
         return verdict
+
+    def check(self, task: Task, command: str, tree: str, verdict: Verdict) -> Verdict:
+        """Run a command that must pass once the tests do; where it fails, what it says makes their VERDICT red."""
+        self.reporter.emit("check", command=command)
+        with self.workspace.snapshots.sealed():
+            done = run_shell(
+                self.config.root, command, task.files, test_environment(task.runner, ""), task.runner.timeout
+            )
+        if not (done.code or done.cut):
+            return verdict
+        output = self.reporter.mask(done.output)
+        file = self.reporter.write("check.txt", output).name
+        if done.code in (126, 127):
+            raise NotReady(
+                f"checks: '{command}': {' '.join(output.split())[-200:]}. Install it, or correct the command."
+            )
+        failure = load_beside("_failures").read_failure(output, self.config.root, self.config.defaults.error_tail_lines)
+        why = f"the check '{command}' {done.end}"
+        said = replace(failure, tests=(), summary=f"{why}: {failure.summary}", excerpt=f"{why}:\n{failure.excerpt}")
+        red = replace(verdict, green=False, failure=said, check=command)
+        self.reporter.emit("tested", name=task.name, tree=tree, output=file, **verdict_facts(red))
+        return red
 
     def judge_now(self, task: Task) -> Verdict:
         """Judge what lies on disk."""
@@ -2508,7 +2548,7 @@ class Verifier:
     def trace(self, task: Task, verdict: Verdict) -> tuple[Trace, ...]:
         """Give what the failing test's file runs, traced once for a red verdict; nothing where it is not worth it."""
         if verdict not in self.traced:
-            files = self.traceable_files(task, verdict.failure)
+            files = [] if verdict.check else self.traceable_files(task, verdict.failure)
             slow = self.config.defaults.trace == "auto" and bool(files) and verdict.seconds_of(files[0]) > QUICK
             self.traced[verdict] = ()
             if files and not slow:
@@ -2936,7 +2976,7 @@ class Run:
     def verdict(self, state: TaskState, call: Call, again: bool) -> Verdict:
         """Judge the tree that a call left; veto a green that the run before it contradicts, or what resists."""
         task = state.task
-        verdict = NOT_TESTED if task.skip_tests else self.verifier.judge(task, call.after, again)
+        verdict = self.verifier.judge(task, call.after, again)
         veto = f"protected files could not be put back: {call.resists}" if call.resists else ""
         change, rules = compare(state.red, verdict), ChangeRules(self.config, task)
         lost = [name for name in change.lost if not rules.may_drop(name)]
@@ -2990,8 +3030,7 @@ class Run:
         root, limit = self.config.root, self.config.defaults.after_command_timeout
         for command in task.after:
             self.reporter.emit("after", command=command)
-            argv = shell_argv(command.replace("{python}", python_of(root)))
-            done = run(argv, root, env=clean_environment(), timeout=limit)
+            done = run_shell(root, command, task.files, clean_environment(), limit)
             output = self.reporter.mask(done.output)
             self.reporter.write("after.txt", output)
             if done.code or done.cut:

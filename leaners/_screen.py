@@ -137,6 +137,7 @@ DOING: dict[str, Callable[[Event], str]] = {
     "asking": lambda event: f"asking {event['leaner']}",
     "waiting": lambda event: f"waiting, at most {event['left']} s",
     "testing": lambda event: "running tests" if event["name"] else "running the whole suite",
+    "check": lambda event: f"check: {event['command']}",
     "after": lambda event: f"after: {event['command']}",
 }
 
