@@ -10,14 +10,14 @@
             ask for a fix: what was tried, what fails (a diagnosis first, where that is set)
             put protected files back, run the tests
         green: run the after-commands, go on
-        red: leave the best state that was reached, and stop
+        red: leave the best state that was reached, and stop (or go on without it, where that is set)
 
 Only the project's tests decide. Nothing of the user's is lost: every state lies in a private repository outside the
 project. The pages below go from nouns to verbs, and their banners name them, from errors and data to the command line.
 What is particular to a test runner, a language or a kind of protected file is a row in a table, leaners/_*.txt. Beside
 them lies how a test run's output is read (_failures), how a state of the project is kept (_snapshots, _shape), and the
 user's own repository (_repository), how a call is put in order (_workspace), what shows a run or looks at earlier ones
-(_screen, _page, _earlier), and the other verbs of the command line (_begin, _ready).
+(_screen, _page, _earlier, _stats), and the other verbs of the command line (_begin, _ready).
 """
 
 from __future__ import annotations
@@ -207,6 +207,7 @@ class Defaults:
     no_tests_ok: Flag = False
     commit: Flag = False
     checks: Texts = ()
+    on_red: Text = choice("stop", "continue")
 
 
 @dataclass(frozen=True)
@@ -259,7 +260,7 @@ class Notify:
 
 @dataclass(frozen=True)
 class Task:
-    """[[tasks]]: one step, with its own test runner already resolved."""
+    """[[tasks]]: one step, its own test runner and the tasks that it depends on already resolved."""
 
     name: Text = ""
     prompt: Prompt = ""
@@ -270,6 +271,7 @@ class Task:
     max_iters: Count = 5
     after: Texts = ()
     checks: Texts = ()
+    depends_on: Texts = ()
     skip_tests: Flag = False
 
 
@@ -799,7 +801,24 @@ def build_tasks(document: Document, path: Path, root: Path) -> tuple[Task, ...]:
     for name in names:
         if names.count(name) > 1:
             raise LeanError(f"{path}: two tasks are named '{name}'. Give each its own name.")
-    return tuple(tasks)
+    chosen = (table.get("depends_on") for table in document.get("tasks", []))
+    return tuple(resolve_needs(tasks, number, names, path) for number, names in enumerate(chosen))
+
+
+def resolve_needs(tasks: Sequence[Task], number: int, names: Sequence[str] | None, path: Path) -> Task:
+    """Resolve what a task depends on: the tasks that it NAMES; else those before it that list one of its files."""
+    task, before = tasks[number], tasks[:number]
+    if names is None:
+        return replace(task, depends_on=tuple(item.name for item in before if {*item.files} & {*task.files}))
+    known = [item.name for item in before]
+    for name in names:
+        if name not in known:
+            why = "does not stand before it" if name in [item.name for item in tasks] else "is no task"
+            raise LeanError(
+                f"{path}: task '{task.name}': depends_on: '{name}' {why}. Tasks run in their order: name only those"
+                f" that stand before it: {', '.join(known) or 'there are none'}."
+            )
+    return task
 
 
 def build_task(table: Document, document: Document, number: int, path: Path, root: Path) -> Task:
@@ -3049,8 +3068,8 @@ def note_on(call: Call) -> str:
 
 
 def task_fingerprint(task: Task) -> str:
-    """Mark a task as it was resolved, so that a changed one is known."""
-    return digest(repr(task).encode("utf-8", "surrogateescape"))[:16]
+    """Mark a task as it was resolved, so that a changed one is known; what others do to it is no change."""
+    return digest(repr(replace(task, depends_on=())).encode("utf-8", "surrogateescape"))[:16]
 
 
 def run_numbered(run: Run, task: Task, number: int, total: int, resumed: Resumed) -> Result:
@@ -3069,8 +3088,13 @@ def run_numbered(run: Run, task: Task, number: int, total: int, resumed: Resumed
         load_beside("_after").commit_task(run, task.name, paths | earlier.touched, dirty)
     tree = run.snapshots.take()
     run.workspace.warn_uncovered()
-    changed = run.snapshots.counted_diff(start, tree)[0]
-    run.reporter.emit("result", **facts, **result_facts(result), tree=tree, changed=changed)
+    changed, paths = run.snapshots.counted_diff(start, tree)[0], set[str]()
+    if not result.ok and run.config.defaults.on_red == "continue":
+        touched = {path for attempt in result.attempts for path in attempt.changed}
+        paths = touched & {*run.snapshots.changed(tree, start)}
+    run.reporter.emit("result", **facts, **result_facts(result), tree=tree, changed=changed, left_out=bool(paths))
+    if paths:
+        run.workspace.put_back(tree, start, paths, f"the state before {task.name}, which stayed red")
     return result
 
 
@@ -3089,13 +3113,28 @@ def result_facts(result: Result) -> Document:
     }
 
 
-def choose(config: Config, names: Sequence[str]) -> tuple[Task, ...]:
-    """Choose the tasks that `--task` names; all where it names none."""
+def choose(config: Config, options: argparse.Namespace) -> tuple[Task, ...]:
+    """Choose the tasks that `--task` and `--tasks` name; all where they name none."""
     known = [task.name for task in config.tasks]
-    for name in names:
+    for name in options.task:
         if name not in known:
             raise LeanError(f"--task: {config.path} has no task '{name}'. It has: {', '.join(known)}.")
-    return tuple(task for task in config.tasks if not names or task.name in names)
+    wanted = {known.index(name) + 1 for name in options.task}
+    for part in filter(None, ",".join(options.tasks).split(",")):
+        wanted |= {*numbers_in(part.strip(), len(known))}
+    return tuple(task for number, task in enumerate(config.tasks, 1) if not wanted or number in wanted)
+
+
+def numbers_in(part: str, most: int) -> range:
+    """Read a number of a task or a range of them, such as 4, 2-5, 3- or -2, of MOST tasks."""
+    first, dash, last = part.partition("-")
+    if re.fullmatch(r"\d{1,9}|\d{0,9}-\d{0,9}", part):
+        found = range(int(first or 1), int((last or most) if dash else first) + 1)
+        if found and found[0] > 0 and found[-1] <= most:
+            return found
+    raise LeanError(
+        f"--tasks: '{part}' is no number of a task and no range of them. They go from 1 to {most}: 1,3-{most}."
+    )
 
 
 def whole_suite(config: Config) -> Task:
@@ -3154,34 +3193,56 @@ def lock_file(lock: IO[str]) -> None:
 
 
 def run_tasks(run: Run, tasks: Sequence[Task], resumed: Resumed) -> tuple[int, str]:
-    """Run tasks until one is not green; return the exit code, and what of the whole suite is worse than before.
+    """Run tasks; return the exit code, and what of the whole suite is worse than before.
 
-    Those that were green in the run that is RESUMED are passed over; only if they still are, where their work was
-    stirred since.
+    The first that is not green ends it, or those that depend on it are left out, as `on_red` says.
     """
-    results, whole = list[Result](), judge_whole_suite(run, tasks)
+    results, whole, missing = list[Result](), judge_whole_suite(run, tasks), dict[str, str]()
     for number, task in enumerate(tasks, 1):
-        done = task_fingerprint(task) in resumed.green
-        if done and resumed.stirred:
-            done = not task.skip_tests and run.verifier.judge_now(task).green
-        if done:
-            run.reporter.emit("skipped", number=number, total=len(tasks), name=task.name)
-            continue
-        results.append(run_numbered(run, task, number, len(tasks), resumed))
-        if not results[-1].ok:
-            return RED, ""
-    broken = broken_since(run, results, whole)
-    return RED if broken else GREEN, broken
+        facts: Document = {"number": number, "total": len(tasks), "name": task.name}
+        if is_done(run, task, resumed):
+            run.reporter.emit("skipped", **facts)
+        elif reason := why_omitted(run, task, missing):
+            run.reporter.emit("omitted", **facts, reason=reason)
+            missing[task.name] = "was not run"
+        else:
+            results.append(run_numbered(run, task, number, len(tasks), resumed))
+            if not results[-1].ok:
+                missing[task.name] = "is red"
+                if run.config.defaults.on_red == "stop":
+                    return RED, ""
+    broken = broken_since(run, [result for result in results if result.ok], whole)
+    return RED if broken or missing else GREEN, broken
 
 
-def run_config(config: Config, names: Sequence[str], shows: Shows, resume: bool = False) -> int:
-    """Run the tasks of one leanfile in their order; stop at the first that is not green."""
-    tasks = choose(config, names)
+def is_done(run: Run, task: Task, resumed: Resumed) -> bool:
+    """Tell whether a task was green in the run that is RESUMED, and still is where its work was stirred since."""
+    if task_fingerprint(task) not in resumed.green:
+        return False
+    return not resumed.stirred or (not task.skip_tests and run.verifier.judge_now(task).green)
+
+
+def why_omitted(run: Run, task: Task, missing: Mapping[str, str]) -> str:
+    """Say why a task is not run after some are MISSING: it depends on one of them, or a limit is reached."""
+    for name in task.depends_on:
+        if name in missing:
+            return f"it depends on {name}, which {missing[name]}"
+    try:
+        if missing:
+            run.check_limits()
+    except TaskStopped as stopped:
+        return str(stopped)
+    return ""
+
+
+def run_config(config: Config, options: argparse.Namespace, shows: Shows) -> int:
+    """Run the tasks of one leanfile in their order."""
+    tasks = choose(config, options)
     for leaner in (config.lean, *config.escalate):
         check_leaner(leaner)
     check_test_files(config, tasks)
     with recorded(config, shows) as run:
-        resumed = load_beside("_earlier").resume(run) if resume else Resumed()
+        resumed = load_beside("_earlier").resume(run) if options.resume else Resumed()
         run.begin(str(config.path), resumed, tasks=[task.name for task in tasks])
         code, error, broken = RED, "", ""
         try:
@@ -3392,7 +3453,7 @@ def run_all(options: argparse.Namespace, shows: Shows) -> int:
     """Run the leanfiles one after the other; the first red one stops."""
     for path in options.config:
         load_beside("_earlier").tidy_up(path, shows)
-    codes = (run_config(config, options.task, shows, options.resume) for config in load_all(options))
+    codes = (run_config(config, options, shows) for config in load_all(options))
     return next(filter(None, codes), GREEN)
 
 
@@ -3423,6 +3484,8 @@ OPTIONS = (
     option("--undo", "bring back the state before a run, by default the last",
            "_earlier.restore_state", nargs="?", const="last", metavar="RUN"),
     option("--task", "run this task only; may repeat", action="append", default=[], metavar="NAME"),
+    option("--tasks", "run these tasks only, by their numbers in the leanfile: 4,5,6 or 2-4 or 3-; may repeat",
+           action="append", default=[], metavar="NUMBERS"),
     option("--init", "write a sample leanfile for this project (to standard output without FILE)",
            "_begin.write_sample", nargs="?", const="-", metavar="FILE"),
     option("--guide", "print what a cloud model needs to know to write leanfiles for this project",
@@ -3446,6 +3509,7 @@ OPTIONS = (
     option("--report", "print the story of a run, of the last one without RUN",
            "_earlier.show_report", nargs="?", const="last", metavar="RUN"),
     option("--runs", "list the runs of this project, the newest first", "_earlier.list_runs"),
+    option("--stats", "figures over the project's kept runs, for each leaner and model", "_stats.show_stats"),
     option("--completion", "print a script that completes options in bash, zsh or fish",
            "_completion.print_script", metavar="SHELL"),
     option("--version", "tell the version and where the files lie", "leanloop.print_version"),

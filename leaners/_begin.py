@@ -57,7 +57,7 @@ def demo(options: argparse.Namespace, shows: Shows) -> int:
     with runpy.run_path(str(places / "serve.py"))["replayed"](places / name) as (work, settings):
         config = load(work / LEANFILE, share() / "config.toml", settings)
         shows.say(f"No model is at work, the answers are recorded. All else is real: {work}", shows.err)
-        code = run_config(config, options.task, shows)
+        code = run_config(config, options, shows)
     own = f"cp -r {shlex.quote(str(places / name))} . && cd {name} && {called()}"
     shows.say(f"The same with a model of your own: {own}   (set [lean] base_url first)", shows.err)
     return code

@@ -75,6 +75,7 @@ def conclude(events: Sequence[Event], end: Event | None = None) -> Event:
         "usage": used,
         "cost": cost_of(used, first.get("pricing", {})),
         "tasks": tasks,
+        "omitted": [f"{event['name']}: {event['reason']}" for event in of(events, "omitted")],
     }
 
 
@@ -104,6 +105,7 @@ def sum_up_task(chapter: Sequence[Event]) -> Event:
         "failing": [failing_in(attempt) for attempt in attempts],
         "tried": [describe_attempt(attempt) for attempt in attempts if red],
         "changed": [change for change in result["changed"] if change[0] in touched],
+        "left_out": result.get("left_out", False),
         "leaners": list(dict.fromkeys(attempt["leaner"] for attempt in attempts)),
         "usage": add_usage(chapter),
         "seconds": round(ended["time"] - begun["time"], 3),
@@ -221,6 +223,7 @@ def notes(told: Event, run: str = "last") -> list[str]:
     for task in told["tasks"]:
         if not is_done(task):
             lines += describe_red(task, told["leanfile"], run)
+    lines += [f"not run: {clip(text, 40)}" for text in told.get("omitted", ())]
     if told["broken"]:
         lines.append(f"red: the whole suite is worse than before the run: {clip(told['broken'], 60)}")
         lines.append(f"  next: mend it, or {undoing(told['leanfile'], run)}")
@@ -245,8 +248,10 @@ def describe_red(task: Event, leanfile: str, run: str) -> list[str]:
         add("why", "" if reason == error else reason.replace(f". {error or reason}", ""), 30)
     add("next", f"{'mend it; ' * (task['state'] == 'red')}{command(leanfile)} --resume", 30)
     if tries:
-        last = f"--restore {run}/{task['number']}.{tries} brings the last attempt"
-        add("back", f"{undoing(leanfile, run)}, {last}", 50)
+        state, what = f"{task['number']}.{tries}", "the last attempt"
+        if task.get("left_out"):
+            state, what = f"{task['number']}", "its best state, which is left out"
+        add("back", f"{undoing(leanfile, run)}, --restore {run}/{state} brings {what}", 50)
     spent = sum(len(PIECES.findall(line)) * 20 // 23 for line in lines)
     add("tried", " | ".join(reversed(task["tried"])), max(25, 185 - spent))
     return lines

@@ -85,7 +85,7 @@ def each_project(options: argparse.Namespace, shows: Shows) -> Iterator[tuple[Ru
     """Hold the project of each leanfile in turn; give the tasks that are chosen too."""
     for config in load_all(options):
         with unrecorded(config, shows) as run:
-            yield run, choose(config, options.task)
+            yield run, choose(config, options)
 
 
 def dry_run(options: argparse.Namespace, shows: Shows) -> int:

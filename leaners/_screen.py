@@ -122,6 +122,7 @@ STEPS: dict[str, Callable[[Event], str]] = {
     "run": lambda event: f"lean-loop: {event['leanfile']}" + (f" with {event['leaner']}" if event["leaner"] else ""),
     "task": lambda event: f"[{event['number']}/{event['total']}] {event['name']}",
     "skipped": lambda event: f"[{event['number']}/{event['total']}] {event['name']}: green in the run before",
+    "omitted": lambda event: f"[{event['number']}/{event['total']}] {event['name']}: not run: {event['reason']}",
     "waiting": lambda event: f"  waiting for the server at {event['url']}, at most {event['left']} s",
     "trouble": lambda event: f"  {event['leaner']}: trouble: {event['reason']}",
     "answered": describe_answer,
