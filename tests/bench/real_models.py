@@ -155,7 +155,7 @@ class Place:
 def lean_loop(place: Place) -> tuple[list[str], dict[str, str]]:
     config = place.home / "config.toml"
     lean = f'[lean]\nbinary = "direct"\nbase_url = "{place.url}"\n'
-    config.write_text(lean + place.config)
+    config.write_text(lean + place.config.removeprefix("[lean]\n"))
     env = {"LEANLOOP_CONFIG": str(config), "XDG_STATE_HOME": str(place.home / "state")}
     return [sys.executable, str(ROOT / "leanloop.py"), "--quiet"], env
 
@@ -446,7 +446,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=Limits.calls)
     parser.add_argument("--tokens", type=int, default=Limits.tokens, help="answer tokens a task may take")
     parser.add_argument("--seconds", type=float, default=Limits.seconds, help="seconds of the clock a task may take")
-    parser.add_argument("--config", default="", help="more TOML for lean-loop's static configuration; [lean] is open")
+    parser.add_argument(
+        "--config", default="", help="more TOML for lean-loop's static configuration; it begins in [lean]"
+    )
     parser.add_argument("--keep", type=Path, help="a folder for all prompts and answers")
     parser.add_argument("--json", type=Path, help="a file for all rows")
     parser.add_argument("--anew", action="store_true", help="ask again instead of playing kept answers")
