@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,30 +31,26 @@ CACHE = Path(os.environ.get("LEANLOOP_CACHE") or Path.home() / ".cache" / "lean-
 # Tests of the loop let a fix have a diagnosis, the longer way.
 DIAGNOSED = "[defaults]\nsummarize_errors = true\n"
 
-# Modules with many cases of each test: a plain run takes the first case of each, --heavy all of them.
-MANY_CASES = {
-    "test_accidents", "test_adversaries", "test_bad_input", "test_command_line", "test_crashes", "test_demo_material",
-    "test_examples", "test_golden", "test_health", "test_leaner_calls", "test_mangled",
-    "test_processes", "test_reading", "test_ready", "test_repository", "test_server", "test_showing",
-    "test_snapshots", "test_test_runs", "test_tokens", "test_verdict", "test_wrapper_logic",
-}  # fmt: skip
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--heavy", action="store_true", help="run what needs real CLIs, a server or a browser, and all cases"
-    )
+    parser.addoption("--heavy", action="store_true", help="run what is heavy or slow, too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what a plain run leaves out."""
     if config.getoption("--heavy"):
         return
-    further = [item for item in items if is_further_case(item)]
-    config.hook.pytest_deselected(items=further)
-    items[:] = [item for item in items if item not in further]
     for item in items:
-        if item.get_closest_marker("heavy"):
-            item.add_marker(pytest.mark.skip(reason="heavy: run with --heavy"))
+        for mark in ("heavy", "slow"):
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=f"{mark}: run with --heavy"))
+
+
+def few_of(cases: Iterable[Any], number: int = 1) -> list[Any]:
+    """Mark all CASES slow but NUMBER of them, spread evenly: together they take long, and a few show the promise."""
+    values = [case if isinstance(case, tuple) else (case,) for case in cases]
+    step = -(-len(values) // number)
+    return [pytest.param(*value, marks=[pytest.mark.slow] if at % step else []) for at, value in enumerate(values)]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -62,12 +58,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
     for reason, number in reasons.most_common():
         terminalreporter.line(f"{number} {reason.replace('Skipped', 'skipped')}")
-
-
-def is_further_case(item: pytest.Item) -> bool:
-    """Tell whether a test is a second or later case in a module with many."""
-    cases = getattr(item, "callspec", None)
-    return bool(cases and any(cases.indices.values())) and item.path.stem in MANY_CASES
 
 
 @pytest.fixture

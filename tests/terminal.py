@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from conftest import PATIENCE
+
 CODES = re.compile(r"\x1b\[[0-9;]*([A-Za-z])|(\r)|(\n)|(.)", re.DOTALL)
 
 
@@ -79,7 +81,7 @@ def play(
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 60 * PATIENCE
     while time.monotonic() < deadline:
         if select.select([ours], [], [], 0.05)[0]:
             try:
@@ -88,6 +90,6 @@ def play(
                 break
             terminal.pieces.append((time.monotonic(), piece))
             seen(terminal.text, process.pid, ours)
-    terminal.code = process.wait(10)
+    terminal.code = process.wait(10 * PATIENCE)
     os.close(ours)
     return terminal

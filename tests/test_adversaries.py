@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Bench, Leaner, Ran
+from conftest import Bench, Leaner, Ran, few_of
 
 SOURCE = "def add(left, right):\n    return left - right\n\n\ndef twice(number):\n    return number * 2\n"
 TESTS = """
@@ -236,20 +236,54 @@ BREAKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("deed", CHEATS.values(), ids=CHEATS)
-def test_a_cheat_is_red_and_undone(victim: Bench, leaner: Leaner, deed: str) -> None:
-    ran = run(victim, leaner, deed)
-    assert ran.code == 1, ran.text
-    assert "red: add" in ran.out
+# Each call of the agent notes what it finds, clears away what it added to the source, and does the next deed.
+IN_TURN = f"""
+n=$(($(cat "$HOME/n" 2>/dev/null) + 1)); echo $n > "$HOME/n"
+{{
+    sha256sum {" ".join((*GUARDED, *MINE))}; stat -c '%a %n' {" ".join(GUARDED)} tests tests/data
+    git rev-parse HEAD; git symbolic-ref HEAD; git diff --cached; git stash list; git for-each-ref
+    git log --format=%H; git fsck --no-dangling; cat .gitignore .git/info/exclude
+    find . \\( -name .git -o -name __pycache__ \\) -prune -o -print | sort | grep -E 'test|tox|cfg|custom|pth|Make|info'
+}} > "$HOME/found-$n" 2>&1
+git clean -fdq -e draft.txt; git show HEAD:calc/__init__.py > calc/__init__.py
+bash "$HOME/deed-$n"
+echo did $n
+"""
 
 
-@pytest.mark.parametrize("deed", BREAKS.values(), ids=BREAKS)
-def test_what_breaks_the_repository_is_put_right(victim: Bench, leaner: Leaner, deed: str) -> None:
+def run_in_turn(victim: Bench, leaner: Leaner, deeds: dict[str, str]) -> None:
+    """Let the agent do all DEEDS, one an attempt; see that each ends red, and what the one after it finds."""
+    settings = f'max_iters_per_task = {len(deeds) - 1}\nrestart_after = 0\ntrace = "off"'
+    victim.write("leanfile.toml", victim.read("leanfile.toml").replace("max_iters_per_task = 0", settings))
+    victim.git("commit", "-q", "-m", "settings", "leanfile.toml")
+    for number, deed in enumerate(deeds.values(), 1):
+        (victim.home / f"deed-{number}").write_text(deed)
+    before = state(victim)
+    leaner(IN_TURN)
+    ran = victim.lean_loop(timeout=300)
+    assert ran.code == 1 and "red: add" in ran.out, ran.text
+    assert "Traceback" not in ran.err, ran.text
+    found = [(victim.home / f"found-{number}").read_text() for number in range(1, len(deeds) + 1)]
+    differing = [name for name, text in zip(deeds, found[1:], strict=False) if text != found[0]]
+    assert not differing, ran.text
+    assert (state(victim), ours(victim)) == (before, []), f"after: {[*deeds][-1]}"
+
+
+def parts(deeds: dict[str, str], number: int) -> list[dict[str, str]]:
+    """Deal DEEDS out into NUMBER of runs, neighbours apart."""
+    return [dict([*deeds.items()][begin::number]) for begin in range(number)]
+
+
+@pytest.mark.parametrize("deeds", few_of(parts(CHEATS, 3)))
+def test_cheats_are_red_and_undone(victim: Bench, leaner: Leaner, deeds: dict[str, str]) -> None:
+    run_in_turn(victim, leaner, deeds)
+
+
+@pytest.mark.parametrize("deeds", few_of(parts(BREAKS, 2)))
+def test_what_breaks_the_repository_is_put_right(victim: Bench, leaner: Leaner, deeds: dict[str, str]) -> None:
     settings = victim.read("leanfile.toml").replace("[defaults]", 'on_fail = "restore"\n[defaults]')
     victim.write("leanfile.toml", settings)
-    ran = run(victim, leaner, deed)
-    assert ran.code == 1, ran.text
-    assert victim.git("fsck", "--no-dangling") == ""
+    run_in_turn(victim, leaner, deeds)
 
 
 @pytest.mark.parametrize("place", ["snapshots.git", "runs", ""])
@@ -259,7 +293,6 @@ def test_an_agent_that_removes_the_record_ends_the_run(victim: Bench, leaner: Le
     assert victim.lean_loop("--task", "add").code in (1, 3)
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(
     "cheat", ["edits the test", "adds a conftest.py", "leaves a background writer", "locks the tests"]
 )
@@ -269,7 +302,6 @@ def test_a_cheat_that_does_the_work_too_is_green(victim: Bench, leaner: Leaner, 
     assert "left + right" in victim.read("calc/__init__.py")
 
 
-@pytest.mark.heavy
 def test_what_an_agent_compiled_does_not_stand_for_the_test(victim: Bench, leaner: Leaner) -> None:
     """Python takes a compiled file for a source of the same size and time."""
     victim.write("tests/__init__.py", "")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import CALC, CALC_TEST, LEANFILE, LEANLOOP, RIGHT, ROOT, Bench, Leaner, Ran, Serve, prompt_of
+from conftest import CALC, CALC_TEST, LEANFILE, LEANLOOP, RIGHT, ROOT, Bench, Leaner, Ran, Serve, few_of, prompt_of
 
 RUNNER = '[runner]\ncommand = "{python}"\nargs = ["-m", "unittest", "-q"]\n'
 TASK = '[[tasks]]\nname = "add"\nprompt = "Mend add in calc.py."\nfiles = ["calc.py"]\n'
@@ -387,7 +387,7 @@ def test_line_endings_are_kept(calc: Bench, serve: Serve) -> None:
     assert data.count(b"\n") == data.count(b"\r\n")
 
 
-@pytest.mark.parametrize("name", ["big.txt", "big.py"])
+@pytest.mark.parametrize("name", few_of(["big.py", "big.txt"]))
 def test_a_listed_file_of_5_mb_does_not_fill_the_prompt(calc: Bench, serve: Serve, name: str) -> None:
     server = serve(RIGHT)
     calc.write(name, b"number = 12345678\n" * 280_000)
@@ -643,7 +643,6 @@ def lock_up(bench: Bench) -> None:
     bench.project.chmod(0o555)
 
 
-@pytest.mark.heavy
 def test_a_read_only_project_is_said_to_be_one(foreign: Bench) -> None:
     lock_up(foreign)
     before = contents(foreign.project)
@@ -655,7 +654,6 @@ def test_a_read_only_project_is_said_to_be_one(foreign: Bench) -> None:
     assert contents(foreign.project) == before
 
 
-@pytest.mark.heavy
 def test_one_read_only_file_is_said_to_be_one(foreign: Bench) -> None:
     if not os.geteuid():
         os.chown(foreign.project, 65534, 65534)
@@ -677,7 +675,6 @@ def test_a_leanfile_that_may_not_be_read_is_named(foreign: Bench) -> None:
     assert "leanfile.toml: it cannot be read" in ran.err
 
 
-@pytest.mark.heavy
 def test_a_listed_file_that_may_not_be_read_is_no_traceback(foreign: Bench) -> None:
     secret = foreign.write("secret.py", "x = 1\n", 0o000)
     foreign.write("leanfile.toml", LEANFILE.replace('["calc.py"]', '["calc.py", "secret.py"]'))
@@ -699,7 +696,6 @@ def test_a_user_without_a_home_is_told_where_the_state_goes(foreign: Bench, home
     assert "no home" in ran.err or "XDG_STATE_HOME" in ran.err
 
 
-@pytest.mark.heavy
 def test_a_folder_that_may_not_be_entered_is_no_traceback(foreign: Bench) -> None:
     foreign.write("closed/inner.txt", "x\n")
     (foreign.project / "closed").chmod(0o000)

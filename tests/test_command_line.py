@@ -376,7 +376,6 @@ def test_set_leaner_writes_to_the_clones_own_file(home: Bench) -> None:
     assert active(run_copy(home, module, "--list-leaners")) == "alpha"
 
 
-@pytest.mark.heavy
 def test_set_leaner_never_writes_to_the_packaged_file(home: Bench) -> None:
     module = installed(home)
     packaged = home.home / "prefix" / "share" / "lean-loop" / "config.toml"
@@ -812,7 +811,6 @@ def test_an_unknown_demo_lists_the_known_ones(bench: Bench, name: str) -> None:
     assert [demo for demo in known if demo not in ran.err] == []
 
 
-@pytest.mark.heavy
 def test_a_second_demo_does_not_meet_the_first(bench: Bench) -> None:
     assert [run_demo(bench, "--task", "board").code for _ in range(2)] == [0, 0]
     events = [json.loads(line) for run in bench.runs() for line in (run / "events.jsonl").read_text().splitlines()]

@@ -60,7 +60,6 @@ def test_a_file_that_held_edits_of_the_users_is_not_committed_and_named(bench: B
     assert bench.git("status", "--porcelain").splitlines() == [" M notes.txt", "MM old.txt", "?? loose.txt"]
 
 
-@pytest.mark.heavy
 def test_where_the_index_is_held_there_is_no_commit_either(bench: Bench, leaner: Leaner) -> None:
     """An index that stays behind its commit would take that back in the user's next one."""
     set_up_commits(bench, "one", test="[ ! -e one.txt ] || touch .git/index.lock")
@@ -155,7 +154,6 @@ def test_a_commit_on_a_detached_head_in_a_subfolder(bench: Bench, leaner: Leaner
     assert bench.git("status", "--porcelain") == " M notes.txt\n"
 
 
-@pytest.mark.heavy
 def test_what_attempts_before_a_kill_changed_is_committed_too(bench: Bench, leaner: Leaner) -> None:
     set_up_commits(bench, "one", test="test -e $HOME/ready")
     first = 'echo first > first.txt; touch "$HOME/first"; echo done; exit'

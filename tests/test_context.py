@@ -150,10 +150,9 @@ def test_without_the_tracer_names_alone_lead_on(post: Bench) -> None:
     assert "def by_zone(parcel):" not in prompt(post, more='trace = "off"')
 
 
-WORKERS = pytest.param("-n 2", marks=pytest.mark.heavy)
+WORKERS = pytest.param("-n 2", marks=pytest.mark.slow)
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("addopts", ["-x --maxfail=1", WORKERS, "--junitxml=report.xml --tb=no"])
 def test_options_of_the_project_do_not_stop_the_tracer(post: Bench, addopts: str) -> None:
     post.write("pytest.ini", f"[pytest]\naddopts = {addopts}\n")
@@ -172,7 +171,6 @@ def test_what_counts_as_slow_is_the_tests_and_not_the_start_of_their_runner() ->
     assert verdict.seconds_of("test_other.py") == 25
 
 
-@pytest.mark.heavy
 def test_the_tracer_leaves_nothing_in_the_project_and_judges_nothing(post: Bench) -> None:
     before = sorted(path.name for path in post.project.rglob("*"))
     prompt(post, '["-m", "pytest", "-q"]', 'trace = "on"')
@@ -197,7 +195,6 @@ def traced(folder: Path, python: str, args: list[str], seconds: float) -> list[d
     return [test for path in load.glob("*.json") for test in json.loads(path.read_text())["tests"]]
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("args", [["-m", "pytest", "-q"], ["-m", "unittest"]])
 def test_a_test_that_never_ends_is_recorded_all_the_same(post: Bench, args: list[str]) -> None:
     post.write("post/rules.py", RULES.replace("    return 7", "    while far:\n        pass\n    return 7"))
@@ -235,7 +232,6 @@ def test_a_file_of_5000_lines_costs_1500_tokens_at_most(post: Bench) -> None:
     assert "more definitions are not listed)" in told
 
 
-@pytest.mark.heavy
 def test_a_small_file_is_shown_whole_and_no_part_of_it_twice(post: Bench) -> None:
     told = prompt(post, tasks=TASK.replace("parts.py", "post/rules.py"))
     assert told.count("def by_zone(parcel):") == 1

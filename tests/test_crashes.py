@@ -19,7 +19,7 @@ from test_repository import without_objects
 from test_snapshots import facts, repository, without
 
 TASKS = ("one", "two", "three")
-INSTANTS = [pytest.param(seed, marks=[pytest.mark.heavy] if seed > 2 else []) for seed in range(40)]
+INSTANTS = [pytest.param(seed, marks=[pytest.mark.slow] if seed > 2 else []) for seed in range(40)]
 
 # Each call wrecks first and mends then; a task's first edit is wrong. A call that is only to answer wrecks too.
 WRECKER = """

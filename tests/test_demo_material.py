@@ -51,7 +51,6 @@ def test_every_task_is_red_by_a_failing_test_before_it_is_worked_on(demo: Bench,
     assert ["SyntaxError" in run.stdout or "ImportError" in run.stdout for run in outputs] == [False] * 3
 
 
-@pytest.mark.heavy
 def test_the_recorded_answers_bring_every_task_to_green_with_one_fix(demo: Bench) -> None:
     recording = Recording.read(DEMO / "answers")
     with ChatServer(recording) as server:

@@ -66,7 +66,6 @@ def test_undo_means_the_last_run_that_changed_something(bench: Bench, leaner: Le
     assert not (bench.project / "one.txt").exists()
 
 
-@pytest.mark.heavy
 def test_undo_leaves_what_the_user_edited_since_and_names_how_to_get_it_back(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one")
     leaner("echo new > one.txt; echo changed > notes.txt; echo done")
@@ -84,7 +83,6 @@ def test_undo_leaves_what_the_user_edited_since_and_names_how_to_get_it_back(ben
     assert bench.read("notes.txt") == "mine\n"
 
 
-@pytest.mark.heavy
 def test_every_attempt_of_a_red_task_comes_back_by_the_name_that_is_told(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one", test="false", fixes=2, tables='[guard]\non_fail = "restore"\n')
     leaner("echo line >> one.txt; echo done")
@@ -100,7 +98,6 @@ def test_every_attempt_of_a_red_task_comes_back_by_the_name_that_is_told(bench: 
     assert not (bench.project / "one.txt").exists()
 
 
-@pytest.mark.heavy
 def test_one_file_comes_back_from_any_folder(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one")
     bench.write("inner/a b.txt", "inner\n")
@@ -123,7 +120,6 @@ def test_a_folder_comes_back_with_all_that_lay_in_it(bench: Bench, leaner: Leane
     assert bench.read("notes.txt") == "changed\n"
 
 
-@pytest.mark.heavy
 def test_what_the_user_edited_during_a_run_is_not_undone(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one", test="echo mine > notes.txt")
     leaner("echo new > one.txt; echo done")
@@ -133,7 +129,6 @@ def test_what_the_user_edited_during_a_run_is_not_undone(bench: Bench, leaner: L
     assert not (bench.project / "one.txt").exists()
 
 
-@pytest.mark.heavy
 def test_an_unknown_run_state_or_file_is_named_and_nothing_is_changed(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one")
     leaner("echo new > one.txt; echo done")
@@ -148,7 +143,6 @@ def test_an_unknown_run_state_or_file_is_named_and_nothing_is_changed(bench: Ben
     assert not (bench.project / "one.txt").exists()
 
 
-@pytest.mark.heavy
 def test_undo_works_where_the_leanfile_is_gone_or_broken(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one")
     leaner("echo new > one.txt; echo done")
@@ -159,7 +153,6 @@ def test_undo_works_where_the_leanfile_is_gone_or_broken(bench: Bench, leaner: L
     assert bench.read("leanfile.toml") == "[broken"
 
 
-@pytest.mark.heavy
 def test_the_trees_of_kept_runs_stay_and_those_of_older_ones_go(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one", tables="[guard]\nkeep_runs = 2\n")
     leaner("date +%N > one.txt; echo done")
@@ -177,7 +170,6 @@ def test_the_trees_of_kept_runs_stay_and_those_of_older_ones_go(bench: Bench, le
     assert bench.read("one.txt") != first
 
 
-@pytest.mark.heavy
 def test_a_state_comes_back_though_git_has_cleared_away_what_it_was_made_of(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one")
     bench.write("notes.txt", "first\n")
@@ -228,7 +220,6 @@ def kill_during(bench: Bench, *args: str) -> None:
 HANG = 'echo $$ >> "$HOME/pids"; sleep 0.1; touch "$HOME/ready"; sleep 1000'
 
 
-@pytest.mark.heavy
 def test_after_a_kill_during_a_call_the_next_run_puts_back_and_keeps_what_is_younger(
     bench: Bench, leaner: Leaner
 ) -> None:
@@ -257,7 +248,6 @@ def test_a_leaner_does_not_outlive_a_killed_loop(bench: Bench, leaner: Leaner) -
     assert [pid for pid in pids(bench) if is_alive(pid)] == []
 
 
-@pytest.mark.heavy
 @pytest.mark.skipif(not Path("/proc/self/environ").is_file(), reason="variables of processes are read from /proc")
 def test_the_next_run_ends_what_left_the_group(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one")
@@ -321,7 +311,6 @@ def test_a_task_that_was_changed_runs_again(bench: Bench, leaner: Leaner) -> Non
     assert called(bench) == ["one.txt", "two.txt", "one.txt"]
 
 
-@pytest.mark.heavy
 def test_a_run_of_another_leanfile_is_not_resumed(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one")
     bench.write("other.toml", bench.read("leanfile.toml"))
@@ -331,7 +320,6 @@ def test_a_run_of_another_leanfile_is_not_resumed(bench: Bench, leaner: Leaner) 
     assert len(called(bench)) == 2
 
 
-@pytest.mark.heavy
 def test_calls_of_the_run_that_is_resumed_count_for_the_limits(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one", "two", "three", tables="[limits]\ncalls = 2\n")
     leaner(STOP_AT_TWO)
@@ -343,7 +331,6 @@ def test_calls_of_the_run_that_is_resumed_count_for_the_limits(bench: Bench, lea
     assert len(called(bench)) == 2
 
 
-@pytest.mark.heavy
 def test_attempts_of_a_task_that_was_cut_count_when_it_is_resumed(bench: Bench, leaner: Leaner) -> None:
     test = f'[ "$(wc -l < "$HOME/calls")" = 3 ] && [ ! -e "$HOME/ready" ] && {{ {HANG}; }}; false'
     set_up(bench, "one", test=f"touch $HOME/calls; {test}", fixes=4, tables='[guard]\non_fail = "keep"\n')

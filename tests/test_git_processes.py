@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import RIGHT, WRONG, Bench, Leaner, Serve
+from conftest import RIGHT, WRONG, Bench, Leaner, Serve, few_of
 
 # Another wrong edit at each call, as often as $WRONG says, of a file that the task lists, and then the right one.
 AGENT = """
@@ -34,11 +34,11 @@ def gits(calc: Bench) -> Path:
     return log
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize(("who", "most"), [("direct", 15), ("an agent", 16), ("an agent with files of its own", 17)])
-def test_an_iteration_starts_few_gits(
-    calc: Bench, serve: Serve, leaner: Leaner, gits: Path, who: str, most: int
-) -> None:
+MOST = {"direct": 15, "an agent": 16, "an agent with files of its own": 17}
+
+
+@pytest.mark.parametrize("who", few_of(MOST))
+def test_an_iteration_starts_few_gits(calc: Bench, serve: Serve, leaner: Leaner, gits: Path, who: str) -> None:
     counts = []
     for wrong in (1, 2, 3):  # the first run makes the private repository, too
         if who == "direct":
@@ -52,4 +52,4 @@ def test_an_iteration_starts_few_gits(
         ran = calc.lean_loop(WRONG=str(wrong))
         assert ran.code == 0 and ran.err.count("tests: 1 failing") == wrong + 1, ran.text
         counts.append(len(gits.read_text().splitlines()))
-    assert 0 < counts[2] - counts[1] <= most, counts
+    assert 0 < counts[2] - counts[1] <= MOST[who], counts

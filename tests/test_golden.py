@@ -77,7 +77,7 @@ FLOODS: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.parametrize("flood", FLOODS)
 def test_a_megabyte_is_read_in_time(flood: str, tmp_path: Path) -> None:
     text = ("x" * 39 + "\n") * 25_000

@@ -141,7 +141,6 @@ def test_https_for_a_server_without_it_is_told_at_once(calc: Bench, leaner: Lean
     assert "the server speaks no TLS. Write http:// for https://" in ran.err
 
 
-@pytest.mark.heavy
 def test_a_server_that_refuses_is_waited_for(calc: Bench, leaner: Leaner, health: Health) -> None:
     leaner(FIX)
     port = free_port()
@@ -154,7 +153,7 @@ def test_a_server_that_refuses_is_waited_for(calc: Bench, leaner: Leaner, health
 
 
 @pytest.mark.parametrize(
-    "trouble", [503, BROKEN, *(pytest.param(n, marks=pytest.mark.heavy) for n in (429, 500, GARBAGE))]
+    "trouble", [503, BROKEN, *(pytest.param(n, marks=pytest.mark.slow) for n in (429, 500, GARBAGE))]
 )
 def test_a_server_in_trouble_is_waited_for(calc: Bench, leaner: Leaner, health: Health, trouble: int) -> None:
     leaner(FIX)
@@ -165,7 +164,6 @@ def test_a_server_in_trouble_is_waited_for(calc: Bench, leaner: Leaner, health: 
     assert len(asked.paths) == 2
 
 
-@pytest.mark.heavy
 def test_the_remaining_seconds_are_recorded_and_grow_fewer(calc: Bench, leaner: Leaner, health: Health) -> None:
     leaner(FIX)
     asked = health(503, 503, 200)
@@ -177,7 +175,6 @@ def test_the_remaining_seconds_are_recorded_and_grow_fewer(calc: Bench, leaner: 
     assert 30 >= left[0] > left[1] >= 25
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("trouble", [503, SILENT, GARBAGE])
 def test_a_server_that_stays_in_trouble_ends_the_run_in_time(
     calc: Bench, leaner: Leaner, health: Health, trouble: int
@@ -201,7 +198,6 @@ def test_the_reason_of_the_trouble_is_said(calc: Bench, leaner: Leaner, health: 
     assert "503" in calc.lean_loop().err.splitlines()[-1]
 
 
-@pytest.mark.heavy
 def test_a_refusing_server_is_said_to_refuse_and_the_setting_is_named(calc: Bench, leaner: Leaner) -> None:
     leaner(FIX)
     settings(calc, f'[lean]\nbase_url = "http://127.0.0.1:{free_port()}/v1"\n[health]\nmax_wait = 1')
@@ -211,7 +207,6 @@ def test_a_refusing_server_is_said_to_refuse_and_the_setting_is_named(calc: Benc
     assert "[lean] base_url" in ran.err.splitlines()[-1]
 
 
-@pytest.mark.heavy
 def test_a_silent_server_is_waited_for(calc: Bench, leaner: Leaner, health: Health) -> None:
     leaner(FIX)
     asked = health(SILENT, 200)
@@ -251,7 +246,7 @@ def test_a_url_that_is_none_is_named_without_waiting(calc: Bench, leaner: Leaner
     assert "Traceback" not in ran.err
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_host_that_does_not_exist_is_named(calc: Bench, leaner: Leaner) -> None:
     leaner(FIX)
     settings(calc, '[health]\ncheck_url = "http://no-such-host.invalid/v1/models"\nmax_wait = 1')
@@ -271,7 +266,6 @@ def test_the_server_is_looked_at_before_each_call(calc: Bench, leaner: Leaner, h
     assert len(asked.paths) == calls(calc) == 3
 
 
-@pytest.mark.heavy
 def test_a_server_that_fails_between_calls_is_waited_for_there(calc: Bench, leaner: Leaner, health: Health) -> None:
     leaner(THIRD)
     asked = health(200, 503, 200)
@@ -361,7 +355,6 @@ def test_a_proxy_is_not_asked_for_this_machine(calc: Bench, leaner: Leaner, heal
     assert proxy.paths == []
 
 
-@pytest.mark.heavy
 def test_trouble_told_by_the_leaner_looks_at_the_server_again(calc: Bench, leaner: Leaner, health: Health) -> None:
     leaner(f"{COUNT}if [ $n = 1 ]; then echo overloaded >&2; exit 75; fi\n{FIX}")
     asked = health(200)

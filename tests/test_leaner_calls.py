@@ -372,7 +372,6 @@ def test_a_wrongly_set_up_leaner_ends_the_run_and_leaves_the_tree(calc: Bench, l
     assert not (calc.project / "new.txt").exists()
 
 
-@pytest.mark.heavy
 def test_trouble_of_the_server_is_waited_for_and_is_no_attempt(calc: Bench, leaner: Leaner) -> None:
     leaner(COUNT + f"if [ $n = 1 ]; then echo 503 loading >&2; exit 75; fi\n{FIX}")
     once(calc)
@@ -382,7 +381,6 @@ def test_trouble_of_the_server_is_waited_for_and_is_no_attempt(calc: Bench, lean
     assert "503 loading" in ran.err
 
 
-@pytest.mark.heavy
 def test_trouble_of_the_server_that_stays_ends_the_run(calc: Bench, leaner: Leaner) -> None:
     leaner(COUNT + "echo 503 loading >&2; exit 75")
     settings(calc, "[health]\nmax_wait = 1")
@@ -516,7 +514,6 @@ def test_a_leaner_that_waits_on_standard_input_reads_its_end(calc: Bench, leaner
     assert calc.lean_loop(timeout=20).code == 0
 
 
-@pytest.mark.heavy
 def test_a_leaner_that_never_ends_is_ended_and_the_next_one_called(calc: Bench, leaner: Leaner) -> None:
     leaner(COUNT + f"if [ $n = 1 ]; then echo begun; sleep 1000; fi\n{FIX}")
     settings(calc, "[lean]\ntimeout = 1\n[defaults]\nsummarize_errors = false")
@@ -535,7 +532,7 @@ def test_a_leaner_that_falls_silent_is_ended(calc: Bench, leaner: Leaner) -> Non
     assert "[lean] idle" in ran.err
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_leaner_that_is_heard_now_and_then_is_not_silent(calc: Bench, leaner: Leaner) -> None:
     leaner(f"for i in $(seq 10); do sleep 0.8; echo . >&2; done\n{FIX}")
     settings(calc, "[lean]\nidle = 1")
@@ -878,7 +875,6 @@ def test_the_key_is_masked_wherever_it_comes_up(calc: Bench, leaner: Leaner) -> 
     assert "[masked" in "".join(prompts(calc))
 
 
-@pytest.mark.heavy
 def test_the_key_is_masked_in_pytests_report(calc: Bench, leaner: Leaner) -> None:
     leaner(TALK)
     with_unittest(calc)

@@ -85,7 +85,6 @@ def test_nobody_outlives_a_test_run(calc: Bench, leaner: Leaner, kind: str) -> N
     assert ran.code == 0, ran.text
 
 
-@pytest.mark.heavy
 def test_nobody_outlives_the_time_limit_of_the_tests(calc: Bench, leaner: Leaner) -> None:
     leaner("echo looked")
     line_is(calc, EVERYBODY + HANG, 2, ONCE)
@@ -95,7 +94,6 @@ def test_nobody_outlives_the_time_limit_of_the_tests(calc: Bench, leaner: Leaner
     assert len(pids(calc)) == len(FAMILY)
 
 
-@pytest.mark.heavy
 def test_nobody_outlives_the_time_limit_of_a_leaner(calc: Bench, leaner: Leaner) -> None:
     leaner(EVERYBODY + HANG)
     settings(calc, f"{ONCE}[lean]\ntimeout = 2\n")
@@ -104,7 +102,6 @@ def test_nobody_outlives_the_time_limit_of_a_leaner(calc: Bench, leaner: Leaner)
     assert ran.code == 1, ran.text
 
 
-@pytest.mark.heavy
 def test_what_a_leaner_left_running_does_not_change_the_tests(calc: Bench, leaner: Leaner) -> None:
     leaner(f"{RIGHT} (sleep 0.3; echo broken > calc.py; echo broken > test_calc.py) & disown; echo done")
     line_is(calc, "sleep 0.6; python3 -m unittest")
@@ -252,7 +249,6 @@ def test_a_signal_during_a_leaner_call_ends_all_and_undoes_the_call(
     assert "Traceback" not in running.log.read_text()
 
 
-@pytest.mark.heavy
 def test_a_signal_during_a_test_run_ends_all_and_keeps_the_last_edit(calc: Bench, leaner: Leaner, start: Start) -> None:
     leaner(WRONG + "echo done")
     dirty(calc)
@@ -282,7 +278,6 @@ def test_a_signal_during_a_fix_leaves_the_first_attempt(calc: Bench, leaner: Lea
     assert not (calc.project / "new file.txt").exists()
 
 
-@pytest.mark.heavy
 def test_a_signal_during_a_diagnosis_undoes_what_it_did(calc: Bench, leaner: Leaner, start: Start) -> None:
     leaner(f'if [ $LEAN_MODE = ask ]; then {MESS} touch "$HOME/ready"; sleep 1000; fi\n{WRONG} echo done')
     calc.write("notes.txt", "mine")
@@ -319,7 +314,6 @@ def test_the_interrupted_run_says_what_became_of_the_project(calc: Bench, leaner
     assert "; run " in told
 
 
-@pytest.mark.heavy
 def test_the_next_run_starts_as_if_nothing_had_been(calc: Bench, leaner: Leaner, start: Start) -> None:
     leaner(f'if [ ! -e "$HOME/ready" ]; then {MESS} touch "$HOME/ready"; sleep 1000; fi\n{RIGHT} echo done')
     calc.write("notes.txt", "mine")
@@ -340,7 +334,6 @@ def put_in_order(running: Running) -> None:
         assert ran.code == 0, ran.text
 
 
-@pytest.mark.heavy
 def test_a_second_ctrl_c_while_the_children_end_is_obeyed_at_once(calc: Bench, leaner: Leaner, start: Start) -> None:
     deaf = FAMILY["deaf"] + FAMILY["deaf session"] + READY.format(count=2)
     leaner(f"echo half > calc.py; rm test_calc.py; {deaf} trap '' TERM; while :; do sleep 0.1; done")
@@ -357,7 +350,6 @@ def test_a_second_ctrl_c_while_the_children_end_is_obeyed_at_once(calc: Bench, l
     assert tree(calc) == before
 
 
-@pytest.mark.heavy
 def test_a_second_ctrl_c_skips_the_restore_and_says_how_to_do_it(calc: Bench, leaner: Leaner, start: Start) -> None:
     real = shutil.which("git")
     slow = calc.home / "bin/git"
@@ -406,7 +398,7 @@ OUTPUTS = {
 }
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OUTPUTS)
 def test_test_output_of_any_size_stays_under_100_mb(calc: Bench, leaner: Leaner, start: Start, kind: str) -> None:
     leaner("echo looked")
@@ -421,7 +413,7 @@ def test_test_output_of_any_size_stays_under_100_mb(calc: Bench, leaner: Leaner,
     assert output.read_text(encoding="utf-8").endswith("the last line\n")
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_leaners_words_of_any_size_stay_under_100_mb(calc: Bench, leaner: Leaner, start: Start) -> None:
     leaner("yes | head -c 200M & yes no | head -c 200M >&2; wait; echo; echo the end")
     settings(calc, ONCE)

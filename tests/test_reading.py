@@ -18,7 +18,7 @@ import _failures
 import _locate
 import leanloop
 import locating
-from conftest import Bench, Serve, is_ask, prompt_of, working
+from conftest import Bench, Serve, few_of, is_ask, prompt_of, working
 from leanloop import Failure
 
 Files = Mapping[str, str]
@@ -1077,7 +1077,7 @@ FLOODS = {
 }
 
 
-@pytest.mark.parametrize("name", FLOODS)
+@pytest.mark.parametrize("name", few_of(FLOODS, 3))
 def test_a_flood_of_output_is_read_in_time(tmp_path: Path, name: str) -> None:
     write(tmp_path, {"calc.py": "def add(left, right):\n    return left\n"})
     begun = time.process_time()

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from _screen import columns
-from conftest import CALC, CALC_TEST, LEANFILE, LEANLOOP, RIGHT, ROOT, WRONG, Bench, Leaner, Serve
+from conftest import CALC, CALC_TEST, LEANFILE, LEANLOOP, RIGHT, ROOT, WRONG, Bench, Leaner, Serve, few_of
 from terminal import Terminal, play, wide
 from tokens import counter
 
@@ -75,7 +75,6 @@ def test_one_line_lives_and_finished_steps_stay_above_it(calc: Bench, leaner: Le
     assert not any(line.startswith("task") for line in seen.screen)
 
 
-@pytest.mark.heavy
 def test_a_line_is_never_drawn_more_than_ten_times_a_second(calc: Bench, leaner: Leaner) -> None:
     leaner(f'for n in $(seq 1 500); do echo "progress: $n $n" >&2; sleep 0.001; done; {FIX}')
     seen = on_terminal(calc)
@@ -84,7 +83,6 @@ def test_a_line_is_never_drawn_more_than_ten_times_a_second(calc: Bench, leaner:
     assert all(later - first > 0.95 for first, later in zip(times, times[10:], strict=False))
 
 
-@pytest.mark.heavy
 def test_wide_signs_and_long_words_fit_into_the_window(calc: Bench, leaner: Leaner) -> None:
     leaner(f"{SLOW}{FIX}")
     name = "測試" * 30 + "\\u001b[31m tab\\t" + "x" * 300
@@ -94,7 +92,6 @@ def test_wide_signs_and_long_words_fit_into_the_window(calc: Bench, leaner: Lean
     assert max(wide(line) for line in [*seen.living, *seen.all_lines()]) < 40
 
 
-@pytest.mark.heavy
 def test_a_window_that_grows_narrow_is_kept_to(calc: Bench, leaner: Leaner) -> None:
     leaner(f"{SLOW}{SLOW}{FIX}")
     narrow = [0]
@@ -173,7 +170,6 @@ def test_without_a_terminal_lines_are_plain_and_none_is_repeated(calc: Bench, le
     ]
 
 
-@pytest.mark.heavy
 def test_json_on_a_terminal_keeps_its_lines_whole(calc: Bench, leaner: Leaner) -> None:
     leaner(f"{SLOW}{FIX}")
     seen = on_terminal(calc, "--json", columns=10_000)
@@ -345,7 +341,7 @@ for n in range(40):
 """
 
 
-@pytest.mark.parametrize("said", ["深い原因 0x7f", "0xDEADBEEF", "ü€😀", "the sum is wrong", "a.B_c(D)[e]"])
+@pytest.mark.parametrize("said", few_of(["深い原因 0x7f", "0xDEADBEEF", "ü€😀", "the sum is wrong", "a.B_c(D)[e]"]))
 def test_a_red_task_costs_at_most_300_tokens_whatever_is_said(
     calc: Bench, leaner: Leaner, words: Words, said: str
 ) -> None:
@@ -479,7 +475,6 @@ def test_the_report_of_a_killed_run_is_told_by_its_events(calc: Bench, leaner: L
     assert "stopped: it was not finished" in told
 
 
-@pytest.mark.heavy
 def test_runs_are_listed_newest_first_and_found_by_their_beginning(calc: Bench, serve: Serve) -> None:
     serve(WRONG, WRONG, WRONG, WRONG, RIGHT)  # an answer that changes nothing is drawn again, within the same try
     settings(calc, ONCE)
@@ -628,7 +623,7 @@ def test_a_notify_command_that_fails_is_a_warning_only(calc: Bench, leaner: Lean
     assert kinds[-2:] == ["warning", "outcome"]
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_notify_command_that_never_ends_is_ended(calc: Bench, leaner: Leaner) -> None:
     leaner(FIX)
     settings(calc, '[notify]\ncommand = "sleep 1000"\n')
@@ -640,7 +635,6 @@ def test_a_notify_command_that_never_ends_is_ended(calc: Bench, leaner: Leaner) 
 # ---------------------------------------------------------------------------------------------------- a real emulator
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (40, 10)])
 def test_a_terminal_emulator_shows_the_same(calc: Bench, leaner: Leaner, columns: int, lines: int) -> None:
     pyte = pytest.importorskip("pyte", reason="pyte is not installed: pip install -e '.[heavy]'")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -386,12 +387,7 @@ DEEDS = {
 }
 
 
-HEAVY_KINDS = [pytest.param(deed, "untracked", marks=pytest.mark.heavy) for deed in DEEDS]
-
-
-@pytest.mark.parametrize(
-    ("deed", "kind"), [*((deed, "tracked") for deed in DEEDS), ("all of it", "no repository"), *HEAVY_KINDS]
-)
+@pytest.mark.parametrize(("deed", "kind"), [("all of it", "no repository"), *product(DEEDS, ("tracked", "untracked"))])
 def test_what_an_ask_call_does_is_put_back(bare: Bench, leaner: Leaner, deed: str, kind: str) -> None:
     if kind == "untracked":
         bare.commit()
@@ -432,7 +428,6 @@ def test_a_file_that_git_is_told_to_overlook_is_put_back(calc: Bench, leaner: Le
     assert repository(calc) == before
 
 
-@pytest.mark.heavy
 def test_what_a_sparse_checkout_leaves_out_stays_out(calc: Bench, leaner: Leaner) -> None:
     calc.write("far/away.txt", "far\n")
     calc.commit()

@@ -104,7 +104,6 @@ def test_three_small_tasks_with_a_wrong_answer_are_green_in_five_requests(
     assert whole <= most_json
 
 
-@pytest.mark.heavy
 def test_what_the_outcome_tells_is_what_the_server_counted(bench: Bench) -> None:
     server = play(bench, DEMO)
     (folder,) = bench.runs()
@@ -115,7 +114,6 @@ def test_what_the_outcome_tells_is_what_the_server_counted(bench: Bench) -> None
     assert not any(usage["estimated"] for usage in answered)
 
 
-@pytest.mark.heavy
 def test_what_is_the_same_in_all_calls_stands_first_and_what_asks_last(bench: Bench) -> None:
     server = play(bench, DEMO)
     task = [said(body) for body in server.requests if "# Task: group fares" in said(body)]

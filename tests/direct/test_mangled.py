@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from conftest import few_of
 from support import Memory, applied, cases, direct, edits, holds, lay, serve
 
 pytestmark = pytest.mark.usefixtures("sealed")
@@ -201,7 +202,7 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("name", SLOW)
+@pytest.mark.parametrize("name", few_of(SLOW))
 def test_bounded_time(name: str) -> None:
     files = Memory({"a.py": "x = 1\n" * 2000}, ("a.py",))
     begun = time.process_time()  # others may use the machine as well

@@ -198,7 +198,6 @@ def test_stalled_stream_is_noticed_by_silence(root: Path) -> None:
     assert time.monotonic() - begun < 10
 
 
-@pytest.mark.heavy
 def test_trickling_stream_ends_at_the_time_limit(root: Path) -> None:
     begun = time.monotonic()
     done, _ = ask(root, lambda h, b: stream(h, *(x for _ in range(200) for x in (piece("a"), 0.1))), idle=5, timeout=2)
@@ -207,7 +206,6 @@ def test_trickling_stream_ends_at_the_time_limit(root: Path) -> None:
     assert time.monotonic() - begun < 10
 
 
-@pytest.mark.heavy
 def test_silent_before_the_first_word(root: Path) -> None:
     done, _ = ask(root, lambda h, b: time.sleep(4), idle=1, timeout=2)
     assert (done.code, unchanged(root)) == (75, True)
@@ -866,7 +864,6 @@ def test_plainer_request_for_a_server_that_refuses(root: Path, name: str) -> Non
     assert (done.code, len(server.asked)) == (0, 2), done.err
 
 
-@pytest.mark.heavy
 def test_progress_for_the_loop(root: Path) -> None:
     events = [x for part in EDIT.splitlines(keepends=True) for x in (piece(part), 0.3)]
     done, _ = ask(root, lambda h, b: stream(h, *events, piece("", "stop")), progress=1)
@@ -894,7 +891,6 @@ def test_stream_without_a_word(root: Path) -> None:
     assert (done.code, "before a word of the answer" in done.reason) == (75, True)
 
 
-@pytest.mark.heavy
 def test_progress_on_a_terminal(root: Path) -> None:
     events = [x for part in EDIT.splitlines(keepends=True) for x in (piece(part), 0.3)]
     ours, theirs = os.openpty()
