@@ -10,12 +10,12 @@ from bench.house import ROOT, measure
 
 # Where a budget is not reached yet, the limit is what was reached: it may only fall. (goal in the comment)
 BYTES = {
-    ("leanloop.py",): 175_000,
+    ("leanloop.py",): 170_000,
     ("leaners/direct.py", "leaners/_edits.py", "leaners/_definitions.py"): 127_000,  # 80,000
     ("leaners/_server.py",): 36_800,
     ("leaners/_locate.py",): 45_000,
 }
-LINES, DENSITY = 4_000, 11
+LINES, DENSITY = 3_900, 10.7
 LONGEST, MEDIAN, MANY = 40, 10, 25  # of few functions a median says little
 
 
