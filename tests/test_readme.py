@@ -62,7 +62,6 @@ def test_the_first_command_shows_three_tasks_going_green(bench: Bench, clone: Pa
     assert len(re.findall(r"^green: ", ran.stdout, re.MULTILINE)) == 3
 
 
-@pytest.mark.heavy
 def test_the_demo_runs_where_it_lies_and_git_resets_it(bench: Bench, clone: Path) -> None:
     bench.commit()
     with ChatServer(Recording.read(ROOT / "playground/demo/answers")) as server:
@@ -80,7 +79,6 @@ def test_the_demo_runs_where_it_lies_and_git_resets_it(bench: Bench, clone: Path
     assert bench.git("status", "--porcelain") == ""
 
 
-@pytest.mark.heavy
 def test_the_commands_for_real_work_run_as_they_stand(calc: Bench, serve: Serve) -> None:
     commands = calc.home / "bin"
     commands.mkdir()
