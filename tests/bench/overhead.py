@@ -99,12 +99,13 @@ def snapshots(folder: Path, files: int, rounds: int) -> tuple[float, float, floa
     What else the machine does only ever adds to them.
     """
     sys.path.insert(0, str(ROOT))
-    from leanloop import load_beside
+    from leanloop import Guard, load_beside
 
     project, state = make_project(folder / "snapshots", files), folder / f"state-{files}"
     state.mkdir()
     time.sleep(1)  # so that no file is as young as an index
-    taken = load_beside("_snapshots").open_snapshots(project, state, 50_000_000)
+    limits = Guard.max_file, Guard.max_ignored
+    taken = load_beside("_snapshots").open_snapshots(project, state, *limits)
     taken.take()
 
     def timed(act: Callable[[], object]) -> float:
