@@ -293,6 +293,12 @@ class Config:
     escalate: tuple[Escalation, ...]
     tasks: tuple[Task, ...]
     direct: bool
+    diagnose: Leaner | None = None
+
+    @property
+    def leaners(self) -> tuple[Leaner, ...]:
+        """All that may be asked."""
+        return (self.lean, *self.escalate, *filter(None, [self.diagnose]))
 
 
 @dataclass(frozen=True)
@@ -702,7 +708,7 @@ def read_toml(path: Path) -> Document:
 
 def check(document: Document, path: Path) -> Document:
     """Check every table and key of one file by itself, so that an error names the file; hand it back."""
-    known = {**TABLES, **LISTS, "leaners": Leaner}
+    known = {**TABLES, **LISTS, "leaners": Leaner, "diagnose": Leaner}
     for name, content in document.items():
         if name not in known:
             raise LeanError(f"{path}: there is no table or key '{name}'{nearest(name, known, tables_with(name))}")
@@ -737,7 +743,7 @@ def expand_home(path: str) -> Path:
 
 def anchor(document: Document, folder: Path) -> Document:
     """Make the paths among the document's leaners absolute: they are relative to the file that names them."""
-    for table in [document.get("lean"), *document.get("escalate", [])]:
+    for table in [document.get("lean"), document.get("diagnose"), *document.get("escalate", [])]:
         if table and re.search(r"[/\\]", table.get("binary", "")):
             table["binary"] = str(folder / expand_home(table["binary"]))
     return document
@@ -770,7 +776,9 @@ def load(path: Path, static: Path | None = None, over: Document | None = None) -
     tasks = build_tasks(document, path, root)
     made = tasks or (whatever_is_red(tables["runner"], tables["defaults"]),)
     config = Config(path=path, root=root, escalate=(), tasks=made, direct=not tasks, **tables)
-    return replace(config, escalate=build_escalations(document, config, over or {}))
+    named = document.get("diagnose")
+    diagnose = None if named is None else resolve_leaner(document, over or {}, Leaner, named)
+    return replace(config, escalate=build_escalations(document, config, over or {}), diagnose=diagnose)
 
 
 def resolve_leaner(document: Document, over: Document, cls: type[Built], named: Document | None = None) -> Built:
@@ -2959,9 +2967,10 @@ class Run:
         last = attempts[-1]
         builder = self.builder(task, leaner, "fix", last.verdict)
         diagnosis = last.diagnosis  # holds while nothing changes
-        if self.config.defaults.summarize_errors and (last.changed or not diagnosis):
+        asker = self.config.diagnose or leaner
+        if (self.config.diagnose or self.config.defaults.summarize_errors) and (last.changed or not diagnosis):
             request = diagnosis_prompt(builder, last.verdict.failure, self.config.prompts.summary)
-            diagnosis = one_sentence(self.ask(task, leaner, request, "ask", state.start).answer)
+            diagnosis = one_sentence(self.ask(task, asker, request, "ask", state.start).answer)
         diff = self.snapshots.diff(state.start, last.tree, "-U1", only=sorted(state.touched))
         return fix_prompt(builder, attempts, diagnosis, diff, state.attempts[-1].note), diagnosis
 
@@ -3238,7 +3247,7 @@ def why_omitted(run: Run, task: Task, missing: Mapping[str, str]) -> str:
 def run_config(config: Config, options: argparse.Namespace, shows: Shows) -> int:
     """Run the tasks of one leanfile in their order."""
     tasks = choose(config, options)
-    for leaner in (config.lean, *config.escalate):
+    for leaner in config.leaners:
         check_leaner(leaner)
     check_test_files(config, tasks)
     with recorded(config, shows) as run:
@@ -3351,7 +3360,7 @@ class Reporter:
         self.step = self.pid = 0
         self.display = load_beside("_screen").Display(shows)
         self.events = list[str]()
-        keys = {leaner.key for leaner in (config.lean, *config.escalate)} - {Leaner.api_key}
+        keys = {leaner.key for leaner in config.leaners} - {Leaner.api_key}
         secrets = [re.escape(key) for key in keys if len(key) >= 8]
         self.secrets = [re.compile(pattern) for pattern in (*secrets, *config.guard.mask)]
 

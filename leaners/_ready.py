@@ -177,7 +177,7 @@ def look_at_project(run: Run, tasks: Sequence[Task]) -> Iterator[tuple[str, Chec
     config = run.config
     where = f"{config.path}, {many(len(tasks), 'task')}, project {config.root}"
     yield "configuration", iter([("configuration", where, "")])
-    for leaner in (config.lean, *config.escalate):
+    for leaner in config.leaners:
         yield "leaner", look_at_leaner(leaner)
         yield "server", look_at_server(config, leaner)
     yield "tests", look_at_tests(run)

@@ -129,3 +129,24 @@ def test_a_signal_between_two_samples_leaves_a_state_that_was_judged(
     assert ran.code == 0, ran.text
     assert found(score) == ["[]"] * 3
     assert score.read("score.py") == "POINTS = [1, 2, 3, 4]\n"
+
+
+def test_another_leaner_diagnoses_once_all_samples_are_red(score: Bench, leaner: Leaner) -> None:
+    let_answer(leaner, ("7", "1", "1,2,3,4"))
+    wise = score.home / "wise.sh"
+    wise.write_text(
+        'echo "$LEAN_MODE $LEAN_MODEL" >> "$HOME/asked"; echo ruined > score.py; echo "Points are missing."\n'
+    )
+    set_samples(score, 2, fixes=1)
+    score.write("leanfile.toml", f'[diagnose]\nbinary = "{wise}"\nmodel = "large"\n{score.read("leanfile.toml")}')
+    score.write(
+        "leanfile.toml", score.read("leanfile.toml").replace("[defaults]", "[defaults]\nsummarize_errors = false")
+    )
+    ran = score.lean_loop()
+    assert ran.code == 0, ran.text
+    assert (score.home / "asked").read_text() == "ask large\n"
+    assert [line.split()[0] for line in found(score)] == ["[]", "[]", "[1]"]
+    assert prompts(score)[-1].rstrip().endswith("Points are missing.")
+    assert events(score, "attempt")[-1]["diagnosis"] == "Points are missing."
+    wise.unlink()
+    assert score.lean_loop().code == 3

@@ -50,6 +50,7 @@ def schema() -> Schema:
     told = dict(zip(pieces[1::2], comments, strict=True))
     parts = {name: table_schema(cls, told.get(name, {})) for name, cls in leanloop.TABLES.items()}
     keys = {key: value for key, value in parts["lean"]["properties"].items() if key != "binary"}
+    parts["diagnose"] = parts["lean"]
     parts["leaners"] = {"type": "object", "additionalProperties": {**parts["lean"], "properties": keys}}
     for name, cls in leanloop.LISTS.items():
         items = {**table_schema(cls, told["lean"]), "required": [leanloop.NEEDED[name]]}
