@@ -2524,7 +2524,9 @@ class Verifier:
             )
         failure = load_beside("_failures").read_failure(output, self.config.root, self.config.defaults.error_tail_lines)
         why = f"the check '{command}' {done.end}"
-        said = replace(failure, tests=(), summary=f"{why}: {failure.summary}", excerpt=f"{why}:\n{failure.excerpt}")
+        told = (line.strip() for line in failure.excerpt.splitlines() if " " in line.strip())  # not a path alone
+        summary = f"{why}: {next(told, failure.summary)}"
+        said = replace(failure, tests=(), summary=summary, excerpt=f"{why}:\n{failure.excerpt}")
         red = replace(verdict, green=False, failure=said, check=command)
         self.reporter.emit("tested", name=task.name, tree=tree, output=file, **verdict_facts(red))
         return red

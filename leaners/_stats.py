@@ -70,13 +70,13 @@ class Figures:
             str(facts[key]) for key in ("tasks", "green", "green_at_first_answer", "green_in_first_round", "calls")
         ]
         about = "about " * self.estimated
-        each = [f"{about}{facts[key]:,}" if self.green else "–" for key in ("calls_per_green", "tokens_per_green")]
+        each = [f"{about}{facts[key]:,.10g}" if self.green else "–" for key in ("calls_per_green", "tokens_per_green")]
         return [self.leaner, self.model or "–", *counts, each[0].removeprefix("about "), each[1]]
 
 
 def per(amount: int, green: int) -> float | None:
-    """Share AMOUNT out among GREEN tasks."""
-    return round(amount / green, 1) if green else None
+    """Share AMOUNT out among GREEN tasks, in three figures."""
+    return float(f"{amount / green:.3g}") if green else None
 
 
 def what_kind(reason: str) -> str:

@@ -26,6 +26,8 @@ def test_what_a_check_says_goes_into_the_next_fix(calc: Bench, leaner: Leaner) -
     assert "return left + right" in calc.read("calc.py")
     fix = prompts(calc)[-1]
     assert f"the check '{TIDY}' ended with exit code 1" in fix
+    (failed,) = [event for event in events(calc, "tested") if "the check" in event["summary"]]
+    assert failed["summary"].endswith("exit code 1: 6:    return left+right")
     assert "return left+right" in fix.rpartition("the check")[2]
     assert [event["command"] for event in events(calc, "check")] == [TIDY] * 2  # only once the tests pass
     assert [event["green"] for event in events(calc, "attempt")] == [False, True]

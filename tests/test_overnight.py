@@ -6,6 +6,7 @@ import pytest
 
 from conftest import Bench, Leaner
 from test_earlier_runs import events
+from test_showing import is_valid
 
 TASK = """
 [[tasks]]
@@ -58,6 +59,9 @@ def test_after_a_red_task_those_go_on_that_do_not_depend_on_it(bench: Bench, lea
     assert "not run: d: it depends on c, which was not run" in ran.out
     assert "--restore last/2 brings its best state, which is left out" in ran.out
     assert ran.out.splitlines()[-1].startswith("2/5 green")
+    assert [
+        event for kind in ("omitted", "result", "outcome") for event in events(bench, kind) if not is_valid(event)
+    ] == []
     assert bench.lean_loop("--restore", "last/2").code == 0
     assert read_all(bench, "abe") == ["right", "wrong", "old"]
 
