@@ -512,7 +512,7 @@ def test_config_toml_has_every_table_and_every_key() -> None:
     shipped = tomllib.loads(uncommented())
     expected = {name: {item.name for item in fields(cls)} for name, cls in leanloop.TABLES.items()}
     assert {name: set(table) for name, table in keys_of_shipped().items()} == expected
-    assert set(shipped) == {*expected, "leaners", "escalate"}
+    assert set(shipped) == {*expected, "leaners", "escalate", "diagnose"}
     assert [set(table) for table in shipped["escalate"]] == [{"after", "binary"}]
 
 
