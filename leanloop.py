@@ -659,7 +659,8 @@ def convert(value: Any, item: Any, where: str) -> Any:
         return build(Runner, value, f"{where.removesuffix(']')}.runner]")
     kind, choices = KINDS[item.type], item.metadata.get("choices")
     if not kind.fits(value):
-        raise LeanError(f"{where}: {item.name} is {kind.called}, not {shown(value)}. Change it there.")
+        what = "what stands there" if item.name == "api_key" else shown(value)
+        raise LeanError(f"{where}: {item.name} is {kind.called}, not {what}. Change it there.")
     if choices and value not in choices:
         raise LeanError(f"{where}: {item.name} is one of {', '.join(choices)}, not {shown(value)}. Choose one.")
     return kind.make(value)
@@ -1439,8 +1440,11 @@ def shorten(text: str, most: int, width: int = 400, mark: str = "") -> str:
 # --------------------------------------------------------------------------------------------- context and prompts
 
 PIECES = re.compile(r"[A-Za-z]{1,6}|\d{1,3}|[^\w\s]{1,2}|_|\n\s*|[^\x00-\x7f]")
-TEST_NAMES = ("test_*", "*_test.*", "*.test.*", "*.spec.*", "*_spec.*", "*Test.*", "*Tests.*")
-TEST_FOLDERS = ("test", "tests", "__tests__", "spec", "specs")
+TEST_NAMES = (
+    "test_*", "test.*", "tests.*", "test-*", "*-test.*", "*_test.*",
+    "*.test.*", "*.spec.*", "*_spec.*", "*Test.*", "*Tests.*",
+)  # fmt: skip
+TEST_FOLDERS = ("test", "tests", "__tests__", "spec", "specs", "t", "features/steps", "golden", "__snapshots__")
 TEST_PATH = r"(?s:(?:.*/)?(?:(?:{})/.*|(?:{}))\Z)".format(
     "|".join(TEST_FOLDERS), "|".join(re.escape(name).replace(r"\*", "[^/]*") for name in TEST_NAMES)
 )
@@ -1982,7 +1986,8 @@ def runner_files(config: Config, task: Task) -> list[str]:
     modules = words[words.index("-m") + 1 :] if "-m" in words else []
     if "unittest" not in words:
         modules = modules[:1]
-    for word in (*words, *(f"{name.replace('.', '/')}.py" for name in modules)):
+    files = [f"{name.replace('.', '/')}{end}" for name in modules for end in (".py", "/__main__.py")]
+    for word in (*words, *files, *scripts_run(words, config.root)):
         path = word.split("::")[0].split("=")[-1].removeprefix(f"{config.root}/").removeprefix("./")
         if re.fullmatch(r"[^\s-]\S*[./]\S*", path) or (config.root / path).is_file():
             found.append(path)
@@ -1990,7 +1995,33 @@ def runner_files(config: Config, task: Task) -> list[str]:
     for folder in task.test_files:
         if (config.root / folder).is_dir():
             found.append(f"{folder.strip('/')}/*")
+    return [*found, *collected_names(config.root)]
+
+
+SCRIPT_RUN = r"(?:^|[\s;&|@])(?:node|python3?|sh|bash|bun|tsx|ts-node|ruby|perl|php)\s+(?:-\S+\s+)*([\w./-]+\.\w+)"
+
+
+def scripts_run(words: Sequence[str], root: Path) -> list[str]:
+    """Name the files that scripts of package.json, or recipes of a Makefile, start, which WORDS of the command name."""
+    known, todo, found = set[str](), {*words}, list[str]()
+    scripts, makefile = read_json(root / "package.json"), read_text(root / "Makefile", 100_000)
+    scripts = scripts.get("scripts") if isinstance(scripts, dict) else {}
+    for _ in range(4):
+        known |= todo
+        recipes = [str(scripts[word]) for word in todo if isinstance(scripts, dict) and word in scripts]
+        for word in todo if makefile else ():
+            recipes += rx(rf"^{re.escape(word)}[ \t]*:.*\n((?:\t.*\n?)*)").findall(makefile)
+        found += [name.removeprefix("./") for recipe in recipes for name in rx(SCRIPT_RUN).findall(recipe)]
+        todo = {word for recipe in recipes for word in words_of(recipe)} - known
     return found
+
+
+def collected_names(root: Path) -> list[str]:
+    """List the names by which pytest's own settings tell tests, but one that fits every file."""
+    for name in ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg"):
+        for setting in rx(r"^python_files\s*=\s*(\[[^\]]*\]|.*(?:\n[ \t]+\S.*)*)").findall(read_text(root / name)):
+            return [word for word in re.findall(r"[^\s,\[\]\"']+", setting) if word not in ("*.py", "*")]
+    return []
 
 
 def judging_patterns(config: Config, task: Task) -> list[str]:
@@ -2111,8 +2142,9 @@ def run_shell(root: Path, line: str, files: Sequence[str], env: Mapping[str, str
     return run(shell_argv(line), root, env=env, timeout=limit)
 
 
+@cache
 def python_of(root: Path) -> str:
-    """Find the Python of the project's virtual environment, else the one on PATH."""
+    """Find the Python of the project's virtual environment, else the one on PATH; once, before an agent makes one."""
     program = "Scripts/python.exe" if WINDOWS else "bin/python"
     for folder in (".venv", "venv"):
         if (root / folder / program).is_file():
@@ -2848,7 +2880,7 @@ class Run:
         file, used = self.reporter.write("prompt.md", prompt), self.reporter.path("usage.json")
         self.snapshots.repository.keep()
         before, known, begun = self.snapshots.take(), self.snapshots.unheld, time.time()
-        self.workspace.note_rights(program)
+        self.workspace.note_rights(program, task)
         variables = self.variables(task, leaner, mode, file, used)
         if prompt.startswith(self.config.prompts.summary):
             variables["LEAN_BRIEF"] = "1"
@@ -3362,12 +3394,12 @@ class Reporter:
         self.step = self.pid = 0
         self.display = load_beside("_screen").Display(shows)
         self.events = list[str]()
-        keys = {leaner.key for leaner in config.leaners} - {Leaner.api_key}
-        secrets = [re.escape(key) for key in keys if len(key) >= 8]
+        keys, forms = {leaner.key for leaner in config.leaners} - {Leaner.api_key}, load_beside("_keys")
+        secrets = forms.key_patterns({key for key in keys if len(key) >= 8} | forms.keys_of_programs())
         self.secrets = [re.compile(pattern) for pattern in (*secrets, *config.guard.mask)]
 
     def mask(self, text: str) -> str:
-        """Hide the configured keys and what `[guard] mask` matches."""
+        """Hide the configured keys, those in the variables of agent CLIs, and what `[guard] mask` matches."""
         for secret in self.secrets:
             text = secret.sub(MASKED, text)
         return text
@@ -3381,6 +3413,13 @@ class Reporter:
         if isinstance(value, dict):
             return {name: item if name in OWN_NAMES else self.mask_all(item) for name, item in value.items()}
         return value
+
+    def mask_file(self, path: Path) -> None:
+        """Mask a file that was moved into the record."""
+        with contextlib.suppress(OSError):
+            text = as_text(read_regular(path))
+            if (masked := self.mask(text)) != text:
+                path.write_bytes(os.fsencode(masked))
 
     def path(self, name: str) -> Path:
         """Name a file of the current step in the run's folder."""

@@ -38,7 +38,7 @@ class Workspace:
     `named` holds the paths that no snapshot covers and that were told already, `repaired` says what of the user's
     repository was put back after a killed run, `seen` are the rights of files and folders before the call under way,
     `beside` is the state of what lies around the project in its repository, `told_ignored` says that files were named
-    which git ignores.
+    which git ignores, `rules` are those of each task.
     """
 
     config: Config
@@ -50,6 +50,7 @@ class Workspace:
     seen: Seen = field(default_factory=dict)
     beside: str = ""
     told_ignored: bool = False
+    rules: dict[str, ChangeRules] = field(default_factory=dict)
 
     def warn(self, text: str) -> None:
         self.reporter.emit("warning", text=text)
@@ -100,8 +101,13 @@ class Workspace:
 
     # What a call leaves behind
 
-    def note_rights(self, by: Program) -> None:
+    def rules_of(self, task: Task) -> ChangeRules:
+        """Give the rules of a TASK as they were before its first call: an agent may edit what they are read from."""
+        return self.rules.setdefault(repr(task), ChangeRules(self.config, task))
+
+    def note_rights(self, by: Program, task: Task) -> None:
         """Note rights of files, and what lies around the project, before a call, but of one that says what it edits."""
+        self.rules_of(task)
         self.seen = {} if by.tells_edits else self.snapshots.shape.look()
         if self.seen:
             self.snapshots.shape.remember(self.seen)
@@ -121,7 +127,7 @@ class Workspace:
         KNOWN are the files that no snapshot held before it, USED names the file with what the leaner says of itself.
         """
         self.find_root()
-        rules, shape = ChangeRules(self.config, task), self.snapshots.shape
+        rules, shape = self.rules_of(task), self.snapshots.shape
         with defer_signals():  # half of it would leave tests as the leaner made them
             if by.tells_edits:
                 before, after = self.own_edits(before, used)
@@ -190,7 +196,9 @@ class Workspace:
         for path in sorted(self.snapshots.unheld - known):
             forbidden = rules.protects(path) or ((path.endswith("/") or path in changed) and not rules.permits(path))
             if forbidden and os.path.lexists(self.config.root / path):
-                shutil.move(self.config.root / path, self.reporter.path(f"put-back-{len(moved)}"))
+                kept = self.reporter.path(f"put-back-{len(moved)}")
+                shutil.move(self.config.root / path, kept)
+                self.reporter.mask_file(kept)
                 moved.append(path)
         for path in moved:
             self.snapshots.passed_over.pop(path, None)
