@@ -232,7 +232,6 @@ HUNK = re.compile(r"^(?:@@(?: -(?P<line>\d+)(?:,\d+)? \+\d+(?:,\d+)? @@.*|.*)|\s
 PATCH_FILE = re.compile(r"^\*\*\* (?P<verb>Update|Add|Delete) File: *(?P<path>.+?)\s*$")
 MOVED = re.compile(r"^(?:\*\*\* Move to: |rename from )(?P<path>.*)$")
 DIFF_NOISE = re.compile(r"^(?:diff --git |index [0-9a-f]+\.\.|(?:new|deleted) file mode|\*\*\* |\\ No newline|@@)")
-DELETE = re.compile(r"^[\s>*`#-]*(?:DELETE(?: FILE)?|[Dd]eleted? file)[:\s`*]+(?P<path>[^\s`*]+)[\s`*]*(?:[\d-]+\s*)?$")
 
 
 @dataclass(frozen=True)
@@ -243,18 +242,6 @@ class Block:
     info: str = ""
     lines: Sequence[str] = ()
     closed: bool = True
-
-    @property
-    def deletions(self) -> list[Delete]:
-        """List the deletions that stand above the block, or that are all it holds."""
-        above, own = list(map(deletion, self.above)), [deletion(line) for line in self.lines if line.strip()]
-        return [found for found in (*above, *(own if all(own) else ())) if found]
-
-
-def deletion(line: str) -> Delete | None:
-    """Read a line that asks for a deletion."""
-    found = DELETE.match(line[:LONG_LINE])
-    return Delete(tidy(found["path"])) if found else None
 
 
 class Reader:
@@ -284,7 +271,6 @@ class Reader:
         edits: list[Edit] = []
         path, said = "", spoken(answer)
         for block in self.blocks(said):
-            edits += block.deletions
             name, sure, lines = self.path_of(block)
             edits += self.edits(replace(block, lines=lines), name, path, sure)
             path = name if sure else path
@@ -299,12 +285,7 @@ class Reader:
             if fence := FENCE.match(line):
                 end, closed = self.fence_end(lines, at, fence, marks)
                 inside = dedent(lines[at + 1 : end]) if fence["indent"] else lines[at + 1 : end]
-                inner = FENCE.match(inside[0]) if inside and not fence["info"].strip() else None
-                if inner and inner["info"]:
-                    yield from self.blocks("\n".join([*above, *inside]))
-                    above = []
-                else:
-                    block = Block(above, fence["info"].strip(), inside, closed)
+                block = Block(above, fence["info"].strip(), inside, closed)
                 end += closed
             elif marks.get(at) == "head" and line.strip(" <"):
                 end = next((i + 1 for i in range(at, len(lines)) if marks.get(i) == "tail"), len(lines))
@@ -317,7 +298,6 @@ class Reader:
             if block:
                 yield block
             at, above = end, [] if block else above
-        yield Block(above)
 
     def fence_end(
         self, lines: Sequence[str], at: int, fence: re.Match[str], marks: Mapping[int, str]
@@ -384,8 +364,7 @@ class Reader:
                 raise Refusal("incomplete", f"The answer is cut off within a diff of {path or 'a file'}.")
             return diff_edits(lines, path)
         shell = NOT_CODE.match(block.info.lower()) and not re.search(r"^\w+ ?\(\) ?\{", text, re.MULTILINE)
-        is_deletion = bool(text.strip()) and all(deletion(line) for line in lines if line.strip())
-        only_said = is_deletion or (not sure and (shell or TOOL_CALL.search(text)))
+        only_said = not sure and (shell or TOOL_CALL.search(text))
         return [] if only_said or not (text or block.info) else [Code(name, text, sure, block.closed)]
 
     def changes(self, block: Block, path: str) -> Iterator[Change]:
@@ -416,13 +395,8 @@ class Reader:
         cuts = cuts or [i for i, line in enumerate(body) if self.marker(line) == "divide"]
         halves = [(body[:cut], body[cut + 1 :]) for cut in reversed(cuts)]
         if len(cuts) > 1 and not any(map(str.strip, body[cuts[-1] + 1 :])):  # a second divider before the last marker
-            halves.insert(1, (body[: cuts[0]], body[cuts[0] + 1 : cuts[-1]]))
-        halves += [(unfenced(old), unfenced(new)) for old, new in halves if unfenced(old) != old]
+            halves.insert(0, (body[: cuts[0]], body[cuts[0] + 1 : cuts[-1]]))
         return tuple(("\n".join(old), "\n".join(new)) for old, new in halves)
-
-
-def unfenced(lines: list[str]) -> list[str]:
-    return lines[1:-1] if len(lines) > 1 and FENCE.match(lines[0]) and FENCE.match(lines[-1]) else lines
 
 
 def diff_end(lines: Sequence[str], at: int) -> int:
@@ -478,10 +452,6 @@ LOOKS = {
 COMMENT = re.compile(
     r"^\s*(?:#(?![\[!{.\w]|\s*(?:include|define|if|ifdef|ifndef|else|elif|endif|pragma)\b)|#(?=\w[^{]*$)|//|/\*"
     r"|\*(?:[ /]|$)|--(?!-)|<!--|\{/\*|;;|%%?\s)"
-)
-ELLIPSIS = re.compile(
-    r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*"
-    r"(?:(?:\.\.\.|…)(?!\w).*|.*[\w)'] ?(?:\.\.\.|…)\s*[\])>=-]*)\s*(?:\*+/\}?|-->)?\s*$"
 )
 DOTS_FIRST = re.compile(r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:\.\.\.|…)")
 MARK_LINE = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
@@ -577,11 +547,11 @@ def gaps_in(new: Sequence[str], old: Sequence[str], told: bool = False) -> list[
         while gone and come and likeness(gone[0], b[come[0]]) >= 0.7:
             gone, come = gone[1:], come[1:]
         trails = last in come and last in fresh and not JUMP.match(above)
-        dots = any(ELLIPSIS.match(new[at]) for at in come)
+        dots = any(re.search(r"\.\.\.|…", new[at]) for at in come)
         if come and fresh.issuperset(come) and not any(line in b[at] for line in gone for at in come):
             marks.update(come if len(gone) >= (1 if trails or dots else 3) else ())
         elif trails and gone:
-            marks.add(last)
+            marks.update(fresh.intersection(come))
     return sorted(marks)
 
 
@@ -656,27 +626,25 @@ IMPORT = re.compile(
     r"|(?:const|let|var) [^=]*= require\("
 )
 GOES_ON = re.compile(r"\s*(?:\{$|(?:where|rescue|ensure|else|elsif|elif|except|finally|catch|when)\b)")
-ENTRY = re.compile(r"\s*[\"']?([\w.$@/-]+)[\"']?\s*[?!]?(?::(?=\s|$)|=(?![=>~]))")
+BINDS = re.compile(r"\s*(?:\w+ )*[\"']?([\w.$@/-]+)[\"']?\s*[?!]?(?::(?=\s|$)|=(?![=>~]))")
 VISIBLE = re.compile(r"export (?:default )?|pub(?:\([^)]*\))? |public ")
 HIDDEN = re.compile(r"(?:export|pub|public|private|protected|internal)\b")
 MEMBER = re.compile(
     r"(?:public|private|protected|internal|override|get|set)\b|.*\(\s*(?:&?(?:mut )?self|cls)\b"
-    r"|.*@(?:static|class)method\b"
-    r"|(?!function|func|fn|def)[#\w$]+ ?\([^;]*\{$"
+    r"|.*@(?:static|class)method\b|(?!function|func|fn|def)[#\w$]+ ?\([^;]*\{$"
 )
-TESTS = re.compile(r"(?:\w+\.)*(?:test(?:_|[A-Z]|$)|Test(?:_|[A-Z]|$))|.*(?:Test|_test|Tests)$|mod tests")
+TESTS = re.compile(r"(?:\w+\.)*[Tt]est(?:_|[A-Z]|$)|.*(?:Test|_test|Tests)$|mod tests")
 CALL = re.compile(r"\s*(?:await\s+)?(?:assert\b|[\w.$]+!?\s*\()")
-PROSE = (".md", ".rst", ".txt", ".adoc", "")
-MARKUP = (".html", ".xml", ".svg", ".vue", ".svelte")
-DATA = (".json", ".yml", ".yaml", ".toml", ".ini", ".css", ".scss", ".less", *MARKUP)
+PLAIN = (".md", ".rst", ".txt", ".adoc", "", ".html", ".xml", ".svg", ".css", ".scss", ".less", ".json", ".yml",
+         ".yaml", ".toml", ".ini")  # fmt: skip
+PROSE = PLAIN[:5]
 
 
 @dataclass(frozen=True)
 class Item:
     """A piece of a text, as line numbers from 0: its comments and decorators, its header, its end (exclusive).
 
-    `kind`: box (has members), function and value (replaced whole), block (a statement with a body), import, entry (a
-    line with a name), line, comment. `name` is the text where there is no other.
+    `kind`: class, function, value (whatever binds a name), import, line (any other statement), note (comments alone).
     """
 
     kind: str
@@ -687,12 +655,11 @@ class Item:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What the item is known by: a constant may become an entry, a class is no function."""
-        return {"value": "entry", "block": "box"}.get(self.kind, self.kind), self.name
+        return self.kind, self.name
 
     @property
     def named(self) -> bool:
-        return self.kind in ("box", "function", "value")
+        return self.kind in ("class", "function", "value")
 
 
 class Source:
@@ -706,21 +673,13 @@ class Source:
         self.defs: dict[int, Definition] = {}
         for found in definitions(path, text):
             other = self.defs.get(found.first - 1, found)
-            larger = (found.last, found.kind != "value") > (other.last, other.kind != "value")
-            self.defs[found.first - 1] = found if larger else other
+            self.defs[found.first - 1] = max(other, found, key=lambda one: (one.last, one.kind != "value"))
         self.starts = sorted(at for at, found in self.defs.items() if found.kind != "value")
 
-    def is_mark(self, at: int) -> bool:
-        return bool(self.language and MARK_LINE.match(self.lines[at]))
-
-    def trails(self, at: int, width: int) -> bool:
-        """Tell whether a line below a definition still belongs to it: a deeper comment, a mark of a conflict."""
-        line = self.lines[at]
-        return bool(MARKER.match(line[:LONG_LINE])) or (self.is_comment(at) and width_of(line) > width)
-
-    def is_comment(self, at: int) -> bool:
+    def leads(self, at: int) -> bool:
+        """Tell whether a line belongs to what follows it: a comment, a decorator."""
         if self.language:
-            return at in self.notes
+            return at in self.notes or bool(MARK_LINE.match(self.lines[at]))
         return bool(COMMENT.match(self.lines[at])) and (self.suffix not in PROSE or "<!--" in self.lines[at])
 
     def items(self, low: int, high: int) -> list[Item]:
@@ -728,12 +687,12 @@ class Source:
         found, at = list[Item](), low
         while at < high:
             top = at
-            while at < high and at not in self.defs and (self.is_comment(at) or self.is_mark(at)):
-                at = at + 1 if self.is_comment(at) else self.extent(at, high)
+            while at < high and at not in self.defs and self.leads(at):
+                at = at + 1 if at in self.notes or not self.language else self.extent(at, high)
             if at < high and self.lines[at].strip():
                 found.append(self.item(top, at, high))
             elif top < at:
-                found.append(Item("comment", self.plain(top, at), top, top, at))
+                found.append(Item("note", self.flat(top, at), top, top, at))
             at = found[-1].end if found and found[-1].end > at else max(at, top + 1)
         return found
 
@@ -743,30 +702,37 @@ class Source:
         end = min(found.last if found else self.extent(at, high), high)
         while end > at + 1 and not self.lines[end - 1].strip():
             end -= 1
-        while end < high and self.trails(end, width_of(line)):
+        while end < high and (
+            MARKER.match(self.lines[end]) or (end in self.notes and self.depth(end) > width_of(line))
+        ):
             end += 1
-        holds = bisect_left(self.starts, at + 1) < bisect_left(self.starts, end)
         if found:
-            kind = {"class": "box", "test": "box" if holds else "function"}.get(found.kind, found.kind)
+            kind = "class" if found.kind == "class" or (found.kind == "test" and self.holds(at, end)) else found.kind
             owner = found.owner.removeprefix("type ") + "." if found.owner.startswith("type ") else ""
-            return Item(kind, owner + found.name, top, max(at, found.line - 1), end)
-        if IMPORT.match(line) and self.suffix not in (*PROSE, *DATA[:-5]) and not line.endswith("import ("):
+            return Item(kind.replace("test", "function"), owner + found.name, top, max(at, found.line - 1), end)
+        if self.suffix not in PLAIN and IMPORT.match(line) and not line.endswith("import ("):
             while end < high and re.search(r"[({][^)}]*\Z", "".join(self.lines[at:end])):
                 end += 1
-            return Item("import", self.plain(at, end), top, at, end)
-        entry = ENTRY.match(line) if self.suffix not in PROSE else None
-        name = entry[1] if entry else ""
-        if end - at > 1:
-            return Item("box" if holds or self.suffix in DATA or line.endswith("import (") else "block",
-                        name if entry else bare(line).rstrip("{ "), top, at, end)  # fmt: skip
-        return Item("entry" if name else "line", name or bare(line), top, at, end)
+            return Item("import", self.flat(at, end), top, at, end)
+        binds = BINDS.match(line) if self.suffix not in PROSE else None
+        body = end - at > 1 and (self.holds(at, end) or self.suffix in PLAIN or line.endswith("import ("))
+        kind = "class" if body else "value" if binds else "line"
+        text = '"' if line.strip()[0] in "\"'" else bare(line).rstrip("{ ") if end - at > 1 else bare(line)
+        return Item(kind, binds[1] if binds else text, top, at, end)
 
-    def plain(self, low: int, high: int) -> str:
+    def holds(self, at: int, end: int) -> bool:
+        """Tell whether definitions begin between two lines."""
+        return bisect_left(self.starts, at + 1) < bisect_left(self.starts, end)
+
+    def depth(self, at: int) -> int:
+        return width_of(self.lines[at])
+
+    def flat(self, low: int, high: int) -> str:
         return " ".join(" ".join(map(bare, self.lines[low:high])).split())
 
     def extent(self, start: int, high: int) -> int:
         """Return the line after what begins at a line, told by indentation and by what closes it."""
-        width, header, end = width_of(self.lines[start]), self.lines[start].rstrip(), start + 1
+        width, header, end = self.depth(start), self.lines[start].rstrip(), start + 1
         while end < high and end in self.inside:
             end += 1
         if self.suffix in PROSE or (header.endswith((";", "}", "},")) and header.count("{") == header.count("}")):
@@ -785,15 +751,12 @@ class Source:
 
     def inner(self, box: Item) -> tuple[int, int]:
         """Return the lines of a box without its header and what closes it."""
-        width, head = width_of(self.lines[box.line]), box.line
+        width, head = self.depth(box.line), box.line
         while self.suffix == ".py" and head < box.end - 1 and not self.lines[head].split("#")[0].rstrip().endswith(":"):
             head += 1
-        rows = [at for at in range(head + 1, box.end) if self.lines[at].strip()]
-        deep = [at for at in rows if width_of(self.lines[at]) > width or at in self.inside]
+        rows = (at for at in range(head + 1, box.end) if self.lines[at].strip())
+        deep = [at for at in rows if self.depth(at) > width or at in self.inside]
         return (deep[0], deep[-1] + 1) if deep else (box.end, box.end)
-
-    def members(self, box: Item) -> list[Item]:
-        return self.items(*self.inner(box))
 
     @cached_property
     def tops(self) -> list[Item]:
@@ -811,184 +774,152 @@ def source(path: str, text: str) -> Source:
 class Merge:
     """Puts the items of a block in the place of those of a text, as cuts of its lines: what is not sent stays."""
 
-    def __init__(self, old: Source, new: Source, indented: bool) -> None:
-        self.old, self.new, self.indented, self.tops = old, new, indented, old.tops
+    def __init__(self, old: Source, new: Source, indented: bool, foreign: Set[str]) -> None:
+        self.old, self.new, self.indented, self.foreign = old, new, indented, foreign
+        names = [PurePosixPath(old.path).stem, *(one.name for one in old.defs.values())]
+        self.for_tests = any(map(TESTS.match, names)) or any(one.kind == "test" for one in old.defs.values())
         self.cuts: dict[tuple[int, int], list[str]] = {}
-        self.placed, self.added, self.dropped = 0, 0, ""
+        self.placed, self.dropped = 0, ""
 
     def text(self) -> str:
         """Return the new text; Refusal where nothing of the block has a place."""
-        self.level(self.tops, self.new.tops, "", True)
-        if not self.placed and (self.dropped or not self.added):
+        self.level(self.old.tops, self.new.tops, "", True)
+        fragment = self.new.language and all(one.kind in ("value", "import", "note") for one in self.new.tops)
+        if not self.placed and (self.dropped or fragment or not self.cuts):
             raise Refusal("no-place", "the block is neither the whole file nor one of its definitions")
         return "\n".join(with_imports(spliced(self.old.lines, self.cuts), self.old, self.new, self.dropped))
 
     def level(self, olds: list[Item], news: list[Item], want: str, root: bool = False) -> None:
-        """Put the items of one level in the place of their partners, others beside their neighbours."""
-        news = [item for item in news if not (item.kind in ("comment", "line") and self.is_gap(item))]
-        pairs, whole = self.pair(olds, news, root)
+        """Put the items of one level in the place of their partners, new ones behind their neighbours."""
+        news = [one for one in news if not self.is_gap(one)]
+        pairs = self.partners(olds, news, root)
+        taken = {id(one) for one in pairs.values()}
+        whole = all(id(one) in taken for one in olds if one.kind in ("class", "function"))
+        whole = self.replace_loose(olds, news, pairs, taken) if whole else False
         near = next((pairs[at] for at in sorted(pairs) if pairs[at]), None)
-        words = {re.split(r"[.(]", one.name)[0] for one in olds if one.kind in LOOSE}
         spot = near.top if near else -1
-        last = max((at for at, item in enumerate(news) if item.kind in ("function", "box")), default=len(news))
+        last = max((at for at, one in enumerate(news) if one.kind in ("class", "function")), default=-1)
         for at, item in enumerate(news):
-            if item.kind == "import":
-                continue
             if target := pairs.get(at):
                 self.put(item, target, whole)
                 near, spot = target, target.end
-            elif at not in pairs and self.is_new(item, words, whole, at > last):
+            elif at not in pairs and self.is_new(item, olds, not whole or at > last):
                 self.add(item, olds, near, spot, want, root)
-            elif at not in pairs and item.kind not in ("comment", "entry", "import"):
+            elif at not in pairs and item.kind not in ("note", "import"):
                 self.dropped += "\n".join(self.new.lines[item.top : item.end])
 
     def is_gap(self, item: Item) -> bool:
         """Tell whether an item stands for lines that were left out."""
-        return any(DOTS_FIRST.match(line) for line in self.new.lines[item.line : item.end][:1])
+        return item.kind in ("note", "line") and bool(DOTS_FIRST.match(self.new.lines[item.line]))
 
-    def pair(self, olds: list[Item], news: list[Item], root: bool) -> tuple[dict[int, Item | None], bool]:
-        """Find the old item of each new one, None for one that comes again below; and whether nothing is left out.
-
-        In order as they stand, then by name; what is loose by likeness, and where nothing is left out by its place.
-        """
-        mine, theirs = grouped(news), grouped(olds)
-        clear = {key for key in mine if key[0] in LINES or len(mine[key]) == len(theirs.get(key, ()))}
-        clear -= {news[at].key for at in range(len(news) if root else 0) if self.is_deep(news[at])}
-        a, b = (
-            [one.key if one.key in clear else (side, "") for one in some] for side, some in (("a", olds), ("b", news))
-        )
-        runs, pairs, whole = list[tuple[list[Item], list[int], bool]](), dict[int, Item | None](), True
-        for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, a, b, False).get_opcodes():
-            if tag == "equal":
-                pairs |= dict(zip(range(j1, j2), olds[i1:i2], strict=True))
-            else:
-                runs.append((olds[i1:i2], list(range(j1, j2)), i1 == 0 or i2 == len(olds)))
-        for key, places in mine.items():
-            if key[0] not in LINES and any(at not in pairs for at in places):
-                there = [olds[at] for at in theirs.get(key, ())]
-                pairs |= self.by_name(places, [news[at] for at in places], there, root)
-        taken = {id(item) for item in pairs.values()}
-        for gone, places, at_end in runs:
-            free = [item for item in gone if id(item) not in taken and item.kind in LOOSE]
-            self.pair_alike(free, [at for at in places if at not in pairs], news, pairs)
-            taken |= {id(item) for item in pairs.values()}
-            rest, come = self.left_over(gone, places, news, pairs, taken)
-            loose = all(item.kind in ("line", "block") for item in rest)
-            whole = whole and (not rest or (loose and len(come) * (1 if at_end else 2) >= len(rest)))
-        for gone, places, _ in runs if whole and (pairs or len(olds) == len(news) == 1) else ():
-            rest, come = self.left_over(gone, places, news, pairs, taken)
-            pairs |= dict(zip(come, rest, strict=False))
-            self.cuts |= {(item.top, item.end): [] for item in rest[len(come) :]}
-        return pairs, whole
-
-    def left_over(
-        self, gone: list[Item], places: list[int], news: list[Item], pairs: Mapping[int, Item | None], taken: Set[int]
-    ) -> tuple[list[Item], list[int]]:
-        """Return what of a run has no partner yet: old items, and the places of new statements."""
-        come = [at for at in places if at not in pairs and news[at].kind in ("line", "block")]
-        return [item for item in gone if id(item) not in taken], come
-
-    def by_name(self, places: list[int], items: list[Item], there: list[Item], root: bool) -> dict[int, Item | None]:
-        """Pair the items of one name; of several old ones the one with the same header, or as many one by one."""
-        item = items[-1]
-        if root and item.named and (not there or self.is_deep(item)):
-            there = self.search(item) or there
-        if root and not there and item.end - item.line > 1:
-            there = self.search_line(item)
-        if len(there) > 1 and len(there) != len(items):
-            header = bare(self.new.lines[item.line])
-            there = [one for one in there if bare(self.old.lines[one.line]) == header] or there
-        if len(there) > 1 and len(there) != len(items):
-            if item.named:
+    def partners(self, olds: list[Item], news: list[Item], root: bool) -> dict[int, Item | None]:
+        """Find the old item of each new one by its name or its text; None for one that comes again below."""
+        pairs, theirs = dict[int, Item | None](), grouped(olds)
+        a, b = ([one.key if not one.named else (side, "") for one in some] for side, some in (("a", olds), ("b", news)))
+        for block in difflib.SequenceMatcher(None, a, b, False).get_matching_blocks():
+            pairs |= {block.b + n: olds[block.a + n] for n in range(block.size)}
+        for key, places in grouped(news).items():
+            if all(at in pairs for at in places):
+                continue
+            item, there = news[places[-1]], [olds[at] for at in theirs.get(key, ())]
+            if root and item.kind not in ("import", "note") and (not there or self.is_member(item)):
+                there = self.deeper(item) or there
+            if len(there) > 1 and len(there) != len(places):
+                header = bare(self.new.lines[item.line])
+                there = [one for one in there if bare(self.old.lines[one.line]) == header] or there
+            if not item.named:
+                there = [one for one in there if not any(one is other for other in pairs.values())]
+                pairs |= dict(zip((at for at in places if at not in pairs), there, strict=False))
+                continue
+            if len(there) > 1 and len(there) != len(places):
                 raise Refusal("ambiguous", f"there are {len(there)} definitions called {item.name}")
-            return {}
-        keep = max(1, len(there)) if item.named else len(items)
-        again: dict[int, Item | None] = dict.fromkeys(places[:-keep])
-        return again | dict(zip(places[-keep:], there, strict=False))
+            keep = max(1, len(there))
+            pairs |= dict.fromkeys(places[:-keep])
+            pairs |= dict(zip(places[-keep:], there, strict=False))
+        return pairs
 
-    def is_deep(self, item: Item) -> bool:
-        """Tell whether an item at the margin means one within a class."""
-        return item.named and (self.indented or self.is_member(item)) and bool(self.search(item))
-
-    def search(self, item: Item) -> list[Item]:
-        """List the definitions of an item's name below the top level."""
-        name, tops = item.name.rpartition(".")[2], {one.line for one in self.tops}
-        found = [one for one in self.old.defs.values() if one.name == name and one.kind != "value"]
-        there = [self.old.item(self.lead(one.first - 1), one.first - 1, len(self.old.lines)) for one in found]
-        return [one for one in there if one.line not in tops and (one.kind == "box") == (item.kind == "box")]
-
-    def search_line(self, item: Item) -> list[Item]:
-        """List what begins with the same line anywhere in the text and has a body too."""
-        header = bare(self.new.lines[item.line])
-        rows = [at for at, line in enumerate(self.old.lines) if bare(line) == header and re.search(r"\w", line)]
-        return [one for at in rows if (one := self.old.item(at, at, len(self.old.lines))).end - at > 1]
+    def deeper(self, item: Item) -> list[Item]:
+        """List what has an item's name, or else its first line, below the top level."""
+        tops, high = {one.line for one in self.old.tops}, len(self.old.lines)
+        name, header = item.name.rpartition(".")[2], bare(self.new.lines[item.line])
+        rows = [at for at, one in self.old.defs.items() if one.name == name and one.kind != "value"]
+        rows = rows or [
+            at for at, line in enumerate(self.old.lines) if bare(line) == header and item.end - item.line > 1
+        ]
+        there = [self.old.item(self.lead(at), at, high) for at in rows]
+        return [one for one in there if one.line not in tops and (one.kind == item.kind or one.kind == "line")]
 
     def lead(self, at: int) -> int:
         """Go up from a line over the comments that belong to it."""
-        while (
-            at > 0 and self.old.is_comment(at - 1) and width_of(self.old.lines[at - 1]) >= width_of(self.old.lines[at])
-        ):
+        while at - 1 in self.old.notes and self.old.depth(at - 1) >= self.old.depth(at):
             at -= 1
         return at
 
-    def pair_alike(self, free: list[Item], places: list[int], news: list[Item], pairs: dict[int, Item | None]) -> None:
-        """Pair the lines of a run of which more than half is the same from the beginning, in their order."""
-        free = [
-            one for one in free if one.kind == "line" and (self.old.suffix in (*DATA, *PROSE) or one.name[0] in "\"'")
-        ]
-        for at in places if len(places) * len(free) < 10_000 else ():
-            words = re.findall(r"\w+", news[at].name)
-            for n, one in enumerate(free):
-                others = re.findall(r"\w+", one.name)
-                most = min(len(words), len(others)) // 2 + 1
-                if (
-                    words[:most] == others[:most]
-                    and news[at].kind == "line"
-                    and likeness(one.name, news[at].name) >= 0.5
-                ):
-                    pairs[at], free = one, free[n + 1 :]
-                    break
+    def replace_loose(self, olds: list[Item], news: list[Item], pairs: dict[int, Item | None], taken: Set[int]) -> bool:
+        """Put statements in the place of others between the same neighbours; tell whether no other is left out."""
+        order, whole = {id(one): at for at, one in enumerate(olds)}, bool(pairs) or len(olds) == len(news) == 1
+        ends = [at for at in sorted(pairs) if id(pairs[at]) in order]
+        for a, b in pairwise([-1, *ends, len(news)]):
+            low = order[id(pairs[a])] if a >= 0 else -1
+            high = order[id(pairs[b])] if b < len(news) else len(olds)
+            gone = [one for one in olds[low + 1 : high] if id(one) not in taken and one.kind != "import"]
+            come = [at for at in range(a + 1, b) if news[at].kind == "line" and at not in pairs]
+            loose = self.old.suffix in PLAIN and all(one.kind in ("line", "note") for one in gone)
+            if whole and loose and len(come) * (2 if 0 < high < len(olds) else 1) >= len(gone):
+                pairs |= dict(zip(come, gone, strict=False))
+                self.cuts |= {(one.top, one.end): [] for one in gone[len(come) :]}
+                continue
+            for at in come if whole else ():
+                head = re.match(r"\W*\w*", news[at].name)
+                same = next((one for one in gone if one.kind == "line" and head and one.name.startswith(head[0])), None)
+                if same:
+                    pairs[at] = same
+                    gone.remove(same)
+            whole = whole and not gone
+        return whole
 
-    def is_new(self, item: Item, words: Set[str], whole: bool, last: bool) -> bool:
-        """Tell whether an item without a partner is new code, and no usage example, test or note."""
-        if item.kind == "comment":
-            return whole
-        if item.named and TESTS.match(item.name) and self.placed:
-            return any(TESTS.match(one.name) for one in self.tops)
-        if item.kind not in ("line", "block") or self.old.suffix in (*DATA, *PROSE):
+    def is_new(self, item: Item, olds: list[Item], trails: bool) -> bool:
+        """Tell whether an item without a partner is new code: no usage example, no test, nothing of a test file."""
+        if item.kind in ("note", "import") or item.name in self.foreign or (self.is_test(item) and not self.for_tests):
+            return False
+        if item.named or self.old.suffix in PLAIN[len(PROSE) :]:
             return True
-        alike = re.split(r"[.(]", item.name)[0] in words
-        return alike or not CALL.match(item.name) if item.kind == "line" or CALL.match(item.name) else whole
+        called = re.split(r"[.(]", item.name)[0]
+        alike = any(re.split(r"[.(]", one.name)[0] == called for one in olds if one.kind == "line")
+        return alike or not trails
+
+    def is_test(self, item: Item) -> bool:
+        """Tell whether an item is a test or holds one."""
+        found = [one for at, one in self.new.defs.items() if item.top <= at < item.end and one.kind != "value"]
+        return any(one.kind == "test" or TESTS.match(one.name) for one in found) or bool(TESTS.match(item.name))
 
     def add(self, item: Item, olds: list[Item], near: Item | None, spot: int, want: str, root: bool) -> None:
-        """Put a new item beside its neighbour, a method into its class, anything else to the end."""
-        self.added += item.kind not in ("comment", "line") or self.old.suffix in (*DATA, *PROSE)
-        member = self.is_member(item) or (self.indented and item.kind in ("function", "value"))
-        depth = margin(self.old.lines[near.line]) if near else want
-        if near and (not root or member == bool(depth) or (depth and not item.named)):
+        """Put a new item behind its neighbour, a method into its class, anything else to the end."""
+        depth, member = margin(self.old.lines[near.line]) if near else want, self.is_member(item)
+        if near and (not root or member == bool(depth) or not item.named):
             want = depth
         elif near and depth:  # beside a method, but none itself: above its class
-            spot = next(one.top for one in self.tops if one.top <= near.top < one.end)
-        elif root and member and self.tops:
-            spot, want = self.room_in_box(item)
+            spot = next(one.top for one in self.old.tops if one.top <= near.top < one.end)
+        elif root and member:
+            spot, want = self.room_in_class(item)
         elif not near:
             last = [one for one in olds if one.kind == "function"][-1:] if not root else olds[-1:]
-            ends = (one.top if one.name.startswith("if __name__") else one.end for one in last or olds[-1:])
-            spot = next(ends, 0)
+            spot = next((one.top if "__main__" in one.name else one.end for one in last or olds[-1:]), 0)
         self.insert(item, spot, want)
 
     def is_member(self, item: Item) -> bool:
-        """Tell whether a definition is a method by its form."""
+        """Tell whether a definition is a method by its form or by its indentation."""
         header = " ".join(map(str.strip, self.new.lines[item.top : item.line + 1]))
-        return item.kind in ("function", "value") and bool(MEMBER.match(header))
+        return item.kind == "function" and (self.indented or bool(MEMBER.match(header)))
 
-    def room_in_box(self, item: Item) -> tuple[int, str]:
+    def room_in_class(self, item: Item) -> tuple[int, str]:
         """Find the end of the methods of the only class that has some, and how they are indented."""
-        boxes, last = [one for one in self.tops if one.kind == "box" and not TESTS.match(one.name)], list[Item]()
+        boxes = [one for one in self.old.tops if one.kind == "class" and not TESTS.match(one.name)]
+        last = list[Item]()
         while boxes:
-            members = self.old.members(boxes.pop())
+            members = self.old.items(*self.old.inner(boxes.pop()))
             last += [one for one in members if one.kind == "function"][-1:]
-            boxes += [one for one in members if one.kind == "box" and not last]
+            boxes += [one for one in members if one.kind == "class" and not last]
         if len(last) != 1:
             raise Refusal("ambiguous", f"it does not say in which class {item.name} belongs")
         return last[0].end, margin(self.old.lines[last[0].line])
@@ -998,24 +929,23 @@ class Merge:
         lead = [line for line in self.new.lines[item.top : item.line] if not DOTS_FIRST.match(line)]
         given = shifted([*lead, *self.new.lines[item.line : item.end]], margin(self.new.lines[item.line]), want)
         before = next((line for line in reversed(self.old.lines[:spot]) if line.strip()), "")
-        flat = len(given) == 1 and (not item.named or (margin(before) == want and ENTRY.match(before)))
+        flat = len(given) == 1 and (not item.named or (margin(before) == want and BINDS.match(before)))
         blank = [""] * (0 if flat else 2 if not want and self.old.suffix == ".py" else 1)
         ahead = [line for line in self.old.lines[spot : spot + 1] if line.strip() and not CLOSER.match(line)]
         self.cuts.setdefault((spot, spot), []).extend([*given, *blank] if ahead else [*blank, *given])
 
     def put(self, item: Item, target: Item, whole: bool) -> None:
-        """Put an item in the place of an old one: its members into a box, anything else whole."""
-        self.placed += 1
+        """Put an item in the place of an old one: its members into a class, anything else whole."""
+        self.placed += item.kind not in ("import", "note")
+        news, olds = self.new.lines[item.line : item.end], self.old.lines[target.line : target.end]
         if self.new.lines[item.top : item.end] == self.old.lines[target.top : target.end]:
             return
-        news, olds = self.new.lines[item.line : item.end], self.old.lines[target.line : target.end]
-        want, (low, high), (first, last) = margin(olds[0]), self.old.inner(target), self.new.inner(item)
+        (low, high), (first, last) = self.old.inner(target), self.new.inner(item)
         self.put_lead(item, target, whole)
-        listed = target.kind == "value" and low < high and first < last and gaps_in(news, olds)
-        if (item.kind != "box" or target.kind != "box" or low == high) and not listed:
-            self.cuts[target.line, target.end] = self.redefined(news, olds, target)
+        if item.kind != "class" or target.kind != "class" or low == high:
+            self.cuts[target.line, target.end] = redefined(news, olds, target)
             return
-        header = kept_visible(shifted(self.new.lines[item.line : first], margin(news[0]), want), olds[0])
+        header = kept_visible(shifted(self.new.lines[item.line : first], margin(news[0]), margin(olds[0])), olds[0])
         if first < last and [*map(bare, header)] != [*map(bare, self.old.lines[target.line : low])]:
             self.cuts[target.line, low] = header
         depth = next(margin(line) for line in self.old.lines[low:high] if line.strip())
@@ -1025,34 +955,31 @@ class Merge:
         """Put the comments and decorators of an item in the place of the old ones; those left out stay."""
         there = self.old.lines[target.top : target.line]
         ahead = [line for line in self.new.lines[item.top : item.line] if not DOTS_FIRST.match(line)]
-        marks = [line for line in ahead if MARK_LINE.match(line)]
+        marks = any(map(MARK_LINE.match, ahead))
         told = whole or there or marks or len(ahead) > 1  # one comment more may stand for what is left out
-        if ahead and told and (marks or not any(map(MARK_LINE.match, there))):
-            ahead = shifted(ahead, margin(self.new.lines[item.line]), margin(self.old.lines[target.line]))
-            self.cuts |= {(target.top, target.line): ahead} if ahead != there else {}
-
-    def redefined(self, news: list[str], olds: list[str], target: Item) -> list[str]:
-        """Return a definition's new lines where the old ones stand; what it leaves out is put back."""
-        want, have = margin(olds[0]), margin(news[0])
-        body, inner = (next(map(margin, filled(lines[1:])), "") for lines in (olds, news))
-        if (len(news) == 1 < len(olds) and re.search(r"\.\.\.|…", news[0])) and news[0] not in olds:
-            return olds  # the body is left out within the line
-        at_home = body and body == inner and len(have) < len(want)  # only the header lost its indentation
-        fresh = [want + news[0].lstrip(), *news[1:]] if at_home else shifted(news, have, want)
-        fresh = completed(kept_visible(fresh, olds[0]), olds)
-        short, long = [*map(bare, filled(fresh))], [*map(bare, filled(olds))]
-        if short == long[: len(short)] and len(short) * 2 <= len(long):
-            raise Refusal("incomplete", "the block is cut off")
-        kept = len(set(short) & set(long))
-        if target.kind in ("value", "entry") and len(long) > max(3, len(short)) and kept * 2 < len(long):
-            raise Refusal("incomplete", f"it would drop most of {target.name}")
-        comma = "," * (olds[-1].rstrip().endswith(",") and target.kind != "function")
-        if comma or target.kind == "entry":
-            fresh[-1] = fresh[-1].rstrip().removesuffix(",") + comma
-        return fresh
+        if ahead and told and ahead != there and (marks or not any(map(MARK_LINE.match, there))):
+            moved = shifted(ahead, margin(self.new.lines[item.line]), margin(self.old.lines[target.line]))
+            self.cuts[target.top, target.line] = moved
 
 
-LOOSE, LINES = ("block", "line", "comment"), ("line", "comment", "import")
+def redefined(news: list[str], olds: list[str], target: Item) -> list[str]:
+    """Return a definition's new lines where the old ones stand; what it leaves out is put back."""
+    want, have = margin(olds[0]), margin(news[0])
+    body, inner = (next(map(margin, filled(lines[1:])), "") for lines in (olds, news))
+    at_home = body and body == inner and len(have) < len(want)  # only the header lost its indentation
+    fresh = [want + news[0].lstrip(), *news[1:]] if at_home else shifted(news, have, want)
+    if len(news) == 1 < len(olds) and re.search(r"\.\.\.|…", news[0]):
+        return olds  # the body is left out within the line
+    fresh = completed(kept_visible(fresh, olds[0]), olds)
+    short, long = [*map(bare, filled(fresh))], [*map(bare, filled(olds))]
+    if short == long[: len(short)] and len(short) * 2 <= len(long):
+        raise Refusal("incomplete", "the block is cut off")
+    if target.kind == "value" and len(long) > max(3, len(short)) and len({*short} & {*long}) * 2 < len(long):
+        raise Refusal("incomplete", f"it would drop most of {target.name}")
+    comma = olds[-1].rstrip().endswith(",") and target.kind != "function"
+    if comma or (target.kind == "value" and len(olds) == 1):
+        fresh[-1] = fresh[-1].rstrip().removesuffix(",") + "," * comma
+    return fresh
 
 
 def grouped(items: Iterable[Item]) -> dict[tuple[str, str], list[int]]:
@@ -1130,11 +1057,10 @@ def beginning(lines: list[str], suffix: str) -> int:
 # --- a block into a text: whole ---------------------------------------------------------------------------------------
 
 WRAP = re.compile(r"\s*(?:<(?P<end>/?)(?P<tag>[A-Za-z][\w-]*)(?: [^<>]*)?>|\[(?P<shut>/?)(?P<word>[A-Z]+)\])\s*")
-LABELS = re.compile(r"\W*(?:[A-Za-z]+ ?){1,3}\W*")
 ESCAPED = re.compile(r"&(?:lt|gt|amp|quot|#39);")
 
 
-def rewrite(path: str, old: str, edit: Code) -> str:
+def rewrite(path: str, old: str, edit: Code, foreign: Set[str] = frozenset()) -> str:
     """Return a file's new text from a block that holds it, some of its definitions, or old lines and new ones."""
     lines = clean(path, edit.text, old)
     if not lines and (old.strip() or not edit.closed):
@@ -1143,41 +1069,25 @@ def rewrite(path: str, old: str, edit: Code) -> str:
         raise Refusal("incomplete", "the block is cut off")
     if not old.strip():
         gaps = [line for line in lines if DOTS_FIRST.match(line) and line.strip() != "..."]
-        if gaps or (lines and COMMENT.match(lines[-1]) and ELLIPSIS.match(lines[-1])):
+        if gaps or (lines and COMMENT.match(lines[-1]) and re.search(r"\.\.\.|…", lines[-1])):
             raise Refusal("incomplete", "it leaves lines out of a new file")
         return "\n".join([*lines, ""]) if lines else ""
     if is_quote(path, edit.text, old):
         return old
-    if pair := labelled(trimmed(edit.text.split("\n")), old):
-        return swap(old, Change(path, (pair,)))
     first = next(line for line in edit.text.split("\n") if line.strip())
     new, indented = Source(path, "\n".join(lines)), width_of(first) > 0
     if new.language and not new.defs and lines[0].endswith("{"):  # perhaps a method at the margin
         new, indented = Source(path, "\n".join("    " + line for line in lines)), True
-    return with_ending(Merge(source(path, old), new, indented).text(), old)
-
-
-def labelled(lines: list[str], old: str) -> tuple[str, str] | None:
-    """Read a block with a label over lines of the file, and another one over what shall stand there."""
-    real = set(map(bare, old.split("\n")))
-    marks = [at for at, line in enumerate(lines) if LABELS.fullmatch(line) and bare(line) not in real]
-    for at in marks if marks[:1] == [0] and len(marks) < 9 else ():
-        wanted, given = lines[1:at], lines[at + 1 :]
-        while wanted and len(wanted) in marks:
-            wanted.pop()
-        given = given[: next((n for n, line in enumerate(given) if at + 1 + n in marks and n), None)]
-        while given and at + 1 in marks and bare(given[0]) not in real and LABELS.fullmatch(given[0]):
-            given = given[1:]
-        if filled(wanted) and filled(given) and len(matches(old.split("\n"), wanted)) == 1:
-            return "\n".join(wanted), "\n".join(given)
-    return None
+    if not new.language:
+        new = Source(path, "\n".join(completed(new.lines, old.split("\n"))))
+    return with_ending(Merge(source(path, old), new, indented, foreign).text(), old)
 
 
 def clean(path: str, text: str, old: str) -> list[str]:
     """Take off what a block has too much: line numbers, tags around it, indentation, blank ends, other quotes."""
     lines = trimmed(in_style(unnumbered(text.split("\n"), old), old))
     real = set(map(bare, old.split("\n")))
-    for _ in range(4 if PurePosixPath(path).suffix not in MARKUP else 0):
+    for _ in range(4 if PurePosixPath(path).suffix not in (".html", ".xml", ".svg", ".vue", ".svelte") else 0):
         if len(lines) < 2:
             break
         first, last = (bool(WRAP.fullmatch(line)) and bare(line) not in real for line in (lines[0], lines[-1]))
@@ -1213,13 +1123,7 @@ def is_cut(path: str, lines: list[str], old: str) -> bool:
     end = bare(lines[-1])
     if end not in olds and any(line.startswith(end) for line in olds):
         return True
-    if any(count > 0 for count in open_brackets(path, text)) or (path.endswith(".py") and not parses(path, text)):
-        return True
-    last = Source(path, text).tops[-1]
-    there = [one for one in source(path, old).tops if one.key == last.key]
-    long = [line for one in there for line in olds[one.line : one.end] if line]
-    short = [bare(line) for line in filled(lines[last.line : last.end])]
-    return short != long and short == long[: len(short)]
+    return any(count > 0 for count in open_brackets(path, text)) or not parses(path, text)
 
 
 def with_ending(new: str, old: str) -> str:
@@ -1360,7 +1264,7 @@ def parses(path: str, text: str) -> bool:
 
 def open_brackets(path: str, text: str) -> list[int]:
     """Return how many brackets of each kind, and quotes over lines, are left open (or closed once too often)."""
-    if not language_of(path) and PurePosixPath(path).suffix not in DATA[:-5]:
+    if not language_of(path) and PurePosixPath(path).suffix not in (".css", ".scss", ".less", ".json"):
         return [0]
     code = blanked(path, text)
     return [*(code.count(a) - code.count(b) for a, b in ("()", "[]", "{}")), text.count("`") % 2, text.count('"""') % 2]
@@ -1369,7 +1273,7 @@ def open_brackets(path: str, text: str) -> list[int]:
 def check(path: str, old: str, new: str, edit: Edit) -> None:
     """Refuse a new text that cannot be meant, whatever way it came about."""
     suffix, before, tags = PurePosixPath(path).suffix, {*map(str.strip, old.split("\n"))}, Counter[str]()
-    loose = suffix in (*DATA, *PROSE)
+    loose = suffix in PLAIN
     for line in (line for line in new.split("\n") if line.strip() not in before and len(line) < LONG_LINE):
         found, wrap = MARKER.match(line), WRAP.fullmatch(line)
         if found and (found.lastgroup != "divide" or not loose):
@@ -1400,7 +1304,7 @@ def check_signs(path: str, old: str, edit: Edit) -> None:
         else ""
     )
     escape = ESCAPED.search(text)
-    if escape and not ESCAPED.search(old) and PurePosixPath(path).suffix not in (*DATA, *PROSE):
+    if escape and not ESCAPED.search(old) and PurePosixPath(path).suffix not in PLAIN:
         raise Refusal("escaped", f"it is written with {escape[0]} for the sign itself")
     if text.count("\\n") > 1 and "\n" not in text.strip() and text.strip() not in old:
         raise Refusal("escaped", "its lines are one line, with \\n between them")
@@ -1436,8 +1340,6 @@ def place_all(edits: Iterable[Edit], files: Files, plan: Plan) -> Refused:
         try:
             path = home_of(edit, files, plan, {tidy(one.path) for one in edits})
             text = plan[path] if path in plan else files.text(path)
-            if is_example(edit, path, text or "", edits) or is_made(edit, text or "", files.text(path) or ""):
-                continue
             plan[path] = placed(edit, path, text, files)
         except Refusal as refusal:
             refused.append((edit, refusal))
@@ -1458,20 +1360,6 @@ def latest(edits: list[Edit]) -> list[Edit]:
     return [edit for edit in edits if stays(edit)]
 
 
-def is_example(edit: Edit, path: str, old: str, edits: Sequence[Edit]) -> bool:
-    """Tell whether a block without a path of its own holds nothing but tests, beside others, and the file has none."""
-    if not isinstance(edit, Code) or edit.sure or not old.strip() or len(edits) < 2:
-        return False
-    news, olds = ([one.name for one in definitions(path, text) if not one.owner] for text in (edit.text, old))
-    return bool(news) and all(map(TESTS.match, news)) and not any(map(TESTS.match, olds))
-
-
-def is_made(edit: Edit, text: str, old: str) -> bool:
-    """Tell whether the answer's edits before have made this change: it fits the old text, and its new lines stand."""
-    news = [new for _, new in edit.readings if new.strip()] if isinstance(edit, Change) and text != old else []
-    return any(new in text for new in news) and bool(fit(edit, "", old)) and not fit(edit, "", text)
-
-
 def is_quote(path: str, text: str, old: str) -> bool:
     """Tell whether a block only shows lines that stand in the file."""
     lines = clean(path, text, old) if old else []
@@ -1485,7 +1373,9 @@ def placed(edit: Edit, path: str, old: str | None, files: Files) -> str | None:
         return None
     check_signs(path, old or "", edit)
     if isinstance(edit, Code):
-        new = rewrite(path, old or "", edit)
+        tests = [one for one in shown(files.prompt, files) if one != path and is_for_tests(one, files)]
+        foreign = {one.name for other in tests for one in definitions(other, files.text(other) or "") if not one.owner}
+        new = rewrite(path, old or "", edit, foreign if not is_for_tests(path, files) else frozenset())
     elif not (old or "").strip() and edit.readings and not edit.readings[0][0].strip():
         new = with_ending(edit.readings[0][1], "")
     elif old is None:
@@ -1497,6 +1387,10 @@ def placed(edit: Edit, path: str, old: str | None, files: Files) -> str | None:
         new = new if own == old else own
         check(path, old or "", new, edit)
     return new
+
+
+def is_for_tests(path: str, files: Files) -> bool:
+    return files.protects(path) or bool(TESTS.match(PurePosixPath(path).stem.replace(".", "_")))
 
 
 def check_deletion(path: str, old: str | None, files: Files) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import unicodedata
 
@@ -184,9 +185,7 @@ def test_the_last_of_several_counts() -> None:
 MARKERS = [
     ("<<<<<<‹SEARCH…", "=======", ">>>>>>> REPLACE"), ("------- SEARCH", "=======", "+++++++ REPLACE"),
     ("<<<<<<< SEARCH", "=======", "+++++++ REPLACE"), ("# <<<<<<< SEARCH", "# =======", "# >>>>>>> REPLACE"),
-    ("<<<<<<< SEARCH", "=======", "=======\n>>>>>>> REPLACE"), ("BEFORE", "AFTER", ""), ("OLD CODE:", "NEW CODE:", ""),
-    ("<before>", "</before>\n<after>", "</after>"), ("<old>", "</old>\n<new>", "</new>"),
-    ("[SEARCH]", "[REPLACE]", "[/REPLACE]"), ("<<<<<<<", "=======", ">>>>>>>"),
+    ("<<<<<<< SEARCH", "=======", "=======\n>>>>>>> REPLACE"), ("<<<<<<<", "=======", ">>>>>>>"),
 ]  # fmt: skip
 
 
@@ -196,6 +195,22 @@ MARKERS = [
 )
 def test_markers_stay_out_of_files(head: str, middle: str, tail: str, old: str, new: str) -> None:
     assert land("calc.py\n" + fence(f"{head}\n{old}{middle}\n{new}{tail}")) == FIXED
+
+
+LABELS = [
+    ("BEFORE", "AFTER", ""), ("OLD CODE:", "NEW CODE:", ""), ("<before>", "</before>\n<after>", "</after>"),
+    ("<old>", "</old>\n<new>", "</new>"), ("[SEARCH]", "[REPLACE]", "[/REPLACE]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("head", "middle", "tail"), LABELS)
+@pytest.mark.parametrize(
+    ("old", "new"), [("    total = a - b\n", "    total = a + b\n"), (ADD.replace("a + b", "a - b"), ADD)]
+)
+def test_labels_of_no_known_form_change_nothing_else(head: str, middle: str, tail: str, old: str, new: str) -> None:
+    files = Memory({"calc.py": CALC}, ("calc.py",))
+    with contextlib.suppress(edits.Refusal):
+        assert applied("calc.py\n" + fence(f"{head}\n{old}{middle}\n{new}{tail}"), files) in ({}, {"calc.py": FIXED})
 
 
 @pytest.mark.parametrize("wrap", ["<code>\n{}</code>", "<answer>\n{}</answer>", "{}</file>", "[PYTHON]\n{}[/PYTHON]"])
@@ -252,13 +267,33 @@ def test_a_block_without_a_path_goes_to_what_the_prompt_shows() -> None:
 )
 def test_nothing_is_deleted_unasked(line: str) -> None:
     files = Memory({"calc.py": CALC, "old.py": "x", "tests/test_calc.py": "x"}, ("calc.py",), "Mend add in calc.py.")
-    assert refused(line, files) == "deletes"
+    assert applied(line, files) == {}
     assert applied(f"calc.py\n{fence(ADD)}\n\n{line}", files) == {"calc.py": FIXED}
 
 
 def test_a_file_is_deleted_where_the_task_says_so() -> None:
     files = Memory({"calc.py": CALC, "old.py": "x"}, ("calc.py",), "Please remove old.py, it is not used.")
-    assert applied("DELETE old.py", files) == {"old.py": None}
+    diff = "--- a/{0}\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
+    assert applied(diff.format("old.py"), files) == {"old.py": None}
+    assert refused(diff.format("calc.py"), files) == "deletes"
+
+
+CHECKED = "def test_add():\n    assert add(1, 2) == 3\n"
+CASES = {
+    "a function": CHECKED,
+    "a class": f"import unittest\n\n\nclass Adds(unittest.TestCase):\n    {CHECKED.replace('    ', '        ')}",
+    "with a helper": "def helper():\n    return 3\n\n\n" + CHECKED,
+    "with a guard": CHECKED + '\n\nif __name__ == "__main__":\n    test_add()\n',
+}
+
+
+@pytest.mark.parametrize("tests", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("code", [ADD, FIXED], ids=["part", "whole"])
+def test_tests_stay_out_of_a_source_file(tests: str, code: str) -> None:
+    test = "def helper():\n    return 3\n\n\n" + CHECKED
+    files = Memory({"calc.py": CALC, "test_calc.py": test}, ("calc.py",), f"# Failing\ntest_calc.py\n```\n{test}```\n")
+    assert applied(f"calc.py\n{fence(code + chr(10) * 2 + tests)}", files) == {"calc.py": FIXED}
+    assert refused(f"calc.py\n{fence(tests)}", files) == "no-place"
 
 
 # --- signs ------------------------------------------------------------------------------------------------------------

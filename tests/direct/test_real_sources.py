@@ -71,7 +71,7 @@ def one_definition(text: str, chance: random.Random) -> tuple[str, Callable[[], 
     """Send one definition alone, with a line more, as it stands or moved to the left margin."""
     lines = text.split("\n")
     tree = edits.source("x.py", text)
-    members = [item for box in tree.tops if box.kind == "box" for item in tree.members(box)]
+    members = [item for box in tree.tops if box.kind == "class" for item in tree.items(*tree.inner(box))]
     item = chance.choice([item for item in [*tree.tops, *members] if item.kind == "function"])
     more = "    " + edits.margin(lines[item.line]) + PLANTED
     body = [*lines[item.line : item.end], more]
