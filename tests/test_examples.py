@@ -259,6 +259,7 @@ def fill_in(folder: Path, switched_on: bool) -> Path:
     words = {
         "@COMMAND@": '"{python}"',
         "@ARGS@": '["-m", "pytest", "-q"]',
+        "@MORE@": "",
         "@NARROW@": '["tests/test_first.py"]',
         "@TEST_HINT@": "pytest: conftest.py is here",
     }

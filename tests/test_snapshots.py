@@ -191,8 +191,9 @@ def test_a_project_root_below_the_repositorys_top(bench: Bench, leaner: Leaner, 
     assert without(facts(bench.project), f"{inner}/calc.py") == without(tree, f"{inner}/calc.py")
 
 
-def test_a_large_file_that_a_folder_above_the_project_ignores_is_not_recorded(bench: Bench, leaner: Leaner) -> None:
-    for path, text in (("calc.py", CALC), ("test_calc.py", CALC_TEST), ("leanfile.toml", LEANFILE)):
+def test_ignored_files_that_are_too_large_together_are_not_recorded(bench: Bench, leaner: Leaner) -> None:
+    leanfile = f'[guard]\nmax_ignored = "1MB"\n{LEANFILE}'
+    for path, text in (("calc.py", CALC), ("test_calc.py", CALC_TEST), ("leanfile.toml", leanfile)):
         bench.write(f"inner/{path}", text)
     bench.write(".gitignore", "*.bin\n*.local\n")
     bench.commit()
