@@ -522,7 +522,7 @@ class TaskState:
         return not self.attempts or (not self.attempts[-1].verdict.green and self.prompts <= self.task.max_iters)
 
     @property
-    def why_red(self) -> str:
+    def why_ended_red(self) -> str:
         """Say why a task whose attempts are spent is red; nothing where it is green."""
         last = self.attempts[-1]
         return (
@@ -2233,7 +2233,7 @@ def runs_pytest(argv: Sequence[str]) -> bool:
 NO_TEST, PYTEST_FOUND_NONE = "the test command ran no test", 5  # pytest's exit code
 
 
-def why_red(
+def why_not_green(
     done: Completed, said: Summary, config: Config, runner: Runner, passed: int | None, report: Report | None
 ) -> str:
     """Say why a test run is red though it does not say so itself: exit 0 alone proves nothing."""
@@ -2269,7 +2269,7 @@ def verdict_of(done: Completed, output: str, config: Config, runner: Runner, rep
     command, reading = spell_out(done.argv, config.root), load_beside("_failures")
     said = reading.read_summary(output, command, green=done.code == 0)
     passed, failing = (len(report.passing), len(report.failing)) if report else (said.passed, said.failed)
-    why = why_red(done, said, config, runner, passed, report)
+    why = why_not_green(done, said, config, runner, passed, report)
     all_passed = done.code > 0 and passed and not failing and not why
     note = missed_gate(output) if all_passed and runner != insert_test_files(config.runner, ()) else ""
     skipped, green = len(report.skipped) if report else said.skipped, (done.code == 0 or bool(note)) and not why
@@ -2349,6 +2349,9 @@ def traced_environment(runner: Runner, folder: Path) -> dict[str, str]:
 
 
 # -------------------------------------------------------------------------------------------------------- verdicts
+
+# What decides green, in order: `run_tests` runs the command and `verdict_of` reads it (above), `Verifier.judge` does
+# so on the right files (below), `compare` looks at the run before the task, `Run.verdict` vetoes, `checks` come last.
 
 NOT_TESTED = Verdict(True, Failure((), "", ""))
 
@@ -2690,7 +2693,7 @@ def run_task(run: Run, task: Task) -> Result:
                 run.judge_call(state, question, sample, call)
                 if state.has_drawn_enough:
                     break
-        reason = state.why_red
+        reason = state.why_ended_red
     except TaskStopped as stopped:
         reason = str(stopped)
     if reason:
@@ -3073,7 +3076,7 @@ class Run:
         """Put the tree of a task to an earlier state of it; only what leaners changed is touched."""
         if paths := state.touched & set(self.snapshots.changed(state.here or tree, tree)):
             name = "the state before the task" if tree == state.start else "the best attempt"
-            self.workspace.put_back(state.here, tree, paths, name)
+            self.workspace.bring_back(state.here, tree, paths, name)
         state.here = tree
 
     def leave_best(self, state: TaskState) -> None:
@@ -3137,7 +3140,7 @@ def run_numbered(run: Run, task: Task, number: int, total: int, resumed: Resumed
         paths = touched & {*run.snapshots.changed(tree, start)}
     run.reporter.emit("result", **facts, **result_facts(result), tree=tree, changed=changed, left_out=bool(paths))
     if paths:
-        run.workspace.put_back(tree, start, paths, f"the state before {task.name}, which stayed red")
+        run.workspace.bring_back(tree, start, paths, f"the state before {task.name}, which stayed red")
     return result
 
 

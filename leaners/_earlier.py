@@ -223,7 +223,7 @@ def recover(run: Run, record: RunRecord) -> None:
         changed = {path for path in run.snapshots.changed(tree, now) if paths is None or path in paths}
         own = {path for path in changed if is_older(run.config.root / path, record.died)}
         to = f"the last finished step of {record.folder.name}"
-        run.workspace.put_back(now, tree, own, to, changed - own)
+        run.workspace.bring_back(now, tree, own, to, changed - own)
     if record.was_killed:
         also = ", and what it had left running was ended" if ended else ""
         run.workspace.warn(f"the run {record.folder.name} was killed{also}. To go on with it: lean-loop --resume")
@@ -330,9 +330,9 @@ def restore_state(options: argparse.Namespace, shows: Shows) -> int:
         run.begin(f"restore {place}")
         now, tree = run.snapshots.take(), record.states[state]
         if paths:
-            left = run.workspace.put_back(now, tree, differing(paths, run, now, tree), place)
+            left = run.workspace.bring_back(now, tree, differing(paths, run, now, tree), place)
         else:
-            left = run.workspace.put_back(record.states[""], tree, record.touched(run.snapshots), place)
+            left = run.workspace.bring_back(record.states[""], tree, record.touched(run.snapshots), place)
         run.reporter.emit("outcome", code=GREEN)
         changed = run.snapshots.changed(now, run.snapshots.take())
         count = len(changed)

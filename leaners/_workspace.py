@@ -84,7 +84,7 @@ class Workspace:
             told = "ignored by git and beyond [guard] max_ignored, so that nothing can put them back"
             self.warn(f"{told}: {some}")
 
-    def put_back(self, seen: str, tree: str, paths: Iterable[str], to: str, left: Iterable[str] = ()) -> list[str]:
+    def bring_back(self, seen: str, tree: str, paths: Iterable[str], to: str, left: Iterable[str] = ()) -> list[str]:
         """Restore PATHS from SEEN to TREE, recorded before and after.
 
         Returns what was left alone: LEFT, and what does not hold what SEEN has, which is the user's own later edit.
@@ -212,7 +212,7 @@ class Workspace:
                 self.snapshots.shape.mend(self.seen)
             self.snapshots.repository.put_back(self.reporter.path("repository"))
             now = self.snapshots.take()
-            self.put_back(now, before, self.snapshots.changed(now, before), "the state before the call")
+            self.bring_back(now, before, self.snapshots.changed(now, before), "the state before the call")
             self.lost_around()
         except Interrupted as second:
             second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
