@@ -774,8 +774,8 @@ def source(path: str, text: str) -> Source:
 class Merge:
     """Puts the items of a block in the place of those of a text, as cuts of its lines: what is not sent stays."""
 
-    def __init__(self, old: Source, new: Source, indented: bool, foreign: Set[str]) -> None:
-        self.old, self.new, self.indented, self.foreign = old, new, indented, foreign
+    def __init__(self, old: Source, new: Source, indented: bool, foreign: Set[str], wanted: Set[str]) -> None:
+        self.old, self.new, self.indented, self.foreign, self.wanted = old, new, indented, foreign, wanted
         names = [PurePosixPath(old.path).stem, *(one.name for one in old.defs.values())]
         self.for_tests = any(map(TESTS.match, names)) or any(one.kind == "test" for one in old.defs.values())
         self.cuts: dict[tuple[int, int], list[str]] = {}
@@ -880,7 +880,8 @@ class Merge:
 
     def is_new(self, item: Item, olds: list[Item], trails: bool) -> bool:
         """Tell whether an item without a partner is new code: no usage example, no test, nothing of a test file."""
-        if item.kind in ("note", "import") or item.name in self.foreign or (self.is_test(item) and not self.for_tests):
+        text = " ".join(" ".join(self.new.lines[item.top : item.end]).split())
+        if item.kind in ("note", "import") or text in self.foreign or (self.is_test(item) and not self.for_tests):
             return False
         if item.named or self.old.suffix in PLAIN[len(PROSE) :]:
             return True
@@ -889,7 +890,9 @@ class Merge:
         return alike or not trails
 
     def is_test(self, item: Item) -> bool:
-        """Tell whether an item is a test or holds one."""
+        """Tell whether an item is a test or holds one, and is not what the task asks for by name."""
+        if item.name in self.wanted:
+            return False
         found = [one for at, one in self.new.defs.items() if item.top <= at < item.end and one.kind != "value"]
         return any(one.kind == "test" or TESTS.match(one.name) for one in found) or bool(TESTS.match(item.name))
 
@@ -1060,7 +1063,7 @@ WRAP = re.compile(r"\s*(?:<(?P<end>/?)(?P<tag>[A-Za-z][\w-]*)(?: [^<>]*)?>|\[(?P
 ESCAPED = re.compile(r"&(?:lt|gt|amp|quot|#39);")
 
 
-def rewrite(path: str, old: str, edit: Code, foreign: Set[str] = frozenset()) -> str:
+def rewrite(path: str, old: str, edit: Code, foreign: Set[str] = frozenset(), wanted: Set[str] = frozenset()) -> str:
     """Return a file's new text from a block that holds it, some of its definitions, or old lines and new ones."""
     lines = clean(path, edit.text, old)
     if not lines and (old.strip() or not edit.closed):
@@ -1080,7 +1083,7 @@ def rewrite(path: str, old: str, edit: Code, foreign: Set[str] = frozenset()) ->
         new, indented = Source(path, "\n".join("    " + line for line in lines)), True
     if not new.language:
         new = Source(path, "\n".join(completed(new.lines, old.split("\n"))))
-    return with_ending(Merge(source(path, old), new, indented, foreign).text(), old)
+    return with_ending(Merge(source(path, old), new, indented, foreign, wanted).text(), old)
 
 
 def clean(path: str, text: str, old: str) -> list[str]:
@@ -1374,8 +1377,10 @@ def placed(edit: Edit, path: str, old: str | None, files: Files) -> str | None:
     check_signs(path, old or "", edit)
     if isinstance(edit, Code):
         tests = [one for one in shown(files.prompt, files) if one != path and is_for_tests(one, files)]
-        foreign = {one.name for other in tests for one in definitions(other, files.text(other) or "") if not one.owner}
-        new = rewrite(path, old or "", edit, foreign if not is_for_tests(path, files) else frozenset())
+        foreign = {text for other in tests for text in texts_of(other, files.text(other) or "")}
+        asked = re.search(r"^# Task\b[^\n]*\n(.*?)(?=^# |\Z)", files.prompt, re.MULTILINE | re.DOTALL)
+        wanted = frozenset(re.findall(r"\w+", asked[1])) if asked else frozenset[str]()
+        new = rewrite(path, old or "", edit, foreign if not is_for_tests(path, files) else frozenset(), wanted)
     elif not (old or "").strip() and edit.readings and not edit.readings[0][0].strip():
         new = with_ending(edit.readings[0][1], "")
     elif old is None:
@@ -1387,6 +1392,14 @@ def placed(edit: Edit, path: str, old: str | None, files: Files) -> str | None:
         new = new if own == old else own
         check(path, old or "", new, edit)
     return new
+
+
+def texts_of(path: str, text: str) -> Iterator[str]:
+    """Give the top-level definitions of a file that are no tests, each on one line."""
+    lines = text.splitlines()
+    for one in definitions(path, text):
+        if not one.owner and one.kind != "test":
+            yield " ".join(" ".join(lines[one.first - 1 : one.last]).split())
 
 
 def is_for_tests(path: str, files: Files) -> bool:

@@ -296,6 +296,21 @@ def test_tests_stay_out_of_a_source_file(tests: str, code: str) -> None:
     assert refused(f"calc.py\n{fence(tests)}", files) == "no-place"
 
 
+def test_what_the_task_asks_for_by_name_is_no_test() -> None:
+    prompt = "# Task: a test\nAdd ab_test(a, b) to calc.py.\n"
+    asked = "def ab_test(a, b):\n    return a > b\n"
+    files = Memory({"calc.py": CALC}, ("calc.py",), prompt)
+    assert applied(f"calc.py\n{fence(asked)}", files) == {"calc.py": f"{CALC}\n\n{asked}"}
+
+
+def test_a_name_that_a_shown_test_has_too_may_be_new_code() -> None:
+    old, new = "export const a = 1;\n", "export function groups(stars) {\n  return {};\n}\n"
+    test = 'describe("groups", () => {\n  it("is empty", () => {\n    check(groups([]));\n  });\n});\n'
+    prompt = f"# Failing\ntest/groups.test.js\n```\n{test}```\n# Task\nMend what fails.\n"
+    files = Memory({"sky.js": old, "test/groups.test.js": test}, ("sky.js",), prompt)
+    assert applied(f"sky.js\n{fence(old + chr(10) + new, 'js')}", files) == {"sky.js": f"{old}\n{new}"}
+
+
 # --- signs ------------------------------------------------------------------------------------------------------------
 
 SIGNS = 'def say():\n    text = "non‑breaking – 5 − 3 and 10\u202f%\u3000x"\n    return text\n'
