@@ -3178,9 +3178,7 @@ def numbers_in(part: str, most: int) -> range:
         found = range(int(first or 1), int((last or most) if dash else first) + 1)
         if found and found[0] > 0 and found[-1] <= most:
             return found
-    raise LeanError(
-        f"--tasks: '{part}' is no number of a task and no range of them. They go from 1 to {most}: 1,3-{most}."
-    )
+    raise LeanError(f"--tasks: '{part}' is no number of a task and no range of them. They go from 1 to {most}.")
 
 
 def whole_suite(config: Config) -> Task:

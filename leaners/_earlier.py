@@ -380,7 +380,9 @@ def runs_here(options: argparse.Namespace) -> Path:
     if options.config[0].exists() or last_runs(options.config[0]):
         return project_folder(config_here(options).root)
     latest = max(state_folder().glob("*/runs/*"), key=lambda folder: folder.name, default=None)
-    return latest.parents[1] if latest else project_folder(config_here(options).root)
+    if not latest:
+        raise LeanError(f"{options.config[0]}: there is no such file, and no run yet. Write one: lean-loop --init FILE")
+    return latest.parents[1]
 
 
 def list_runs(options: argparse.Namespace, shows: Shows) -> str:

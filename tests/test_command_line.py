@@ -578,6 +578,12 @@ def test_reports_and_runs_are_found_from_where_no_leanfile_lies(calc: Bench, lea
     assert "leanfile.toml" in calc.lean_loop("--runs").out
 
 
+def test_where_nothing_ever_ran_a_report_says_so(bench: Bench) -> None:
+    for verb in ("--report", "--runs"):
+        ran = bench.lean_loop(verb)
+        assert (ran.code, "no run yet" in ran.err) == (2, True), ran.text
+
+
 def test_help_names_every_option(bench: Bench) -> None:
     ran = bench.lean_loop("--help")
     options = "-c -g --config --global-config --task --init --list-leaners --set-leaner --demo --version"
