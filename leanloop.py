@@ -17,7 +17,7 @@ project. The pages below go from nouns to verbs, and their banners name them, fr
 What is particular to a test runner, a language or a kind of protected file is a row in a table, leaners/_*.txt. Beside
 them lies how a test run's output is read (_failures), how a state of the project is kept (_snapshots, _shape), and the
 user's own repository (_repository), how a call is put in order (_workspace), what shows a run or looks at earlier ones
-(_screen, _page, _earlier, _stats), and the other verbs of the command line (_begin, _ready).
+(_screen, _page, _html, _earlier, _stats), and the other verbs of the command line (_begin, _ready).
 """
 
 from __future__ import annotations
@@ -3361,7 +3361,7 @@ OWN_NAMES = {"tree", "before", "after", "commit", "digest", "green", "id", "run"
 
 
 # What a terminal would obey, as a file's name may hold it; the inks and the cleared line are our own.
-UNSHOWN = re.compile(r"(\r\x1b\[K|\x1b\[(?:0|3[1-3])m)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+UNSHOWN = re.compile(r"(\r\x1b\[K|\x1b\[(?:0|3[1-3])m|\r\n)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -3559,6 +3559,8 @@ OPTIONS = (
     option("--json", "print every event as a JSON object a line, the outcome last"),
     option("--report", "print the story of a run, of the last one without RUN",
            "_earlier.show_report", nargs="?", const="last", metavar="RUN"),
+    option("--html", "with --report: write it to FILE, one page for a browser", "_earlier.show_report", metavar="FILE"),
+    option("--diff", "with --report: print all that the run changed", "_earlier.show_report"),
     option("--runs", "list the runs of this project, the newest first", "_earlier.list_runs"),
     option("--stats", "figures over the project's kept runs, for each leaner and model", "_stats.show_stats"),
     option("--completion", "print a script that completes options in bash, zsh or fish",

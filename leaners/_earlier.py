@@ -20,7 +20,7 @@ from pathlib import Path
 
 from _page import Event, add_usage, chapters, few_names, many, outcome, read_events, run_rows
 from _repository import Repository
-from _screen import columns
+from _screen import columns, inked
 from _snapshots import Snapshots
 from leanloop import (
     BEAT,
@@ -37,8 +37,11 @@ from leanloop import (
     Usage,
     build,
     descendants,
+    encodable,
+    git,
     is_older,
     load,
+    load_beside,
     process_start_time,
     project_folder,
     read_text,
@@ -395,6 +398,23 @@ def list_runs(options: argparse.Namespace, shows: Shows) -> str:
 
 
 def show_report(options: argparse.Namespace, shows: Shows) -> str:
-    """Tell the story of a run; the last is the last that worked on a task."""
-    record = find_run(runs_here(options), options.report, lambda record: bool(record.of("task")))
+    """Tell the story of a run, or show all that it changed; the last is the last that worked on a task."""
+    if options.html and options.diff:
+        raise LeanError("--html and --diff: these do not go together. Ask for one of them.")
+    record = find_run(runs_here(options), options.report or "last", lambda record: bool(record.of("task")))
+    if options.html:
+        written: str = load_beside("_html").write_page(record.folder, record.events, Path(options.html))
+        return written
+    if options.diff:
+        return whole_change(record, shows)
     return f"{outcome(record.folder)['report']}\nThe files lie in {record.folder}"
+
+
+def whole_change(record: RunRecord, shows: Shows) -> str:
+    """Show as a diff what differs between the state before a run and the one that it ended with."""
+    places = {"GIT_DIR": str(record.folder.parents[1] / "snapshots.git")}
+    style = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "--no-renames")
+    states = record.states["0"], record.states[""]
+    lines = encodable(git(["diff-tree", "-r", "-p", *style, *states], record.folder, places)).split("\n")[:-1]
+    kinds = {"+": "green", "-": "red"}
+    return "\n".join(inked(line, kinds.get(line[:1], ""), shows.out) for line in lines)
