@@ -44,42 +44,6 @@ class Definition:
     line: int = 0
 
 
-# --- bytes ------------------------------------------------------------------------------------------------------------
-
-BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-DECLARED = re.compile(rb"(?:coding|charset)[ \t]*[:=]?[ \t]*[\"']?([A-Za-z][-\w.]+)")
-LATIN = re.compile(rb"[A-Za-z][\x80-\xff]{1,3}[A-Za-z]")
-
-
-def decode(raw: bytes) -> tuple[str, str] | None:
-    """Return a file's text without its byte order mark, and its encoding; None where that is binary or not clear.
-
-    The encoding is UTF-8 or what the mark or the text declares, else what decodes strictly and looks like a language.
-    """
-    mark, marked = next(((mark, name) for mark, name in BOMS if raw.startswith(mark)), (b"", ""))
-    declared = found[1].decode() if (found := DECLARED.search(raw[:400])) else "utf-8"
-    order = [declared, "utf-8"] if raw.isascii() else ["utf-8", declared, "cp932", "gbk", "cp1252"]
-    if b"\0" in raw and not marked:
-        return None
-    for encoding in [marked] if marked else order:
-        with contextlib.suppress(UnicodeError, LookupError):
-            text = raw[len(mark) :].decode(encoding)
-            told = marked or encoding in ("utf-8", declared) or is_plausible(raw, text, encoding)
-            if told and text.encode(encoding) == raw[len(mark) :]:
-                return text, encoding
-    return None
-
-
-def is_plausible(raw: bytes, text: str, encoding: str) -> bool:
-    """Tell whether a text that nothing declares looks like one of its encoding's languages."""
-    signs = [sign for sign in text if sign > "\x7f"]
-    if encoding == "cp932":
-        return sum("\u3040" <= sign <= "\u30ff" for sign in signs) * 3 >= len(signs)
-    if encoding == "gbk":
-        return not LATIN.search(raw) and len("".join(signs).encode("gb2312", "ignore")) >= 1.8 * len(signs)
-    return not re.search(rb"[\x80-\xff]{4}", raw)
-
-
 # --- definitions ------------------------------------------------------------------------------------------------------
 
 

@@ -36,7 +36,8 @@ from itertools import accumulate, chain, count, islice, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
-from _definitions import Definition, Language, blank_literals, compiled, decode, definitions, language_of
+from _definitions import Definition, Language, blank_literals, compiled, definitions, language_of
+from _encoding import decode
 
 # --- data ---------------------------------------------------------------------
 

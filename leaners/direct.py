@@ -19,23 +19,21 @@ import difflib
 import errno
 import json
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 if (here := str(Path(__file__).resolve().parent)) not in sys.path:
     sys.path.insert(0, here)
 
-from _definitions import decode, definitions
+from _asking import Asking, fenced, last_section, repair_prompt
 from _edits import (
     TOOL_CALL,
-    Change,
     Code,
     Edit,
     Plan,
@@ -49,56 +47,18 @@ from _edits import (
     spoken,
     tidy,
 )
+from _encoding import Stored, decode
 from _patterns import path_matcher
 from _server import Call, Misconfigured, Server, Stop, Unusable, estimate
 
 SYSTEM = "You are a careful programmer. You answer with code that can be put into the project as it stands."
 DRAWN_AGAIN, HOTTER = ("no-edit", "unchanged", "repeats-prompt"), 0.8  # at which temperature
 SENTENCE = (120, ("\n\n", "\n```"))  # what one sentence may take: tokens, and where it ends
-SEARCH_FORM = """\
-Now write the changes. For each: the file's path alone on a line, then a fenced block that holds
-<<<<<<< SEARCH
-lines exactly as they are
-=======
-lines as they shall be
->>>>>>> REPLACE"""
 ROOM_TO_ANSWER, DEFAULT_CONTEXT = 1024, 8192
 MASK = "[masked by lean-loop]"  # what the loop puts in the place of a secret in prompts
 
 
 # --- files: names, bytes <-> text, and writing all or nothing ---------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A file as it lies on disk: its bytes, how they are read, and its text."""
-
-    raw: bytes
-    encoding: str
-    content: str
-
-    @property
-    def text(self) -> str:
-        """The text with plain newlines."""
-        return self.content.replace("\r\n", "\n")
-
-    def encode(self, text: str) -> bytes:
-        """Write a new text the way the file is written: line endings, encoding, byte order mark."""
-        mark = self.raw[: len(self.raw) - len(self.content.encode(self.encoding))]
-        return mark + endings_like(self.content, text).encode(self.encoding)
-
-
-def endings_like(old: str, new: str) -> str:
-    """Give lines the endings of the old text: of the same line where it stays, else of most lines."""
-    olds, news = re.findall(r"[^\n]*\n", old), re.findall(r"[^\n]*\n|[^\n]+", new)
-    crlf = sum(line.endswith("\r\n") for line in olds)
-    usual = "\r\n" if crlf * 2 > len(olds) else "\n"
-    written = [line.replace("\n", usual) for line in news]
-    if 0 < crlf < len(olds):
-        plain = [line.replace("\r\n", "\n") for line in olds]
-        for block in difflib.SequenceMatcher(None, plain, news, False).get_matching_blocks():
-            written[block.b : block.b + block.size] = olds[block.a : block.a + block.size]
-    return "".join(written)
 
 
 class Project:
@@ -108,6 +68,7 @@ class Project:
         self.protects = path_matcher(call.protect)
         self.place_of, self.call, self.root = root.resolve(), call, root.resolve().as_posix()
         self.prompt, self.listed = call.prompt.replace("\r\n", "\n"), list[str]()
+        self.asking = Asking(self, call.edit_format)
         for path in map(tidy, call.files):
             try:
                 self.read(path)
@@ -227,7 +188,7 @@ def make_plan(server: Server, project: Project) -> Plan:
 
     What fitted stays, and only the rest is asked for again.
     """
-    plan, prompt, heat = Plan(), f"{project.call.prompt.rstrip()}\n\n{closing(project, project.call.prompt)}", 0.0
+    plan, prompt, heat = Plan(), f"{project.call.prompt.rstrip()}\n\n{project.asking.closing(project.call.prompt)}", 0.0
     left = project.call.edit_retries
     while True:
         refused: Refused = []
@@ -256,7 +217,7 @@ def again(project: Project, prompt: str, refused: Refused, why: Unusable) -> tup
         return repair_prompt(refused), 0.0
     if last_section(project.call.prompt) == "Failing" and why.kind == "no-edit" and why.said:
         diagnosed = f"{project.call.prompt.rstrip()}\n\n# Diagnosis\n{why.said}"
-        return f"{diagnosed}\n\n{closing(project, diagnosed)}", 0.0
+        return f"{diagnosed}\n\n{project.asking.closing(diagnosed)}", 0.0
     return prompt, HOTTER
 
 
@@ -296,50 +257,6 @@ def understood(text: str, project: Project) -> list[Edit]:
     return edits
 
 
-def last_section(prompt: str) -> str:
-    """Name the last section of a prompt."""
-    sections = re.findall(r"^# ([A-Z]\w*)", FENCED.sub("", prompt), re.MULTILINE)
-    return str(sections[-1]) if sections else ""
-
-
-def closing(project: Project, prompt: str) -> str:
-    """Say what to answer to PROMPT: it stands last, and what a small model reads last is what it does.
-
-    Where failing tests stand last, the code above is the model's own. Asked for code alone it sends that back as it is;
-    a sentence before the code breaks that (tests/bench/README.md).
-    """
-    if project.call.edit_format == "search":
-        return SEARCH_FORM
-    if last_section(prompt) != "Failing":
-        return f"Now {asked_code(project, 'complete')} No tests, no explanation."
-    code = asked_code(project, "corrected and complete")
-    return f"The code above fails this test. First say in one sentence what the code does wrong. Then {code} No tests."
-
-
-def asked_code(project: Project, how: str) -> str:
-    """Name the code that is to be written, HOW, and the one form of it."""
-    listed = project.listed
-    if not listed:
-        return f"give the corrected function, {how}, in one fenced block."
-    wanted = [wanted_of(path, project) for path in listed]
-    if len(listed) == 1:
-        return f"write {wanted[0]}, {how}, in one ```{tag(listed[0])} block."
-    words = "write the code. For each file that must change: its path alone on a line, then one fenced block with"
-    return f"{words} {' or '.join(wanted)}, {how}."
-
-
-def wanted_of(path: str, project: Project) -> str:
-    """Name what shall be written of a file: what the prompt names in it, else the whole of it or its functions."""
-    names = [] if project.call.edit_format == "whole" else targets(path, project)
-    if names and (new := missing(project)) and len(project.listed) == 1:
-        return f"the new {', '.join(new)}, and what must change of {', '.join(names)}, in {path}"
-    if not names:
-        return f"the file {path}" if is_written_whole(path, project) else f"each function of {path} that must change"
-    if len(names) == 1:
-        return f"{names[0]} of {path}"
-    return f"those of {', '.join(names)} in {path} that must change"
-
-
 def longest_answer(project: Project) -> int:
     """Return the tokens that an answer may have: what it could send back of the files, and room for new code."""
     shown = estimate(project.call.prompt)
@@ -351,69 +268,14 @@ def is_enough(project: Project, said: str) -> bool:
     """Tell whether the one file that is asked for got all its code: what follows are tests and explanations."""
     if len(project.listed) != 1 or not said.rstrip().endswith("```") or project.listed[0].endswith(".md"):
         return False
-    names = [name.split()[-1] for name in targets(project.listed[0], project)] + missing(project)
-    if not names and not is_written_whole(project.listed[0], project):
+    names = [name.split()[-1] for name in project.asking.targets(project.listed[0])] + project.asking.missing()
+    if not names and not project.asking.is_whole(project.listed[0]):
         return False
     with suppress(Unusable):
         edits = understood(said, project)
         plan, sent = Plan(), " ".join(edit.text for edit in edits if isinstance(edit, Code))
         return not place_all(edits, project, plan) and project.listed[0] in plan and all(name in sent for name in names)
     return False
-
-
-def is_written_whole(path: str, project: Project) -> bool:
-    """Tell whether a file is new, has no definitions, or shall be sent whole."""
-    text = project.text(path) or ""
-    return project.call.edit_format == "whole" or not definitions(path, text)
-
-
-FENCED = re.compile(r"^(`{3,}).*?^\1", re.DOTALL | re.MULTILINE)
-
-
-def targets(path: str, project: Project) -> list[str]:
-    """Name the definitions of a file that the prompt's prose names, with their kinds; code in fences does not count."""
-    words = set(re.findall(r"\w+", FENCED.sub("", project.call.prompt)))
-    found = [item for item in definitions(path, project.text(path) or "") if item.name in words]
-    return [f"the {item.kind} {item.name}" for item in found if item.kind in ("class", "function")]
-
-
-def missing(project: Project) -> list[str]:
-    """List what is to be written anew: calls in the prompt's prose that its code makes too, and no listed file has."""
-    calls = re.compile(r"\b([A-Za-z_]\w*)\(")
-    code = "\n".join(found[0] for found in FENCED.finditer(project.call.prompt))
-    made = set(calls.findall(code)) - set(
-        re.findall(r"\w+", "\n".join(project.text(path) or "" for path in project.listed))
-    )
-    return [name for name in dict.fromkeys(calls.findall(FENCED.sub("", project.call.prompt))) if name in made]
-
-
-def tag(path: str) -> str:
-    """Return what a fence of code of a file is marked with."""
-    suffix = PurePosixPath(path).suffix[1:]
-    return {"py": "python", "js": "javascript", "ts": "typescript"}.get(suffix, suffix)
-
-
-def fenced(body: str) -> str:
-    """Fence a text with more backticks than it holds."""
-    ticks = "`" * (1 + max((len(found) for found in re.findall(r"`{3,}", body)), default=2))
-    return f"{ticks}\n{body}\n{ticks}"
-
-
-def repair_prompt(refused: Refused) -> str:
-    """Ask again for the edits that could not be placed, with the lines that they may have meant."""
-    parts: list[str] = []
-    for edit, refusal in refused[:4]:
-        parts.append(f"This edit was not applied, {refusal}:\n{fenced(quoted(edit)[:8000])}")
-        if refusal.near:
-            parts.append(f"The nearest lines of {edit.path or 'the file'}:\n{fenced(refusal.near[:8000])}")
-    return "\n\n".join([*parts, "Send only this again, so that it fits."])
-
-
-def quoted(edit: Edit) -> str:
-    """Show an edit the way it was sent."""
-    if isinstance(edit, Change) and edit.readings:
-        return "{}\n<<<<<<< SEARCH\n{}\n=======\n{}\n>>>>>>> REPLACE".format(edit.path, *edit.readings[0])
-    return f"{edit.path}\n{edit.text}" if isinstance(edit, Code) else f"DELETE {edit.path}"
 
 
 def tell(path: str, old: str, new: str | None) -> str:
