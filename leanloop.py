@@ -1456,16 +1456,20 @@ def tokens(text: str) -> int:
     return len(PIECES.findall(text)) * TOKENS_PER_PIECE[0] // TOKENS_PER_PIECE[1]
 
 
+# Ranks: what is left out last where a prompt would be too long, and what first.
+ALWAYS, CORE, CONCERNED, ASIDE, CHANGES = range(5)
+
+
 @dataclass(frozen=True)
 class PromptSection:
-    """A piece of a prompt. The highest rank is left out first where the budget is too small; rank 0 never is.
+    """A piece of a prompt. The highest rank is left out first where the budget is too small; ALWAYS never is.
 
     One that `shrinks` loses lines from its middle instead, and keeps its begin, its end and where MARK stands.
     """
 
     title: str
     body: str
-    rank: int = 0
+    rank: int = ALWAYS
     shrinks: bool = False
     mark: str = ""
 
@@ -1478,9 +1482,9 @@ def fit(parts: Sequence[PromptSection], budget: int) -> str:
     kept, gone = [part for part in parts if part.body.strip()], list[PromptSection]()
     while (over := sum(tokens(str(part)) for part in kept if part.body) - budget) > 0:
         last = max(kept, key=lambda part: part.rank)
-        if not last.rank:
+        if last.rank == ALWAYS:
             break
-        kept[kept.index(last)] = replace(last, body=shrunk(last, over) if last.shrinks else "", rank=0)
+        kept[kept.index(last)] = replace(last, body=shrunk(last, over) if last.shrinks else "", rank=ALWAYS)
         gone += [] if last.shrinks else [last]
     note = "".join(f"(left out: {part.title}, about {tokens(part.body)} tokens)\n" for part in gone)
     return "\n".join(str(part) for part in kept if part.body) + (f"\n{note}" if note else "")
@@ -1677,9 +1681,9 @@ class PromptBuilder:
 
     def code(self, failed: bool, rank: int) -> list[PromptSection]:
         """Show the code that may change: what a failure concerns, and the listed files."""
-        concerned = PromptSection("Code", self.found.code if failed else "", 2)
+        concerned = PromptSection("Code", self.found.code if failed else "", CONCERNED)
         return [
-            PromptSection("Large files", self.found.outlines, 3),
+            PromptSection("Large files", self.found.outlines, ASIDE),
             concerned,
             PromptSection("Files", self.found.files, rank),
         ]
@@ -1688,8 +1692,8 @@ class PromptBuilder:
         """Tell of a failure: the test's own code, and the report without what stands in that already."""
         code, body = self.found.code, self.found.test
         report = replace(failure, excerpt=without_runs(failure.excerpt, f"{code}{body}"))
-        told = PromptSection("Failing tests", tell_failure(report), 1, True, failure.summary)
-        return [PromptSection("The test", body, 3), told]
+        told = PromptSection("Failing tests", tell_failure(report), CORE, True, failure.summary)
+        return [PromptSection("The test", body, ASIDE), told]
 
     def words(self, *parts: PromptSection) -> str:
         """Write the prompt of an edit."""
@@ -1711,10 +1715,10 @@ def first_prompt(builder: PromptBuilder, red: Verdict | None, diff: str, attempt
     """
     return builder.words(
         *(builder.evidence(red.failure) if red and not red.green else ()),
-        PromptSection("Uncommitted changes", as_diff(diff), 4),
-        PromptSection("Tried before, and undone", tell_attempts(attempts), 3),
-        PromptSection("Note", attempts[-1].note if attempts else "", 1),
-        *builder.code(red is not None and not red.green, 1),
+        PromptSection("Uncommitted changes", as_diff(diff), CHANGES),
+        PromptSection("Tried before, and undone", tell_attempts(attempts), ASIDE),
+        PromptSection("Note", attempts[-1].note if attempts else "", CORE),
+        *builder.code(red is not None and not red.green, CORE),
         builder.asked,
     )
 
@@ -1722,7 +1726,7 @@ def first_prompt(builder: PromptBuilder, red: Verdict | None, diff: str, attempt
 def diagnosis_prompt(builder: PromptBuilder, failure: Failure, question: str) -> str:
     """Write the request for a diagnosis: the failure and the definitions concerned, no whole files."""
     last = PromptSection("", builder.defaults.global_message)
-    told = (*builder.code(True, 3)[1:2], *builder.evidence(failure))
+    told = (*builder.code(True, ASIDE)[1:2], *builder.evidence(failure))
     return fit([PromptSection("", question), *told, last], builder.budget)
 
 
@@ -1740,13 +1744,13 @@ def fix_prompt(builder: PromptBuilder, attempts: Sequence[Attempt], diagnosis: s
     """
     last = attempts[-1]
     return builder.words(
-        PromptSection("Changed since the task began", as_diff(diff), 4),
-        PromptSection("Tried before", tell_attempts(attempts[:-1]), 3),
-        PromptSection("Note", note, 1),
-        *builder.code(True, 3),
+        PromptSection("Changed since the task began", as_diff(diff), CHANGES),
+        PromptSection("Tried before", tell_attempts(attempts[:-1]), ASIDE),
+        PromptSection("Note", note, CORE),
+        *builder.code(True, ASIDE),
         builder.asked,
         *builder.evidence(last.verdict.failure),
-        PromptSection("Diagnosis", diagnosis, 1),
+        PromptSection("Diagnosis", diagnosis, CORE),
     )
 
 
