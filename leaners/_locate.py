@@ -100,8 +100,7 @@ def read_text(path: Path) -> str:
         raw = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else b""
     except (OSError, ValueError):
         return ""
-    known = decode(raw)
-    text = known[0] if known else "" if b"\0" in raw else raw.decode("utf-8", "replace")
+    text, _ = decode(raw) or ("" if b"\0" in raw else raw.decode("utf-8", "replace"), "")
     return text.replace("\r\n", "\n")
 
 
