@@ -232,6 +232,7 @@ class Guard:
     max_ignored: Size = 100_000_000
     mask: Patterns = ()
     scope: Text = choice("source", "files", "any")
+    sandbox: Text = choice("auto", "off")
 
 
 @dataclass(frozen=True)
@@ -301,6 +302,18 @@ class Config:
         return (self.lean, *self.escalate, *filter(None, [self.diagnose]))
 
 
+def signal_of(code: int) -> int:
+    """Tell which signal ended a program, by its exit CODE or as a shell says it; 0 where none did."""
+    number = -code if code < 0 else code - 128
+    return number if 0 < number <= 64 else 0
+
+
+def signal_name(number: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
+
+
 @dataclass(frozen=True)
 class Completed:
     """A process that has ended; `cut` says why lean-loop ended it ("time limit", "silence"), if it did."""
@@ -317,7 +330,7 @@ class Completed:
         """Say how it ended."""
         if self.cut:
             return f"was ended after {self.seconds:.0f} s ({self.cut})"
-        return f"died of {signal.Signals(-self.code).name}" if self.code < 0 else f"ended with exit code {self.code}"
+        return f"died of {signal_name(-self.code)}" if self.code < 0 else f"ended with exit code {self.code}"
 
 
 @dataclass(frozen=True)
@@ -441,6 +454,7 @@ class Call:
     model: str = ""
 
 
+USED, SAID = "usage.json", "said.txt"  # what a leaner may write down of its call
 CALL_FACTS = ("leaner", "model", "code", "reason", "seconds", "usage", "before", "after")
 RankKey = tuple[int, int, int, int]
 
@@ -1169,7 +1183,7 @@ def start_guard(pid: int) -> subprocess.Popen[bytes]:
     """Start what ends the group of PID as soon as lean-loop is no more, however it ended."""
     argv = ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$0"', str(pid)]
     null = subprocess.DEVNULL
-    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True)
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=null, stderr=null, process_group=0)
 
 
 def release(guard: subprocess.Popen[bytes]) -> None:
@@ -1802,7 +1816,7 @@ MASKED = "[masked by lean-loop]"
 
 @dataclass(frozen=True)
 class Program:
-    """A leaner on disk, and what the first comment of a wrapper says of it."""
+    """A leaner on disk, and what the first comment of a wrapper says of it; without `writes` it has no sandbox."""
 
     path: Path
     needs: str = ""
@@ -1812,6 +1826,7 @@ class Program:
     own_idle: bool = False
     own_check: bool = False
     tells_edits: bool = False
+    writes: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -1846,12 +1861,23 @@ def leaner_programs() -> dict[str, Program]:
 
 
 def read_program(path: Path) -> Program:
-    """Read a leaner's line `# lean: program=NAME overhead=BYTES proven=VERSION files|idle|check=own edits=told`."""
+    """Read a leaner's line `# lean: program=NAME overhead=BYTES proven=V files|idle|check=own edits=told writes=A`."""
     told = re.search(r"^# lean: (.*)$", read_text(path)[:4000], re.MULTILINE)
     said = dict(item.split("=", 1) for item in (told[1].split() if told else ()) if "=" in item)
     overhead = int(said.get("overhead", "0")) if said.get("overhead", "0").isdigit() else 0
-    own = [said.get(what) == "own" for what in ("files", "idle", "check")] + [said.get("edits") == "told"]
-    return Program(path, said.get("program", ""), overhead, said.get("proven", ""), *own)
+    files, idle, check = (said.get(what) == "own" for what in ("files", "idle", "check"))
+    writes = tuple(filter(None, said["writes"].split(","))) if "writes" in said else None
+    return Program(
+        path,
+        needs=said.get("program", ""),
+        overhead=overhead,
+        proven=said.get("proven", ""),
+        own_files=files,
+        own_idle=idle,
+        own_check=check,
+        tells_edits=said.get("edits") == "told",
+        writes=writes,
+    )
 
 
 def find_program(leaner: Leaner) -> Program:
@@ -2139,11 +2165,13 @@ def shell_argv(line: str) -> list[str]:
     return ["cmd", "/d", "/s", "/c", line] if WINDOWS else ["/bin/sh", "-c", line]
 
 
-def run_shell(root: Path, line: str, files: Sequence[str], env: Mapping[str, str], limit: float) -> Completed:
+def run_shell(
+    root: Path, line: str, files: Sequence[str], env: Mapping[str, str], limit: float, alive: Callable[[int], None]
+) -> Completed:
     """Hand a command of the user's to the shell; {files} in it are FILES that are there, else all of the project."""
     there = [shlex.quote(path) for path in files if (root / path).exists()]
     line = line.replace("{python}", python_of(root)).replace("{files}", " ".join(there) or ".")
-    return run(shell_argv(line), root, env=env, timeout=limit)
+    return run(shell_argv(line), root, env=env, timeout=limit, alive=alive)
 
 
 @cache
@@ -2549,10 +2577,9 @@ class Verifier:
     def check(self, task: Task, command: str, tree: str, verdict: Verdict) -> Verdict:
         """Run a command that must pass once the tests do; where it fails, what it says makes their VERDICT red."""
         self.reporter.emit("check", command=command)
+        env, limit = test_environment(task.runner, ""), task.runner.timeout
         with self.workspace.snapshots.sealed():
-            done = run_shell(
-                self.config.root, command, task.files, test_environment(task.runner, ""), task.runner.timeout
-            )
+            done = run_shell(self.config.root, command, task.files, env, limit, self.reporter.alive)
         if not (done.code or done.cut):
             return verdict
         output = self.reporter.mask(done.output)
@@ -2745,6 +2772,8 @@ def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
         return f"it {done.end}; [lean] {key} = {limit:g}"
     if not done.code:
         return ""
+    if number := signal_of(done.code):
+        return f"it was ended by signal {number} ({signal_name(number)})"
     words = " ".join((errors or answer)[-2000:].rsplit("\n", 3)[-3:])[-600:]
     return words.removeprefix(f"{leaner.name}: ") or f"it {done.end}"
 
@@ -2845,8 +2874,6 @@ class Run:
         START is the tree that the task began from.
         """
         call = self.call_while_troubled(task, leaner, prompt, mode, start)
-        if (mode == "ask" or call.code == USAGE) and call.after != call.before:
-            self.snapshots.restore(call.after, call.before)
         facts = {name: getattr(call, name) for name in CALL_FACTS}
         self.reporter.emit("answered", mode=mode, **facts, answer=self.reporter.path("answer.txt").name)
         if call.code == USAGE:
@@ -2884,25 +2911,28 @@ class Run:
     def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str, start: str) -> Call:
         """Run the leaner's program between two snapshots, and settle what it changed, however it ended."""
         prompt = encodable(self.reporter.mask(prompt)).replace("\0", "")
-        file, used = self.reporter.write("prompt.md", prompt), self.reporter.path("usage.json")
+        file = self.reporter.write("prompt.md", prompt)
         self.snapshots.repository.keep()
         before, known, begun = self.snapshots.take(), self.snapshots.unheld, time.time()
         self.workspace.note_rights(program, task)
-        variables = self.variables(task, leaner, mode, file, used)
-        if prompt.startswith(self.config.prompts.summary):
-            variables["LEAN_BRIEF"] = "1"
         size = tokens(prompt)
         self.reporter.emit("asking", leaner=program.name, mode=mode, tokens=size, prompt=file.name, tree=before)
-        try:
-            done = self.start(leaner, program, prompt, variables, before)
-        finally:
-            said = self.words_of_model()
+        with self.workspace.scratch() as scratch:
+            used = scratch / USED
+            try:
+                done = self.start(leaner, program, prompt, self.variables(task, leaner, mode, file, scratch), scratch)
+                stays = mode == "edit" and done.code != USAGE
+                settled = self.workspace.settle(before, task, start or before, known, begun, program, used, stays)
+            except BaseException:
+                self.workspace.undo_call(before)
+                raise
+            finally:
+                said = self.words_of_model(scratch)
+            answer = self.reporter.mask(done.output).strip()
+            errors = self.reporter.mask(rx(r"^progress: .*\n?").sub("", done.errors)).strip()
+            self.reporter.write("answer.txt", answer_record(said, program.name, answer, errors))
+            usage, model = read_usage(used, program, leaner.model, prompt, answer)
         self.verifier.pristine = False
-        answer = self.reporter.mask(done.output).strip()
-        errors = self.reporter.mask(rx(r"^progress: .*\n?").sub("", done.errors)).strip()
-        self.reporter.write("answer.txt", answer_record(said, program.name, answer, errors))
-        settled = self.workspace.settle(before, task, start or before, known, begun, program, used)
-        usage, model = read_usage(used, program, leaner.model, prompt, answer)
         call = Call(
             leaner=program.name,
             model=model,
@@ -2913,12 +2943,12 @@ class Run:
             seconds=done.seconds,
             **vars(settled),
         )
-        used.unlink(missing_ok=True)  # its figures stand in the events
         self.calls.append(call)
         return call
 
-    def variables(self, task: Task, leaner: Leaner, mode: str, prompt: Path, used: Path) -> dict[str, str]:
+    def variables(self, task: Task, leaner: Leaner, mode: str, prompt: Path, scratch: Path) -> dict[str, str]:
         """Make a leaner's environment."""
+        brief = read_text(prompt).startswith(self.config.prompts.summary)
         return {
             **clean_environment(),
             **leaner_variables(leaner),
@@ -2926,26 +2956,28 @@ class Run:
             "LEAN_FILES": "\n".join(task.files),
             "LEAN_PROTECT": "\n".join(protected_patterns(self.config, task)),
             "LEAN_PROMPT_FILE": str(prompt),
-            "LEAN_USAGE_FILE": str(used),
-            "LEAN_ANSWER_FILE": str(self.reporter.path("said.txt")),
+            "LEAN_USAGE_FILE": str(scratch / USED),
+            "LEAN_ANSWER_FILE": str(scratch / SAID),
             "LEAN_PROGRESS": "1",
             "LEAN_LIB": str(share() / "leaners" / "_lib.bash"),
+            **({"LEAN_BRIEF": "1"} if brief else {}),
         }
 
-    def words_of_model(self) -> str:
-        """Take what the model said, as the leaner may have written it down, out of its file; on record it is masked."""
-        file, words = self.reporter.path("said.txt"), ""
+    def words_of_model(self, scratch: Path) -> str:
+        """Put on record, masked, what the model said, as the leaner may have written it down."""
         with contextlib.suppress(OSError):
-            words = self.reporter.mask(readable(read_regular(file))).strip()
-            file.unlink()
+            words = self.reporter.mask(readable(read_regular(scratch / SAID))).strip()
             self.reporter.write("answer.txt", f"{words}\n")
-        return words
+            return words
+        return ""
 
-    def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], before: str) -> Completed:
-        """Run a leaner; when that is interrupted, put the tree back to BEFORE."""
+    def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], scratch: Path) -> Completed:
+        """Run a leaner, in a sandbox where there is one."""
         if len(prompt.encode()) >= ARGUMENT_LIMIT:
             prompt = f"Read the file {env['LEAN_PROMPT_FILE']} and do what it says."
         argv = [*program.argv(), "-p", prompt]
+        if self.config.guard.sandbox == "auto" and program.writes is not None:
+            argv = load_beside("_sandbox").enclose(argv, program.writes, scratch, self.workspace)
         limits: Document = {"timeout": leaner.timeout, "idle": leaner.idle}
         if program.own_idle:  # it keeps the limits by itself, and says what it was waiting for
             limits = {"timeout": leaner.timeout + OWN_END}
@@ -2954,12 +2986,7 @@ class Run:
             with self.snapshots.sealed():
                 return run(argv, self.config.root, env=env, apart=True, **limits, **told)
         except OSError as error:
-            why = startable(argv[-3], "[lean] binary", error)
-            self.reporter.emit("trouble", leaner=program.name, reason=str(why), usage=Usage())  # the call is over
-            raise why from None
-        except Interrupted:
-            self.workspace.undo_call(before)
-            raise
+            raise startable(argv[-3], "[lean] binary", error) from None
 
     # Writing prompts
 
@@ -3020,6 +3047,8 @@ class Run:
     def judge_call(self, state: TaskState, question: Question, sample: int, call: Call) -> None:
         """Judge what a call left, and record it as an attempt of the task."""
         changed = self.snapshots.changed(call.before, call.after)
+        if changed and signal_of(call.code):
+            self.workspace.warn(f"{call.leaner}: {call.reason}; what it had changed by then was judged")
         idle = not (question.fresh or sample > 1 or changed or state.attempts[-1].changed)
         verdict = self.verdict(state, call, again=idle)
         by = f"{call.leaner} {question.leaner.model}".strip() if self.config.escalate else call.leaner
@@ -3099,7 +3128,7 @@ class Run:
         root, limit = self.config.root, self.config.defaults.after_command_timeout
         for command in task.after:
             self.reporter.emit("after", command=command)
-            done = run_shell(root, command, task.files, clean_environment(), limit)
+            done = run_shell(root, command, task.files, clean_environment(), limit, self.reporter.alive)
             output = self.reporter.mask(done.output)
             self.reporter.write("after.txt", output)
             if done.code or done.cut:
@@ -3112,7 +3141,9 @@ def note_on(call: Call) -> str:
     notes = []
     if call.put_back:
         notes.append(f"The last answer changed what it may not, which was undone: {', '.join(call.put_back[:5])}.")
-    if call.code:
+    if call.code and signal_of(call.code):
+        notes.append(f"The last call was cut: {call.reason}.")
+    elif call.code:
         notes.append(f"The last answer could not be used: {call.reason}")
     return " ".join(notes)
 
@@ -3218,9 +3249,8 @@ def locked(folder: Path, config: Config) -> Iterator[None]:
             lock_file(lock)
         except OSError:
             lock.seek(0)
-            raise NotReady(
-                f"{config.root}: another lean-loop ({lock.read().strip()}) holds this project. Wait for it."
-            ) from None
+            holder = load_beside("_processes").tell_holder(folder, lock.read().strip())
+            raise NotReady(f"{config.root}: {holder}") from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}, {config.path}")
         lock.flush()
@@ -3396,7 +3426,8 @@ class Reporter:
 
     def __init__(self, folder: Path, config: Config, shows: Shows) -> None:
         self.folder, self.config, self.shows = folder, config, shows
-        self.step = self.pid = 0
+        self.step, self.sessions = 0, set[int]()
+        self.sessions_of = load_beside("_processes").new_sessions
         self.display = load_beside("_screen").Display(shows)
         self.events = list[str]()
         keys, forms = {leaner.key for leaner in config.leaners} - {Leaner.api_key}, load_beside("_keys")
@@ -3461,12 +3492,11 @@ class Reporter:
             self.shows.say(line, self.shows.out)
 
     def alive(self, pid: int) -> None:
-        """Note the process that is at work, once; from then on only that lean-loop lives."""
-        if pid == self.pid:
-            os.utime(self.folder / "events.jsonl")
-        else:
-            self.pid = pid
-            self.emit("started", pid=pid, born=process_start_time(pid))
+        """Note each session of processes at work, once; and that lean-loop lives."""
+        for session, born in self.sessions_of(pid, self.sessions).items():
+            self.sessions.add(session)
+            self.emit("started", pid=session, born=born)
+        os.utime(self.folder / "events.jsonl")
 
     def heard(self, raw: bytes) -> None:
         """Show what a program prints while it runs."""
@@ -3566,6 +3596,7 @@ OPTIONS = (
     option("--html", "with --report: write it to FILE, one page for a browser", "_earlier.show_report", metavar="FILE"),
     option("--diff", "with --report: print all that the run changed", "_earlier.show_report"),
     option("--runs", "list the runs of this project, the newest first", "_earlier.list_runs"),
+    option("--prune", "with --runs: remove runs that are too many, and what is kept of projects that are gone"),
     option("--stats", "figures over the project's kept runs, for each leaner and model", "_stats.show_stats"),
     option("--completion", "print a script that completes options in bash, zsh or fish",
            "_completion.print_script", metavar="SHELL"),
@@ -3614,6 +3645,8 @@ def dispatch(options: argparse.Namespace, shows: Shows) -> int:
             verbs[verb] = name
     if len(verbs) > 1:
         raise LeanError(f"{' and '.join(verbs.values())}: these do not go together. Ask for one of them.")
+    if options.prune and not options.runs:
+        raise LeanError("--prune: it goes with --runs. Say: lean-loop --runs --prune")
     if not verbs:
         return run_all(options, shows)
     module, _, name = next(iter(verbs)).partition(".")

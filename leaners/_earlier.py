@@ -7,18 +7,17 @@ shown where; each gives an exit code, or a text to print.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import re
 import shlex
 import shutil
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from _page import Event, add_usage, chapters, few_names, many, outcome, read_events, run_rows
+from _processes import end_left_over
 from _repository import Repository
 from _screen import columns, inked
 from _snapshots import Snapshots
@@ -36,23 +35,20 @@ from leanloop import (
     Shows,
     Usage,
     build,
-    descendants,
     encodable,
     git,
     is_older,
     load,
     load_beside,
-    process_start_time,
     project_folder,
     read_text,
     recorded,
     resolve_leaner,
-    send_signal,
     state_folder,
     static_config,
 )
 
-SETTLES = ("answered", "trouble", "tested", "attempt", "result", "restored")
+JUDGES = ("tested", "attempt", "result", "restored")
 
 
 @dataclass(frozen=True)
@@ -106,14 +102,14 @@ class RunRecord:
 
         Such a step is a call, an edit that was not judged, or a restore.
         """
-        tree, paths, answered = "", None, False
+        tree, paths, settled = "", None, False
         for event in self.events:
             kind = event["event"]
             if kind in ("asking", "restoring"):
-                tree, paths, answered = event["tree"], event.get("paths"), False
-            elif kind == "answered" and event["mode"] == "edit":
-                answered = True
-            elif kind in SETTLES or (kind == "outcome" and answered):
+                tree, paths, settled = event["tree"], event.get("paths"), False
+            elif kind == "settled":
+                tree, settled = event["before"] if event["after"] != event["before"] else "", True
+            elif kind in JUDGES or (kind == "outcome" and settled):
                 tree = ""
         return tree, paths
 
@@ -164,16 +160,16 @@ def read_records(folder: Path) -> list[RunRecord]:
     return [record for record in records if record.events]
 
 
-def forget(snapshots: Snapshots, keep: int) -> None:
-    """Remove the runs beyond the KEEP latest, and what only their trees hold."""
+def forget(snapshots: Snapshots, keep: int, thorough: bool = False) -> None:
+    """Remove the runs beyond the KEEP latest, and what only their trees hold, or (THOROUGH) what no run's trees do."""
     runs = run_folders(snapshots.folder)
     old = runs[:-keep] if keep else []
     events = "".join((run / "events.jsonl").read_text("utf-8", "replace") for run in runs[len(old) :])
     trees = {*re.findall(r'(?<=")(?:[0-9a-f]{40}|[0-9a-f]{64})(?=")', events)}
     snapshots.prune_borrowed_objects(trees)
-    if old:
-        for run in old:
-            shutil.rmtree(run, ignore_errors=True)
+    for run in old:
+        shutil.rmtree(run, ignore_errors=True)
+    if old or thorough:
         snapshots.git("prune", "--expire=now", *trees)
         if snapshots.around:
             snapshots.around.git("prune", "--expire=now")
@@ -219,7 +215,7 @@ def unsettled(folder: Path) -> list[RunRecord]:
 
 def recover(run: Run, record: RunRecord) -> None:
     """End what a killed run left running, and undo what its unfinished step changed; keep what is younger than it."""
-    ended = end_left_over(record) if record.was_killed else 0
+    ended = end_left_over(record.folder, record.of("started")) if record.was_killed else 0
     tree, paths = record.unfinished
     if tree:
         now = run.snapshots.take()
@@ -230,22 +226,6 @@ def recover(run: Run, record: RunRecord) -> None:
     if record.was_killed:
         also = ", and what it had left running was ended" if ended else ""
         run.workspace.warn(f"the run {record.folder.name} was killed{also}. To go on with it: lean-loop --resume")
-
-
-def end_left_over(record: RunRecord) -> int:
-    """End what a killed run left running, known by number and start, or by the run's folder in its variables."""
-    left = set[int]()
-    for event in record.of("started"):
-        if event["born"] and process_start_time(event["pid"]) == event["born"]:
-            left.add(event["pid"])
-    for place in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if os.fsencode(record.folder) in place.read_bytes():
-                left.add(int(place.parent.name))
-    found = {pid for start in left for pid in (start, *descendants(start))} - {os.getpid()}
-    for pid in found:
-        send_signal(pid, signal.SIGKILL)
-    return len(found)
 
 
 def put_repository_back(folder: Path, found: Path) -> str:
@@ -389,7 +369,10 @@ def runs_here(options: argparse.Namespace) -> Path:
 
 
 def list_runs(options: argparse.Namespace, shows: Shows) -> str:
-    """List the project's runs, newest first."""
+    """List the project's runs, newest first, or remove what nobody needs of any project's."""
+    if options.prune:
+        pruned: str = load_beside("_prune").prune_state(options)
+        return pruned
     folders = run_folders(runs_here(options))
     if not folders:
         shows.say("lean-loop: this project has no runs yet.", shows.err)

@@ -16,7 +16,7 @@ stop() {
 begin() {
   program=$1
   command -v "$program" >/dev/null 2>&1 || stop 2 "$program is not on PATH. Install it: $2"
-  tmp=$(mktemp -d "$(dirname "${LEAN_PROMPT_FILE:-${TMPDIR:-/tmp}/-}")/lean-$program.XXXXXX") || stop 2 "No temporary folder can be made. Look at TMPDIR."
+  tmp=$(mktemp -d "$(dirname "${LEAN_USAGE_FILE:-${TMPDIR:-/tmp}/-}")/lean-$program.XXXXXX") || stop 2 "No temporary folder can be made. Look at TMPDIR."
   trap 'rm -rf "$tmp"' EXIT
   trap 'exit 143' HUP INT TERM
   export TMPDIR=$tmp
@@ -134,5 +134,6 @@ fail() {
   while read -r kind pattern; do
     printf '%s' "$words" | grep -qiE "$pattern" && stop "$kind" "$program ${version:-of unknown version}: $words"
   done <<<"$troubles"
+  [ "$code" -le 128 ] || stop "$code" "$program ${version:-of unknown version}: it was ended by signal $((code - 128))${words:+ ($words)}"
   stop 1 "$program ${version:-of unknown version}: ${words:-it ended with exit code $code and said nothing}"
 }

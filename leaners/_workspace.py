@@ -11,8 +11,8 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from _page import few_names
@@ -51,6 +51,7 @@ class Workspace:
     beside: str = ""
     told_ignored: bool = False
     rules: dict[str, ChangeRules] = field(default_factory=dict)
+    calls: int = 0
 
     def warn(self, text: str) -> None:
         self.reporter.emit("warning", text=text)
@@ -99,6 +100,17 @@ class Workspace:
         self.reporter.emit("restored", to=to, left=alone, before=before, after=after, tree=after)
         return alone
 
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Make a folder of the record that a leaner may write to; it is gone after the call."""
+        self.calls += 1
+        place = self.reporter.path(f"call-{self.calls}")
+        place.mkdir()
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
     # What a call leaves behind
 
     def rules_of(self, task: Task) -> ChangeRules:
@@ -120,25 +132,30 @@ class Workspace:
                 self.warn(f"what lies around the project in its repository is not covered: {error}")
 
     def settle(
-        self, before: str, task: Task, start: str, known: Set[str], begun: float, by: Program, used: Path
+        self, before: str, task: Task, start: str, known: Set[str], begun: float, by: Program, used: Path, stays: bool
     ) -> Settled:
-        """Put in order what a call that BEGUN then has changed since BEFORE; START is where its task began.
+        """Put in order what a call that BEGUN then has changed since BEFORE, or undo it all unless what it did STAYS.
 
-        KNOWN are the files that no snapshot held before it, USED names the file with what the leaner says of itself.
+        START is where its task began, KNOWN are the files that no snapshot held before the call, USED names the file
+        with what the leaner says of itself.
         """
         self.find_root()
-        rules, shape = self.rules_of(task), self.snapshots.shape
+        rules = self.rules_of(task)
         with defer_signals():  # half of it would leave tests as the leaner made them
             if by.tells_edits:
                 before, after = self.own_edits(before, used)
-                known = self.snapshots.unheld  # what else is new is the user's
-                return self.undo_forbidden(rules, before, after, known)
-            now, odd = shape.mend(self.seen, rules.permits)
-            shape.drop_bytecode(self.seen, begun)
-            after = self.tidy_repository(before, task, start, by.name)
-            settled = self.undo_forbidden(rules, before, after, known, odd)
-            if lost := shape.bring_back(self.seen, now):
-                self.warn(f"{by.name} removed what nothing can put back: {', '.join(lost)}")
+                settled = self.undo_forbidden(rules, before, after, self.snapshots.unheld)  # else new is the user's
+            else:
+                now, odd = self.snapshots.shape.mend(self.seen, rules.permits)
+                self.snapshots.shape.drop_bytecode(self.seen, begun)
+                after = self.tidy_repository(before, task, start, by.name)
+                settled = self.undo_forbidden(rules, before, after, known, odd)
+                if lost := self.snapshots.shape.bring_back(self.seen, now):
+                    self.warn(f"{by.name} removed what nothing can put back: {', '.join(lost)}")
+            if not stays and settled.after != before:
+                self.snapshots.restore(settled.after, before)
+                settled = replace(settled, after=self.snapshots.take())
+            self.reporter.emit("settled", before=before, after=settled.after)
         return settled
 
     def find_root(self) -> None:
@@ -206,14 +223,17 @@ class Workspace:
         return moved
 
     def undo_call(self, before: str) -> None:
-        """Put all back to BEFORE a call that was interrupted, unless a second signal skips that."""
+        """Put all back to BEFORE a call that was cut, or could not be put in order; a second signal skips that."""
         try:
+            self.find_root()
             if self.seen:
                 self.snapshots.shape.mend(self.seen)
             self.snapshots.repository.put_back(self.reporter.path("repository"))
             now = self.snapshots.take()
-            self.bring_back(now, before, self.snapshots.changed(now, before), "the state before the call")
+            if changed := self.snapshots.changed(now, before):
+                self.bring_back(now, before, changed, "the state before the call")
             self.lost_around()
+            self.reporter.emit("settled", before=before, after=before)
         except Interrupted as second:
             second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
             raise

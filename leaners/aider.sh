@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lean: program=aider overhead=3100 proven=0.86.2 files=own
+# lean: program=aider overhead=3100 proven=0.86.2 files=own writes=
 # aider (aider-chat)
 . "$(dirname "$0")/_lib.bash"
 begin aider 'pipx install aider-chat (it needs Python 3.12 or older)' "$@"

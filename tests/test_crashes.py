@@ -8,12 +8,13 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from conftest import LEANLOOP, Bench, Leaner
+from conftest import LEANLOOP, ROOT, Bench, Leaner
 from test_earlier_runs import set_up
 from test_repository import without_objects
 from test_snapshots import facts, repository, without
@@ -85,6 +86,82 @@ def test_a_kill_at_any_instant_loses_nothing_and_resume_ends_green(bench: Bench,
     assert without(after, "mine.txt", "readme.txt", *written) == without(tree, "readme.txt"), ran.text
     assert (bench.read("mine.txt"), bench.read("readme.txt")) == ("mine\n", "readme\nmine\n")
     assert [bench.read(name) for name in written] == ["right\n"] * 3
+
+
+# What the loop is about to do when it is killed: a method, and which of its calls.
+KILLED = """
+import os, signal, sys
+
+sys.path[0] = {root!r}
+import leanloop
+
+for name in ("_workspace", "_snapshots"):
+    leanloop.load_beside(name)
+
+
+def kill_before(where, name, test):
+    act = getattr(where, name)
+
+    def wrapped(*args, **options):
+        if test(*args):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return act(*args, **options)
+
+    setattr(where, name, wrapped)
+
+
+Workspace, Snapshots = sys.modules["_workspace"].Workspace, sys.modules["_snapshots"].Snapshots
+{moment}
+sys.exit(leanloop.main())
+"""
+MOMENTS = {
+    "the call has ended": "kill_before(Workspace, 'settle', lambda *args: True)",
+    "half is put back": "kill_before(Snapshots, 'restore_path', lambda self, path, *args: path == 'test_calc.py')",
+    "it is put back": "kill_before(leanloop.Reporter, 'emit', lambda self, kind: kind == 'settled')",
+    "it is settled": "kill_before(leanloop.Reporter, 'emit', lambda self, kind: kind == 'answered')",
+    "it is answered": "kill_before(leanloop.Verifier, 'test', lambda self, *args: not self.pristine)",
+}
+WEAKEN = "sed -i 's/, 5)/, -1)/' test_calc.py; echo junk > junk.txt; echo '# more' >> calc.py; rm notes.txt\n"
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_what_a_killed_run_had_not_settled_is_settled_by_the_next_before_it_tests(
+    calc: Bench, leaner: Leaner, moment: str
+) -> None:
+    calc.write("notes.txt", "mine\n")
+    before = facts(calc.project)
+    leaner(f'[ -e "$HOME/once" ] || {{ touch "$HOME/once"; {WEAKEN} }}\necho done\n', "source")
+    script = KILLED.format(root=str(ROOT), moment=MOMENTS[moment])
+    argv = [sys.executable, "-c", script]
+    killed = subprocess.run(argv, cwd=calc.project, env=calc.env, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    ran = calc.lean_loop()
+    assert (ran.code, "was killed" in ran.err) == (1, True), ran.text
+    assert facts(calc.project) == before, ran.text
+
+
+FAILS = """
+def fail_once(act=Workspace.undo_forbidden):
+    def wrapped(*args):
+        Workspace.undo_forbidden = act
+        raise OSError(28, "No space left on device", "somewhere")
+
+    Workspace.undo_forbidden = wrapped
+
+
+fail_once()
+"""
+
+
+def test_a_call_that_cannot_be_put_in_order_is_undone_and_the_error_is_told(calc: Bench, leaner: Leaner) -> None:
+    calc.write("notes.txt", "mine\n")
+    before = facts(calc.project)
+    leaner(f"{WEAKEN}echo done\n", "source")
+    argv = [sys.executable, "-c", KILLED.format(root=str(ROOT), moment=FAILS)]
+    ran = subprocess.run(argv, cwd=calc.project, env=calc.env, capture_output=True, text=True)
+    assert (ran.returncode, "No space left" in ran.stderr) == (3, True), ran.stdout + ran.stderr
+    assert facts(calc.project) == before, ran.stderr
+    assert [json.loads(line)["event"] for line in (calc.runs()[0] / "events.jsonl").open()].count("settled") == 1
 
 
 def test_a_record_that_ends_after_any_kind_of_line_is_read_and_gone_on_with(bench: Bench, leaner: Leaner) -> None:

@@ -248,11 +248,23 @@ def test_a_leaner_does_not_outlive_a_killed_loop(bench: Bench, leaner: Leaner) -
     assert [pid for pid in pids(bench) if is_alive(pid)] == []
 
 
+EDIT = "echo x > one.txt; echo done"
+AWAY = {  # the leaner's script, the test command and the after-command; one of them starts what goes AWAY
+    "a leaner": ("AWAY", "true", "true"),
+    "a leaner, without variables": ("env -i AWAY", "true", "true"),
+    "tests": (EDIT, "[ ! -e one.txt ] || { env -i AWAY; }", "true"),
+    "an after-command": (EDIT, "true", "env -i AWAY"),
+}
+
+
 @pytest.mark.skipif(not Path("/proc/self/environ").is_file(), reason="variables of processes are read from /proc")
-def test_the_next_run_ends_what_left_the_group(bench: Bench, leaner: Leaner) -> None:
-    set_up(bench, "one")
-    away = 'setsid sh -c \'echo $$ >> "$HOME/pids"; touch "$HOME/ready"; exec sleep 1000\' & sleep 1000'
-    leaner(f"[ -e $HOME/ready ] && exit; {away}")
+@pytest.mark.parametrize("who", AWAY)
+def test_the_next_run_ends_what_left_the_group(bench: Bench, leaner: Leaner, who: str) -> None:
+    away = f"setsid sh -c 'echo $$ >> {bench.home}/pids; sleep 0.6; touch {bench.home}/ready; exec sleep 1000' &"
+    script, test, after = (word.replace("AWAY", f"{away} sleep 1000") for word in AWAY[who])
+    set_up(bench, "one", test=test)
+    bench.write("leanfile.toml", f"{bench.read('leanfile.toml')}after = [{json.dumps(after)}]\n")
+    leaner(f"[ -e $HOME/ready ] && exit; {script}")
     kill_during(bench)
     (pid,) = pids(bench)
     assert is_alive(pid)
@@ -352,6 +364,19 @@ def test_a_second_run_says_who_holds_the_project(bench: Bench, leaner: Leaner) -
         assert ran.code == 3
         assert f"process {process.pid}" in ran.err and "leanfile.toml" in ran.err
         assert bench.lean_loop("--undo").code == 3
+
+
+@pytest.mark.parametrize("verb", [(), ("--check",)], ids=["a run", "a check"])
+def test_a_run_that_is_stopped_is_told_from_one_that_is_at_work(
+    bench: Bench, leaner: Leaner, verb: tuple[str, ...]
+) -> None:
+    set_up(bench, "one")
+    leaner('kill -STOP $PPID; touch "$HOME/ready"; sleep 1000')
+    with started(bench) as process:
+        ran = bench.lean_loop(*verb)
+        process.send_signal(signal.SIGCONT)
+    assert ran.code == 3
+    assert f"the run {bench.runs()[0].name} of process {process.pid} is stopped" in ran.text
 
 
 def test_the_lock_of_a_dead_run_is_taken_over(bench: Bench, leaner: Leaner) -> None:

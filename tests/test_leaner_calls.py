@@ -353,6 +353,16 @@ def test_what_a_failing_call_changed_is_judged(calc: Bench, leaner: Leaner) -> N
     assert calc.lean_loop().code == 0
 
 
+@pytest.mark.parametrize("end", ["kill -KILL $$", "bash -c 'kill -KILL $$'; exit $?"], ids=["itself", "its agent"])
+def test_an_edit_by_a_leaner_that_a_signal_ended_is_judged_and_told(calc: Bench, leaner: Leaner, end: str) -> None:
+    leaner(f'cp "$LEAN_PROMPT_FILE" "$HOME/prompt"; [ -e "$HOME/first" ] && {{ {FIX} {end}; }}; touch "$HOME/first"\n'
+           f"echo '# more' >> calc.py\n{end}")  # fmt: skip
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert "ended by signal 9 (SIGKILL)" in ran.out
+    assert "ended by signal 9 (SIGKILL)" in (calc.home / "prompt").read_text()
+
+
 def test_a_leaner_killed_by_a_signal_is_a_failed_attempt(calc: Bench, leaner: Leaner) -> None:
     leaner("kill -SEGV $$")
     once(calc)

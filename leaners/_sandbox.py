@@ -1,0 +1,61 @@
+"""A space of its own for an agent, by bubblewrap (bwrap): what it may write to, and no sight of other processes.
+
+The loop loads this file where `[guard] sandbox` is "auto" and a wrapper's first comment says what its CLI `writes`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+from _workspace import Workspace
+from leanloop import expand_home, home, run, share, state_folder
+
+TEMPORARY = ("/tmp", "/var/tmp")
+APART = ("--die-with-parent", "--unshare-pid", "--cap-drop", "CAP_SYS_ADMIN", "--ro-bind", "/", "/")
+DEVICES = ("--dev-bind", "/dev", "/dev", "--proc", "/proc")
+
+
+def enclose(argv: Sequence[str], writes: Sequence[str], scratch: Path, workspace: Workspace) -> list[str]:
+    """Return ARGV as it starts in a space of its own; as it is where there is no bubblewrap, or it does not work here.
+
+    The latter is told once. SCRATCH is the folder for what a leaner leaves to the loop.
+    """
+    program = shutil.which("bwrap")
+    if not program:
+        return [*argv]
+    if why := trouble(program):
+        if why not in workspace.named:
+            workspace.named.add(why)
+            workspace.warn(f"[guard] sandbox: agents run without one, because bwrap does not work here: {why}")
+        return [*argv]
+    return [program, *APART, *DEVICES, *places(writes, scratch, workspace), "--", *argv]
+
+
+@cache
+def trouble(program: str) -> str:
+    """Try bubblewrap; say why it does not work here, nothing where it does."""
+    done = run([program, *APART, *DEVICES, "--", "true"], Path("/"), timeout=20)
+    return "" if done.code == 0 else done.output.strip().rpartition("\n")[2] or f"it {done.end}"
+
+
+def places(writes: Sequence[str], scratch: Path, workspace: Workspace) -> Iterator[str]:
+    """Say what is read-only and what is not, in bubblewrap's words; of two that name a place the later counts."""
+    root, repository = workspace.config.root, workspace.snapshots.repository
+    own = home()
+    yield from bind(*map(Path, TEMPORARY))
+    yield from bind(share(), *([own] if own and own != Path("/") else []), kind="--ro-bind-try")
+    named = (expand_home(os.path.expandvars(path)) for path in (*writes, "$TMPDIR"))
+    yield from bind(*filter(Path.is_absolute, named))
+    yield from bind(root)
+    yield from bind(repository.link, *repository.places, state_folder(), kind="--ro-bind-try")
+    yield from bind(scratch)
+
+
+def bind(*paths: Path, kind: str = "--bind-try") -> Iterator[str]:
+    """Let places be what their KIND says; one that is not there stays so."""
+    for path in dict.fromkeys(path.resolve() for path in paths):
+        yield from (kind, str(path), str(path))

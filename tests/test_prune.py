@@ -1,0 +1,60 @@
+"""What lean-loop keeps and nobody needs: --runs --prune removes it, says so, and leaves the rest usable."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+from pathlib import Path
+
+from conftest import Bench, Leaner
+from test_earlier_runs import HANG, set_up, started
+
+
+def states(bench: Bench) -> list[str]:
+    """Name the projects of which something is kept."""
+    return sorted(path.name.rpartition("-")[0] for path in bench.home.glob("state/lean-loop/*"))
+
+
+def test_prune_removes_what_nobody_needs_and_says_how_much(bench: Bench, leaner: Leaner) -> None:
+    set_up(bench, "one")
+    leaner('echo x >> one.txt; head -c 100000 /dev/urandom > "big-$(date +%N).bin"; echo done')
+    for _ in range(3):
+        bench.lean_loop()
+    gone = bench.home / "gone"
+    shutil.copytree(bench.project, gone)
+    bench.lean_loop("-c", str(gone / "leanfile.toml"))
+    shutil.rmtree(gone)
+    bench.lean_loop("--demo", TMPDIR=bench.env["TMPDIR"])
+    assert states(bench) == ["demo", "gone", "project"]
+    settings = bench.read("leanfile.toml")
+    bench.write("leanfile.toml", f"[guard]\nkeep_runs = 1\n{settings}")
+    ran = bench.lean_loop("--runs", "--prune")
+    assert ran.code == 0, ran.text
+    assert states(bench) == ["project"] and list(Path(bench.env["TMPDIR"]).iterdir()) == []
+    assert all(words in ran.out for words in ("2 runs", "the folder is gone", "a copy of a demo")), ran.out
+    freed = re.search(r"([\d,]+) bytes freed in ", ran.out)
+    assert freed and int(freed[1].replace(",", "")) > 200_000, ran.out
+    before = bench.read("one.txt")
+    assert bench.lean_loop("--undo").code == 0
+    assert bench.read("one.txt") != before
+    assert bench.lean_loop("--runs", "--prune").out.count("\n") <= 2
+
+
+def test_what_is_in_use_is_left_alone(bench: Bench, leaner: Leaner) -> None:
+    set_up(bench, "one")
+    leaner(HANG)
+    with started(bench) as process:
+        ran = bench.lean_loop("--runs", "--prune")
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+    assert ran.code == 0 and "in use" in ran.out
+    assert len(bench.runs()) == 1
+
+
+def test_prune_alone_starts_no_run(bench: Bench, leaner: Leaner) -> None:
+    set_up(bench, "one")
+    leaner("echo x > one.txt")
+    ran = bench.lean_loop("--prune")
+    assert (ran.code, bench.runs()) == (2, []), ran.text
+    assert "lean-loop --runs --prune" in ran.err
