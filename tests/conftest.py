@@ -19,21 +19,28 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from forked import Forks  # noqa: E402
 from playground.serve import Body, ChatServer, said  # noqa: E402
 
 # As the installed `lean-loop` starts it: with cached bytecode, a third quicker than the script, which has none.
 START = f"import sys; sys.path[0] = {str(ROOT)!r}; import leanloop; sys.exit(leanloop.main())"
 LEANLOOP = (sys.executable, "-c", START)
+FORKS = Forks()
 PATIENCE = float(os.environ.get("LEANLOOP_PATIENCE", "1"))  # for a machine that is busy with other things
 CACHE = Path(os.environ.get("LEANLOOP_CACHE") or Path.home() / ".cache" / "lean-loop-tests")
 
 
-# Tests of the loop let a fix have a diagnosis, the longer way.
+# Tests of the loop let a fix have a diagnosis, the longer way. A scripted leaner reads no code: none is traced for it.
 DIAGNOSED = "[defaults]\nsummarize_errors = true\n"
+UNTRACED = 'trace = "off"\n'
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--heavy", action="store_true", help="run what is heavy or slow, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    FORKS.wanted &= not config.getoption("--heavy")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -134,14 +141,18 @@ class Bench:
 
     def lean_loop(self, *args: str, timeout: float = 60 * PATIENCE, below: str = ".", **env: str) -> Ran:
         """Run the real command in the project, or in a folder BELOW it."""
-        done = subprocess.run(
-            [*LEANLOOP, *args],
-            cwd=self.project / below,
-            env={**self.env, **env},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-        )
+        place, variables = self.project / below, {**self.env, **env}
+        if FORKS.may(variables):
+            done = FORKS.run(args, place, variables, timeout)
+        else:
+            done = subprocess.run(
+                [*LEANLOOP, *args],
+                cwd=place,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=timeout,
+            )
         return Ran(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
     def runs(self) -> list[Path]:
@@ -170,6 +181,7 @@ def bench(tmp_path: Path) -> Bench:
         "GIT_COMMITTER_EMAIL": "test@localhost",
         "LANG": "C.UTF-8",
         "NO_PROXY": "*",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # what else is installed here takes half of a pytest's start
     }
     return Bench(home, project, env)
 
@@ -282,7 +294,7 @@ def leaner(bench: Bench) -> Leaner:
         path.chmod(0o755)
         config = bench.home / "config.toml"
         config.write_text(
-            f'{DIAGNOSED}[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n[guard]\nscope = "{scope}"\n'
+            f'{DIAGNOSED}{UNTRACED}[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n[guard]\nscope = "{scope}"\n'
         )
         bench.env["LEANLOOP_CONFIG"] = str(config)
         return path

@@ -1,0 +1,128 @@
+"""Start lean-loop as the fork of a process that has imported it: most of a start is Python's own work.
+
+What is forked runs `leanloop.main` with a folder, an environment and streams of its own, and ends as a process does.
+Under `--heavy`, with variables that Python itself reads, and where there is no fork, each start is a new process.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OF_PYTHON = ("PYTHON", "LANG", "LC_", "TZ", "LD_")  # variables that Python reads, or libc, when it starts
+USUAL = {"LANG": "C.UTF-8"}
+BESIDE = "_after _begin _earlier _failures _page _patterns _ready _repository _screen _snapshots _stats _workspace"
+
+
+class Forks:
+    """The process that is forked; it is started at the first call, and ends with this one."""
+
+    wanted = hasattr(socket, "send_fds")
+    way: socket.socket | None = None
+
+    def may(self, env: Mapping[str, str]) -> bool:
+        """Tell whether a start with ENV may be a fork."""
+        told = {name: value for name, value in env.items() if name.startswith(OF_PYTHON)}
+        return self.wanted and told == USUAL
+
+    def run(
+        self, args: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run lean-loop with ARGS, as `subprocess.run` does with captured output."""
+        self.way = self.way or start_server()
+        mine, theirs = socket.socketpair()
+        with mine, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            with theirs:
+                socket.send_fds(self.way, [b"!"], [theirs.fileno(), out.fileno(), err.fileno()])
+            mine.sendall(json.dumps({"args": [*args], "cwd": str(cwd), "env": {**env}}).encode())
+            mine.shutdown(socket.SHUT_WR)
+            code = exit_code(mine, args, timeout)
+            for file in (out, err):
+                file.seek(0)
+            return subprocess.CompletedProcess([*args], code, out.read(), err.read())
+
+
+def start_server() -> socket.socket:
+    """Start the process that is forked; give our end of the way to it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        argv = [sys.executable, __file__, str(theirs.fileno())]
+        env = {**USUAL, "PATH": os.environ["PATH"]}
+        subprocess.Popen(argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=env)
+    return ours
+
+
+def exit_code(answers: socket.socket, args: Sequence[str], timeout: float) -> int:
+    """Wait for the exit code; end the process after TIMEOUT."""
+    answers.settimeout(timeout)
+    pid = receive(answers)
+    try:
+        return receive(answers)
+    except TimeoutError:
+        os.kill(pid, signal.SIGKILL)
+        raise subprocess.TimeoutExpired([*args], timeout) from None
+
+
+def receive(way: socket.socket) -> int:
+    return int.from_bytes(way.recv(4, socket.MSG_WAITALL), "big", signed=True)
+
+
+def tell(way: socket.socket, number: int) -> None:
+    way.sendall(number.to_bytes(4, "big", signed=True))
+
+
+def await_requests(asked: socket.socket) -> list[int]:
+    """Fork for each request, and give its three files in the fork; the process ends with its other end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        word, files, _, _ = socket.recv_fds(asked, 1, 3)
+        if not word:
+            os._exit(0)
+        if not os.fork():
+            asked.close()
+            return files
+        for file in files:
+            os.close(file)
+
+
+def become(way: socket.socket, out: int, err: int) -> list[str]:
+    """Fork once more: wait here, and give the arguments in what is to be lean-loop."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with way.makefile("rb") as stream:
+        request = json.load(stream)
+    if pid := os.fork():
+        tell(way, pid)
+        tell(way, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        os._exit(0)
+    way.close()
+    for file, number in ((out, 1), (err, 2)):
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return list(request["args"])
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
+    import leanloop
+
+    for name in BESIDE.split():
+        leanloop.load_beside(name)
+    gc.freeze()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    way, *streams = await_requests(socket.socket(fileno=int(sys.argv[1])))
+    args = become(socket.socket(fileno=way), *streams)
+    sys.argv = ["-c", *args]
+    sys.exit(leanloop.main())
