@@ -30,9 +30,8 @@ PATIENCE = float(os.environ.get("LEANLOOP_PATIENCE", "1"))  # for a machine that
 CACHE = Path(os.environ.get("LEANLOOP_CACHE") or Path.home() / ".cache" / "lean-loop-tests")
 
 
-# Tests of the loop let a fix have a diagnosis, the longer way. A scripted leaner reads no code: none is traced for it.
+# Tests of the loop let a fix have a diagnosis, the longer way.
 DIAGNOSED = "[defaults]\nsummarize_errors = true\n"
-UNTRACED = 'trace = "off"\n'
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -285,16 +284,18 @@ Leaner = Callable[..., Path]
 def leaner(bench: Bench) -> Leaner:
     """Write a scripted leaner (a bash script's text) outside the project and make it the active one.
 
-    It may change files of any kind, where SCOPE does not say otherwise.
+    It may change files of any kind, where SCOPE does not say otherwise. It reads no code: none is traced for it, where
+    TRACE does not say otherwise.
     """
 
-    def make(script: str, scope: str = "any") -> Path:
+    def make(script: str, scope: str = "any", trace: str = "off") -> Path:
         path = bench.home / "leaner.sh"
         path.write_text("#!/usr/bin/env bash\n" + textwrap.dedent(script))
         path.chmod(0o755)
         config = bench.home / "config.toml"
         config.write_text(
-            f'{DIAGNOSED}{UNTRACED}[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n[guard]\nscope = "{scope}"\n'
+            f'{DIAGNOSED}trace = "{trace}"\n[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n'
+            f'[guard]\nscope = "{scope}"\n'
         )
         bench.env["LEANLOOP_CONFIG"] = str(config)
         return path

@@ -71,7 +71,7 @@ def post(bench: Bench, leaner: Leaner) -> Bench:
     bench.write("post/cost.py", COST)
     bench.write("post/rules.py", RULES)
     bench.write("test_cost.py", TESTS)
-    leaner(KEEP)
+    leaner(KEEP, trace="auto")
     return bench
 
 

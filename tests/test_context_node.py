@@ -85,7 +85,7 @@ def required(source: str) -> str:
 def post(bench: Bench, leaner: Leaner) -> Bench:
     if not shutil.which("node"):
         pytest.skip("node is not installed")
-    leaner(KEEP)
+    leaner(KEEP, trace="auto")
     return bench
 
 
