@@ -2708,8 +2708,10 @@ class Verifier:
         def traceable(paths: Iterable[str]) -> list[str]:
             return [path for path in paths if path.endswith(TRACED) and (self.config.root / path).is_file()]
 
-        named = traceable(re.split("::| > ", test)[0] for test in failure.tests[:1])
-        return named or traceable(self.locate(task, failure).test_files)
+        name = "".join(failure.tests[:1])
+        passed = [path for path in dict.fromkeys(frame.path for frame in failure.frames) if Path(path).stem in name]
+        tests = [re.split("::| > ", name)[0], *(path for path in passed if is_test(path, self.config.defaults))]
+        return traceable(dict.fromkeys(tests)) or traceable(self.locate(task, failure).test_files)
 
     def locate(
         self, task: Task, failure: Failure | None, prompt: str = "none", budget: int = 0, traces: Sequence[Trace] = ()
