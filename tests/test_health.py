@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         self.asked.keys.append(self.headers.get("Authorization"))
         status = self.asked.next()
         if status == SILENT:
-            time.sleep(8)
+            time.sleep(3)
         elif status == GARBAGE:
             self.wfile.write(b"\x00\xffnot http at all\r\n\r\n")
         elif status != BROKEN:

@@ -77,7 +77,7 @@ def test_answer(
     assert bool(out) == (code == 0)
 
 
-@pytest.mark.parametrize("case", CASES[::20], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES[::50], ids=lambda case: case.name)
 def test_answer_through_the_command(case: Case, server: Any, tmp_path: Path) -> None:
     root, usage = tmp_path / "project", tmp_path / "usage.json"
     root.mkdir()

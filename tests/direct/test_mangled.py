@@ -84,7 +84,7 @@ def answers(draw: Any) -> tuple[Any, str]:
     return case, "\n".join(lines)
 
 
-@examples(300, answers())
+@examples(150, answers())
 def test_mangled_answer(server: Any, given: tuple[Any, str]) -> None:
     case, answer = given
     with tempfile.TemporaryDirectory() as folder:

@@ -633,19 +633,22 @@ ENDS: dict[str, Script] = {
 }
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten what a server may take for its last words."""
+    monkeypatch.setattr(server_module, "LAST_WORDS", 0.5)
+
+
 @pytest.mark.parametrize("script", ENDS.values(), ids=ENDS)
-def test_a_complete_answer_is_one_however_it_ends(script: Script) -> None:
-    said, server = bounded(script, "edit", idle=8.0)
+def test_a_complete_answer_is_one_however_it_ends(script: Script, hasty: None) -> None:
+    said, server = bounded(script, "edit", idle=1.5)
     assert (said, len(server.asked)) == (EDIT, 1)
 
 
-LATE = server_module.LAST_WORDS + 1
-
-
-def test_an_answer_that_could_stand_is_given_time_to_go_on() -> None:
+def test_an_answer_that_could_stand_is_given_time_to_go_on(hasty: None) -> None:
     events = [
         piece("The sign is wrong."),
-        LATE,
+        1.0,
         piece(" It has to be a plus."),
         piece("", "stop"),
     ]
