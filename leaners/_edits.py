@@ -303,20 +303,11 @@ class Reader:
         self, lines: Sequence[str], at: int, fence: re.Match[str], marks: Mapping[int, str]
     ) -> tuple[int, bool]:
         """Find the line that ends a fenced block, and whether it is a fence; SEARCH blocks stay whole, fences nest."""
-        depth, searching, deep = 0, False, len(fence["indent"].expandtabs(4))
-        last_tail = max((i for i, kind in marks.items() if kind == "tail"), default=0)
+        depth, last = 0, next(i for i in range(len(lines) - 1, -1, -1) if lines[i].strip())
         prose = re.match(r"(?i)\s*(?:md|markdown)\b", fence["info"]) or re.search(r"\.md\W*$", lines[at - 1][-99:])
-        last = next(i for i in range(len(lines) - 1, -1, -1) if lines[i].strip())
-        for i in range(at + 1, len(lines)):
-            kind = marks.get(i)
-            searching = i < last_tail if kind == "head" else searching and kind != "tail"
-            inner = FENCE.match(lines[i])
-            if searching or not inner or not inner["ticks"].startswith(fence["ticks"]):
-                continue
-            if len(inner["indent"].expandtabs(4)) > deep:
-                continue
+        for i, info in inner_fences(lines, at, fence, marks):
             after = lines[i + 1].strip() if i + 1 < len(lines) else ""
-            if inner["info"].strip() and i < last:
+            if info and i < last:
                 before = next(n for n in range(i - 1, at - 1, -1) if lines[n].strip())
                 if before > at and heading(lines[before], self.known):
                     return before, False
@@ -397,6 +388,20 @@ class Reader:
         if len(cuts) > 1 and not any(map(str.strip, body[cuts[-1] + 1 :])):  # a second divider before the last marker
             halves.insert(0, (body[: cuts[0]], body[cuts[0] + 1 : cuts[-1]]))
         return tuple(("\n".join(old), "\n".join(new)) for old, new in halves)
+
+
+def inner_fences(
+    lines: Sequence[str], at: int, fence: re.Match[str], marks: Mapping[int, str]
+) -> Iterator[tuple[int, str]]:
+    """Give the fences below one that may end it, with their info: of its sign, no deeper, in no SEARCH block."""
+    searching, deep = False, len(fence["indent"].expandtabs(4))
+    last_tail = max((i for i, kind in marks.items() if kind == "tail"), default=0)
+    for i in range(at + 1, len(lines)):
+        kind, inner = marks.get(i), FENCE.match(lines[i])
+        searching = i < last_tail if kind == "head" else searching and kind != "tail"
+        fits = inner and inner["ticks"].startswith(fence["ticks"]) and len(inner["indent"].expandtabs(4)) <= deep
+        if inner and fits and not searching:
+            yield i, inner["info"].strip()
 
 
 def diff_end(lines: Sequence[str], at: int) -> int:
@@ -813,30 +818,30 @@ class Merge:
         return item.kind in ("note", "line") and bool(DOTS_FIRST.match(self.new.lines[item.line]))
 
     def partners(self, olds: list[Item], news: list[Item], root: bool) -> dict[int, Item | None]:
-        """Find the old item of each new one by its name or its text; None for one that comes again below."""
-        pairs, theirs = dict[int, Item | None](), grouped(olds)
-        a, b = ([one.key if not one.named else (side, "") for one in some] for side, some in (("a", olds), ("b", news)))
-        for block in difflib.SequenceMatcher(None, a, b, False).get_matching_blocks():
-            pairs |= {block.b + n: olds[block.a + n] for n in range(block.size)}
+        """Find the old item of each new one by its text or its name; None for one that comes again below."""
+        pairs, theirs = same_text(olds, news), grouped(olds)
         for key, places in grouped(news).items():
-            if all(at in pairs for at in places):
-                continue
-            item, there = news[places[-1]], [olds[at] for at in theirs.get(key, ())]
-            if root and item.kind not in ("import", "note") and (not there or self.is_member(item)):
-                there = self.deeper(item) or there
-            if len(there) > 1 and len(there) != len(places):
-                header = bare(self.new.lines[item.line])
-                there = [one for one in there if bare(self.old.lines[one.line]) == header] or there
-            if not item.named:
-                there = [one for one in there if not any(one is other for other in pairs.values())]
-                pairs |= dict(zip((at for at in places if at not in pairs), there, strict=False))
-                continue
-            if len(there) > 1 and len(there) != len(places):
-                raise Refusal("ambiguous", f"there are {len(there)} definitions called {item.name}")
-            keep = max(1, len(there))
-            pairs |= dict.fromkeys(places[:-keep])
-            pairs |= dict(zip(places[-keep:], there, strict=False))
+            there = [olds[at] for at in theirs.get(key, ())]
+            if not all(at in pairs for at in places):
+                pairs |= self.namesakes(news[places[-1]], places, there, pairs, root)
         return pairs
+
+    def namesakes(
+        self, item: Item, places: list[int], there: list[Item], pairs: Mapping[int, Item | None], root: bool
+    ) -> dict[int, Item | None]:
+        """Pair new items of one name, at PLACES, with the old ones of it; ITEM is the last of them."""
+        if root and item.kind not in ("import", "note") and (not there or self.is_member(item)):
+            there = self.deeper(item) or there
+        if len(there) > 1 and len(there) != len(places):
+            header = bare(self.new.lines[item.line])
+            there = [one for one in there if bare(self.old.lines[one.line]) == header] or there
+        if not item.named:
+            there = [one for one in there if not any(one is other for other in pairs.values())]
+            return dict(zip((at for at in places if at not in pairs), there, strict=False))
+        if len(there) > 1 and len(there) != len(places):
+            raise Refusal("ambiguous", f"there are {len(there)} definitions called {item.name}")
+        keep = max(1, len(there))
+        return {**dict.fromkeys(places[:-keep]), **dict(zip(places[-keep:], there, strict=False))}
 
     def deeper(self, item: Item) -> list[Item]:
         """List what has an item's name, or else its first line, below the top level."""
@@ -983,6 +988,13 @@ def redefined(news: list[str], olds: list[str], target: Item) -> list[str]:
     if comma or (target.kind == "value" and len(olds) == 1):
         fresh[-1] = fresh[-1].rstrip().removesuffix(",") + "," * comma
     return fresh
+
+
+def same_text(olds: list[Item], news: list[Item]) -> dict[int, Item | None]:
+    """Map the places of loose statements to the old ones with the same text, in their order."""
+    a, b = ([one.key if not one.named else (side, "") for one in some] for side, some in (("a", olds), ("b", news)))
+    blocks = difflib.SequenceMatcher(None, a, b, False).get_matching_blocks()
+    return {block.b + n: olds[block.a + n] for block in blocks for n in range(block.size)}
 
 
 def grouped(items: Iterable[Item]) -> dict[tuple[str, str], list[int]]:
@@ -1376,11 +1388,7 @@ def placed(edit: Edit, path: str, old: str | None, files: Files) -> str | None:
         return None
     check_signs(path, old or "", edit)
     if isinstance(edit, Code):
-        tests = [one for one in shown(files.prompt, files) if one != path and is_for_tests(one, files)]
-        foreign = {text for other in tests for text in texts_of(other, files.text(other) or "")}
-        asked = re.search(r"^# Task\b[^\n]*\n(.*?)(?=^# |\Z)", files.prompt, re.MULTILINE | re.DOTALL)
-        wanted = frozenset(re.findall(r"\w+", asked[1])) if asked else frozenset[str]()
-        new = rewrite(path, old or "", edit, foreign if not is_for_tests(path, files) else frozenset(), wanted)
+        new = rewrite(path, old or "", edit, *what_tests_hold(path, files))
     elif not (old or "").strip() and edit.readings and not edit.readings[0][0].strip():
         new = with_ending(edit.readings[0][1], "")
     elif old is None:
@@ -1392,6 +1400,15 @@ def placed(edit: Edit, path: str, old: str | None, files: Files) -> str | None:
         new = new if own == old else own
         check(path, old or "", new, edit)
     return new
+
+
+def what_tests_hold(path: str, files: Files) -> tuple[frozenset[str], frozenset[str]]:
+    """Return what shown test files define, which belongs into no source file, and the words of the task itself."""
+    tests = [one for one in shown(files.prompt, files) if one != path and is_for_tests(one, files)]
+    foreign = {text for other in tests for text in texts_of(other, files.text(other) or "")}
+    asked = re.search(r"^# Task\b[^\n]*\n(.*?)(?=^# |\Z)", files.prompt, re.MULTILINE | re.DOTALL)
+    wanted = re.findall(r"\w+", asked[1]) if asked else ()
+    return frozenset(() if is_for_tests(path, files) else foreign), frozenset(wanted)
 
 
 def texts_of(path: str, text: str) -> Iterator[str]:
