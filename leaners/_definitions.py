@@ -300,7 +300,13 @@ class Blocks:
             if sign == "{":
                 return close + 1
             at = bisect_right(self.signs, close)
+            if at < len(self.signs) and self.ends_between(self.stops[close][0], self.stops[self.signs[at]][0]):
+                return -1
         return -1
+
+    def ends_between(self, close: int, sign: int) -> bool:
+        """Tell whether a header that has no body ends between a bracket and the next sign: below stands a new one."""
+        return bool(re.search(r"\n[ \t]*\n\s*\S", self.code[close + 1 : sign]))
 
     def end_of_statement(self, place: int, indent: int) -> int:
         """Find where a statement ends that is open at the stop at PLACE: before what closes it, or a line like it."""

@@ -102,6 +102,7 @@ TOOL_CALL = re.compile(
     r"<tool_call>|<function=|<write_to_file>|<invoke |\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"[ap]a?r"
     r"|\{\s*\"(?:file_?(?:path|name)?|path)\"\s*:\s*\"[^\"\n]+\"\s*,\s*\"(?:content|search|old|code|edits|changes)"
 )
+SCRIPTS = {".sh", ".bash", ".zsh", ".ksh", ".fish", ".ps1", ".bat", ".cmd", ".txt", ".log"}
 NOT_CODE = re.compile(r"[{.]*(?:bash|sh|shell|zsh|console|powershell|cmd|terminal|text|txt|output|log)\b")
 
 
@@ -252,6 +253,8 @@ class Reader:
         texts = [files.text(path) or "" for path in files.listed]
         self.own = {line.strip() for text in texts for line in text.split("\n") if MARKER.match(line[:LONG_LINE])}
         self.known = lru_cache(maxsize=1024)(self.is_known)
+        ends = {PurePosixPath(path).suffix for path in files.listed}
+        self.scripts = SCRIPTS & ends or any(text.startswith("#!") for text in texts)
 
     def is_known(self, name: str) -> bool:
         """Tell whether a name means a listed or an existing file."""
@@ -354,7 +357,7 @@ class Reader:
             if not block.closed and filled(lines)[-1].startswith("-"):
                 raise Refusal("incomplete", f"The answer is cut off within a diff of {path or 'a file'}.")
             return diff_edits(lines, path)
-        shell = NOT_CODE.match(block.info.lower()) and not re.search(r"^\w+ ?\(\) ?\{", text, re.MULTILINE)
+        shell = NOT_CODE.match(block.info.lower()) and not self.scripts
         only_said = not sure and (shell or TOOL_CALL.search(text))
         return [] if only_said or not (text or block.info) else [Code(name, text, sure, block.closed)]
 
@@ -455,8 +458,8 @@ LOOKS = {
     **dict.fromkeys([0xA0, *range(0x2002, 0x200B), 0x202F, 0x205F, 0x3000], " "),
 }
 COMMENT = re.compile(
-    r"^\s*(?:#(?![\[!{.\w]|\s*(?:include|define|if|ifdef|ifndef|else|elif|endif|pragma)\b)|#(?=\w[^{]*$)|//|/\*"
-    r"|\*(?:[ /]|$)|--(?!-)|<!--|\{/\*|;;|%%?\s)"
+    r"^\s*(?:#(?![\[!{.\w]|\s*(?:include|define|if|ifdef|ifndef|else|elif|endif|pragma)\b)|#(?=\w[^{]*[^{,]$)|//|/\*"
+    r"|\*(?:[ /]|$)|--(?!-|[\w-]+:)|<!--|\{/\*|;;|%%?\s)"
 )
 DOTS_FIRST = re.compile(r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:\.\.\.|…)")
 MARK_LINE = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
@@ -501,10 +504,13 @@ def dedent(lines: Sequence[str]) -> list[str]:
     return [line[width:] for line in lines]
 
 
+ALIKE = 0.7  # from when on a line may be another one, changed
+
+
 def likeness(one: str, other: str) -> float:
     """Return how much alike two lines are, from 0 to 1."""
     pair = difflib.SequenceMatcher(None, one[:LONG_LINE], other[:LONG_LINE], False)
-    return pair.ratio() if pair.real_quick_ratio() > 0.6 and pair.quick_ratio() > 0.6 else 0.0
+    return pair.ratio() if pair.real_quick_ratio() >= ALIKE and pair.quick_ratio() >= ALIKE else 0.0
 
 
 def in_style(lines: list[str], old: str) -> list[str]:
@@ -549,7 +555,7 @@ def gaps_in(new: Sequence[str], old: Sequence[str], told: bool = False) -> list[
     for _, i1, i2, j1, j2 in () if told else difflib.SequenceMatcher(None, a, b, False).get_opcodes():
         gone = [line for line in a[i1:i2] if line and not COMMENT.match(line) and not CLOSER.match(line)]
         come = [at for at in range(j1, j2) if b[at]]
-        while gone and come and likeness(gone[0], b[come[0]]) >= 0.7:
+        while gone and come and likeness(gone[0], b[come[0]]) >= ALIKE:
             gone, come = gone[1:], come[1:]
         trails = last in come and last in fresh and not JUMP.match(above)
         dots = any(re.search(r"\.\.\.|…", new[at]) for at in come)
@@ -605,7 +611,7 @@ def anchor(old: Sequence[str], lines: Sequence[str], floor: int, step: int) -> i
         if not places and not skip and key:
             word = re.match(r"\W*\w*", key)
             alike = {at: likeness(key, line) for at in rows if word and (line := bare(old[at])).startswith(word[0])}
-            places = [at for at in alike if alike[at] >= 0.7 and alike[at] == max(alike.values())]
+            places = [at for at in alike if alike[at] >= ALIKE and alike[at] == max(alike.values())]
         if places:
             best = most_alike(old, lines[skip:], places, step)
             if len(best) == 1:
@@ -638,6 +644,8 @@ MEMBER = re.compile(
     r"(?:public|private|protected|internal|override|get|set)\b|.*\(\s*(?:&?(?:mut )?self|cls)\b"
     r"|.*@(?:static|class)method\b|(?!function|func|fn|def)[#\w$]+ ?\([^;]*\{$"
 )
+OWNED = re.compile(r"(?:public|private|protected|internal)\b")
+NEVER = re.compile(r"(?!)")
 TESTS = re.compile(r"(?:\w+\.)*[Tt]est(?:_|[A-Z]|$)|.*(?:Test|_test|Tests)$|mod tests")
 CALL = re.compile(r"\s*(?:await\s+)?(?:assert\b|[\w.$]+!?\s*\()")
 PLAIN = (".md", ".rst", ".txt", ".adoc", "", ".html", ".xml", ".svg", ".css", ".scss", ".less", ".json", ".yml",
@@ -823,24 +831,29 @@ class Merge:
         for key, places in grouped(news).items():
             there = [olds[at] for at in theirs.get(key, ())]
             if not all(at in pairs for at in places):
-                pairs |= self.namesakes(news[places[-1]], places, there, pairs, root)
+                pairs |= self.namesakes({at: news[at] for at in places}, there, pairs, root)
         return pairs
 
     def namesakes(
-        self, item: Item, places: list[int], there: list[Item], pairs: Mapping[int, Item | None], root: bool
+        self, items: dict[int, Item], there: list[Item], pairs: Mapping[int, Item | None], root: bool
     ) -> dict[int, Item | None]:
-        """Pair new items of one name, at PLACES, with the old ones of it; ITEM is the last of them."""
+        """Pair new items of one name with the old ones of it: by their headers, else in their order."""
+        *_, item = items.values()
         if root and item.kind not in ("import", "note") and (not there or self.is_member(item)):
             there = self.deeper(item) or there
-        if len(there) > 1 and len(there) != len(places):
-            header = bare(self.new.lines[item.line])
-            there = [one for one in there if bare(self.old.lines[one.line]) == header] or there
+        headers = {at: bare(self.new.lines[one.line]) for at, one in items.items()}
+        alike = [one for one in there if bare(self.old.lines[one.line]) in headers.values()]
+        if len({*headers.values()}) == len(items) == len(alike):
+            alike.sort(key=lambda one: [*headers.values()].index(bare(self.old.lines[one.line])))
+            return dict(zip(items, alike, strict=True))
+        if len(there) > 1 and len(there) != len(items):
+            there = [one for one in there if bare(self.old.lines[one.line]) == headers[max(items)]] or there
         if not item.named:
             there = [one for one in there if not any(one is other for other in pairs.values())]
-            return dict(zip((at for at in places if at not in pairs), there, strict=False))
-        if len(there) > 1 and len(there) != len(places):
+            return dict(zip((at for at in items if at not in pairs), there, strict=False))
+        if len(there) > 1 and len(there) != len(items):
             raise Refusal("ambiguous", f"there are {len(there)} definitions called {item.name}")
-        keep = max(1, len(there))
+        places, keep = [*items], max(1, len(there))
         return {**dict.fromkeys(places[:-keep]), **dict(zip(places[-keep:], there, strict=False))}
 
     def deeper(self, item: Item) -> list[Item]:
@@ -851,8 +864,16 @@ class Merge:
         rows = rows or [
             at for at, line in enumerate(self.old.lines) if bare(line) == header and item.end - item.line > 1
         ]
+        if item.kind == "value" and self.is_member(item):
+            return [one for one in self.members(self.old.tops) if one.key == item.key]
         there = [self.old.item(self.lead(at), at, high) for at in rows]
         return [one for one in there if one.line not in tops and (one.kind == item.kind or one.kind == "line")]
+
+    def members(self, boxes: Iterable[Item]) -> Iterator[Item]:
+        """Give all that lies in some classes, at any depth."""
+        for box in boxes:
+            within = self.old.items(*self.old.inner(box)) if box.kind == "class" else []
+            yield from (*within, *self.members(within))
 
     def lead(self, at: int) -> int:
         """Go up from a line over the comments that belong to it."""
@@ -875,11 +896,9 @@ class Merge:
                 self.cuts |= {(one.top, one.end): [] for one in gone[len(come) :]}
                 continue
             for at in come if whole else ():
-                head = re.match(r"\W*\w*", news[at].name)
-                same = next((one for one in gone if one.kind == "line" and head and one.name.startswith(head[0])), None)
-                if same:
-                    pairs[at] = same
-                    gone.remove(same)
+                alike = {n: likeness(one.name, news[at].name) for n, one in enumerate(gone) if one.kind == "line"}
+                if alike and max(alike.values()) >= ALIKE:
+                    pairs[at] = gone.pop(max(alike, key=lambda n: alike[n]))
             whole = whole and not gone
         return whole
 
@@ -918,7 +937,8 @@ class Merge:
     def is_member(self, item: Item) -> bool:
         """Tell whether a definition is a method by its form or by its indentation."""
         header = " ".join(map(str.strip, self.new.lines[item.top : item.line + 1]))
-        return item.kind == "function" and (self.indented or bool(MEMBER.match(header)))
+        form = {"function": MEMBER, "value": OWNED}.get(item.kind, NEVER)
+        return form is not NEVER and (self.indented or bool(form.match(header)))
 
     def room_in_class(self, item: Item) -> tuple[int, str]:
         """Find the end of the methods of the only class that has some, and how they are indented."""
@@ -950,7 +970,7 @@ class Merge:
             return
         (low, high), (first, last) = self.old.inner(target), self.new.inner(item)
         self.put_lead(item, target, whole)
-        if item.kind != "class" or target.kind != "class" or low == high:
+        if item.kind != "class" or target.kind != "class" or low == high or not self.has_members(item, target):
             self.cuts[target.line, target.end] = redefined(news, olds, target)
             return
         header = kept_visible(shifted(self.new.lines[item.line : first], margin(news[0]), margin(olds[0])), olds[0])
@@ -958,6 +978,11 @@ class Merge:
             self.cuts[target.line, low] = header
         depth = next(margin(line) for line in self.old.lines[low:high] if line.strip())
         self.level(self.old.items(low, high), self.new.items(first, last), depth)
+
+    def has_members(self, item: Item, target: Item) -> bool:
+        """Tell whether anything in two boxes has a name; else they are lists of lines, such as fields."""
+        within = (*self.new.items(*self.new.inner(item)), *self.old.items(*self.old.inner(target)))
+        return self.old.suffix in PLAIN or any(one.named for one in within)
 
     def put_lead(self, item: Item, target: Item, whole: bool) -> None:
         """Put the comments and decorators of an item in the place of the old ones; those left out stay."""
@@ -982,7 +1007,7 @@ def redefined(news: list[str], olds: list[str], target: Item) -> list[str]:
     short, long = [*map(bare, filled(fresh))], [*map(bare, filled(olds))]
     if short == long[: len(short)] and len(short) * 2 <= len(long):
         raise Refusal("incomplete", "the block is cut off")
-    if target.kind == "value" and len(long) > max(3, len(short)) and len({*short} & {*long}) * 2 < len(long):
+    if target.kind != "function" and len(long) > max(3, len(short)) and len({*short} & {*long}) * 2 < len(long):
         raise Refusal("incomplete", f"it would drop most of {target.name}")
     comma = olds[-1].rstrip().endswith(",") and target.kind != "function"
     if comma or (target.kind == "value" and len(olds) == 1):
