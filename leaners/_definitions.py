@@ -203,7 +203,7 @@ def literal_lines(path: str, source: str) -> tuple[frozenset[int], frozenset[int
     inside, notes = set[int](), set[int]()
     for match in compiled(language.hidden).finditer(source) if language else ():
         first, last = bisect_right(starts, match.start()) - 1, bisect_right(starts, match.end() - 1) - 1
-        if not match[0].lstrip().startswith(("//", "/*", "#")):
+        if not match[0].lstrip().startswith(("//", "/*", "#", "--", "{-")):
             inside.update(range(first + 1, last + 1))
         elif not source[starts[first] : match.start()].strip():
             notes.update(range(first, last + 1))
@@ -239,7 +239,7 @@ def find_spans(code: str, blocks: Blocks, pattern: str, has_body: bool, end: str
 
 def end_by_indent(code: str, begin: int, indent: int, end: str) -> int:
     """Find where a definition ends whose body is indented deeper than INDENT and followed by END."""
-    last = re.compile(rf"\n[ \t]{{0,{indent}}}(?={end})\S+|\n(?=[ \t]{{0,{indent}}}[^\s)\]}}])").search(code, begin)
+    last = re.compile(rf"\n[ \t]{{{indent}}}(?={end})\S+|\n(?=[ \t]{{0,{indent}}}[^\s)\]}}])").search(code, begin)
     return last.end() if last else len(code)
 
 

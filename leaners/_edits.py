@@ -633,11 +633,11 @@ def most_alike(old: Sequence[str], lines: Sequence[str], places: Sequence[int], 
 # --- a text as items --------------------------------------------------------------------------------------------------
 
 IMPORT = re.compile(
-    r"(?:import|from|use|using|#include|require|require_once|include|package)\b(?!\s*[=(]\s*$)"
+    r"(?:import|from|use|using(?! [\w<>]+ =)|#include|require|require_once|include|package)\b(?!\s*[=(]\s*$)"
     r"|(?:const|let|var) [^=]*= require\("
 )
 GOES_ON = re.compile(r"\s*(?:\{$|(?:where|rescue|ensure|else|elsif|elif|except|finally|catch|when)\b)")
-BINDS = re.compile(r"\s*(?:\w+ )*[\"']?([\w.$@/-]+)[\"']?\s*[?!]?(?::(?=\s|$)|=(?![=>~]))")
+BINDS = re.compile(r"\s*(?:\w+ )*[\"']?([\w.$@/-]+)[\"']?\s*[?!]?(?::(?=\s|$)|=(?![=>~])|<-)")
 VISIBLE = re.compile(r"export (?:default )?|pub(?:\([^)]*\))? |public ")
 HIDDEN = re.compile(r"(?:export|pub|public|private|protected|internal)\b")
 MEMBER = re.compile(
@@ -650,7 +650,7 @@ TESTS = re.compile(r"(?:\w+\.)*[Tt]est(?:_|[A-Z]|$)|.*(?:Test|_test|Tests)$|mod 
 CALL = re.compile(r"\s*(?:await\s+)?(?:assert\b|[\w.$]+!?\s*\()")
 PLAIN = (".md", ".rst", ".txt", ".adoc", "", ".html", ".xml", ".svg", ".css", ".scss", ".less", ".json", ".yml",
          ".yaml", ".toml", ".ini")  # fmt: skip
-PROSE = PLAIN[:5]
+PROSE = PLAIN[:4]
 
 
 @dataclass(frozen=True)
@@ -683,6 +683,7 @@ class Source:
         self.language = language_of(path)
         text = "\n".join("" if MARKER.match(line[:LONG_LINE]) else line for line in self.lines)  # git's conflicts
         self.inside, self.notes = literal_lines(path, text)
+        self.sections = sections(text) if self.suffix == ".md" else []
         self.defs: dict[int, Definition] = {}
         for found in definitions(path, text):
             other = self.defs.get(found.first - 1, found)
@@ -723,6 +724,8 @@ class Source:
             kind = "class" if found.kind == "class" or (found.kind == "test" and self.holds(at, end)) else found.kind
             owner = found.owner.removeprefix("type ") + "." if found.owner.startswith("type ") else ""
             return Item(kind.replace("test", "function"), owner + found.name, top, max(at, found.line - 1), end)
+        if at in self.sections:
+            return Item("function", line.strip(), top, at, end)
         if self.suffix not in PLAIN and IMPORT.match(line) and not line.endswith("import ("):
             while end < high and re.search(r"[({][^)}]*\Z", "".join(self.lines[at:end])):
                 end += 1
@@ -746,8 +749,14 @@ class Source:
     def extent(self, start: int, high: int) -> int:
         """Return the line after what begins at a line, told by indentation and by what closes it."""
         width, header, end = self.depth(start), self.lines[start].rstrip(), start + 1
+        if self.language and not self.language.end and re.fullmatch(r"\s*\w+:", header):  # such as "private:"
+            return end
+        if start in self.sections:
+            return next((at for at in self.sections if start < at < high), high)
         while end < high and end in self.inside:
             end += 1
+        if self.suffix not in PLAIN and not self.language:
+            end = self.statement(start, end, high)
         if self.suffix in PROSE or (header.endswith((";", "}", "},")) and header.count("{") == header.count("}")):
             return end
         for at in range(end, high):
@@ -762,6 +771,16 @@ class Source:
             end = at + 1 if line.strip() else end
         return end
 
+    def statement(self, start: int, end: int, high: int) -> int:
+        """Return the line after a statement that ends with a semicolon further down its paragraph, else END."""
+        for at in range(start, high):
+            text = "\n".join(self.lines[start : at + 1]).rstrip()
+            if not self.lines[at].strip() or (at == start and text.endswith(tuple(";{:,("))):
+                return end
+            if text.endswith(";") and text.count("$$") % 2 == 0:
+                return at + 1
+        return end
+
     def inner(self, box: Item) -> tuple[int, int]:
         """Return the lines of a box without its header and what closes it."""
         width, head = self.depth(box.line), box.line
@@ -774,6 +793,18 @@ class Source:
     @cached_property
     def tops(self) -> list[Item]:
         return self.items(0, len(self.lines))
+
+
+def sections(text: str) -> list[int]:
+    """List the lines, from 0, of the headings of a Markdown text that stand in no fence."""
+    found, ticks = list[int](), ""
+    for at, line in enumerate(text.split("\n")):
+        fence = FENCE.match(line)
+        if fence and (not ticks or fence["ticks"].startswith(ticks)):
+            ticks = "" if ticks else fence["ticks"]
+        elif not ticks and re.match(r"#{1,6} +\S", line):
+            found.append(at)
+    return found
 
 
 @lru_cache(16)
@@ -809,6 +840,7 @@ class Merge:
         taken = {id(one) for one in pairs.values()}
         whole = all(id(one) in taken for one in olds if one.kind in ("class", "function"))
         whole = self.replace_loose(olds, news, pairs, taken) if whole else False
+        self.pair_alike(olds, news, pairs)
         near = next((pairs[at] for at in sorted(pairs) if pairs[at]), None)
         spot = near.top if near else -1
         last = max((at for at, one in enumerate(news) if one.kind in ("class", "function")), default=-1)
@@ -876,8 +908,9 @@ class Merge:
             yield from (*within, *self.members(within))
 
     def lead(self, at: int) -> int:
-        """Go up from a line over the comments that belong to it."""
-        while at - 1 in self.old.notes and self.old.depth(at - 1) >= self.old.depth(at):
+        """Go up from a line over the comments and decorators that belong to it."""
+        old, width = self.old, self.old.depth(at)
+        while at and at - 1 not in old.defs and old.leads(at - 1) and old.depth(at - 1) >= width:
             at -= 1
         return at
 
@@ -901,6 +934,16 @@ class Merge:
                     pairs[at] = gone.pop(max(alike, key=lambda n: alike[n]))
             whole = whole and not gone
         return whole
+
+    def pair_alike(self, olds: list[Item], news: list[Item], pairs: dict[int, Item | None]) -> None:
+        """Pair the statements that are left, but for calls, which may be examples of use, with the likest old ones."""
+        for at, item in enumerate(news):
+            if at in pairs or item.kind != "line" or CALL.match(item.name):
+                continue
+            free = [one for one in olds if one.kind == "line" and not any(one is other for other in pairs.values())]
+            alike = [likeness(one.name, item.name) for one in free]
+            if alike and alike.count(max(alike)) == 1 and max(alike) >= ALIKE:
+                pairs[at] = free[alike.index(max(alike))]
 
     def is_new(self, item: Item, olds: list[Item], trails: bool) -> bool:
         """Tell whether an item without a partner is new code: no usage example, no test, nothing of a test file."""
@@ -970,7 +1013,7 @@ class Merge:
             return
         (low, high), (first, last) = self.old.inner(target), self.new.inner(item)
         self.put_lead(item, target, whole)
-        if item.kind != "class" or target.kind != "class" or low == high or not self.has_members(item, target):
+        if low == high or not self.has_members(item, target):
             self.cuts[target.line, target.end] = redefined(news, olds, target)
             return
         header = kept_visible(shifted(self.new.lines[item.line : first], margin(news[0]), margin(olds[0])), olds[0])
@@ -980,7 +1023,10 @@ class Merge:
         self.level(self.old.items(low, high), self.new.items(first, last), depth)
 
     def has_members(self, item: Item, target: Item) -> bool:
-        """Tell whether anything in two boxes has a name; else they are lists of lines, such as fields."""
+        """Tell whether both are boxes of things with names: not functions, tables of values, lists of fields."""
+        methods = item.kind == "value" and self.old.holds(target.line, target.end)
+        if item.kind != target.kind or not (item.kind == "class" or methods):
+            return False
         within = (*self.new.items(*self.new.inner(item)), *self.old.items(*self.old.inner(target)))
         return self.old.suffix in PLAIN or any(one.named for one in within)
 
@@ -1116,7 +1162,8 @@ def rewrite(path: str, old: str, edit: Code, foreign: Set[str] = frozenset(), wa
         return old
     first = next(line for line in edit.text.split("\n") if line.strip())
     new, indented = Source(path, "\n".join(lines)), width_of(first) > 0
-    if new.language and not new.defs and lines[0].endswith("{"):  # perhaps a method at the margin
+    head = next((lines[one.line] for one in new.tops if one.kind != "note"), "")
+    if new.language and not new.defs and head.endswith("{"):  # perhaps a method at the margin
         new, indented = Source(path, "\n".join("    " + line for line in lines)), True
     if not new.language:
         new = Source(path, "\n".join(completed(new.lines, old.split("\n"))))
@@ -1310,19 +1357,27 @@ def open_brackets(path: str, text: str) -> list[int]:
     return [*(code.count(a) - code.count(b) for a, b in ("()", "[]", "{}")), text.count("`") % 2, text.count('"""') % 2]
 
 
+def open_tags(text: str) -> set[str]:
+    """Name the tags alone on their lines that are opened and not closed, or closed and not opened."""
+    found = Counter[str]()
+    for wrap in (WRAP.fullmatch(line) for line in text.split("\n") if len(line) < LONG_LINE):
+        if wrap:
+            found[wrap["tag"] or wrap["word"]] += -1 if wrap["end"] or wrap["shut"] else 1
+    return {tag for tag, count in found.items() if count}
+
+
 def check(path: str, old: str, new: str, edit: Edit) -> None:
     """Refuse a new text that cannot be meant, whatever way it came about."""
-    suffix, before, tags = PurePosixPath(path).suffix, {*map(str.strip, old.split("\n"))}, Counter[str]()
+    suffix, before = PurePosixPath(path).suffix, {*map(str.strip, old.split("\n"))}
     loose = suffix in PLAIN
     for line in (line for line in new.split("\n") if line.strip() not in before and len(line) < LONG_LINE):
-        found, wrap = MARKER.match(line), WRAP.fullmatch(line)
+        found = MARKER.match(line)
         if found and (found.lastgroup != "divide" or not loose):
             raise Refusal("marker", f"it would put the line {line.strip()[:60]!r} into the file")
         if DOTS_FIRST.match(line) and COMMENT.match(line):
             raise Refusal("incomplete", f"it leaves lines out, and it is not clear which ({line.strip()[:60]})")
-        tags.update({wrap["tag"] or wrap["word"]: -1 if wrap["end"] or wrap["shut"] else 1} if wrap else {})
-    if any(tags.values()) and not loose:
-        raise Refusal("marker", f"it would put the tag {next(tag for tag in tags if tags[tag])} into the file")
+    if not loose and (tags := open_tags(new) - open_tags(old)):
+        raise Refusal("marker", f"it would put the tag {next(iter(tags))} into the file")
     if any(abs(b) > abs(a) for a, b in zip(open_brackets(path, old), open_brackets(path, new), strict=True)):
         raise Refusal("broken-syntax", "with it a bracket or a quote is left open")
     if parses(path, old) and not parses(path, new):
