@@ -463,6 +463,7 @@ COMMENT = re.compile(
 )
 DOTS_FIRST = re.compile(r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:\.\.\.|…)")
 MARK_LINE = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
+WEB_NOTE = re.compile(r"\s*<!--.*-->\s*")
 CLOSER = re.compile(r"^\s*(?:[})\]]|end\b|</)")
 JUMP = re.compile(r"^\s*(?:return|raise|throw|break|continue|exit|panic!?)\b")
 NUMBERED = re.compile(r"^\s*(\d+)(?:\s*[|:│→]|\t|(?= )|$)")
@@ -693,7 +694,7 @@ class Source:
     def leads(self, at: int) -> bool:
         """Tell whether a line belongs to what follows it: a comment, a decorator."""
         if self.language:
-            return at in self.notes or bool(MARK_LINE.match(self.lines[at]))
+            return at in self.notes or bool(MARK_LINE.match(self.lines[at]) or WEB_NOTE.fullmatch(self.lines[at]))
         return bool(COMMENT.match(self.lines[at])) and (self.suffix not in PROSE or "<!--" in self.lines[at])
 
     def items(self, low: int, high: int) -> list[Item]:
@@ -714,7 +715,7 @@ class Source:
         """Describe the item that begins at a line, its comments at TOP."""
         line, found = self.lines[at], self.defs.get(at)
         end = min(found.last if found else self.extent(at, high), high)
-        while end > at + 1 and not self.lines[end - 1].strip():
+        while end > at + 1 and (not self.lines[end - 1].strip() or self.trails(end - 1, at)):
             end -= 1
         while end < high and (
             MARKER.match(self.lines[end]) or (end in self.notes and self.depth(end) > width_of(line))
@@ -735,6 +736,11 @@ class Source:
         kind = "class" if body else "value" if binds else "line"
         text = '"' if line.strip()[0] in "\"'" else bare(line).rstrip("{ ") if end - at > 1 else bare(line)
         return Item(kind, binds[1] if binds else text, top, at, end)
+
+    def trails(self, at: int, head: int) -> bool:
+        """Tell whether a line is a comment below an item, not in it."""
+        is_note = at in self.notes or WEB_NOTE.fullmatch(self.lines[at])
+        return bool(is_note) and self.depth(at) <= self.depth(head)
 
     def holds(self, at: int, end: int) -> bool:
         """Tell whether definitions begin between two lines."""
@@ -1165,7 +1171,7 @@ def rewrite(path: str, old: str, edit: Code, foreign: Set[str] = frozenset(), wa
     head = next((lines[one.line] for one in new.tops if one.kind != "note"), "")
     if new.language and not new.defs and head.endswith("{"):  # perhaps a method at the margin
         new, indented = Source(path, "\n".join("    " + line for line in lines)), True
-    if not new.language:
+    if not new.language and all(one.end - one.line < 2 or one.kind == "note" for one in new.tops):
         new = Source(path, "\n".join(completed(new.lines, old.split("\n"))))
     return with_ending(Merge(source(path, old), new, indented, foreign, wanted).text(), old)
 
