@@ -796,6 +796,12 @@ class Source:
         deep = [at for at in rows if self.depth(at) > width or at in self.inside]
         return (deep[0], deep[-1] + 1) if deep else (box.end, box.end)
 
+    def header_end(self, head: int, first: int) -> int:
+        """Return the line after a box's header: what is FIRST in it may have comments and blank lines above."""
+        while first > head + 1 and (not self.lines[first - 1].strip() or self.leads(first - 1)):
+            first -= 1
+        return first
+
     @cached_property
     def tops(self) -> list[Item]:
         return self.items(0, len(self.lines))
@@ -987,7 +993,7 @@ class Merge:
         """Tell whether a definition is a method by its form or by its indentation."""
         header = " ".join(map(str.strip, self.new.lines[item.top : item.line + 1]))
         form = {"function": MEMBER, "value": OWNED}.get(item.kind, NEVER)
-        return form is not NEVER and (self.indented or bool(form.match(header)))
+        return form is not NEVER and (self.indented or self.new.depth(item.line) > 0 or bool(form.match(header)))
 
     def room_in_class(self, item: Item) -> tuple[int, str]:
         """Find the end of the methods of the only class that has some, and how they are indented."""
@@ -1022,9 +1028,10 @@ class Merge:
         if low == high or not self.has_members(item, target):
             self.cuts[target.line, target.end] = redefined(news, olds, target)
             return
-        header = kept_visible(shifted(self.new.lines[item.line : first], margin(news[0]), margin(olds[0])), olds[0])
-        if first < last and [*map(bare, header)] != [*map(bare, self.old.lines[target.line : low])]:
-            self.cuts[target.line, low] = header
+        start, stop = self.old.header_end(target.line, low), self.new.header_end(item.line, first)
+        header = kept_visible(shifted(self.new.lines[item.line : stop], margin(news[0]), margin(olds[0])), olds[0])
+        if first < last and [*map(bare, header)] != [*map(bare, self.old.lines[target.line : start])]:
+            self.cuts[target.line, start] = header
         depth = next(margin(line) for line in self.old.lines[low:high] if line.strip())
         self.level(self.old.items(low, high), self.new.items(first, last), depth)
 

@@ -61,6 +61,50 @@ def test_pieces_take_their_places(path: str) -> None:
         assert held(plan.get(path, old) or "") == held(wanted), block
 
 
+GAPS = (
+    "...",
+    "... existing code ...",
+    "その他は変更なし",
+    "sin cambios",
+    "[unchanged]",
+    "keep the rest",
+    "etc.",
+    "… (omitted)",
+)
+NOTES = {
+    "# {}": ".py .rb .ex .jl .sh .yaml .toml .pl .r .graphql .tf .ini Makefile",
+    "-- {}": ".hs .sql .lua",
+    "<!-- {} -->": ".md .html",
+    "/* {} */": ".css",
+    ";; {}": ".clj",
+}
+SOURCES = [path for path in LANGUAGES if path != "a.vue"]  # a comment there depends on the section
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_pieces_left_out_in_any_words_stay(path: str) -> None:
+    chance, language, refused = random.Random(path), LANGUAGES[path], 0
+    closed = any(kind == "end" for kind, _ in language)
+    note = next((note for note, ends in NOTES.items() if path.endswith(tuple(ends.split()))), "// {}")
+    for _ in range(DRAWS):
+        pieces = [body for kind, body in language if kind == "piece"]
+        pieces = chance.sample(pieces, chance.randint(2, len(pieces)))
+        changed = chance.randrange(len(pieces))
+        new = [CHANGE.sub(r"\2" if at == changed else r"\1", piece) for at, piece in enumerate(pieces)]
+        gap = note.format(chance.choice(GAPS)) + "\n"
+        sent = [text if at == changed or chance.random() < 0.3 else gap for at, text in enumerate(new)]
+        sent = [text for at, text in enumerate(sent) if not at or text != gap or sent[at - 1] != gap]
+        old, wanted = assembled(language, [CHANGE.sub(r"\1", piece) for piece in pieces]), assembled(language, new)
+        answer = f"{path}\n```\n{assembled(language, sent, whole=closed or chance.random() < 0.5)}\n```\n"
+        try:
+            plan = applied(answer, Memory({path: old}, (path,), ""))
+        except edits.Refusal:
+            refused += 1
+        else:
+            assert held(plan.get(path, old) or "") == held(wanted), answer
+    assert refused <= DRAWS // 10
+
+
 def methods(path: str, text: str) -> Iterator[Any]:
     """Give the methods of a file's classes, functions of Go, with the class around each."""
     tree = edits.source(path, text)
