@@ -30,8 +30,9 @@ PATIENCE = float(os.environ.get("LEANLOOP_PATIENCE", "1"))  # for a machine that
 CACHE = Path(os.environ.get("LEANLOOP_CACHE") or Path.home() / ".cache" / "lean-loop-tests")
 
 
-# Tests of the loop let a fix have a diagnosis, the longer way.
-DIAGNOSED = "[defaults]\nsummarize_errors = true\n"
+# Tests of the loop let a fix have a diagnosis, the longer way. A scripted leaner or model reads no code: where a test
+# does not ask for a trace, there is none.
+DEFAULTS = '[defaults]\nsummarize_errors = true\ntrace = "{}"\n'
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,6 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     FORKS.wanted &= not config.getoption("--heavy")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Let three workers share two cores: some tests wait for a time limit."""
+    return (os.cpu_count() or 2) * 3 // 2
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -264,11 +271,11 @@ def serve(bench: Bench) -> Iterator[Serve]:
     """Start a scripted model and point the static configuration at it; gives the server."""
     servers: list[ChatServer] = []
 
-    def start(*edits: str, answer: Callable[[Body], str] | None = None) -> ChatServer:
+    def start(*edits: str, answer: Callable[[Body], str] | None = None, trace: str = "off") -> ChatServer:
         server = ChatServer(answer or Script(list(edits))).__enter__()
         servers.append(server)
         config = bench.home / "config.toml"
-        config.write_text(f'{DIAGNOSED}[lean]\nbinary = "direct"\nbase_url = "{server.base_url}"\n')
+        config.write_text(f'{DEFAULTS.format(trace)}[lean]\nbinary = "direct"\nbase_url = "{server.base_url}"\n')
         bench.env["LEANLOOP_CONFIG"] = str(config)
         return server
 
@@ -284,8 +291,7 @@ Leaner = Callable[..., Path]
 def leaner(bench: Bench) -> Leaner:
     """Write a scripted leaner (a bash script's text) outside the project and make it the active one.
 
-    It may change files of any kind, where SCOPE does not say otherwise. It reads no code: none is traced for it, where
-    TRACE does not say otherwise.
+    It may change files of any kind, where SCOPE does not say otherwise.
     """
 
     def make(script: str, scope: str = "any", trace: str = "off") -> Path:
@@ -294,8 +300,7 @@ def leaner(bench: Bench) -> Leaner:
         path.chmod(0o755)
         config = bench.home / "config.toml"
         config.write_text(
-            f'{DIAGNOSED}trace = "{trace}"\n[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n'
-            f'[guard]\nscope = "{scope}"\n'
+            f'{DEFAULTS.format(trace)}[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n[guard]\nscope = "{scope}"\n'
         )
         bench.env["LEANLOOP_CONFIG"] = str(config)
         return path

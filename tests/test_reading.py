@@ -907,7 +907,7 @@ def test_another_language_gets_its_block_its_files_and_the_diff(bench: Bench, se
     write(bench.project, NODE)
     bench.write("leanfile.toml", NODE_LEANFILE)
     bench.commit()
-    server = serve(wrong, right)
+    server = serve(wrong, right, trace="auto")
     ran = bench.lean_loop()
     assert ran.code == 0, ran.text
     first, fix = (prompt_of(body) for body in server.requests if not is_ask(body))

@@ -193,7 +193,7 @@ def test_a_task_brings_a_real_project_back_to_green(
     source = source_of(real, cache)
     plant(bench, real, source)
     mender = Mender(real, wrong_first=True)
-    server = serve(answer=mender)
+    server = serve(answer=mender, trace="auto")
     task = (
         f'[[tasks]]\nname = "mend"\nprompt = "{real.prompt}"\nfiles = ["{real.file}"]\ntest_files = ["{real.tests}"]\n'
     )
@@ -212,7 +212,7 @@ def test_direct_mode_brings_a_real_project_back_to_green(
     source = source_of(real, cache)
     plant(bench, real, source)
     mender = Mender(real, wrong_first=False)
-    server = serve(answer=mender)
+    server = serve(answer=mender, trace="auto")
     bench.write("leanfile.toml", leanfile(real, python))
     ran = bench.lean_loop(timeout=180)
     figures(server, mender, "direct mode")

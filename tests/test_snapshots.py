@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import CALC, CALC_TEST, Bench, Leaner, Serve, is_ask
+from conftest import CALC, CALC_TEST, Bench, Leaner, Serve, few_of, is_ask
 from conftest import RIGHT as ASWAS
 from playground.serve import Body
 
@@ -388,7 +388,10 @@ DEEDS = {
 }
 
 
-@pytest.mark.parametrize(("deed", "kind"), [("all of it", "no repository"), *product(DEEDS, ("tracked", "untracked"))])
+KINDS = [("all of it", "no repository"), *product(DEEDS, ("tracked", "untracked"))]
+
+
+@pytest.mark.parametrize(("deed", "kind"), few_of(KINDS, 9))
 def test_what_an_ask_call_does_is_put_back(bare: Bench, leaner: Leaner, deed: str, kind: str) -> None:
     if kind == "untracked":
         bare.commit()
