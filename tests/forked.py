@@ -1,6 +1,6 @@
-"""Start lean-loop as the fork of a process that has imported it: most of a start is Python's own work.
+"""Start lean-loop, or direct, as the fork of a process that has imported it: most of a start is Python's own work.
 
-What is forked runs `leanloop.main` with a folder, an environment and streams of its own, and ends as a process does.
+What is forked runs `main` with a folder, an environment and streams of its own, and ends as a process does.
 Under `--heavy`, with variables that Python itself reads, and where there is no fork, each start is a new process.
 """
 
@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OF_PYTHON = ("PYTHON", "LANG", "LC_", "TZ", "LD_")  # variables that Python reads, or libc, when it starts
 USUAL = {"LANG": "C.UTF-8"}
 BESIDE = "_after _begin _earlier _failures _page _patterns _ready _repository _screen _snapshots _stats _workspace"
+NAMES = {"leanloop": "-c", "direct": str(ROOT / "leaners" / "direct.py")}  # as they stand in sys.argv
 
 
 class Forks:
@@ -35,15 +36,15 @@ class Forks:
         return self.wanted and told == USUAL
 
     def run(
-        self, args: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float
+        self, args: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, program: str = "leanloop"
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run lean-loop with ARGS, as `subprocess.run` does with captured output."""
+        """Run a PROGRAM with ARGS, as `subprocess.run` does with captured output."""
         self.way = self.way or start_server()
         mine, theirs = socket.socketpair()
         with mine, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             with theirs:
                 socket.send_fds(self.way, [b"!"], [theirs.fileno(), out.fileno(), err.fileno()])
-            mine.sendall(json.dumps({"args": [*args], "cwd": str(cwd), "env": {**env}}).encode())
+            mine.sendall(json.dumps({"program": program, "args": [*args], "cwd": str(cwd), "env": {**env}}).encode())
             mine.shutdown(socket.SHUT_WR)
             code = exit_code(mine, args, timeout)
             for file in (out, err):
@@ -94,8 +95,8 @@ def await_requests(asked: socket.socket) -> list[int]:
             os.close(file)
 
 
-def become(way: socket.socket, out: int, err: int) -> list[str]:
-    """Fork once more: wait here, and give the arguments in what is to be lean-loop."""
+def become(way: socket.socket, out: int, err: int) -> str:
+    """Fork once more: wait here, and name the program in what is to be it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with way.makefile("rb") as stream:
         request = json.load(stream)
@@ -111,18 +112,18 @@ def become(way: socket.socket, out: int, err: int) -> list[str]:
     os.environ.clear()
     os.environ.update(request["env"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    return list(request["args"])
+    sys.argv = [NAMES[request["program"]], *request["args"]]
+    return str(request["program"])
 
 
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
     import leanloop
 
-    for name in BESIDE.split():
+    for name in [*BESIDE.split(), "direct"]:
         leanloop.load_beside(name)
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     way, *streams = await_requests(socket.socket(fileno=int(sys.argv[1])))
-    args = become(socket.socket(fileno=way), *streams)
-    sys.argv = ["-c", *args]
-    sys.exit(leanloop.main())
+    program = become(socket.socket(fileno=way), *streams)
+    sys.exit(sys.modules[program].main())

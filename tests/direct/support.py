@@ -18,6 +18,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import forked
+from conftest import FORKS
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PROGRAM = ROOT / "leaners" / "direct.py"
@@ -207,16 +210,20 @@ def call(root: Path, prompt: str, *options: str, **settings: object) -> Done:
     usage = root.parent / f"{root.name}.usage.json"
     usage.unlink(missing_ok=True)
     env = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith(forked.OF_PYTHON)},
+        **forked.USUAL,
         "LEAN_USAGE_FILE": str(usage),
         **{f"LEAN_{key.upper()}": str(value) for key, value in settings.items()},
     }
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), "-p", prompt, *options],
-        cwd=root, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr, done.stderr
-    return Done(done.returncode, done.stdout, done.stderr, json.loads(usage.read_text()) if usage.exists() else {})
+    args = ["-p", prompt, *options]
+    if FORKS.may(env):
+        done = FORKS.run(args, root, env, 60, "direct")
+    else:
+        argv = [sys.executable, str(PROGRAM), *args]
+        done = subprocess.run(argv, cwd=root, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert "Traceback" not in err, err
+    return Done(done.returncode, out, err, json.loads(usage.read_text()) if usage.exists() else {})
 
 
 class Scripted:
