@@ -614,7 +614,7 @@ def foreign(bench: Bench, serve: Serve) -> Iterator[Bench]:
         place = Path(name)
         place.chmod(0o755)
         made = Bench(place / "home", place / "project", {**bench.env, "PATH": "/usr/local/bin:/usr/bin:/bin"})
-        fill(made)
+        fill(made, f"[defaults]\nmax_iters_per_task = 1\n{LEANFILE}")
         made.home.mkdir()
         shutil.copy(bench.home / "config.toml", made.home / "config.toml")
         own = {"HOME": "", "XDG_STATE_HOME": "state", "XDG_CONFIG_HOME": "config", "LEANLOOP_CONFIG": "config.toml"}

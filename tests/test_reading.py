@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections.abc import Mapping
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -496,8 +497,10 @@ DEPENDENCY: Files = {
 FOREIGN = ("{root}/.venv/lib/python3.11/site-packages", "{root}/venv/Lib/site-packages", "{beside}/libraries")
 
 
-@pytest.mark.parametrize("place", FOREIGN)
-@pytest.mark.parametrize("style", ["--tb=short", "--tb=auto", "--tb=long", "--tb=native", "--tb=line"])
+FOREIGN_STYLES = product(FOREIGN, ["--tb=short", "--tb=auto", "--tb=long", "--tb=native", "--tb=line"])
+
+
+@pytest.mark.parametrize(("place", "style"), few_of(FOREIGN_STYLES, 8))
 def test_frames_of_a_dependency_are_dropped(tmp_path: Path, place: str, style: str) -> None:
     root = write(tmp_path / "project", DEPENDENCY)
     folder = Path(place.format(root=root, beside=tmp_path))
@@ -672,8 +675,7 @@ BROKEN = {
 RUNNERS = {"pytest": (*PYTEST, "-q"), "unittest": UNITTEST, "script": (sys.executable, "test_add.py")}
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize(("name", "runner"), few_of(product(BROKEN, RUNNERS), 8))
 def test_a_module_that_cannot_be_imported_is_read(tmp_path: Path, name: str, runner: str) -> None:
     source, error, line = BROKEN[name]
     test = "import unittest\n\nfrom calc import add\n\n\nclass Add(unittest.TestCase):\n    pass\n"
