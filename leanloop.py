@@ -2057,54 +2057,9 @@ def probe(leaner: Leaner, url: str = "", seconds: float = 10) -> tuple[Document,
 # ------------------------------------------------------------------------------------------------------- the guard
 
 
-def runner_files(config: Config, task: Task) -> list[str]:
-    """Name what configures runners, the project's files that the test command names, and what its programs read."""
-    rows, words = table("_guard.txt"), words_of(task.runner.command, *task.runner.args)
-    found = [*rows["whole"]["name"]]
-    modules = words[words.index("-m") + 1 :] if "-m" in words else []
-    if "unittest" not in words:
-        modules = modules[:1]
-    files = [f"{name.replace('.', '/')}{end}" for name in modules for end in (".py", "/__main__.py")]
-    for word in (*words, *files, *scripts_run(words, config.root)):
-        path = word.split("::")[0].split("=")[-1].removeprefix(f"{config.root}/").removeprefix("./")
-        if re.fullmatch(r"[^\s-]\S*[./]\S*", path) or (config.root / path).is_file():
-            found.append(path)
-        found += rows.get(PurePosixPath(word).name, {}).get("reads", [])
-    for folder in task.test_files:
-        if (config.root / folder).is_dir():
-            found.append(f"{folder.strip('/')}/*")
-    return [*found, *collected_names(config.root)]
-
-
-SCRIPT_RUN = r"(?:^|[\s;&|@])(?:node|python3?|sh|bash|bun|tsx|ts-node|ruby|perl|php)\s+(?:-\S+\s+)*([\w./-]+\.\w+)"
-
-
-def scripts_run(words: Sequence[str], root: Path) -> list[str]:
-    """Name the files that scripts of package.json, or recipes of a Makefile, start, which WORDS of the command name."""
-    known, todo, found = set[str](), {*words}, list[str]()
-    scripts, makefile = read_json(root / "package.json"), read_text(root / "Makefile", 100_000)
-    scripts = scripts.get("scripts") if isinstance(scripts, dict) else {}
-    for _ in range(4):
-        known |= todo
-        recipes = [str(scripts[word]) for word in todo if isinstance(scripts, dict) and word in scripts]
-        for word in todo if makefile else ():
-            recipes += rx(rf"^{re.escape(word)}[ \t]*:.*\n((?:\t.*\n?)*)").findall(makefile)
-        found += [name.removeprefix("./") for recipe in recipes for name in rx(SCRIPT_RUN).findall(recipe)]
-        todo = {word for recipe in recipes for word in words_of(recipe)} - known
-    return found
-
-
-def collected_names(root: Path) -> list[str]:
-    """List the names by which pytest's own settings tell tests, but one that fits every file."""
-    for name in ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg"):
-        for setting in rx(r"^python_files\s*=\s*(\[[^\]]*\]|.*(?:\n[ \t]+\S.*)*)").findall(read_text(root / name)):
-            return [word for word in re.findall(r"[^\s,\[\]\"']+", setting) if word not in ("*.py", "*")]
-    return []
-
-
 def judging_patterns(config: Config, task: Task) -> list[str]:
     """List the patterns of what judges TASK beside the tests: what its runner reads, what is set, the leanfile."""
-    patterns = runner_files(config, task) if config.guard.protect_tests else []
+    patterns: list[str] = load_beside("_judges").runner_files(config, task) if config.guard.protect_tests else []
     leanfile = config.path.resolve()
     if leanfile.is_relative_to(config.root):
         patterns.append(leanfile.relative_to(config.root).as_posix())
@@ -2162,9 +2117,9 @@ class ChangeRules:
             return self.is_listed(path)
         if scope == "any":
             return True
-        (was, _), (now, _) = sides or ((GONE, ""), (GONE, ""))
-        shadows = was == GONE and re.sub(r"(/__init__)?\.py$", "", path) in sys.stdlib_module_names
-        return PurePosixPath(path).suffix in source_endings() and now != LINK and not shadows
+        is_link = sides is not None and sides[1][0] == LINK
+        is_own = not re.search(r"(?:^|/)(?:\.|(?:node_modules|site-packages)/)", path)  # neither hidden nor installed
+        return PurePosixPath(path).suffix in source_endings() and is_own and not is_link
 
 
 def check_test_files(config: Config, tasks: Sequence[Task]) -> None:
@@ -2686,7 +2641,8 @@ class Verifier:
         code = rx("|".join(table("_guard.txt")["shared"]["code"]))
         fresh = {path for path, (was, _) in sides.items() if was[0] == GONE and not code.search(path)}
         self.products |= {*sides} if self.pristine else fresh
-        return sorted(path for path in {*sides} - self.products if rules.protects(path))
+        judges = {path for path in {*sides} - self.products if rules.protects(path)}
+        return sorted(judges | {*self.workspace.stand_in_place(rules, tree, sides)})
 
     def trace(self, task: Task, verdict: Verdict) -> tuple[Trace, ...]:
         """Give what the failing test's file runs, traced once for a red verdict; nothing where it is not worth it."""
@@ -3027,7 +2983,7 @@ class Run:
             prompt = f"Read the file {env['LEAN_PROMPT_FILE']} and do what it says."
         argv = [*program.argv(), "-p", prompt]
         if self.config.guard.sandbox == "auto" and program.writes is not None:
-            argv = load_beside("_sandbox").enclose(argv, program.writes, scratch, self.workspace)
+            argv = load_beside("_sandbox").enclose(argv, program.writes, env, scratch, self.workspace)
         limits: Document = {"timeout": leaner.timeout, "idle": leaner.idle}
         if program.own_idle:  # it keeps the limits by itself, and says what it was waiting for
             limits = {"timeout": leaner.timeout + OWN_END}
@@ -3280,14 +3236,19 @@ def judge_whole_suite(run: Run, tasks: Sequence[Task]) -> Verdict | None:
 
 
 def broken_since(run: Run, results: Sequence[Result], before: Verdict | None) -> str:
-    """Run the plain [runner] once more; name what was green before the run, or in one of its tasks, and is red now."""
+    """Run the plain [runner] once more; name what was green before the run, or in a task, and is red or lost now."""
     if before is None:
         return ""
     after = run.verifier.judge_now(whole_suite(run.config))
     fixed = {name for result in results if result.before for name in result.before.failing}
-    broken = {*compare(before, after).broke, *(fixed & set(after.failing))}
+    change, rules = compare(before, after), [ChangeRules(run.config, result.task) for result in results]
+    lost = [name for name in change.lost if not any(rule.may_drop(name) for rule in rules)]
+    if not (before.report and after.report) and (fewer := (before.passed or 0) - (after.passed or 0)) > 0:
+        listed_one = any(is_test(path, run.config.defaults) for result in results for path in result.task.files)
+        lost = [] if listed_one or any(rule.may_drop("") for rule in rules) else [f"{fewer} of those that passed"]
+    broken = {*change.broke, *(f"{name} (lost)" for name in lost), *(fixed & set(after.failing))}
     if broken or after.green or not before.green:
-        return ", ".join(sorted(broken))
+        return ", ".join(sorted(broken)) or change.veto
     return after.why or "the suite"
 
 

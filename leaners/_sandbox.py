@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -19,10 +19,12 @@ APART = ("--die-with-parent", "--unshare-pid", "--cap-drop", "CAP_SYS_ADMIN", "-
 DEVICES = ("--dev-bind", "/dev", "/dev", "--proc", "/proc")
 
 
-def enclose(argv: Sequence[str], writes: Sequence[str], scratch: Path, workspace: Workspace) -> list[str]:
+def enclose(
+    argv: Sequence[str], writes: Sequence[str], env: Mapping[str, str], scratch: Path, workspace: Workspace
+) -> list[str]:
     """Return ARGV as it starts in a space of its own; as it is where there is no bubblewrap, or it does not work here.
 
-    The latter is told once. SCRATCH is the folder for what a leaner leaves to the loop.
+    The latter is told once. ENV are the leaner's variables, SCRATCH is the folder for what it leaves to the loop.
     """
     program = shutil.which("bwrap")
     if not program:
@@ -32,7 +34,13 @@ def enclose(argv: Sequence[str], writes: Sequence[str], scratch: Path, workspace
             workspace.named.add(why)
             workspace.warn(f"[guard] sandbox: agents run without one, because bwrap does not work here: {why}")
         return [*argv]
-    return [program, *APART, *DEVICES, *places(writes, scratch, workspace), "--", *argv]
+    named = [expand_home(os.path.expandvars(path)) for path in (*writes, "$TMPDIR")]
+    if not (env.get("LEAN_BASE_URL") or env.get("LEAN_API_KEY")):  # with its own account a CLI makes its folders
+        for folder in [place for place, path in zip(named, writes, strict=False) if path.endswith("/")]:
+            if folder.is_absolute():
+                folder.mkdir(parents=True, exist_ok=True)
+    own = [path for path in named if path.is_absolute()]
+    return [program, *APART, *DEVICES, *places(own, scratch, workspace), "--", *argv]
 
 
 @cache
@@ -42,14 +50,13 @@ def trouble(program: str) -> str:
     return "" if done.code == 0 else done.output.strip().rpartition("\n")[2] or f"it {done.end}"
 
 
-def places(writes: Sequence[str], scratch: Path, workspace: Workspace) -> Iterator[str]:
+def places(writes: Sequence[Path], scratch: Path, workspace: Workspace) -> Iterator[str]:
     """Say what is read-only and what is not, in bubblewrap's words; of two that name a place the later counts."""
     root, repository = workspace.config.root, workspace.snapshots.repository
     own = home()
     yield from bind(*map(Path, TEMPORARY))
     yield from bind(share(), *([own] if own and own != Path("/") else []), kind="--ro-bind-try")
-    named = (expand_home(os.path.expandvars(path)) for path in (*writes, "$TMPDIR"))
-    yield from bind(*filter(Path.is_absolute, named))
+    yield from bind(*writes)
     yield from bind(root)
     yield from bind(repository.link, *repository.places, state_folder(), kind="--ro-bind-try")
     yield from bind(scratch)

@@ -226,6 +226,13 @@ class Snapshots:
         """List the paths of a tree."""
         return split(self.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
 
+    def links(self, tree: str) -> dict[str, str]:
+        """List the links of a tree with their targets."""
+        rows = [row.partition("\t") for row in split(self.git("ls-tree", "-r", "-z", "--full-tree", tree))]
+        sides = {path: (LINK, facts.split()[2]) for facts, _, path in rows if facts.startswith(LINK)}
+        contents = self.objects(sides.values()) if sides else ()
+        return {path: os.fsdecode(content) for path, content in zip(sides, contents, strict=True)}
+
     def objects(self, sides: Iterable[Side]) -> Iterator[bytes]:
         """Read objects, one after the other, with one git; one that a tree does not hold is empty."""
         with start_git(["cat-file", "--batch"], self.root, self.places()) as process, contextlib.ExitStack() as end:

@@ -11,14 +11,27 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from _judges import link_targets, shadowing
 from _page import few_names
 from _shape import Seen
 from _snapshots import Snapshots
-from leanloop import ChangeRules, Config, GitError, Interrupted, Program, Reporter, Task, defer_signals, read_json
+from leanloop import (
+    GONE,
+    ChangeRules,
+    Config,
+    GitError,
+    Interrupted,
+    Program,
+    Reporter,
+    Side,
+    Task,
+    defer_signals,
+    read_json,
+)
 
 
 @dataclass(frozen=True)
@@ -201,8 +214,21 @@ class Workspace:
         """List the changed paths that a leaner may not change, and those that stand in the way of such a path."""
         sides = self.snapshots.differences(before, after)
         bad = [path for path, both in sides.items() if not rules.permits(path, both)]
+        bad += [path for path in self.stand_in_place(rules, before, sides) if path not in bad]
         ways = {str(parent) for path in bad for parent in PurePosixPath(path).parents}
         return [*bad, *(path for path in sides if path in ways and path not in bad)]
+
+    def stand_in_place(self, rules: ChangeRules, before: str, sides: Mapping[str, tuple[Side, Side]]) -> list[str]:
+        """List the changed paths that stand for what judges: targets of protected links, modules of Python's name."""
+        if not (sides and self.config.guard.protect_tests):
+            return []
+        links = link_targets(self.snapshots.links(before), self.config.root)
+        meant = [target for path, target in links.items() if rules.protects(path) or rules.protects(f"{path}/x")]
+        found = [path for path in sides if any(f"{path}/".startswith(f"{target}/") for target in meant)]
+        fresh = [path for path, (was, _) in sides.items() if was[0] == GONE]
+        if any(path.endswith(".py") for path in fresh):
+            found += shadowing(fresh, self.snapshots.paths(before), self.config.root)
+        return [path for path in dict.fromkeys(found) if not rules.is_listed(path)]
 
     def take_away(self, rules: ChangeRules, known: Set[str], changed: Iterable[str]) -> list[str]:
         """Move what no snapshot holds and no leaner may make into the record, but what was KNOWN before.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lean: program=gemini overhead=6400 proven=0.61.0 writes=~/.gemini
+# lean: program=gemini overhead=6400 proven=0.61.0 writes=~/.gemini/
 # Gemini CLI (@google/gemini-cli)
 . "$(dirname "$0")/_lib.bash"
 begin gemini 'npm install -g @google/gemini-cli' "$@"

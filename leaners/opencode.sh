@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lean: program=opencode overhead=5400 proven=1.18.33 writes=~/.config/opencode,~/.local/share/opencode,~/.local/state/opencode,~/.cache/opencode
+# lean: program=opencode overhead=5400 proven=1.18.33 writes=~/.config/opencode/,~/.local/share/opencode/,~/.local/state/opencode/,~/.cache/opencode/,$XDG_CONFIG_HOME/opencode/,$XDG_DATA_HOME/opencode/,$XDG_STATE_HOME/opencode/,$XDG_CACHE_HOME/opencode/
 # opencode (opencode-ai)
 . "$(dirname "$0")/_lib.bash"
 begin opencode 'npm install -g opencode-ai' "$@"

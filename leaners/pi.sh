@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lean: program=pi overhead=2800 proven=0.73.1 writes=~/.pi
+# lean: program=pi overhead=2800 proven=0.73.1 writes=~/.pi/
 # pi (@mariozechner/pi-coding-agent)
 . "$(dirname "$0")/_lib.bash"
 begin pi 'npm install -g @mariozechner/pi-coding-agent' "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lean: program=qwen overhead=6800 proven=0.24.4 writes=~/.qwen
+# lean: program=qwen overhead=6800 proven=0.24.4 writes=~/.qwen/
 # Qwen Code (@qwen-code/qwen-code)
 . "$(dirname "$0")/_lib.bash"
 begin qwen 'npm install -g @qwen-code/qwen-code' "$@"

@@ -281,6 +281,26 @@ def test_what_a_task_made_green_must_be_green_at_the_end(suite: Bench, leaner: L
     assert "test_a.test_a" in ran.out
 
 
+OTHERS = "import unittest\n\nimport calc\n\n\nclass Others(unittest.TestCase):\n    pass\n\n\nfor case in calc.CASES:\n"
+OTHERS += "    setattr(Others, f'test_{case}', lambda self: None)\n"
+WHOLE = {
+    "by names": (PYTEST, '["-m", "pytest", "-q", "test_calc.py"]', "test_others.Others.test_three (lost)"),
+    "by counts": (UNITTEST, '["-m", "unittest", "-q", "test_calc"]', "1 of those that passed (lost)"),
+}
+
+
+@pytest.mark.parametrize("told", WHOLE)
+def test_a_green_test_that_the_whole_suite_loses_is_red(calc: Bench, leaner: Leaner, told: str) -> None:
+    whole, narrow, words = WHOLE[told]
+    calc.write("test_others.py", OTHERS)
+    calc.write("calc.py", calc.read("calc.py") + "\n\nCASES = ['two', 'three', 'four']\n")
+    calc.write("leanfile.toml", f"{ONE}{whole}{TASK}runner = {{ args = {narrow} }}\n")
+    calc.commit()
+    leaner("sed -i \"s/, 'three', 'four'//; s/left - right/left + right/\" calc.py; echo done")
+    ran = calc.lean_loop()
+    assert (ran.code, words in ran.out) == (1, True), ran.text
+
+
 RUNS = "import os\nopen(os.environ['HOME'] + '/runs', 'a').write('x')\n"
 RUNS += "RUN = os.path.getsize(os.environ['HOME'] + '/runs')\n\n\ndef test_it():\n    assert RUN {}\n"
 

@@ -34,8 +34,8 @@ def run(bench: Bench, cli: Cli, calls: list[Say], own: bool, lean: str = "true")
     bench.commit()
     bench.env["PATH"] = os.pathsep.join([str(install(cli, CACHE)), bench.env["PATH"]])
     with Server(Script([placed(say, bench.project) for say in calls])) as server:
-        url, key = ("", "not-needed") if own else (f"{server.origin}/v1", KEY)
-        named = {"binary": cli.name, "model": MODEL, "base_url": url, "api_key": key}
+        url, key, model = ("", "", "") if own else (f"{server.origin}/v1", KEY, MODEL)
+        named = {"binary": cli.name, "model": model, "base_url": url, "api_key": key}
         if own:
             bench.env.update(Place(bench.home.parent, cli, bench.home).login(server.origin))
             del bench.env["XDG_CONFIG_HOME"]
@@ -56,8 +56,9 @@ def test_an_edit_lands(bench: Bench, cli: Cli, own: bool) -> None:
 
 @pytest.mark.parametrize("cli", [pytest.param(cli, id=cli.name) for cli in CLIS if cli.name != "aider"])
 def test_its_shell_does_not_get_out(bench: Bench, cli: Cli) -> None:
-    out = f"touch {bench.home}/outside; touch .git/inside; touch shell-was-here.py"
-    shell = replace(cli.shell, arguments=json.loads(json.dumps(cli.shell.arguments).replace(TOUCH, out)))
-    run(bench, cli, [shell, *cli.edit], own=False, lean="false")
+    lines = ("touch shell-was-here.py", f"touch {bench.home}/outside", "touch .git/inside")
+    told = json.dumps(cli.shell.arguments)
+    calls = [replace(cli.shell, arguments=json.loads(told.replace(TOUCH, line))) for line in lines]
+    run(bench, cli, [*calls, *cli.edit], own=False, lean="false")
     assert (bench.project / "shell-was-here.py").exists()
     assert not (bench.home / "outside").exists() and not (bench.project / ".git/inside").exists()
