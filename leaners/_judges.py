@@ -14,8 +14,11 @@ from leanloop import Config, Task, python_of, read_json, read_text, rx, table, w
 
 # A program at the begin of a command, or what an interpreter there is given; in a recipe, a script or a line.
 PROGRAMS = r"node|python3?|sh|bash|bun|tsx|ts-node|ruby|perl|php"
+BEGIN = r"(?:^[ \t]*[@+-]*|[;&|(])[ \t]*(?:\w+=\S*[ \t]+)*"
 GIVEN = rf"(?:{PROGRAMS})[ \t]+(?:-\S+[ \t]+)*([\w./-]+\.\w+)"
-STARTED = rf"(?:^[ \t]*[@+-]*|[;&|(])[ \t]*(?:\w+=\S*[ \t]+)*(?:{GIVEN}|([\w.-]*/[\w./-]+))"
+STARTED = rf"{BEGIN}(?:{GIVEN}|([\w.-]*/[\w./-]+))"
+PROGRAM = rf"{BEGIN}(?:(?:npx|bunx|exec|yarn)[ \t]+)*([a-z][\w-]{{2,}})(?![\w./=-])"
+OWN = ("file", "file.*")  # gulp reads gulpfile.js, rake Rakefile
 
 
 def runner_files(config: Config, task: Task) -> list[str]:
@@ -31,24 +34,38 @@ def runner_files(config: Config, task: Task) -> list[str]:
         if re.fullmatch(r"[^\s-]\S*[./]\S*", path) or (config.root / path).is_file():
             found.append(path)
         found += rows.get(PurePosixPath(word).name, {}).get("reads", [])
+    found += [
+        f"/[{word[0].swapcase()}{word[0]}]{word[1:]}{end}" for word in programs(words, config.root) for end in OWN
+    ]
     for folder in task.test_files:
         if (config.root / folder).is_dir():
             found.append(f"{folder.strip('/')}/*")
     return [*found, *collected_names(config.root)]
 
 
-def scripts_run(words: Iterable[str], root: Path) -> list[str]:
+def programs(words: Sequence[str], root: Path) -> set[str]:
+    """Name the programs that a command of WORDS starts, in its scripts and recipes too."""
+    texts = [" ".join(words), *scripts_named(words, root)]
+    return {name for text in texts for name in rx(PROGRAM).findall(text) if not re.fullmatch(PROGRAMS, name)}
+
+
+def scripts_run(words: Sequence[str], root: Path) -> list[str]:
     """Name the files that scripts of package.json, or recipes of a Makefile, start, which WORDS of the command name."""
+    found = [given or alone for text in scripts_named(words, root) for given, alone in rx(STARTED).findall(text)]
+    return [path.removeprefix("./") for path in found if (root / path).is_file()]
+
+
+def scripts_named(words: Sequence[str], root: Path) -> list[str]:
+    """Give the scripts of package.json and the recipes of a Makefile that WORDS of a command name, and those name."""
     known, todo, found = set[str](), {*words}, list[str]()
     scripts, makefile = read_json(root / "package.json"), read_text(root / "Makefile", 100_000)
     scripts = scripts.get("scripts") if isinstance(scripts, dict) else {}
     for _ in range(4):
         known |= todo
-        texts = [text for word in todo for text in recipes_of(word, scripts, makefile)]
-        for text in texts:
-            found += [(given or alone).removeprefix("./") for given, alone in rx(STARTED).findall(text)]
+        texts = [text for word in sorted(todo) for text in recipes_of(word, scripts, makefile)]
+        found += texts
         todo = {word for text in texts for word in words_of(text)} - known
-    return [path for path in found if (root / path).is_file()]
+    return found
 
 
 def recipes_of(word: str, scripts: object, makefile: str) -> Iterator[str]:
@@ -97,7 +114,7 @@ def shadowing(fresh: Iterable[str], before: Sequence[str], root: Path) -> list[s
         own = next((folder for folder in inner if folder not in folders), path)  # the first that was not there
         if path.endswith(".py") and not any(folder in packages for folder in inner):
             names[path] = PurePosixPath(own).stem
-    known = installed({*names.values()}, root)
+    known = installed({*names.values()}, root) | {"sitecustomize", "usercustomize"}  # Python looks for these
     return [path for path, name in names.items() if name in known]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -48,7 +49,7 @@ class Snapshots:
 
     `uncovered` tells what no snapshot holds, and why; `passed_over` the sizes of files that git ignores and that are
     too much together. `around` holds what lies around a project in a subfolder of a repository. `last` is the latest
-    tree, `known` remembers differences of trees.
+    tree, `known` remembers differences of trees, `linked` the links in them.
     """
 
     root: Path
@@ -62,6 +63,7 @@ class Snapshots:
     uncovered: dict[str, str] = field(default_factory=dict)
     passed_over: dict[str, int] = field(default_factory=dict)
     known: dict[tuple[str, str], dict[str, tuple[Side, Side]]] = field(default_factory=dict)
+    linked: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def store(self) -> Path:
@@ -228,10 +230,12 @@ class Snapshots:
 
     def links(self, tree: str) -> dict[str, str]:
         """List the links of a tree with their targets."""
-        rows = [row.partition("\t") for row in split(self.git("ls-tree", "-r", "-z", "--full-tree", tree))]
-        sides = {path: (LINK, facts.split()[2]) for facts, _, path in rows if facts.startswith(LINK)}
-        contents = self.objects(sides.values()) if sides else ()
-        return {path: os.fsdecode(content) for path, content in zip(sides, contents, strict=True)}
+        if tree not in self.linked:
+            rows = [row.partition("\t") for row in split(self.git("ls-tree", "-r", "-z", "--full-tree", tree))]
+            sides = {path: (LINK, facts.split()[2]) for facts, _, path in rows if facts.startswith(LINK)}
+            contents = self.objects(sides.values()) if sides else ()
+            self.linked[tree] = {path: os.fsdecode(content) for path, content in zip(sides, contents, strict=True)}
+        return self.linked[tree]
 
     def objects(self, sides: Iterable[Side]) -> Iterator[bytes]:
         """Read objects, one after the other, with one git; one that a tree does not hold is empty."""
@@ -418,6 +422,7 @@ def prepare(snapshots: Snapshots, kind: str, *hidden: Path) -> None:
     (folder / "index.lock").unlink(missing_ok=True)  # left by a run that was killed; the project's lock is ours
     (info / "attributes").write_text(PLAIN_BYTES)
     own = [f"/{path.relative_to(root).as_posix()}" for path in hidden if path.is_relative_to(root)]
+    own += [f"!/{escaped(path.relative_to(root).as_posix())}" for path in unproven(root)]
     (info / "exclude").write_text("".join(f"{name}/\n" for name in (*GENERATED, *own)))
     borrowed = f"{snapshots.repository.kept(places[-1] / 'objects')}\n" if places else ""
     (store / "objects/info/alternates").write_text(borrowed)
@@ -425,6 +430,27 @@ def prepare(snapshots: Snapshots, kind: str, *hidden: Path) -> None:
     if places and not (folder / "index").exists() and root == top and holds_plain_bytes(root):
         with contextlib.suppress(OSError):
             shutil.copyfile(places[0] / "index", folder / "index")
+
+
+# What lies in a folder that was generated: what tools put there to say so, and what packages have.
+PROOFS = ("CACHEDIR.TAG", "pyvenv.cfg", "bin/python*", "*.dist-info", "*/package.json", ".*.yaml", ".*lock*", "classes")
+
+
+def unproven(root: Path) -> list[Path]:
+    """List the folders below ROOT that are called as generated ones are, but are neither ignored by git nor look so."""
+    named = list[Path]()
+    for folder, inner, _ in os.walk(root):
+        named += [Path(folder, name) for name in inner if name in GENERATED and name[:1] not in "._"]
+        inner[:] = [name for name in inner if name not in GENERATED and name[:1] != "."]
+    found = [path for path in named if not any(any(path.glob(proof)) for proof in PROOFS)]
+    feed = joined(str(path) for path in found)
+    ignored = split(ask_git(root, "check-ignore", "-z", "--stdin", feed=feed)) if found else []
+    return [path for path in found if str(path) not in ignored]
+
+
+def escaped(path: str) -> str:
+    """Write a PATH so that git takes none of it for a pattern."""
+    return re.sub(r"([*?\[\]\\ !#])", r"\\\1", path)
 
 
 def holds_plain_bytes(root: Path) -> bool:

@@ -96,6 +96,18 @@ def test_rights_fifos_and_empty_folders_are_put_back(calc: Bench, leaner: Leaner
     assert (calc.read("data.csv"), calc.read("notes.txt")) == ("1\n", "mine\n")
 
 
+def test_a_folder_that_is_only_called_like_a_generated_one_is_covered(calc: Bench, leaner: Leaner) -> None:
+    mine = ("target/rules.txt", "src/venv/a b.py", "site-packages/notes.txt")
+    theirs = ("node_modules/one/package.json", "app/target/CACHEDIR.TAG", "app/venv/ignored.txt")
+    calc.write(".gitignore", "/app/venv/\n")
+    for path in (*mine, *theirs):
+        calc.write(path, "mine\n")
+    leaner(f"{FIX}rm -r target src site-packages node_modules app\necho done\n", "source")
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert [path for path in (*mine, *theirs) if (calc.project / path).exists()] == [*mine]
+
+
 def test_undo_gives_a_private_file_back_as_private(calc: Bench, leaner: Leaner) -> None:
     calc.write("private/deploy.key", "key", 0o600)
     (calc.project / "private").chmod(0o700)

@@ -65,7 +65,7 @@ check: prepared
 prepared:
 \t-./tools/prepare.sh
 """
-PACKAGE = '{"scripts": {"pretest": "node tools/before.js", "test": "./tools/test.sh"}}'
+PACKAGE = '{"scripts": {"pretest": "node tools/before.js", "test": "gulp || ./tools/test.sh"}}'
 PASSES = "import unittest; unittest.TestCase.assertEqual = lambda *args: None"
 TRUE = "printf '#!/bin/sh\\necho OK\\nexit 0\\n' >"
 GREEN = "def test_add(self): self.assertEqual(1, 1)"
@@ -85,6 +85,9 @@ ATTACKS = {
     "an npmrc": f"echo 'script-shell=./tools/sh' > .npmrc; {TRUE} tools/sh; chmod +x tools/sh",
     "cargo's settings": "mkdir .cargo; echo '[alias]' > .cargo/config.toml",
     "an environment file": "echo 'PYTHONOPTIMIZE=2' > .env",
+    "Python's own hook as a package": f"mkdir src/sitecustomize; echo '{PASSES}' > src/sitecustomize/__init__.py",
+    "the file of a program": "echo 'process.exit(0)' > gulpfile.js",
+    "another file of a program": "echo 'process.exit(0)' > Gulpfile.babel.js",
     "a path file": "echo 'import os' > src/x.pth; echo x > src/sitecustomize.py",
     "a conftest in a new folder": "mkdir new; echo 'collect_ignore = []' > new/conftest.py",
     "a golden file": "echo 1 > src/expected.json",
