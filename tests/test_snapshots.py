@@ -444,6 +444,7 @@ def test_what_a_sparse_checkout_leaves_out_stays_out(calc: Bench, leaner: Leaner
 
 
 def test_dependency_folders_are_not_walked(calc: Bench, leaner: Leaner) -> None:
+    calc.write("node_modules/big/package.json", "{}")
     calc.write("node_modules/big/index.js", "x\n")
     calc.write(".venv/lib/x.py", "x\n")
     leaner(FIX)
