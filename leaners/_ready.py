@@ -23,6 +23,7 @@ from typing import IO
 from _earlier import bare_config
 from _page import few_names, many
 from _project import git_files, missing_from_path
+from _sandbox import tell_sandbox
 from _screen import folded, inked, is_terminal, window
 from leanloop import (
     GREEN,
@@ -180,6 +181,7 @@ def look_at_project(run: Run, tasks: Sequence[Task]) -> Iterator[tuple[str, Chec
     for leaner in config.leaners:
         yield "leaner", look_at_leaner(leaner)
         yield "server", look_at_server(config, leaner)
+    yield "sandbox", look_at_sandbox(config)
     yield "tests", look_at_tests(run)
     yield "git", look_at_git(config.root)
     yield "protected", look_at_protection(config)
@@ -189,6 +191,14 @@ def look_at_project(run: Run, tasks: Sequence[Task]) -> Iterator[tuple[str, Chec
 def look_at_leaner(leaner: Leaner) -> Check:
     check_leaner(leaner)
     yield "leaner", f"{leaner.name}, {readiness(find_program(leaner))}", ""
+
+
+def look_at_sandbox(config: Config) -> Check:
+    """Tell how far an agent is shut in; nothing where none is asked."""
+    agents = [program for program in map(find_program, config.leaners) if not program.tells_edits]
+    if agents:
+        off = "off, as [guard] sandbox says: an agent may do what you may"
+        yield "sandbox", off if config.guard.sandbox == "off" else tell_sandbox(agents), ""
 
 
 def look_at_server(config: Config, leaner: Leaner) -> Check:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from _workspace import Workspace
-from leanloop import expand_home, home, run, share, state_folder
+from leanloop import Program, expand_home, home, run, share, state_folder
 
 TEMPORARY = ("/tmp", "/var/tmp")
 APART = ("--die-with-parent", "--unshare-pid", "--cap-drop", "CAP_SYS_ADMIN", "--ro-bind", "/", "/")
@@ -41,6 +41,17 @@ def enclose(
                 folder.mkdir(parents=True, exist_ok=True)
     own = [path for path in named if path.is_absolute()]
     return [program, *APART, *DEVICES, *places(own, scratch, workspace), "--", *argv]
+
+
+def tell_sandbox(programs: Iterable[Program]) -> str:
+    """Say for --check whether agents run in a sandbox here, and which do not."""
+    bare = sorted({program.name for program in programs if program.writes is None and not program.tells_edits})
+    program = shutil.which("bwrap")
+    if not program:
+        return "none, bubblewrap (bwrap) is not installed: an agent may do what you may"
+    if why := trouble(program):
+        return f"none, bwrap does not work here ({why}): an agent may do what you may"
+    return "bwrap: an agent writes to the project and its own folders" + (f"; not {', '.join(bare)}" if bare else "")
 
 
 @cache

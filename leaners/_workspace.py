@@ -220,15 +220,16 @@ class Workspace:
 
     def stand_in_place(self, rules: ChangeRules, before: str, sides: Mapping[str, tuple[Side, Side]]) -> list[str]:
         """List the changed paths that stand for what judges: targets of protected links, modules of Python's name."""
-        if not (sides and self.config.guard.protect_tests):
+        unlisted = [path for path in sides if not rules.is_listed(path)]
+        if not (unlisted and self.config.guard.protect_tests):
             return []
         links = link_targets(self.snapshots.links(before), self.config.root)
         meant = [target for path, target in links.items() if rules.protects(path) or rules.protects(f"{path}/x")]
-        found = [path for path in sides if any(f"{path}/".startswith(f"{target}/") for target in meant)]
-        fresh = [path for path, (was, _) in sides.items() if was[0] == GONE]
+        found = [path for path in unlisted if any(f"{path}/".startswith(f"{target}/") for target in meant)]
+        fresh = [path for path in unlisted if sides[path][0][0] == GONE]
         if any(path.endswith(".py") for path in fresh):
             found += shadowing(fresh, self.snapshots.paths(before), self.config.root)
-        return [path for path in dict.fromkeys(found) if not rules.is_listed(path)]
+        return [*dict.fromkeys(found)]
 
     def take_away(self, rules: ChangeRules, known: Set[str], changed: Iterable[str]) -> list[str]:
         """Move what no snapshot holds and no leaner may make into the record, but what was KNOWN before.

@@ -40,6 +40,8 @@ def escape(bench: Bench, leaner: Leaner, header: str) -> str:
 @needs_bwrap
 def test_an_agent_writes_to_the_project_and_to_its_own_folders_only(calc: Bench, leaner: Leaner) -> None:
     said = escape(calc, leaner, "# lean: writes=~/.own,$NOT_SET")
+    told = calc.lean_loop("--check").out
+    assert "sandbox: bwrap" in told and "; not" not in told, told
     assert said.count("Read-only file system") >= 4, said
     assert [path.name for path in calc.home.iterdir() if path.name.startswith("outside")] == []
     assert (calc.home / ".own/state").read_text() == "own\n"
@@ -82,4 +84,5 @@ def test_where_bubblewrap_does_not_work_it_is_said_once(calc: Bench, leaner: Lea
     ran = calc.lean_loop(PATH=f"{programs}:{calc.env['PATH']}")
     assert ran.code == 1, ran.text
     assert ran.err.count("No permissions to create new namespace") == 1
+    assert "bwrap does not work here" in calc.lean_loop("--check", PATH=f"{programs}:{calc.env['PATH']}").out
     assert (calc.home / "outside.txt").exists()
