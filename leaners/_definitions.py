@@ -124,12 +124,12 @@ class Language:
 
 @cache
 def languages() -> dict[str, Language]:
-    """Map the endings of files to their languages."""
+    """Map the endings of files, and names after a "#", to their languages."""
     found: dict[str, Language] = {}
     for name, row in read_table(TABLE.read_text(encoding="utf-8")).items():
         if name != "shared":
             language = Language(**{key: "|".join(patterns) for key, patterns in row.items()})
-            found |= dict.fromkeys(language.suffixes.split(), language)
+            found |= dict.fromkeys([f"#{name}", *language.suffixes.split()], language)
     return found
 
 
@@ -153,6 +153,11 @@ def read_table(text: str) -> dict[str, dict[str, list[str]]]:
 def language_of(path: str) -> Language | None:
     """Find the language of a file by its ending."""
     return languages().get(path[path.rfind(".") :])
+
+
+def tagged_language(tag: str) -> Language | None:
+    """Find the language that the tag of a fence names: by its name or by an ending."""
+    return languages().get(f"#{tag}") or languages().get(f".{tag}")
 
 
 @cache

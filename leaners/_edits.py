@@ -25,7 +25,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
-from _definitions import Definition, blanked, definitions, language_of, literal_lines
+from _definitions import Definition, blanked, definitions, language_of, literal_lines, tagged_language
 
 # --- refusals and data ------------------------------------------------------------------------------------------------
 
@@ -97,13 +97,13 @@ THINKS = re.compile(r"(?i)think|thought|reason|analy|reflect|scratch|channel")
 DRAFT = re.compile(
     r"\A\s*(?:[\w',]+[.:!]?\s+){0,4}?[<\[](\w+)[>\]]\s*\n(.*?)^\s*[<\[]/\1[>\]]", re.DOTALL | re.MULTILINE
 )
-TEMPLATE = re.compile(r"(?<![\"'`\w])<(?:\|[\w ]+\|?|[\w ]+\||｜[\w▁ ]+｜)>|</s>\s*\Z")
+TEMPLATE = re.compile(r"(?<![\"'`\w])<(?:\|[\w ]+\|?|[\w ]+\||｜[\w▁ ]+｜)>(?:assistant$)?|</s>\s*\Z", re.MULTILINE)
 TOOL_CALL = re.compile(
     r"<tool_call>|<function=|<write_to_file>|<invoke |\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"[ap]a?r"
     r"|\{\s*\"(?:file_?(?:path|name)?|path)\"\s*:\s*\"[^\"\n]+\"\s*,\s*\"(?:content|search|old|code|edits|changes)"
 )
-SCRIPTS = {".sh", ".bash", ".zsh", ".ksh", ".fish", ".ps1", ".bat", ".cmd", ".txt", ".log"}
-NOT_CODE = re.compile(r"[{.]*(?:bash|sh|shell|zsh|console|powershell|cmd|terminal|text|txt|output|log)\b")
+SHELL = {".sh", ".bash", ".zsh", ".ksh", ".fish", ".ps1", ".bat", ".cmd", "#!"}  # endings, and how scripts begin
+NOT_CODE = re.compile(r"[{.]*(?:bash|sh|shell|zsh|console|powershell|cmd|terminal|(?P<text>text|txt|output|log))\b")
 
 
 def spoken(answer: str) -> str:
@@ -253,8 +253,7 @@ class Reader:
         texts = [files.text(path) or "" for path in files.listed]
         self.own = {line.strip() for text in texts for line in text.split("\n") if MARKER.match(line[:LONG_LINE])}
         self.known = lru_cache(maxsize=1024)(self.is_known)
-        ends = {PurePosixPath(path).suffix for path in files.listed}
-        self.scripts = SCRIPTS & ends or any(text.startswith("#!") for text in texts)
+        self.ends = {PurePosixPath(path).suffix for path in files.listed} | {text[:2] for text in texts}
 
     def is_known(self, name: str) -> bool:
         """Tell whether a name means a listed or an existing file."""
@@ -331,7 +330,7 @@ class Reader:
             heads = []  # a list of paths belongs to the whole answer
         named = [next(filter(None, found)) for found in NAMED.findall(block.info)][:1]
         words = [word for word in re.split(r"[\s:{}=,\"`]+", block.info) if PATH.fullmatch(word)][-1:]
-        first, rest = next(iter(block.lines), ""), list(block.lines[1:])
+        first, *rest = trimmed([*block.lines]) or [""]
         noted = re.match(rf"\s*{NOTE}(?!!)", first) or any(self.marker(line) == "head" for line in rest[:3])
         within = heading(first, self.known) if noted else ""
         within = "" if BARE_NAME.fullmatch(within) else within
@@ -347,7 +346,7 @@ class Reader:
 
     def edits(self, block: Block, name: str, last: str, sure: bool) -> Iterable[Edit]:
         """Turn one block into edits by the form of what it holds."""
-        lines, path = block.lines, name if sure else last or name
+        lines, path = block.lines, name if sure or self.known(name) else last
         text = "\n".join(lines)
         if any(self.marker(line) == "head" for line in lines):
             return self.changes(block, path)
@@ -357,9 +356,17 @@ class Reader:
             if not block.closed and filled(lines)[-1].startswith("-"):
                 raise Refusal("incomplete", f"The answer is cut off within a diff of {path or 'a file'}.")
             return diff_edits(lines, path)
-        shell = NOT_CODE.match(block.info.lower()) and not self.scripts
-        only_said = not sure and (shell or TOOL_CALL.search(text))
+        only_said = not sure and (self.is_aside(block.info.lower(), last) or TOOL_CALL.search(text))
         return [] if only_said or not (text or block.info) else [Code(name, text, sure, block.closed)]
+
+    def is_aside(self, info: str, last: str) -> bool:
+        """Tell whether a block without a path, as its INFO has it, is no code of the files: a command, an example."""
+        if found := NOT_CODE.match(info):
+            return self.ends.isdisjoint({".txt", ".log", ".out"} if found["text"] else SHELL)
+        paths = [*self.files.listed, *shown(self.files.prompt, self.files), *filter(None, [last])]
+        tagged = tagged_language(re.split(r"[^\w+#]", info)[0])
+        is_open = not paths or (not last and any(not PurePosixPath(path).suffix for path in paths))
+        return bool(tagged) and not is_open and tagged not in map(language_of, paths)
 
     def changes(self, block: Block, path: str) -> Iterator[Change]:
         """Yield the SEARCH/REPLACE pairs of a block; a path line between them holds for those that follow."""

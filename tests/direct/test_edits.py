@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 import unicodedata
 
 import pytest
 
-from support import Memory, applied, edits
+from support import Memory, applied, cases, edits
 
 CALC = '''"""Sums."""
 
@@ -309,6 +310,37 @@ def test_a_name_that_a_shown_test_has_too_may_be_new_code() -> None:
     prompt = f"# Failing\ntest/groups.test.js\n```\n{test}```\n# Task\nMend what fails.\n"
     files = Memory({"sky.js": old, "test/groups.test.js": test}, ("sky.js",), prompt)
     assert applied(f"sky.js\n{fence(old + chr(10) + new, 'js')}", files) == {"sky.js": f"{old}\n{new}"}
+
+
+# --- what is said around an answer ------------------------------------------------------------------------------------
+
+AROUND = {
+    "an example of use": "{}\n\nFor example:\n\n```python\nprint(run(1, 2))\n```\n",
+    "a command": "{}\n\nThen run:\n\n```bash\npython -m pytest -q\n```\n",
+    "a draft": "<reasoning>\nMaybe:\n\n{draft}\n\nNo.\n</reasoning>\n\n{}",
+    "a draft in brackets": "[THOUGHTS]\n{draft}\n[/THOUGHTS]\n{}",
+    "the same again": "{}\n\nFinal answer:\n\n{}",
+    "a question": "{}\n\nShall I explain `parse` in utils.py?",
+    "a preface": "Sure! Here is the change, in the style of README.md and of other.py.\n\n{}",
+    "a table": "{}\n\n### Summary\n\n| file | change |\n|---|---|\n| calc.py | mended |\n",
+    "marks of a template": "<|im_start|>assistant\n{}<|im_end|>",
+}
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_what_is_said_around_an_answer_changes_nothing(around: str) -> None:
+    refused = 0
+    accepted = [case for case in cases() if not case.refused and not {"utf-16", "latin-1"} & {*case.marks}]
+    for case in accepted:
+        texts = {path: raw.decode("utf-8-sig").replace("\r\n", "\n") for path, raw in case.before.items()}
+        wanted = applied(case.answer, Memory(texts, case.listed, case.prompt))
+        draft = re.sub("return ", "return None or ", case.answer)
+        said = AROUND[around].replace("{draft}", draft).replace("{}", case.answer.rstrip("\n"))
+        try:
+            assert applied(said, Memory(texts, case.listed, case.prompt)) == wanted, said
+        except edits.Refusal:
+            refused += 1
+    assert refused <= len(accepted) // 40 > 5
 
 
 # --- signs ------------------------------------------------------------------------------------------------------------
