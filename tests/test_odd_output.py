@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from conftest import Bench, Leaner
+from conftest import Bench, Leaner, few_of
 from test_test_runs import FIX, TALK, judged, line_is
 
 # ---------------------------------------------------------------------------------------------------------- log lines
@@ -60,7 +60,7 @@ def test_what_a_fix_silences_was_no_failing_test(calc: Bench, leaner: Leaner) ->
     assert judged(calc)[0]["tests"] == ["test_two_and_three (test_calc.Add.test_two_and_three)"]
 
 
-@pytest.mark.parametrize("line", ["make check", "npm test", "./check.sh", "sh check.sh"])
+@pytest.mark.parametrize("line", few_of(["make check", "npm test", "./check.sh", "sh check.sh"], 2))
 def test_what_runs_is_found_behind_scripts_and_recipes(calc: Bench, leaner: Leaner, line: str) -> None:
     leaner(FIX)
     calc.write("Makefile", "check:\n\tpython3 -m unittest\n")
@@ -89,7 +89,7 @@ test $# = 0 || { echo 'GATE'; exit 2; }
 """
 
 
-@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("gate", few_of(GATES, 3))
 def test_a_demand_on_the_coverage_that_a_narrowed_run_cannot_meet_is_no_failing_test(
     calc: Bench, leaner: Leaner, gate: str
 ) -> None:
@@ -129,7 +129,7 @@ AWAITED = {
 }
 
 
-@pytest.mark.parametrize("case", AWAITED)
+@pytest.mark.parametrize("case", few_of(AWAITED, 3))
 def test_a_script_that_a_task_is_to_write_is_red_before(calc: Bench, leaner: Leaner, case: str) -> None:
     runner, told, files, script = AWAITED[case]
     leaner(script + FIX)
@@ -158,7 +158,7 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("case", SAID)
+@pytest.mark.parametrize("case", few_of(SAID, 3))
 def test_nothing_that_a_leaner_prints_swallows_what_comes_behind(calc: Bench, leaner: Leaner, case: str) -> None:
     leaner(SAID[case] + FIX.replace("echo done", "echo the last line"))
     ran = calc.lean_loop("--verbose")
@@ -170,7 +170,7 @@ def test_nothing_that_a_leaner_prints_swallows_what_comes_behind(calc: Bench, le
     assert "the last line" in ran.err
 
 
-@pytest.mark.parametrize("name", [r"n\377w.py", r"tests/t\303.py", r"conf\377ig.toml"])
+@pytest.mark.parametrize("name", few_of([r"n\377w.py", r"tests/t\303.py", r"conf\377ig.toml"], 2))
 def test_a_file_name_that_is_no_utf_8_hinders_nothing(calc: Bench, leaner: Leaner, name: str) -> None:
     count = 'echo x >> "$HOME/n"; mkdir -p tests; printf x > "$(printf \'NAME\')"\n'.replace("NAME", name)
     leaner(f'{count}if [ "$(wc -l < "$HOME/n")" -gt 3 ]; then {FIX} fi; echo "saw $(ls)"')
@@ -180,7 +180,7 @@ def test_a_file_name_that_is_no_utf_8_hinders_nothing(calc: Bench, leaner: Leane
     assert "left - right" in calc.read("calc.py")
 
 
-@pytest.mark.parametrize("pattern", ["[0-9a-f]{40}", "[0-9a-f]{16,}", r"\\b[0-9a-f]+\\b"])
+@pytest.mark.parametrize("pattern", few_of(["[0-9a-f]{40}", "[0-9a-f]{16,}", r"\\b[0-9a-f]+\\b"], 2))
 def test_a_mask_that_fits_the_names_of_states_leaves_them(calc: Bench, leaner: Leaner, pattern: str) -> None:
     leaner(f"echo {'ab' * 20}; {FIX}")
     calc.write("leanfile.toml", f'[guard]\nmask = ["{pattern}"]\n' + calc.read("leanfile.toml"))

@@ -109,7 +109,7 @@ def ratio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("ratio"), RATIO)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", few_of(STYLES, 5))
 def test_pytest_is_read_in_every_style(ratio: Path, style: str) -> None:
     failure = read(ratio, *PYTEST, style)
     assert failure.tests == ("tests/test_core.py::test_by_zero",)
@@ -204,7 +204,7 @@ def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("sums"), SUMS)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", few_of(STYLES, 5))
 def test_an_assertion_is_shown_with_its_values(sums: Path, style: str) -> None:
     failure = read(sums, *PYTEST, style, "test_sums.py::test_total")
     assert failure.tests == ("test_sums.py::test_total",)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from conftest import LEANLOOP, Bench, Leaner, Serve, prompt_of
+from conftest import LEANLOOP, Bench, Leaner, Serve, few_of, prompt_of
 from playground.serve import Body, said
 from terminal import play
 from test_command_line import COINS
@@ -74,7 +74,7 @@ FAULTS: dict[str, tuple[Callable[[Bench], object], str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("harm", "subject", "level"), FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize(("harm", "subject", "level"), few_of(FAULTS.values(), 4), ids=FAULTS)
 def test_what_is_not_ready_is_named(
     calc: Bench, serve: Serve, harm: Callable[[Bench], object], subject: str, level: str
 ) -> None:
@@ -166,7 +166,7 @@ SMOKE = {
 }
 
 
-@pytest.mark.parametrize(("script", "words"), SMOKE.values(), ids=SMOKE)
+@pytest.mark.parametrize(("script", "words"), few_of(SMOKE.values(), 4), ids=SMOKE)
 def test_the_smoke_test_names_what_a_leaner_does_wrong(calc: Bench, leaner: Leaner, script: str, words: str) -> None:
     leaner(ASKED + script)
     calc.write("leanfile.toml", calc.read("leanfile.toml") + "[lean]\nidle = 1\n")
@@ -225,7 +225,7 @@ def test_a_question_shows_on_a_terminal_that_it_is_at_work_and_what_it_cost(calc
     assert calc.lean_loop("--ask", "What?", "calc.py").text == "It subtracts.\n"
 
 
-@pytest.mark.parametrize("columns", [80, 40, 20])
+@pytest.mark.parametrize("columns", few_of([80, 40, 20], 2))
 def test_a_check_is_broken_at_blanks_and_coloured_on_a_terminal(calc: Bench, serve: Serve, columns: int) -> None:
     serve("")
     env = {**calc.env, "TERM": "xterm"}

@@ -199,7 +199,7 @@ def test_a_repository_that_an_agent_makes_does_not_stay(bare: Bench, leaner: Lea
     assert not (bare.project / ".git").exists()
 
 
-@pytest.mark.parametrize("deed", ["commit", "remove", "begin anew", "switch", "reset hard"])
+@pytest.mark.parametrize("deed", few_of(["commit", "remove", "begin anew", "switch", "reset hard"], 3))
 def test_a_linked_work_tree_is_put_back_and_the_others_are_left_alone(worked: Bench, leaner: Leaner, deed: str) -> None:
     linked = Bench(worked.home, worked.project.parent / "linked", worked.env)
     worked.git("worktree", "add", "-q", "-b", "side", str(linked.project))

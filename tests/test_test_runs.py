@@ -364,7 +364,9 @@ def test_without_a_baseline_green_is_not_proven_red(calc: Bench, leaner: Leaner)
 # --------------------------------------------------------------------------------------------------- left processes
 
 
-@pytest.mark.parametrize("start", ["sleep 1000 &", "setsid sleep 1000 &", "(sleep 1000 &);", "nohup sleep 1000 &"])
+@pytest.mark.parametrize(
+    "start", few_of(["sleep 1000 &", "setsid sleep 1000 &", "(sleep 1000 &);", "nohup sleep 1000 &"], 2)
+)
 def test_a_background_child_that_holds_the_output_hangs_nothing(calc: Bench, leaner: Leaner, start: str) -> None:
     leaner(FIX)
     line_is(calc, f"{start} python3 -m unittest")
