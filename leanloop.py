@@ -42,7 +42,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields, replace
 from functools import cache, reduce
 from glob import escape
@@ -98,6 +98,7 @@ Text = str
 Prompt = str
 Texts = tuple[str, ...]
 Words = tuple[str, ...]
+Addresses = str
 Patterns = tuple[str, ...]
 Flag = bool
 Count = int
@@ -160,6 +161,17 @@ def record(cls: type[Built]) -> type[Built]:
     return made
 
 
+class Servers(str):
+    """The base URL of the server that is asked, out of those that may be."""
+
+    every: tuple[str, ...]
+
+    def __new__(cls, url: str, every: Sequence[str]) -> Servers:
+        made = super().__new__(cls, url)
+        made.every = tuple(every)
+        return made
+
+
 def choice(default: str, *others: str) -> Any:
     """Make a field that takes DEFAULT or one of OTHERS."""
     return field(default=default, metadata={"choices": (default, *others)})
@@ -175,7 +187,7 @@ class Leaner:
     """[lean]: the program that edits, and every setting that travels to it as LEAN_<KEY>."""
 
     binary: Text = "direct"
-    base_url: Text = "http://127.0.0.1:8080/v1"
+    base_url: Addresses = "http://127.0.0.1:8080/v1"
     api_key: Text = "not-needed"
     api_key_env: Text = ""
     model: Text = ""
@@ -189,6 +201,7 @@ class Leaner:
     temperature: Maybe = None
     samples: Positive = 1
     sample_temperature: Maybe = 0.8
+    parallel: Count = 0
     max_output_tokens: Count = 0
     stop: Texts = ()
     extra_body: Table = mapping()
@@ -200,6 +213,11 @@ class Leaner:
     def name(self) -> str:
         """The program's name without folder and ending."""
         return PurePosixPath(self.binary.replace("\\", "/")).stem
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """All base URLs, in their order."""
+        return self.base_url.every if isinstance(self.base_url, Servers) else (self.base_url,)
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -673,6 +691,11 @@ KINDS: dict[str, Kind] = {
     "Prompt": Kind("a text that says what is to be done", lambda value: is_text(value) and bool(value.strip())),
     "Texts": Kind("a list of strings", is_texts, tuple),
     "Words": Kind("a string or a list of strings", lambda value: is_text(value) or is_texts(value), words_in),
+    "Addresses": Kind(
+        "a string or a list of several",
+        lambda value: is_text(value) or bool(value and is_texts(value) and all(value)),
+        lambda value: value if isinstance(value, str) else Servers(value[0], value),
+    ),
     "Patterns": Kind(
         "a list of regular expressions that fit some text, but not an empty one",
         lambda value: isinstance(value, list) and all(map(is_pattern, value)),
@@ -1154,26 +1177,63 @@ def run(
     alive: Callable[[int], None] | None = None,
     tell: Callable[[bytes], None] | None = None,
 ) -> Completed:
-    """Run ARGV to its end: the one door for processes.
+    """Run ARGV to its end.
 
-    Standard input is closed; whatever way out, the whole tree of processes is ended. TIMEOUT is in seconds, IDLE in
-    seconds of silence. APART keeps standard error by itself, TELL gets lines as they come. ALIVE is called with the
-    process's number at once and then again and again; the process does not outlive lean-loop then. Raises OSError where
-    ARGV cannot be started.
+    Standard input is closed. TIMEOUT is in seconds, IDLE in seconds of silence. APART keeps standard error by itself,
+    TELL gets lines as they come. ALIVE is called with the process's number at once and then again and again; the
+    process does not outlive lean-loop then. Raises OSError where ARGV cannot be started.
+    """
+    deadline = Deadline(timeout, idle)
+    with under_way(argv, cwd, env, deadline, apart, tell, guarded=bool(alive)) as (process, outputs):
+        cut = watch(process, outputs, deadline, alive or (lambda pid: None))
+    return completed(argv, process, outputs, deadline, cut)
+
+
+BESIDE = set[int]()  # processes that go on while others are run and ended: what the end of another spares
+
+
+@contextlib.contextmanager
+def under_way(
+    argv: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str] | None,
+    deadline: Deadline,
+    apart: bool,
+    tell: Callable[[bytes], None] | None,
+    guarded: bool,
+    beside: bool = False,
+) -> Iterator[tuple[subprocess.Popen[bytes], list[StreamReader]]]:
+    """Start ARGV: the one door for processes. Whatever way out, the whole tree of processes is ended.
+
+    One that is GUARDED does not outlive lean-loop, one BESIDE goes on while others are run.
     """
     adopt_orphans()
-    deadline = Deadline(timeout, idle)
     with contextlib.ExitStack() as ending:
         with defer_signals():
             process = start(argv, cwd, os.environ if env is None else env, apart)
-            outputs = [
-                StreamReader(stream, deadline.hear, tell) for stream in (process.stdout, process.stderr) if stream
-            ]
+            streams = filter(None, (process.stdout, process.stderr))
+            outputs = [StreamReader(stream, deadline.hear, tell) for stream in streams]
             ending.callback(close, outputs)
             ending.callback(end_tree, process)
-            if alive and not WINDOWS:
-                ending.callback(release, start_guard(process.pid))
-        cut = watch(process, outputs, deadline, alive or (lambda pid: None))
+            pids = {process.pid}
+            if guarded and not WINDOWS:
+                guard = start_guard(process.pid)
+                ending.callback(release, guard)
+                pids.add(guard.pid)
+            if beside:
+                BESIDE.update(pids)
+                ending.callback(BESIDE.difference_update, pids)
+        yield process, outputs
+
+
+def completed(
+    argv: Sequence[str],
+    process: subprocess.Popen[bytes],
+    outputs: Sequence[StreamReader],
+    deadline: Deadline,
+    cut: str,
+) -> Completed:
+    """Say how a process ended, and what it printed."""
     texts = [output.text() for output in outputs] + [""]
     return Completed(tuple(argv), process.returncode, texts[0], texts[1], time.monotonic() - deadline.start, cut)
 
@@ -1284,7 +1344,7 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
 
 def still_running(process: subprocess.Popen[bytes]) -> set[int]:
     """List the processes of PROCESS's tree and group that have not ended; a negative number is the group."""
-    left = descendants(os.getpid()) - {process.pid}
+    left = descendants(os.getpid(), BESIDE) - {process.pid}
     for pid in left:
         with contextlib.suppress(OSError):
             os.waitpid(pid, os.WNOHANG)
@@ -1302,12 +1362,12 @@ def send_signal(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def descendants(pid: int) -> set[int]:
-    """List what PID started, and what that started, and so on."""
+def descendants(pid: int, spared: Set[int] = frozenset()) -> set[int]:
+    """List what PID started, and what that started, and so on; not what is SPARED, with all that it started."""
     found, todo = set[int](), [pid]
     family = children if Path("/proc/self/task").is_dir() else children_by_ps()
     while todo:
-        fresh = set(family(todo.pop())) - found
+        fresh = set(family(todo.pop())) - found - spared
         found |= fresh
         todo += fresh
     return found
@@ -1579,17 +1639,6 @@ def read_text(path: Path, most: int = 2_000_000) -> str:
 
 # What a tracer recorded of one test; leaners/_trace.py tells its form.
 Trace = Mapping[str, Any]
-
-
-def read_traces(folder: Path) -> tuple[Trace, ...]:
-    """Read what the tracers wrote into FOLDER."""
-    found: list[Trace] = []
-    for path in sorted(folder.glob("*.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found += json.loads(path.read_text(encoding="utf-8"))["tests"]
-    return tuple(found)
-
-
 TRACED = (".py", ".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx")
 SELF_EXPLANATORY = (
     "ReferenceError",
@@ -1875,6 +1924,7 @@ class Program:
     own_check: bool = False
     tells_edits: bool = False
     writes: tuple[str, ...] | None = None
+    drafts: bool = False
 
     @property
     def name(self) -> str:
@@ -1909,7 +1959,7 @@ def leaner_programs() -> dict[str, Program]:
 
 
 def read_program(path: Path) -> Program:
-    """Read a leaner's line `# lean: program=NAME overhead=BYTES proven=V files|idle|check=own edits=told writes=A`."""
+    """Read a leaner's line `# lean: program=NAME overhead=BYTES proven=V files|idle|check=own edits=told …`."""
     told = re.search(r"^# lean: (.*)$", read_text(path)[:4000], re.MULTILINE)
     said = dict(item.split("=", 1) for item in (told[1].split() if told else ()) if "=" in item)
     overhead = int(said.get("overhead", "0")) if said.get("overhead", "0").isdigit() else 0
@@ -1925,6 +1975,7 @@ def read_program(path: Path) -> Program:
         own_check=check,
         tells_edits=said.get("edits") == "told",
         writes=writes,
+        drafts=said.get("drafts") == "yes",
     )
 
 
@@ -1959,20 +2010,7 @@ def check_leaner(leaner: Leaner) -> None:
         )
 
 
-def readiness(program: Program) -> str:
-    """Say where a leaner's program lies, its version, and the version that the wrapper was proven with."""
-    found = shutil.which(program.needs) if program.needs else None
-    if not found:
-        return f"{program.needs} is not on PATH" if program.needs else "built in"
-    with contextlib.suppress(OSError):
-        done = run([found, "--version"], Path.cwd(), timeout=20)
-        version = re.search(r"\d+\.\d[\w.]*", done.output) if done.code == 0 else None
-        proven = f" (proven with {program.proven})" if program.proven else ""
-        return f"{found} version {version[0] if version else 'unknown'}{proven}"
-    return f"{found} does not start"
-
-
-NOT_PASSED = ("binary", "api_key_env", "samples", "sample_temperature")  # settings that are the loop's own
+NOT_PASSED = ("binary", "api_key_env", "samples", "sample_temperature", "parallel")  # settings that are the loop's own
 
 
 def leaner_variables(leaner: Leaner) -> dict[str, str]:
@@ -2015,43 +2053,6 @@ def answer_record(words: str, leaner: str, answer: str, errors: str) -> str:
     if words and printed:
         printed = f"\n--- what {leaner} did with it ---\n{printed}"
     return "\n".join(filter(None, (words, printed))) + "\n"
-
-
-def wait_for_server(config: Config, leaner: Leaner, tell_waiting: Callable[[str, int], None]) -> Document:
-    """Wait until the server answers, `[health] max_wait` seconds at most; return what it tells of itself, if asked."""
-    check, most = config.health.check_url, config.health.max_wait
-    url = f"{leaner.base_url.rstrip('/')}/models" if check is None and leaner.base_url else check or ""
-    if url and not re.match(r"https?://[^/\s]", url):
-        raise LeanError(
-            f"{url}: this is no URL: it begins with http:// or https://. Correct [lean] base_url or check_url."
-        )
-    deadline = time.monotonic() + most
-    while url:
-        told, trouble = probe(leaner, check or "", deadline - time.monotonic())
-        left = deadline - time.monotonic()
-        if not trouble:
-            return told
-        if left <= 0:
-            waited = f" after {most:g} s" if most else ""
-            advice = "Start it, or set [lean] base_url, [health] check_url or max_wait."
-            raise NotReady(f"{url}: the server is not ready{waited}: {trouble}. {advice}")
-        tell_waiting(url, int(left) + 1)
-        time.sleep(min(1.0, left))
-    return {}
-
-
-def probe(leaner: Leaner, url: str = "", seconds: float = 10) -> tuple[Document, str]:
-    """Ask `direct --probe` what the leaner's server tells of itself, or whether URL is well, and what trouble there is.
-
-    Raises NotReady where waiting will not help.
-    """
-    argv = [sys.executable, str(share() / "leaners" / "direct.py"), "--probe", *filter(None, [url])]
-    env = {**clean_environment(), **leaner_variables(leaner), "LEAN_TIMEOUT": f"{max(1.0, min(10.0, seconds)):g}"}
-    done = run(argv, Path.cwd(), env=env, timeout=30, apart=True)
-    reason = done.errors.strip().rpartition("\n")[2].removeprefix("direct: ").rstrip(".") or f"it {done.end}"
-    if done.code == USAGE:
-        raise NotReady(f"{url or leaner.base_url}: {reason}.")
-    return (json.loads(done.output), "") if done.code == 0 else ({}, reason)
 
 
 # ------------------------------------------------------------------------------------------------------- the guard
@@ -2159,8 +2160,6 @@ def matches(pattern: str, text: str) -> set[str]:
 # --------------------------------------------------------------------------------------------------- running tests
 
 QUICK = 20.0  # seconds; a test run that took longer is not traced
-TRACING, PASSING = 60.0, 200  # seconds that a traced run may take, and how many passing tests it records
-TRACERS = {"leanloop_trace.py": "_trace.py", "sitecustomize.py": "_trace.py", "trace.cjs": "_trace.cjs"}
 
 
 def shell_argv(line: str) -> list[str]:
@@ -2349,38 +2348,6 @@ def run_tests(config: Config, runner: Runner, reporter: Reporter) -> Verdict:
             f"[runner] command: {' '.join(output.split())[-200:]}. Install what it needs, or correct the command."
         )
     return verdict_of(done, output, config, runner, report)
-
-
-def trace_tests(config: Config, runner: Runner, files: Sequence[str], reporter: Reporter) -> tuple[Trace, ...]:
-    """Run the test command once more for the tests of FILES, under the TRACERS; no verdict comes of it.
-
-    All that it needs and finds lies in a folder of its own, which is gone afterwards. Whatever goes wrong, nothing was
-    traced: trace.txt of the record tells.
-    """
-    folder = reporter.path("trace")
-    told = {"root": str(config.root), "files": files, "folder": str(folder), "seconds": TRACING, "passing": PASSING}
-    try:
-        folder.mkdir()
-        env = traced_environment(runner, folder) | {"LEANLOOP_TRACE": json.dumps(told)}
-        done = run(test_argv(runner, config.root), config.root, env=env, timeout=TRACING + 5)
-        reporter.write("trace.txt", f"{done.output}\n{done.end}\n")
-        return read_traces(folder)
-    except OSError as error:
-        reporter.write("trace.txt", f"{error}\n")
-        return ()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def traced_environment(runner: Runner, folder: Path) -> dict[str, str]:
-    """Copy the TRACERS into FOLDER; make the environment in which pytest, Python and Node load them."""
-    for name, source in TRACERS.items():
-        shutil.copyfile(share() / "leaners" / source, folder / name)
-    env = test_environment(runner, "-p leanloop_trace")
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), env.get("PYTHONPATH", ""))))
-    traced = json.dumps(str(folder / "trace.cjs"), ensure_ascii=False)  # Node reads no escape but that of a quote
-    env["NODE_OPTIONS"] = f"{env.get('NODE_OPTIONS', '')} --require {traced}".strip()
-    return env
 
 
 # -------------------------------------------------------------------------------------------------------- verdicts
@@ -2580,9 +2547,11 @@ class Verifier:
     def check(self, task: Task, command: str, tree: str, verdict: Verdict) -> Verdict:
         """Run a command that must pass once the tests do; where it fails, what it says makes their VERDICT red."""
         self.reporter.emit("check", command=command)
+        before = self.workspace.snapshots.take()
         env, limit = test_environment(task.runner, ""), task.runner.timeout
         with self.workspace.snapshots.sealed():
             done = run_shell(self.config.root, command, task.files, env, limit, self.reporter.alive)
+        self.workspace.warn_rewritten(before, command)
         if not (done.code or done.cut):
             return verdict
         output = self.reporter.mask(done.output)
@@ -2652,7 +2621,8 @@ class Verifier:
             self.traced[verdict] = ()
             if files and not slow:
                 with self.workspace.snapshots.sealed():
-                    self.traced[verdict] = trace_tests(self.config, task.runner, files, self.reporter)
+                    traced = load_beside("_tracing").trace_tests(self.config, task.runner, files, self.reporter)
+                    self.traced[verdict] = traced
         return self.traced[verdict]
 
     def traceable_files(self, task: Task, failure: Failure) -> list[str]:
@@ -2724,12 +2694,11 @@ def run_task(run: Run, task: Task) -> Result:
     try:
         while state.goes_on:
             question = run.next_question(state)
-            for sample, leaner in enumerate(drawing(question.leaner), 1):
-                run.go_to(state, question.base)
-                call = run.ask_retrying_empty(state, leaner, question.prompt)
-                run.judge_call(state, question, sample, call)
-                if state.has_drawn_enough:
-                    break
+            with contextlib.closing(run.answers(state, question)) as answers:
+                for sample, call in enumerate(answers, 1):
+                    run.judge_call(state, question, sample, call)
+                    if state.has_drawn_enough:
+                        break
         reason = state.why_ended_red
     except TaskStopped as stopped:
         reason = str(stopped)
@@ -2803,7 +2772,7 @@ class Run:
     """One run over one leanfile: asks leaners, has their work judged, and goes on until the tests pass.
 
     `spent` holds what the runs that this one resumes have used of the limits; `ready` whose server was found to be so,
-    and not called since; `servers` what each told of itself, by base_url and model.
+    and not called since; `servers` what each told of itself, by base_url and model; those that failed are `left_out`.
     """
 
     config: Config
@@ -2814,6 +2783,7 @@ class Run:
     begun: float = field(default_factory=time.monotonic)
     spent: Document = field(default_factory=dict)
     ready: tuple[str, ...] = ()
+    left_out: set[str] = field(default_factory=set)
     servers: dict[tuple[str, str], Document] = field(default_factory=dict)
 
     @property
@@ -2866,6 +2836,24 @@ class Run:
 
     # Asking
 
+    def answers(self, state: TaskState, question: Question) -> Generator[Call, None, None]:
+        """Give the calls that answer a question, each made from its base; where there is room, written side by side."""
+        rooms = self.rooms(question.leaner)
+        if sum(rooms.values()) > 1:
+            yield from load_beside("_drafts").answers(self, state, question, rooms)
+            return
+        for leaner in drawing(question.leaner):
+            self.go_to(state, question.base)
+            yield self.ask_retrying_empty(state, leaner, question.prompt)
+
+    def rooms(self, leaner: Leaner) -> dict[str, int]:
+        """Tell how many answers to a prompt each server may write at the same time, where there may be several."""
+        alone = leaner.parallel == 1 == len(leaner.servers)
+        if leaner.samples == 1 or alone or not find_program(leaner).drafts:
+            return {}
+        found: dict[str, int] = load_beside("_servers").rooms(self, leaner)
+        return found
+
     def ask_retrying_empty(self, state: TaskState, leaner: Leaner, prompt: str) -> Call:
         """Ask for an edit, and once more where a call that claims success said nothing and changed nothing."""
         for _ in range(2):
@@ -2879,7 +2867,10 @@ class Run:
 
         START is the tree that the task began from.
         """
-        call = self.call_while_troubled(task, leaner, prompt, mode, start)
+        return self.answered(self.call_while_troubled(task, leaner, prompt, mode, start), mode)
+
+    def answered(self, call: Call, mode: str) -> Call:
+        """Record a call that was answered."""
         facts = {name: getattr(call, name) for name in CALL_FACTS}
         self.reporter.emit("answered", mode=mode, **facts, answer=self.reporter.path("answer.txt").name)
         if call.code == USAGE:
@@ -2891,11 +2882,13 @@ class Run:
         program, deadline = find_program(leaner), 0.0
         while True:
             self.check_limits()
-            self.wait_for(leaner)
-            call = self.call(task, leaner, program, prompt, mode, start)
+            here = self.wait_for(leaner)
+            call = self.call(task, here, prompt, mode, start)
             if call.code != SERVER_TROUBLE:
                 break
             self.reporter.emit("trouble", leaner=program.name, model=call.model, reason=call.reason, usage=call.usage)
+            if load_beside("_servers").goes_on_elsewhere(self, here, call.reason):
+                continue
             deadline = deadline or time.monotonic() + self.config.health.max_wait  # a call may have taken longer
             if time.monotonic() >= deadline:
                 raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
@@ -2905,18 +2898,14 @@ class Run:
             self.ready = ()  # what checks by itself is not looked at again before it tells of trouble
         return call
 
-    def wait_for(self, leaner: Leaner) -> None:
-        """Wait until the leaner's server is ready, once before each call: first it has to tell its context."""
-        if self.ready == leaner.place:
-            return
-        told = wait_for_server(self.config, leaner, lambda url, left: self.reporter.emit("waiting", url=url, left=left))
-        if "context" in told:
-            self.servers[leaner.base_url, leaner.model] = told
-        self.ready = leaner.place
+    def wait_for(self, leaner: Leaner) -> Leaner:
+        """Wait until a server of the leaner is ready, once before each call; give the leaner with that one."""
+        found: Leaner = load_beside("_servers").ready_one(self, leaner)
+        return found
 
-    def call(self, task: Task, leaner: Leaner, program: Program, prompt: str, mode: str, start: str) -> Call:
-        """Run the leaner's program between two snapshots, and settle what it changed, however it ended."""
-        prompt = encodable(self.reporter.mask(prompt)).replace("\0", "")
+    def call(self, task: Task, leaner: Leaner, prompt: str, mode: str, start: str, draft: str = "") -> Call:
+        """Run a leaner between two snapshots, with an answer that was drafted or none; settle what it changed."""
+        prompt, program = encodable(self.reporter.mask(prompt)).replace("\0", ""), find_program(leaner)
         file = self.reporter.write("prompt.md", prompt)
         self.snapshots.repository.keep()
         before, known, begun = self.snapshots.take(), self.snapshots.unheld, time.time()
@@ -2926,7 +2915,8 @@ class Run:
         with self.workspace.scratch() as scratch:
             used = scratch / USED
             try:
-                done = self.start(leaner, program, prompt, self.variables(task, leaner, mode, file, scratch), scratch)
+                env = self.variables(task, leaner, mode, file, scratch) | ({"LEAN_DRAFT": draft} if draft else {})
+                done = self.start(leaner, program, prompt, env, scratch)
                 stays = mode == "edit" and done.code != USAGE
                 settled = self.workspace.settle(before, task, start or before, known, begun, program, used, stays)
             except BaseException:
@@ -2937,6 +2927,7 @@ class Run:
             answer = self.reporter.mask(done.output).strip()
             errors = self.reporter.mask(rx(r"^progress: .*\n?").sub("", done.errors)).strip()
             self.reporter.write("answer.txt", answer_record(said, program.name, answer, errors))
+            self.workspace.pass_on(errors)
             usage, model = read_usage(used, program, leaner.model, prompt, answer)
         self.verifier.pristine = False
         call = Call(
@@ -3004,7 +2995,7 @@ class Run:
         if key not in self.servers:
             self.servers[key] = {}
             with contextlib.suppress(NotReady):
-                self.servers[key] = probe(leaner)[0] if leaner.base_url else {}
+                self.servers[key] = load_beside("_servers").probe(leaner)[0] if leaner.base_url else {}
         return self.servers[key].get("context") or 8192
 
     def budget(self, task: Task, leaner: Leaner) -> int:
@@ -3023,7 +3014,7 @@ class Run:
         stage, leaner = state.stage, self.choose_leaner(state)
         base, fresh = next_base(state, self.config.defaults.restart_after, takeover=state.stage != stage)
         self.go_to(state, base)
-        self.wait_for(leaner)
+        leaner = self.wait_for(leaner)
         anew = fresh and base == state.start
         prompt, diagnosis = (self.first(state, leaner), "") if anew else self.fix(state, leaner, base)
         return Question(leaner, base, fresh, prompt, diagnosis)
@@ -3179,7 +3170,8 @@ def run_numbered(run: Run, task: Task, number: int, total: int, resumed: Resumed
     if not result.ok and run.config.defaults.on_red == "continue":
         touched = {path for attempt in result.attempts for path in attempt.changed}
         paths = touched & {*run.snapshots.changed(tree, start)}
-    run.reporter.emit("result", **facts, **result_facts(result), tree=tree, changed=changed, left_out=bool(paths))
+    left: Document = {"left_out": bool(paths), "paths": sorted(paths)}
+    run.reporter.emit("result", **facts, **result_facts(result), tree=tree, changed=changed, **left)
     if paths:
         run.workspace.bring_back(tree, start, paths, f"the state before {task.name}, which stayed red")
     return result

@@ -18,7 +18,7 @@ import tomllib
 from functools import reduce
 from pathlib import Path
 
-from _project import UNKNOWN, TestCommand, detect_runner, layout, try_command
+from _project import UNKNOWN, TestCommand, detect_runner, layout, readiness, try_command
 from _screen import columns
 from leanloop import (
     LEANFILE,
@@ -36,7 +36,6 @@ from leanloop import (
     read_config,
     read_text,
     read_toml,
-    readiness,
     resolve_leaner,
     run_config,
     share,

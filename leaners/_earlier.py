@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from _page import Event, add_usage, chapters, few_names, many, outcome, read_events, run_rows
+from _page import COSTLY, Event, add_usage, chapters, few_names, many, outcome, read_events, run_rows
 from _processes import end_left_over
 from _repository import Repository
 from _screen import columns, inked
@@ -100,15 +100,18 @@ class RunRecord:
     def unfinished(self) -> tuple[str, list[str] | None]:
         """Name the tree that a step was to leave or to come back to when it was cut, and its paths where it knew them.
 
-        Such a step is a call, an edit that was not judged, or a restore.
+        Such a step is a call, an edit that was not judged, a red state that is to be left out, or a restore.
         """
-        tree, paths, settled = "", None, False
+        tree, paths, settled, start = "", None, False, ""
         for event in self.events:
             kind = event["event"]
+            start = event["tree"] if kind == "task" else start
             if kind in ("asking", "restoring"):
                 tree, paths, settled = event["tree"], event.get("paths"), False
             elif kind == "settled":
                 tree, settled = event["before"] if event["after"] != event["before"] else "", True
+            elif kind == "result" and event.get("left_out"):
+                tree, paths = start, event["paths"]
             elif kind in JUDGES or (kind == "outcome" and settled):
                 tree = ""
         return tree, paths
@@ -143,7 +146,7 @@ class RunRecord:
         """Add up calls, tokens and seconds, those of the runs that it resumed included."""
         before = self.first["spent"]
         return {
-            "calls": before.get("calls", 0) + len(self.of("answered", "trouble")),
+            "calls": before.get("calls", 0) + len(self.of(*COSTLY)),
             "usage": asdict(Usage(**before.get("usage", {})) + Usage(**add_usage(self.events))),
             "seconds": before.get("seconds", 0) + self.events[-1]["time"] - self.first["time"],
         }

@@ -16,6 +16,7 @@ from leanloop import read_regular
 Event = dict[str, Any]
 STATES = {0: "green", 1: "red"}
 LEANFILE = "leanfile.toml"
+COSTLY = ("answered", "trouble", "dropped")  # events of calls
 PIECES = re.compile(r"[A-Za-z]{1,6}|\d{1,3}|[^\w\s]{1,2}|_|\n\s*|[^\x00-\x7f]")  # about a token each
 
 # ------------------------------------------------------------------------------------------------- events in numbers
@@ -48,7 +49,7 @@ def chapters(events: Iterable[Event]) -> list[list[Event]]:
 def add_usage(events: Iterable[Event]) -> Event:
     """Sum up what the calls among EVENTS cost."""
     total: Event = {"requests": 0, "input_tokens": 0, "output_tokens": 0, "estimated": False}
-    for event in of(events, "answered", "trouble"):
+    for event in of(events, *COSTLY):
         for key, value in event["usage"].items():
             total[key] = total[key] or value if key == "estimated" else total[key] + value
     return total

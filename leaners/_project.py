@@ -1,10 +1,11 @@
 """What kind of project this is: how it is tested, what a test command needs to start, and where its files lie.
 
---init, --guide and --check load this file. What is known of a kind of project is a row of _runners.txt.
+--init, --guide, --check and --list-leaners load this file. What is known of a kind of project is a row of _runners.txt.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections import Counter
@@ -15,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from leanloop import (
     GENERATED,
+    Program,
     Runner,
     ask_git,
     load_beside,
@@ -147,3 +149,16 @@ def git_files(root: Path) -> list[str]:
     paths = (path for pattern in ("*", "*/*") for path in islice(root.glob(pattern), 999) if path.is_file())
     listed = listed or [path.relative_to(root).as_posix() for path in paths]
     return [path for path in listed if {*GENERATED}.isdisjoint(path.split("/"))]
+
+
+def readiness(program: Program) -> str:
+    """Say where a leaner's program lies, its version, and the version that the wrapper was proven with."""
+    found = shutil.which(program.needs) if program.needs else None
+    if not found:
+        return f"{program.needs} is not on PATH" if program.needs else "built in"
+    with contextlib.suppress(OSError):
+        done = run([found, "--version"], Path.cwd(), timeout=20)
+        version = re.search(r"\d+\.\d[\w.]*", done.output) if done.code == 0 else None
+        proven = f" (proven with {program.proven})" if program.proven else ""
+        return f"{found} version {version[0] if version else 'unknown'}{proven}"
+    return f"{found} does not start"

@@ -22,9 +22,10 @@ from typing import IO
 
 from _earlier import bare_config
 from _page import few_names, many
-from _project import git_files, missing_from_path
+from _project import git_files, missing_from_path, readiness
 from _sandbox import tell_sandbox
 from _screen import folded, inked, is_terminal, window
+from _servers import at, probe, wait_for_server
 from leanloop import (
     GREEN,
     LARGEST_PROMPT,
@@ -54,18 +55,15 @@ from leanloop import (
     load_all,
     locked,
     make_run,
-    probe,
     project_folder,
     project_relative,
     read_config,
     read_text,
-    readiness,
     share,
     static_config,
     test_argv,
     tokens,
     verdict_facts,
-    wait_for_server,
 )
 
 
@@ -111,8 +109,7 @@ def ask_about(options: argparse.Namespace, shows: Shows) -> str:
     prompt = "".join(f"{fenced(path, text_for(config.root / path), path)}\n" for path in files) + question
     with unrecorded(config, shows, quiet=shows.quiet or not is_terminal(shows.err)) as run:
         task = Task(name="question", files=files)
-        run.wait_for(config.lean)
-        room = run.context(task, config.lean) * 8 // 10
+        room = run.context(task, run.wait_for(config.lean)) * 8 // 10
         if tokens(prompt) > room:
             raise LeanError(
                 f"--ask: the files have about {tokens(prompt):,} tokens, of the context {room:,} are free for them."
@@ -180,7 +177,8 @@ def look_at_project(run: Run, tasks: Sequence[Task]) -> Iterator[tuple[str, Chec
     yield "configuration", iter([("configuration", where, "")])
     for leaner in config.leaners:
         yield "leaner", look_at_leaner(leaner)
-        yield "server", look_at_server(config, leaner)
+        for url in leaner.servers:
+            yield "server", look_at_server(config, at(leaner, url))
     yield "sandbox", look_at_sandbox(config)
     yield "tests", look_at_tests(run)
     yield "git", look_at_git(config.root)
@@ -204,7 +202,7 @@ def look_at_sandbox(config: Config) -> Check:
 def look_at_server(config: Config, leaner: Leaner) -> Check:
     """Look at a leaner's server, its models and its context; no further where it does not answer."""
     now = replace(config, health=replace(config.health, max_wait=0))
-    told = wait_for_server(now, leaner, lambda url, left: None)
+    told = wait_for_server(now, [leaner], lambda **facts: None)[1]
     yield "server", leaner.base_url or "the leaner's own service", ""
     if leaner.base_url:
         told = told if "models" in told else probe(leaner)[0]

@@ -126,6 +126,7 @@ STEPS: dict[str, Callable[[Event], str]] = {
     "waiting": lambda event: f"  waiting for the server at {event['url']}, at most {event['left']} s",
     "trouble": lambda event: f"  {event['leaner']}: trouble: {event['reason']}",
     "answered": describe_answer,
+    "dropped": describe_answer,
     "tested": describe_tests,
     "protected": lambda event: describe_put_back(event["paths"]),
     "restored": describe_restored,
@@ -136,6 +137,7 @@ STEPS: dict[str, Callable[[Event], str]] = {
 # What goes on from an event until the next.
 DOING: dict[str, Callable[[Event], str]] = {
     "asking": lambda event: f"asking {event['leaner']}",
+    "drafting": lambda event: f"asking {event['leaner']} for {many(event['answers'], 'answer')}",
     "waiting": lambda event: f"waiting, at most {event['left']} s",
     "testing": lambda event: "running tests" if event["name"] else "running the whole suite",
     "check": lambda event: f"check: {event['command']}",

@@ -81,6 +81,7 @@ class Call:
     progress: bool = False
     usage_file: str = ""
     answer_file: str = ""
+    draft: str = ""
 
     def body(self) -> dict[str, Any]:
         """Return what the request says of the answer."""
@@ -334,7 +335,7 @@ class Server:
             if re.search(rf"\b{key}", said):
                 self.refused.add(key)
                 if not key.startswith("stream"):
-                    print(f"direct: the server does not take {key}: asked without it", file=sys.stderr)
+                    print(f"warning: the server does not take {key}: asked without it", file=sys.stderr)
                 return {name: value for name, value in body.items() if name != key}
         return None
 

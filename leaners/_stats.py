@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from _earlier import config_here, run_folders
-from _page import Event, add_usage, chapters, clip, many, of, read_events
+from _page import COSTLY, Event, add_usage, chapters, clip, many, of, read_events
 from _screen import columns
 from leanloop import Shows, project_folder
 
@@ -41,10 +41,10 @@ class Figures:
         self.green += is_green
         self.at_once += is_green and ended[-1]["number"] == 1
         self.in_a_round += is_green and ended[-1].get("round", ended[-1]["number"]) == 1
-        self.calls += len(of(own, "answered", "trouble"))
+        self.calls += len(of(own, *COSTLY))
         self.tokens += used["input_tokens"] + used["output_tokens"]
         self.estimated |= used["estimated"]
-        self.unusable.update(what_kind(event["reason"]) for event in own if event.get("reason"))
+        self.unusable.update(what_kind(event["reason"]) for event in of(own, "answered", "trouble") if event["reason"])
 
     def facts(self) -> Event:
         """Give what --json shows."""
@@ -87,7 +87,7 @@ def what_kind(reason: str) -> str:
 def by_leaner(chapter: Iterable[Event]) -> dict[tuple[str, str], list[Event]]:
     """Sort a task's calls by leaner and model, each attempt to the call before it."""
     found, who = dict[tuple[str, str], list[Event]](), ("", "")
-    for event in of(chapter, "answered", "trouble", "attempt"):
+    for event in of(chapter, *COSTLY, "attempt"):
         if event["event"] != "attempt":
             who = event["leaner"], event.get("model") or ""
         found.setdefault(who, []).append(event)

@@ -51,7 +51,7 @@ class Workspace:
     `named` holds the paths that no snapshot covers and that were told already, `repaired` says what of the user's
     repository was put back after a killed run, `seen` are the rights of files and folders before the call under way,
     `beside` is the state of what lies around the project in its repository, `told_ignored` says that files were named
-    which git ignores, `rules` are those of each task.
+    which git ignores, `heard` are the warnings of leaners, `rules` are those of each task.
     """
 
     config: Config
@@ -63,11 +63,19 @@ class Workspace:
     seen: Seen = field(default_factory=dict)
     beside: str = ""
     told_ignored: bool = False
+    heard: set[str] = field(default_factory=set)
     rules: dict[str, ChangeRules] = field(default_factory=dict)
     calls: int = 0
 
     def warn(self, text: str) -> None:
         self.reporter.emit("warning", text=text)
+
+    def pass_on(self, errors: str) -> None:
+        """Give what a leaner warns of on its standard error as a warning of the run, once."""
+        for line in errors.splitlines():
+            if line.startswith("warning: ") and line not in self.heard:
+                self.heard.add(line)
+                self.warn(line.removeprefix("warning: "))
 
     def warn_uncovered(self) -> None:
         """Name, once, what snapshots do not hold."""
@@ -97,6 +105,12 @@ class Workspace:
             some = ", ".join(f"{name} ({size / 1e6:.0f} MB)" for name, size in list(fresh.items())[:20])
             told = "ignored by git and beyond [guard] max_ignored, so that nothing can put them back"
             self.warn(f"{told}: {some}")
+
+    def warn_rewritten(self, before: str, command: str) -> None:
+        """Name the files that were there BEFORE a command and are others since: it is to look, not to change."""
+        sides = self.snapshots.differences(before, self.snapshots.take())
+        if rewritten := [path for path, (was, _) in sides.items() if was[0] != GONE]:
+            self.warn(f"the check '{command}' rewrote {few_names(rewritten, 5)} after the tests had run")
 
     def bring_back(self, seen: str, tree: str, paths: Iterable[str], to: str, left: Iterable[str] = ()) -> list[str]:
         """Restore PATHS from SEEN to TREE, recorded before and after.

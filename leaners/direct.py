@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# lean: overhead=607 idle=own check=own edits=told
+# lean: overhead=607 idle=own check=own edits=told drafts=yes
 """Ask an OpenAI-compatible server for a change, and make it: the leanest hands a model can have.
 
     prompt -> one streamed request -> answer -> edits -> new texts -> files, all or none
@@ -32,6 +32,7 @@ if (here := str(Path(__file__).resolve().parent)) not in sys.path:
     sys.path.insert(0, here)
 
 from _asking import Asking, fenced, last_section, repair_prompt
+from _draft import server_of
 from _edits import (
     TOOL_CALL,
     Code,
@@ -152,7 +153,7 @@ def stage(project: Project, path: str, stored: Stored | None, text: str, undo: E
 
 def run(call: Call, root: Path) -> str:
     """Do one call and return the words that tell what was done."""
-    server, project, plan, kind = Server(call), Project(root, call), Plan(), ""
+    server, project, plan, kind = server_of(call), Project(root, call), Plan(), ""
     try:
         if call.mode == "ask":
             return spoken(server.ask("", call.prompt, *(SENTENCE if call.brief else ()))).strip()
@@ -301,7 +302,7 @@ READERS: dict[type, tuple[Callable[[str], Any], str]] = {  # by the kind of the 
 }
 CHOICES = {
     "thinking": ("off", "low", "medium", "high"),
-    "mode": ("edit", "ask"),
+    "mode": ("edit", "ask", "draft"),
     "edit_format": ("auto", "whole", "search"),
 }
 

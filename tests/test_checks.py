@@ -61,3 +61,12 @@ def test_a_check_that_is_not_installed_costs_no_further_call(calc: Bench, leaner
     ran = calc.lean_loop()
     assert ran.code == 3
     assert "checks: 'no-such-checker {files}'" in ran.err and "Install it, or correct the command." in ran.err
+
+
+def test_a_check_that_rewrites_files_is_named(calc: Bench, leaner: Leaner) -> None:
+    leaner(MENDS)
+    set_checks(calc, 'checks = ["echo >> calc.py; echo > report.txt", "true"]\n', ONE)
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert "the check 'echo >> calc.py; echo > report.txt' rewrote calc.py after the tests had run" in ran.out
+    assert ran.out.count("after the tests had run") == 1

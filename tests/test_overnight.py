@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from conftest import Bench, Leaner
@@ -100,6 +102,25 @@ def test_a_limit_lets_no_further_task_begin(bench: Bench, leaner: Leaner) -> Non
     assert ran.code == 1
     assert "not run: c: the limit of 1 calls is reached" in ran.out
     assert len(events(bench, "asking")) == 1
+
+
+def test_a_run_that_is_killed_before_it_leaves_a_red_state_out_leaves_it_out_later(
+    bench: Bench, leaner: Leaner
+) -> None:
+    leaner(FAILS)
+    set_tasks(bench, ("a", ""), ("b", ""), ("c", ""))
+    bench.write("own.txt", "own\n")
+    assert bench.lean_loop().code == 1
+    (record,) = bench.home.rglob("events.jsonl")
+    lines = record.read_text().splitlines(keepends=True)
+    (last,) = [at for at, line in enumerate(lines) if json.loads(line).get("left_out")]
+    for name, text in (("b", "wrong"), ("c", "old"), ("own", "edited")):  # as it was at that instant
+        bench.write(f"{name}.txt", f"{text}\n")
+    record.write_text("".join(lines[: last + 1]))
+    ran = bench.lean_loop("--task", "c")
+    assert ran.code == 0, ran.text
+    assert read_all(bench, "abc") == ["right", "old", "right"]
+    assert bench.read("own.txt") == "edited\n"
 
 
 def test_tasks_are_chosen_by_their_numbers(bench: Bench, leaner: Leaner) -> None:

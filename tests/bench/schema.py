@@ -30,6 +30,7 @@ SHAPES: dict[str, Schema] = {
     "Prompt": {**TEXT, "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"},
     "Texts": LIST,
     "Words": {"anyOf": [TEXT, LIST]},
+    "Addresses": {"anyOf": [TEXT, {**LIST, "items": {**TEXT, "minLength": 1}, "minItems": 1}]},
     "Patterns": {"type": "array", "items": {**TEXT, "format": "regex"}},
     "Flag": {"type": "boolean"},
     "Count": {**AMOUNT, "type": "integer"},

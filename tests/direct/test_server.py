@@ -764,7 +764,7 @@ def test_a_setting_that_the_server_refuses_is_left_out_and_said_once(capsys: pyt
         assert [asking.ask("", "Why?"), asking.ask("", "Why?")] == [WHY, WHY]
     told = [("chat_template_kwargs" in body, body["reasoning_effort"]) for body in server.asked]
     assert told == [(True, "none"), (False, "none"), (False, "none")]
-    assert capsys.readouterr().err == "direct: the server does not take chat_template_kwargs: asked without it\n"
+    assert capsys.readouterr().err == "warning: the server does not take chat_template_kwargs: asked without it\n"
 
 
 def test_a_temperature_that_the_server_refuses_is_left_out_and_said_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -778,7 +778,7 @@ def test_a_temperature_that_the_server_refuses_is_left_out_and_said_once(capsys:
         asking = direct.Server(direct.Call("", base_url=server.base_url, model="m", mode="ask", temperature=0.8))
         assert [asking.ask("", "Why?"), asking.ask("", "Why?")] == [WHY, WHY]
     assert ["temperature" in body for body in server.asked] == [True, False, False]
-    assert capsys.readouterr().err == "direct: the server does not take temperature: asked without it\n"
+    assert capsys.readouterr().err == "warning: the server does not take temperature: asked without it\n"
 
 
 def test_what_the_user_set_is_not_left_out(root: Path) -> None:
