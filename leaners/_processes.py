@@ -66,7 +66,8 @@ def still_in_sessions(started: Iterable[Mapping[str, object]]) -> Iterator[int]:
         return
     awake = time.time() - float(read_text(Path("/proc/uptime")).split()[0])
     born = {int(str(event["pid"])): int(str(event["born"])) for event in events if float(str(event["time"])) > awake}
-    running = [process for process in map(read_process, all_processes() if born else ()) if process]
+    there = filter(None, map(read_process, all_processes() if born else ()))
+    running = [process for process in there if process.state != "Z"]  # which has ended, and is not taken note of yet
     others = {process.pid for process in running if process.pid in born and process.born > born[process.pid]}
     for process in running:
         if process.session in born.keys() - others and process.born >= born[process.session]:
