@@ -720,14 +720,7 @@ class Source:
 
     def item(self, top: int, at: int, high: int) -> Item:
         """Describe the item that begins at a line, its comments at TOP."""
-        line, found = self.lines[at], self.defs.get(at)
-        end = min(found.last if found else self.extent(at, high), high)
-        while end > at + 1 and (not self.lines[end - 1].strip() or self.trails(end - 1, at)):
-            end -= 1
-        while end < high and (
-            MARKER.match(self.lines[end]) or (end in self.notes and self.depth(end) > width_of(line))
-        ):
-            end += 1
+        line, found, end = self.lines[at], self.defs.get(at), self.end_of(at, high)
         if found:
             kind = "class" if found.kind == "class" or (found.kind == "test" and self.holds(at, end)) else found.kind
             owner = found.owner.removeprefix("type ") + "." if found.owner.startswith("type ") else ""
@@ -743,6 +736,18 @@ class Source:
         kind = "class" if body else "value" if binds else "line"
         text = '"' if line.strip()[0] in "\"'" else bare(line).rstrip("{ ") if end - at > 1 else bare(line)
         return Item(kind, binds[1] if binds else text, top, at, end)
+
+    def end_of(self, at: int, high: int) -> int:
+        """Return the line after an item: no comment below it, but those in it, and the marks of git's conflicts."""
+        found = self.defs.get(at)
+        end = min(found.last if found else self.extent(at, high), high)
+        while end > at + 1 and (not self.lines[end - 1].strip() or self.trails(end - 1, at)):
+            end -= 1
+        while end < high and (
+            MARKER.match(self.lines[end]) or (end in self.notes and self.depth(end) > self.depth(at))
+        ):
+            end += 1
+        return end
 
     def trails(self, at: int, head: int) -> bool:
         """Tell whether a line is a comment below an item, not in it."""
@@ -760,8 +765,8 @@ class Source:
         return " ".join(" ".join(map(bare, self.lines[low:high])).split())
 
     def extent(self, start: int, high: int) -> int:
-        """Return the line after what begins at a line, told by indentation and by what closes it."""
-        width, header, end = self.depth(start), self.lines[start].rstrip(), start + 1
+        """Return the line after what begins at a line: by its form where that tells, else by indentation."""
+        header, end = self.lines[start].rstrip(), start + 1
         if self.language and not self.language.end and re.fullmatch(r"\s*\w+:", header):  # such as "private:"
             return end
         if start in self.sections:
@@ -770,8 +775,12 @@ class Source:
             end += 1
         if self.suffix not in PLAIN and not self.language:
             end = self.statement(start, end, high)
-        if self.suffix in PROSE or (header.endswith((";", "}", "},")) and header.count("{") == header.count("}")):
-            return end
+        closed = header.endswith((";", "}", "},")) and header.count("{") == header.count("}")
+        return end if closed or self.suffix in PROSE else self.indented_end(start, end, high)
+
+    def indented_end(self, start: int, end: int, high: int) -> int:
+        """Return the line after all that is deeper than what begins at a line, and what closes it; END at least."""
+        width, header = self.depth(start), self.lines[start].rstrip()
         for at in range(end, high):
             line = self.lines[at]
             if at not in self.inside and line.strip() and width_of(line) <= width and not GOES_ON.match(line):
@@ -1174,10 +1183,7 @@ def rewrite(path: str, old: str, edit: Code, foreign: Set[str] = frozenset(), wa
     if not edit.closed and is_cut(path, lines, old):
         raise Refusal("incomplete", "the block is cut off")
     if not old.strip():
-        gaps = [line for line in lines if DOTS_FIRST.match(line) and line.strip() != "..."]
-        if gaps or (lines and COMMENT.match(lines[-1]) and re.search(r"\.\.\.|…", lines[-1])):
-            raise Refusal("incomplete", "it leaves lines out of a new file")
-        return "\n".join([*lines, ""]) if lines else ""
+        return new_text(lines)
     if is_quote(path, edit.text, old):
         return old
     first = next(line for line in edit.text.split("\n") if line.strip())
@@ -1188,6 +1194,14 @@ def rewrite(path: str, old: str, edit: Code, foreign: Set[str] = frozenset(), wa
     if not new.language and all(one.end - one.line < 2 or one.kind == "note" for one in new.tops):
         new = Source(path, "\n".join(completed(new.lines, old.split("\n"))))
     return with_ending(Merge(source(path, old), new, indented, foreign, wanted).text(), old)
+
+
+def new_text(lines: list[str]) -> str:
+    """Return the text of a new file; Refusal where lines are left out."""
+    gaps = [line for line in lines if DOTS_FIRST.match(line) and line.strip() != "..."]
+    if gaps or (lines and COMMENT.match(lines[-1]) and re.search(r"\.\.\.|…", lines[-1])):
+        raise Refusal("incomplete", "it leaves lines out of a new file")
+    return "\n".join([*lines, ""]) if lines else ""
 
 
 def clean(path: str, text: str, old: str) -> list[str]:
