@@ -137,10 +137,12 @@ def holds_edit(text: str) -> bool:
 
 # --- paths ------------------------------------------------------------------------------------------------------------
 
-LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+LINK = re.compile(r"\[(.*)\]\(\1\)|\[([^\]]*)\]\([^)]*\)")
 DRESS = (  # what may stand around a path: the signs of headings, lists and comments, a label, pairs of marks, a note
-    re.compile(r"(?:#{1,6}|>+|[-*+•]|\d+[.)]|//+|/\*+|<!--+|;+|%+|=+>?|-{2,}|!)\s+(.*)"),
-    re.compile(r"(?:\*\*|__|[*`\"'“‘]|`{2,})([^`\"*]+?)(?:\*\*|__|[*`\"'”’]|`{2,})"),
+    re.compile(
+        r"(?:#{1,6}|>+|[-*+•\u2600-\u27bf\U0001f000-\U0001faff]\ufe0f?|\d+[.)]|//+|/\*+|<!--+|;+|%+|=+>?|-{2,}|!)\s+(.*)"
+    ),
+    re.compile(r"(?:\*\*|__?|[*`\"'“‘]|`{2,})([^`\"*]+?)(?:\*\*|__?|[*`\"'”’]|`{2,})"),
     re.compile(r"(.*\S)(?:\s+[(\[][^()\[\]]*[)\]]|:\d+(?:-\d+)?|\s+(?:\*+/|--+>|=+|<=+|-{2,}|#+)|[:.,])"),
 )
 LABEL = re.compile(
@@ -158,7 +160,7 @@ Known = Callable[[str], bool]
 
 def heading(line: str, known: Known, prompt: str = "") -> str:
     """Return the path that a line names, with nothing else of weight; "" where it is a sentence or nothing."""
-    said = LINK.sub(r"\1", line).strip() if len(line) < LONG_LINE else ""
+    said = LINK.sub(r"\1\2", line).replace("**", "").strip() if len(line) < LONG_LINE else ""
     while said and not known(said):
         shorter = next((found[1].strip() for dress in DRESS if (found := dress.fullmatch(said))), "")
         label = LABEL.fullmatch(said) if not shorter and not PATH.fullmatch(said) else None
@@ -181,11 +183,19 @@ def is_path(said: str, known: Known, prompt: str) -> bool:
 
 
 def mentioned(line: str, known: Known) -> str:
-    """Return the one path that a sentence mentions: of a file that is there, else a new one in a folder."""
-    names = {tidy(found[1] or found[2]) for found in MENTION.finditer(line[:LONG_LINE])}
-    paths = {name for name in names if PATH.fullmatch(name) and "://" not in name}
-    likely = {name for name in paths if known(name)} or {name for name in paths if re.search(r"/.*\.\w+$", name)}
+    """Return the one path that a sentence mentions: of a file that is there, else a new one in a folder or in ticks."""
+    found = [(tidy(name[1] or name[2]), bool(name[1])) for name in MENTION.finditer(line[:LONG_LINE])]
+    found = [(name, ticked) for name, ticked in found if names_file(name, ticked) and "://" not in name]
+    paths, ends = {name for name, _ in found}, line.rstrip().endswith(":")
+    new = {name for name, ticked in found if re.search(r"/.*\.\w+$" if not (ticked and ends) else r"\.\w+$", name)}
+    likely = {name for name in paths if known(name)} or new
     return likely.pop() if len(likely) == 1 else UNREAD if paths and not likely else ""
+
+
+def names_file(name: str, ticked: bool) -> bool:
+    """Tell whether a word of a sentence may be a path; one in ticks may hold blanks, or need no ending."""
+    bare_path = ticked and (BARE_NAME.fullmatch(name) or re.search(r"[\w)\]]\.\w{1,9}$", name))
+    return bool(PATH.fullmatch(name) or bare_path)
 
 
 def tidy(path: str) -> str:

@@ -234,13 +234,26 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("form", ["{}", "`{}`", "**{}**", "### {}", "File: {}"])
+@pytest.mark.parametrize(
+    "form",
+    ["{}", "`{}`", "**{}**", "### {}", "File: {}", "**File:** `{}`", "**`{}`**", "_{}_", "\U0001f4c4 {}", "{}\n----"],
+)
 def test_a_heading_is_a_path(name: str, form: str) -> None:
     files = Memory({"calc.py": CALC}, ("calc.py",))
     assert applied(form.format(name) + "\n```\nx = 1\n```", files) == {name: "x = 1\n"}
 
 
-@pytest.mark.parametrize("line", ["shop", "BUILD:", "a b.py", "Then see other.py:"])
+@pytest.mark.parametrize("name", ["users.$id.py", "naïve café.py", "my tools/area.py", "go.mod", "src/new.rs"])
+@pytest.mark.parametrize("form", ["Create `{}` with this content:", "Here is `{}`:", "The new file `{}` is:"])
+def test_a_sentence_names_a_new_file_in_ticks(name: str, form: str) -> None:
+    files = Memory({"calc.py": CALC}, ("calc.py",))
+    assert applied(form.format(name) + "\n```\nx = 1\n```", files) == {name: "x = 1\n"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Here is `LICENSE`:", "Create `Jenkinsfile` with this content:", "shop", "BUILD:", "a b.py", "Then see other.py:"],
+)
 def test_an_unread_heading_is_not_the_listed_file(line: str) -> None:
     assert refused(f"{line}\n```\nx = 1\n```", Memory({"calc.py": CALC}, ("calc.py",))) == "no-place"
 
