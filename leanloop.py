@@ -607,7 +607,9 @@ class TaskState:
         """Say why a task whose attempts are spent is red; nothing where it is green."""
         last = self.attempts[-1]
         return (
-            "" if last.verdict.green else ". ".join(filter(None, ("no attempt is left", last.verdict.why, last.note)))
+            ""
+            if last.verdict.green
+            else ". ".join(filter(None, ("no attempt is left (max_iters_per_task)", last.verdict.why, last.note)))
         )
 
 
@@ -2160,6 +2162,7 @@ def matches(pattern: str, text: str) -> set[str]:
 # --------------------------------------------------------------------------------------------------- running tests
 
 QUICK = 20.0  # seconds; a test run that took longer is not traced
+Limit = tuple[float, str]  # seconds, and the setting that says so
 
 
 def shell_argv(line: str) -> list[str]:
@@ -2168,12 +2171,13 @@ def shell_argv(line: str) -> list[str]:
 
 
 def run_shell(
-    root: Path, line: str, files: Sequence[str], env: Mapping[str, str], limit: float, alive: Callable[[int], None]
+    root: Path, line: str, files: Sequence[str], env: Mapping[str, str], limit: Limit, alive: Callable[[int], None]
 ) -> Completed:
     """Hand a command of the user's to the shell; {files} in it are FILES that are there, else all of the project."""
     there = [shlex.quote(path) for path in files if (root / path).exists()]
     line = line.replace("{python}", python_of(root)).replace("{files}", " ".join(there) or ".")
-    return run(shell_argv(line), root, env=env, timeout=limit, alive=alive)
+    done = run(shell_argv(line), root, env=env, timeout=limit[0], alive=alive)
+    return replace(done, cut=done.cut and f"{done.cut}: {limit[1]}")
 
 
 @cache
@@ -2548,7 +2552,7 @@ class Verifier:
         """Run a command that must pass once the tests do; where it fails, what it says makes their VERDICT red."""
         self.reporter.emit("check", command=command)
         before = self.workspace.snapshots.take()
-        env, limit = test_environment(task.runner, ""), task.runner.timeout
+        env, limit = test_environment(task.runner, ""), (task.runner.timeout, "[runner] timeout")
         with self.workspace.snapshots.sealed():
             done = run_shell(self.config.root, command, task.files, env, limit, self.reporter.alive)
         self.workspace.warn_rewritten(before, command)
@@ -2802,6 +2806,7 @@ class Run:
             file=str(self.config.path.resolve()),
             root=str(self.config.root),
             leaner=self.config.lean.name if tasks else "",
+            model=load_beside("_servers").model_at_once(self) if tasks else "",
             tasks=tasks,
             pricing=self.config.pricing,
             green=resumed.green,
@@ -2891,7 +2896,9 @@ class Run:
                 continue
             deadline = deadline or time.monotonic() + self.config.health.max_wait  # a call may have taken longer
             if time.monotonic() >= deadline:
-                raise NotReady(f"{program.name}: {call.reason.rstrip('.')}. Try again when the server is well.")
+                raise NotReady(
+                    f"{program.name}: {call.reason.rstrip('.')}. Try again when it is well, or raise [health] max_wait."
+                )
             self.ready = ()
             time.sleep(2)
         if not program.own_check or self.config.health.check_url is not None:
@@ -3122,7 +3129,8 @@ class Run:
 
     def after_commands(self, task: Task) -> str:
         """Run a green task's after-commands; return what failed, if one did."""
-        root, limit = self.config.root, self.config.defaults.after_command_timeout
+        root = self.config.root
+        limit = self.config.defaults.after_command_timeout, "[defaults] after_command_timeout"
         for command in task.after:
             self.reporter.emit("after", command=command)
             done = run_shell(root, command, task.files, clean_environment(), limit, self.reporter.alive)

@@ -93,7 +93,7 @@ guard() {
     now=$(wc -c <"$tmp/alive")
     silent=$((now == seen ? silent + 3 : 0)) seen=$now
     [ -n "${pieces:-}" ] || { [ "${LEAN_PROGRESS:-}" != 1 ] || echo 'progress: 0 0' >&3 && continue; }
-    [ "$silent" -lt "${LEAN_IDLE:-120}" ] || { printf 'the server was silent for %s s\n' "$silent" >"$tmp/trouble" && end "$1" && return; }
+    [ "$silent" -lt "${LEAN_IDLE:-120}" ] || { printf 'the server was silent for %s s ([lean] idle)\n' "$silent" >"$tmp/trouble" && end "$1" && return; }
   done
 }
 

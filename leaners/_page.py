@@ -72,7 +72,7 @@ def conclude(events: Sequence[Event], end: Event | None = None) -> Event:
         "total": len(first["tasks"]),
         "green": len(of(events, "skipped")) + sum(is_done(task) for task in tasks),
         "seconds": round(end.get("time", last["time"]) - first["time"], 3),
-        "models": list(dict.fromkeys(event["model"] for event in events if event.get("model"))),
+        "models": list(dict.fromkeys(event["model"] for event in events[1:] if event.get("model"))),
         "usage": used,
         "cost": cost_of(used, first.get("pricing", {})),
         "tasks": tasks,

@@ -205,7 +205,11 @@ def look_at_server(config: Config, leaner: Leaner) -> Check:
     told = wait_for_server(now, [leaner], lambda **facts: None)[1]
     yield "server", leaner.base_url or "the leaner's own service", ""
     if leaner.base_url:
-        told = told if "models" in told else probe(leaner)[0]
+        trouble = ""
+        if "models" not in told:
+            told, trouble = probe(leaner)
+        if find_program(leaner).own_check and (trouble or not told["model"]):
+            raise NotReady(f"{leaner.base_url}: {trouble or told['why']}")
         yield "model", *look_at_model(told)
     context = leaner.context_tokens or told.get("context")
     unknown = ("the server does not tell it; 8,192 tokens are assumed", "Set [lean] context_tokens")
@@ -295,7 +299,7 @@ def look_at_tasks(run: Run, tasks: Sequence[Task]) -> Check:
 
 
 CANARY = "quokka-7341"
-
+SMOKE_WAIT = 3.0  # seconds for a server that does not answer
 
 TOOL_TEXT = re.compile(r"<function=|<tool_call>|<\|python_tag\|>|\{\s*\"(?:name|tool|function)\"\s*:")
 
@@ -305,9 +309,10 @@ def smoke(run: Run, shows: Shows) -> Iterator[tuple[str, Check]]:
     with tempfile.TemporaryDirectory(prefix="lean-loop-smoke-") as place:
         root = Path(place).resolve()
         shutil.copytree(share() / "examples" / "smoke", root, dirs_exist_ok=True)
-        config = replace(run.config, root=root, path=root / "leanfile.toml", tasks=())
+        health = replace(run.config.health, max_wait=min(SMOKE_WAIT, run.config.health.max_wait))
+        config = replace(run.config, root=root, path=root / "leanfile.toml", tasks=(), health=health)
         try:
-            with unrecorded(config, shows) as small:
+            with unrecorded(config, shows, quiet=shows.quiet) as small:
                 yield "smoke, edit", smoke_edit(small, run.config.root)
                 yield "smoke, long prompt", smoke_canary(small)
         finally:

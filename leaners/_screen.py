@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import IO
 
 from _page import Event, few_names, many
@@ -85,6 +86,19 @@ def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
 # ----------------------------------------------------------------------------------------------------- the words
 
 
+def describe_leaner(event: Event) -> str:
+    """Name the leaner of a run and the model that it asks, as far as they are known."""
+    known = filter(None, (event["leaner"], event.get("model", "").rpartition("/")[2]))
+    return f" with {named}" if (named := ", ".join(known)) else ""
+
+
+def spell(seconds: float) -> str:
+    """Say how long something takes."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 def describe_answer(event: Event) -> str:
     what, used = event["reason"] or {"ask": "answer", "edit": "edit"}[event["mode"]], event["usage"]
     about = "about " if used["estimated"] else ""
@@ -119,7 +133,7 @@ def describe_result(event: Event) -> str:
 
 # Events as they are shown, by their kinds: a finished step. What is not here is not shown.
 STEPS: dict[str, Callable[[Event], str]] = {
-    "run": lambda event: f"lean-loop: {event['leanfile']}" + (f" with {event['leaner']}" if event["leaner"] else ""),
+    "run": lambda event: f"lean-loop: {event['leanfile']}{describe_leaner(event)}",
     "task": lambda event: f"[{event['number']}/{event['total']}] {event['name']}",
     "skipped": lambda event: f"[{event['number']}/{event['total']}] {event['name']}: green in the run before",
     "omitted": lambda event: f"[{event['number']}/{event['total']}] {event['name']}: not run: {event['reason']}",
@@ -148,17 +162,62 @@ DOING: dict[str, Callable[[Event], str]] = {
 # ---------------------------------------------------------------------------------------------------- the display
 
 
+@dataclass
+class Pace:
+    """What a run has used so far, and how long its steps and tasks took: enough to guess what is left of it."""
+
+    begun: float = field(default_factory=time.monotonic)
+    tokens: int = 0
+    took: dict[str, list[float]] = field(default_factory=dict)
+    tasks: list[float] = field(default_factory=list)
+    task_begun: float = 0.0
+    later: int = 0  # tasks
+
+    def note(self, event: Event, doing: str) -> None:
+        """Learn from EVENT, which ends what is DOING."""
+        kind = event["event"]
+        if kind in ("answered", "trouble"):
+            self.tokens += event["usage"]["input_tokens"] + event["usage"]["output_tokens"]
+        if kind in ("answered", "tested") and doing:
+            self.took.setdefault(doing, []).append(event["seconds"])
+        if kind == "task":
+            self.task_begun, self.later = time.monotonic(), event["total"] - event["number"]
+        elif kind == "result":
+            self.tasks.append(time.monotonic() - self.task_begun)
+
+    def usual(self, doing: str) -> str:
+        """Say how long a step like this one took so far on average."""
+        took = self.took.get(doing, ())
+        return f"usually {spell(sum(took) / len(took))}" if took else ""
+
+    def so_far(self) -> str:
+        """Say what the run has used."""
+        return f"so far {spell(time.monotonic() - self.begun)}, {many(self.tokens, 'token')}"
+
+    def left(self) -> str:
+        """Guess how long the tasks that follow take, and the rest of this one, by those that are done."""
+        if not self.tasks:
+            return ""
+        each = sum(self.tasks) / len(self.tasks)
+        rest = self.later * each + max(0.0, each - (time.monotonic() - self.task_begun))
+        return f"about {spell(rest)} left" if rest >= 1 else ""
+
+
 class Display:
-    """Shows the events of a run as they happen: finished steps, and on a terminal a living line below them."""
+    """Shows the events of a run as they happen: finished steps, and what is going on.
+
+    That is a living line below them on a terminal; elsewhere it is a line a minute, so that whoever waits knows.
+    """
 
     PAUSE = 0.12  # seconds between two redraws: at most ten a second, the last one included
+    MINUTE = 60.0  # seconds between two lines where nothing is drawn anew
 
     def __init__(self, shows: Shows) -> None:
         self.shows = shows
         self.live = is_terminal(shows.err) and not (shows.json and is_terminal(shows.out))
         self.task, self.attempt, self.tests = "", 1, ""
         self.steps, self.painted = deque[str](), ""
-        self.doing, self.rate, self.since = "", "", 0.0
+        self.doing, self.rate, self.since, self.pace = "", "", 0.0, Pace()
         self.over, self.painter = threading.Event(), threading.Thread(target=self.keep_painting, daemon=True)
 
     @staticmethod
@@ -172,6 +231,7 @@ class Display:
         if self.shows.quiet:
             return
         kind = event["event"]
+        self.pace.note(event, self.doing)
         if kind in ("task", "result"):
             self.task = f"task {event['number']}/{event['total']}" if kind == "task" else ""
             self.attempt, self.tests = 1, ""
@@ -189,7 +249,8 @@ class Display:
         self.over.set()
         if self.painter.is_alive():
             self.painter.join()
-        self.paint("")
+        if self.live:
+            self.paint("")
 
     def finish(self, told: Event) -> None:
         """Show the outcome of the run, and the error that ended it unless the reader has just seen it there."""
@@ -203,7 +264,7 @@ class Display:
     def begin(self, text: str) -> None:
         """Say what is going on from here."""
         self.doing, self.since, self.rate = text, time.monotonic(), ""
-        if self.live and self.painter.ident is None:
+        if self.painter.ident is None:
             self.painter.start()
 
     def step(self, text: str, state: str = "", whole: bool = False) -> None:
@@ -225,18 +286,34 @@ class Display:
 
     def living(self, room: int) -> str:
         """Say what is going on; what matters least goes first where there is no ROOM."""
-        attempt = f"attempt {self.attempt}" if self.task else ""
-        elapsed = f"{time.monotonic() - self.since:.0f} s" if self.doing else ""
-        pieces = [self.task, attempt, self.doing, elapsed, self.rate, self.tests]
-        for least in (4, 1, 0):
-            if width_of(" · ".join(filter(None, pieces))) > room:
-                pieces[least] = ""
-        return one_line(" · ".join(filter(None, pieces)), room)
+        pieces = {"task": self.task, "attempt": f"attempt {self.attempt}" if self.task else "", "doing": self.doing}
+        pieces["elapsed"] = spell(time.monotonic() - self.since) if self.doing else ""
+        pieces |= {"usual": self.pace.usual(self.doing), "rate": self.rate, "tests": self.tests}
+        if self.task:
+            pieces |= {"so far": self.pace.so_far(), "left": self.pace.left()}
+        shorter = {"rate": self.rate.partition(",")[0]}
+        for least in ("tests", "usual", "attempt", "rate", "so far", "left", "rate", "task"):
+            if width_of(" · ".join(filter(None, pieces.values()))) > room:
+                pieces[least] = shorter.pop(least, "")
+        return one_line(" · ".join(filter(None, pieces.values())), room)
 
     def keep_painting(self) -> None:
-        """Draw until the run is over."""
+        """Draw until the run is over; where nothing can be drawn, say each minute what is still going on."""
+        if not self.live:
+            return self.keep_telling()
         while not self.over.wait(self.PAUSE):
             self.paint(self.living(window(self.shows.err).columns - 1))
+        return None
+
+    def keep_telling(self) -> None:
+        """Say what is still going on, for each minute that it takes."""
+        since = told = 0.0
+        while not self.over.wait(self.MINUTE / 60):
+            if self.since != since:
+                since = told = self.since
+            elif self.doing and time.monotonic() - told >= self.MINUTE:
+                told += self.MINUTE
+                self.shows.say(f"  {self.living(500)}", self.shows.err)
 
     def paint(self, line: str) -> None:
         """Draw the finished steps, and LINE below them, at once."""

@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,18 @@ def ready_one(run: Run, leaner: Leaner) -> Leaner:
         run.servers[here.base_url, here.model] = told
     run.ready = here.place
     return here
+
+
+def model_at_once(run: Run) -> str:
+    """Tell which model is asked first: the one that is set, or that its server says without a wait, which is ready."""
+    leaner, told = run.config.lean, Document()
+    if leaner.base_url and not leaner.model and run.config.health.check_url is None:
+        here = at(leaner, servers_left(run, leaner)[0])
+        with suppress(NotReady):
+            told, trouble = probe(here, seconds=2)
+            if not trouble:
+                run.servers[here.base_url, here.model], run.ready = told, here.place
+    return leaner.model or str(told.get("model", ""))
 
 
 def servers_left(run: Run, leaner: Leaner) -> list[str]:

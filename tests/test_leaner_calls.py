@@ -857,7 +857,7 @@ def test_an_after_command_has_a_time_limit(calc: Bench, leaner: Leaner) -> None:
     calc.write("leanfile.toml", calc.read("leanfile.toml") + "after = ['sleep 1000']\n")
     ran = calc.lean_loop(timeout=20)
     assert ran.code == 1
-    assert "time limit" in ran.out
+    assert "time limit: [defaults] after_command_timeout" in ran.out
 
 
 # --------------------------------------------------------------------------------------------------------- the secret

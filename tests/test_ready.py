@@ -48,6 +48,14 @@ def test_a_server_that_is_not_there_is_an_error_and_the_rest_is_still_looked_at(
     assert finding(ran.out, "tests").startswith("ok")
 
 
+def test_a_check_fails_where_a_run_would_for_want_of_a_model(calc: Bench, serve: Serve) -> None:
+    serve("").model = "nomic-embed-text"  # which cannot chat
+    for args in (["--check"], ["--quiet"]):
+        ran = calc.lean_loop(*args)
+        assert ran.code == 3, ran.text
+        assert "lists no models. Set model in [lean]" in ran.text
+
+
 FAULTS: dict[str, tuple[Callable[[Bench], object], str, str]] = {
     "a test command that is not there": (
         lambda calc: calc.write("leanfile.toml", '[runner]\ncommand = "nothing-here"\n'), "tests", "error"),
@@ -150,6 +158,7 @@ def test_direct_passes_the_smoke_test(calc: Bench, serve: Serve) -> None:
     assert ran.code == 0, ran.text
     assert finding(ran.out, "smoke, edit").startswith("ok")
     assert finding(ran.out, "smoke, long prompt").startswith("ok")
+    assert re.match(r"  direct: edit; [\d,]+ tokens in, \d+ out, .* s\n  direct: answer; ", ran.err)
     assert list(calc.home.glob("state/lean-loop/lean-loop-smoke*")) == []
 
 

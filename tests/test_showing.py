@@ -69,7 +69,7 @@ def test_one_line_lives_and_finished_steps_stay_above_it(calc: Bench, leaner: Le
     assert max(wide(line) for line in [*seen.living, *seen.all_lines()]) < columns
     if columns == 80:
         assert any(
-            re.fullmatch(r"task 1/1 · attempt 2 · asking leaner · 0 s · 40 tokens, 31.5/s · 1 failing", line)
+            re.fullmatch(r"task 1/1 · asking leaner · \d s · 40 tokens, 31.5/s · so far \d+ s, \d+ tokens", line)
             for line in seen.living
         ), seen.living
     assert not any(line.startswith("task") for line in seen.screen)
@@ -186,6 +186,35 @@ def test_what_the_whole_suite_says_is_told_apart(calc: Bench, leaner: Leaner) ->
     assert steps == ["the whole suite", "  tests", "  tests", "the whole suite"]
 
 
+TWO = LEANFILE + LEANFILE.partition("[[tasks]]")[2].replace('"add"', '"more"').join(("[[tasks]]", ""))
+NEXT = """
+n=$(($(cat "$HOME/n" 2>/dev/null) + 1)); echo $n > "$HOME/n"
+sleep 1.2; echo "progress: 40 31.5" >&2; sleep 1.2
+case $n in 1) sed -i 's/left . right/left * right/' calc.py;; 2) sed -i 's/left . right/left + right/' calc.py;; esac
+echo "# $n" >> calc.py; echo done
+"""
+
+
+def test_a_wide_line_tells_time_and_tokens_so_far_and_guesses_what_is_left(calc: Bench, leaner: Leaner) -> None:
+    leaner(NEXT)
+    calc.write("leanfile.toml", TWO.replace("[[tasks]]", "[defaults]\nsummarize_errors = false\n[[tasks]]", 1))
+    seen = on_terminal(calc, columns=200)
+    assert seen.code == 0, seen.text
+    first = r"task 1/2 · attempt 2 · asking leaner · \d s · usually [2-9] s · 40 tokens, 31.5/s · 1 failing"
+    assert any(re.fullmatch(rf"{first} · so far \d+ s, \d{{2,}} tokens", line) for line in seen.living), seen.living
+    assert any(re.search(r"^task 2/2 .* · so far \d+ s, .* · about \d+ s left$", line) for line in seen.living)
+
+
+def test_without_a_terminal_a_line_a_minute_says_that_a_call_is_alive(calc: Bench, leaner: Leaner) -> None:
+    leaner(f"sleep 1; echo 'progress: 120 30.0' >&2; sleep 2.4; {FIX}")
+    start = LEANLOOP[2].replace("sys.exit", "leanloop.load_beside('_screen').Display.MINUTE = 1.5; sys.exit")
+    argv = [*LEANLOOP[:2], start]
+    ran = subprocess.run(argv, cwd=calc.project, env=calc.env, capture_output=True, text=True)
+    alive = [line for line in ran.stderr.splitlines() if line.startswith("  task 1/1 · attempt 1 · asking leaner · ")]
+    assert len(alive) in (1, 2), ran.stderr
+    assert re.fullmatch(r".* · [23] s · 120 tokens, 30.0/s · 1 failing · so far \d+ s, 0 tokens", alive[0]), alive
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_doubtful_green_is_said(calc: Bench, leaner: Leaner, terminal: bool) -> None:
     leaner("echo done; echo '# more' >> calc.py")
@@ -248,7 +277,7 @@ GOLDEN_RED = [
     "  failing: test_two_and_three (test_calc.Add.test_two_and_three)",
     "  error: AssertionError: 6 != 5",
     "  at: test_calc.py:8",
-    "  why: no attempt is left",
+    "  why: no attempt is left (max_iters_per_task)",
     "  next: mend it; lean-loop --resume",
     "  back: lean-loop --undo takes the run back, --restore last/1.2 brings the last",
     "    attempt",
@@ -364,7 +393,7 @@ def test_a_red_task_says_what_somebody_needs_who_takes_over(calc: Bench, leaner:
         "  failing: test_two_and_three (test_calc.Add.test_two_and_three)",
         "  error: AssertionError: 6 != 5",
         "  at: test_calc.py:8",
-        "  why: no attempt is left",
+        "  why: no attempt is left (max_iters_per_task)",
         "  next: mend it; lean-loop --resume",
         "  back: lean-loop --undo takes the run back, --restore last/1.2 brings the last attempt",
         "  tried: 2. add multiplies. -> nothing changed, 1 failing | 1. first attempt -> calc.py +1 -1, 1 failing",
@@ -453,10 +482,13 @@ def test_an_estimate_makes_the_price_an_estimate(calc: Bench, leaner: Leaner) ->
 
 
 def test_the_report_tells_every_attempt(calc: Bench, serve: Serve) -> None:
-    serve(WRONG, RIGHT)
-    assert calc.lean_loop().code == 0
+    server = serve(WRONG, RIGHT)
+    ran = calc.lean_loop()
+    assert ran.code == 0
+    assert ran.err.startswith(f"lean-loop: leanfile.toml with direct, {server.model}\n")
     (run,) = calc.runs()
     told = (run / "report.md").read_text()
+    assert f"; {server.model}; run {run.name}\n" in told and f"; {server.model}; run " in ran.out
     assert calc.lean_loop("--report").out == f"{told}\nThe files lie in {run}\n"
     assert told.startswith("# lean-loop: green\n")
     assert re.findall(r"^#+ .*$", told, re.MULTILINE)[1:] == ["## 1. add", "### Attempt 1", "### Attempt 2"]
