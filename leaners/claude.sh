@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lean: program=claude overhead=2700 proven=2.1.330 writes=~/.claude/,~/.claude.json
+# lean: program=claude overhead=2700 proven=2.1.332 writes=~/.claude/,~/.claude.json
 # Claude Code (@anthropic-ai/claude-code)
 . "$(dirname "$0")/_lib.bash"
 begin claude 'npm install -g @anthropic-ai/claude-code' "$@"

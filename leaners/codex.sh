@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lean: program=codex overhead=2600 proven=0.169.0 writes=~/.codex/,$CODEX_HOME
+# lean: program=codex overhead=2600 proven=0.171.0 writes=~/.codex/,$CODEX_HOME
 # Codex (@openai/codex)
 . "$(dirname "$0")/_lib.bash"
 begin codex 'npm install -g @openai/codex' "$@"

@@ -102,7 +102,7 @@ CLIS = (
     Cli(
         "claude",
         "@anthropic-ai/claude-code",
-        "2.1.330",
+        "2.1.332",
         3000,
         (call("Read", file_path=FILE), call("Edit", file_path=FILE, old_string=OLD, new_string=NEW)),
         call("Edit", file_path=NEW_PATH, old_string="", new_string=NEW_FILE),
@@ -163,7 +163,7 @@ CLIS = (
     Cli(
         "codex",
         "@openai/codex",
-        "0.169.0",
+        "0.171.0",
         23000,
         (Say(tool="apply_patch", free=PATCH),),
         Say(tool="apply_patch", free=NEW_PATCH),
