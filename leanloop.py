@@ -80,6 +80,10 @@ class NotReady(LeanError):
     code = NOT_READY
 
 
+class Held(NotReady):
+    """Another lean-loop holds the project."""
+
+
 class Interrupted(BaseException):
     """A signal asked for the end; the exit code is 128 and its number."""
 
@@ -3261,7 +3265,7 @@ def locked(folder: Path, config: Config) -> Iterator[None]:
         except OSError:
             lock.seek(0)
             holder = load_beside("_processes").tell_holder(folder, lock.read().strip())
-            raise NotReady(f"{config.root}: {holder}") from None
+            raise Held(f"{config.root}: {holder}") from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}, {config.path}")
         lock.flush()
@@ -3273,7 +3277,7 @@ def lock_file(lock: IO[str]) -> None:
     if WINDOWS:
         import msvcrt
 
-        lock.seek(0)  # Windows locks from the present place on
+        lock.seek(1 << 20)  # Windows locks from the present place on, and what is locked cannot be read
         msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
     else:
         import fcntl

@@ -34,6 +34,7 @@ from leanloop import (
     ChangeRules,
     Config,
     Document,
+    Held,
     Leaner,
     LeanError,
     NotReady,
@@ -107,7 +108,7 @@ def ask_about(options: argparse.Namespace, shows: Shows) -> str:
     check_leaner(config.lean)
     files = tuple(project_relative(str(Path(name).absolute()), config.root, "--ask") for name in names)
     prompt = "".join(f"{fenced(path, text_for(config.root / path), path)}\n" for path in files) + question
-    with unrecorded(config, shows, quiet=shows.quiet or not is_terminal(shows.err)) as run:
+    with asked_in(config, files, replace(shows, quiet=shows.quiet or not is_terminal(shows.err))) as run:
         task = Task(name="question", files=files)
         room = run.context(task, run.wait_for(config.lean)) * 8 // 10
         if tokens(prompt) > room:
@@ -119,6 +120,23 @@ def ask_about(options: argparse.Namespace, shows: Shows) -> str:
     if call.code or not call.answer:
         raise NotReady(f"{call.leaner}: {call.reason or 'it said nothing'}. Try lean-loop --smoke")
     return call.answer
+
+
+@contextlib.contextmanager
+def asked_in(config: Config, files: Sequence[str], shows: Shows) -> Iterator[Run]:
+    """Hold the project for a question; beside a run, which holds it, ask in a copy of the FILES alone."""
+    with contextlib.ExitStack() as held:
+        try:
+            run = held.enter_context(unrecorded(config, shows, shows.quiet))
+        except Held:
+            root = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="lean-loop-ask-"))).resolve()
+            for path in files:
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(config.root / path, root / path)
+            copied = replace(config, root=root, path=root / LEANFILE)
+            held.callback(shutil.rmtree, project_folder(root), ignore_errors=True)
+            run = held.enter_context(unrecorded(copied, shows, shows.quiet))
+        yield run
 
 
 def text_for(path: Path) -> str:

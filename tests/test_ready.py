@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import time
 from collections.abc import Callable
 
 import pytest
@@ -250,6 +252,25 @@ def test_a_question_needs_no_leanfile(calc: Bench, serve: Serve) -> None:
     serve(answer=lambda body: "Sums.")
     (calc.project / "leanfile.toml").unlink()
     assert calc.lean_loop("--ask", "What is it?", "calc.py").out == "Sums.\n"
+
+
+def test_a_question_is_answered_beside_a_run(calc: Bench, leaner: Leaner) -> None:
+    leaner(
+        '[ "$LEAN_MODE" = ask ] && { touch stray; echo "It has $(wc -l < calc.py) lines"; exit; }\n'
+        'touch "$HOME/at-work"; while [ ! -e "$HOME/go" ]; do sleep 0.05; done\n'
+        "sed -i 's/left - right/left + right/' calc.py; echo done"
+    )
+    calc.write("leanfile.toml", "[defaults]\nsummarize_errors = false\n" + calc.read("leanfile.toml"))
+    process = subprocess.Popen([*LEANLOOP, "--quiet"], cwd=calc.project, env=calc.env, stdout=subprocess.DEVNULL)
+    while not (calc.home / "at-work").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    ran = calc.lean_loop("--ask", "How long is it?", "calc.py")
+    (calc.home / "go").touch()
+    assert (ran.code, ran.out) == (0, "It has 6 lines\n"), ran.text
+    assert process.wait(60) == 0
+    assert not (calc.project / "stray").exists()
+    assert len(list(calc.home.glob("state/lean-loop/*/snapshots.git"))) == 1
 
 
 def test_what_the_leaner_changes_on_a_question_is_put_back(calc: Bench, leaner: Leaner) -> None:
