@@ -311,8 +311,7 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     options = argparse.ArgumentParser(
         prog="direct.py",
         description="Ask an OpenAI-compatible server for a change, and make it.",
-        epilog="LEAN_BASE_URL names the server (else http://127.0.0.1:8080/v1); LEAN_MODEL, LEAN_API_KEY and the other "
-        "LEAN_* variables of leaners/README.md set the rest.",
+        epilog="LEAN_BASE_URL names the server (else http://127.0.0.1:8080/v1), further LEAN_* variables the rest.",
     )
     options.add_argument("-p", dest="prompt", metavar="PROMPT", help="what is to be done")
     options.add_argument("--files", nargs="+", metavar="FILE", help="files to show and to change (else LEAN_FILES)")
