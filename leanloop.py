@@ -1266,7 +1266,7 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a program in a group of its own; one that is FED has something to read. See `run`."""
     return subprocess.Popen(
-        [as_native(word) for word in argv],
+        as_command(argv),
         cwd=cwd,
         env={as_native(name): as_native(value) for name, value in env.items()},
         stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
@@ -1283,6 +1283,13 @@ def close(outputs: Sequence[StreamReader]) -> None:
     for output in outputs:
         if not output.is_alive():
             output.stream.close()
+
+
+def as_command(argv: Sequence[str]) -> Any:
+    """Give an argument list as the system takes it; cmd wants its line as it stands, between two quotes."""
+    if WINDOWS and argv[0] == "cmd":
+        return f'{" ".join(argv[:-1])} "{argv[-1]}"'
+    return [as_native(word) for word in argv]
 
 
 def as_native(text: str) -> Any:
@@ -1392,10 +1399,12 @@ def children(pid: int) -> list[int]:
 def children_by_ps() -> Callable[[int], list[int]]:
     """Ask ps for all processes once; the answer tells the children of one."""
     pairs: dict[int, list[int]] = {}
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True)
-    for line in listing.stdout.splitlines():
+    with subprocess.Popen(["ps", "-A", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True) as ps:
+        listing = ps.communicate()[0]
+    for line in listing.splitlines():
         child, parent = map(int, line.split())
-        pairs.setdefault(parent, []).append(child)
+        if child != ps.pid:  # it lists itself, and has ended
+            pairs.setdefault(parent, []).append(child)
     return lambda pid: pairs.get(pid, [])
 
 
@@ -1947,8 +1956,9 @@ def bash() -> str:
     """Find bash; on Windows the one that comes with Git, never the one in System32."""
     found = shutil.which("bash")
     if WINDOWS:
-        git_folder = Path(shutil.which("git") or "git").resolve().parent.parent
-        found = next((str(path) for path in git_folder.glob("**/bash.exe")), None)
+        beside = shutil.which("git")
+        places = Path(beside).resolve().parent.parent.glob("**/bash.exe") if beside else ()
+        found = next(map(str, places), None)
     if not found:
         raise NotReady("bash was not found: .sh leaners need it. Install bash (on Windows: Git for Windows).")
     return found
@@ -2174,11 +2184,16 @@ def shell_argv(line: str) -> list[str]:
     return ["cmd", "/d", "/s", "/c", line] if WINDOWS else ["/bin/sh", "-c", line]
 
 
+def quoted(word: str) -> str:
+    """Quote a word for the system's shell: cmd knows double quotes alone."""
+    return subprocess.list2cmdline([word]) if WINDOWS else shlex.quote(word)
+
+
 def run_shell(
     root: Path, line: str, files: Sequence[str], env: Mapping[str, str], limit: Limit, alive: Callable[[int], None]
 ) -> Completed:
     """Hand a command of the user's to the shell; {files} in it are FILES that are there, else all of the project."""
-    there = [shlex.quote(path) for path in files if (root / path).exists()]
+    there = [quoted(path) for path in files if (root / path).exists()]
     line = line.replace("{python}", python_of(root)).replace("{files}", " ".join(there) or ".")
     done = run(shell_argv(line), root, env=env, timeout=limit[0], alive=alive)
     return replace(done, cut=done.cut and f"{done.cut}: {limit[1]}")
@@ -2199,7 +2214,7 @@ def test_argv(runner: Runner, root: Path) -> list[str]:
     words = [word.replace("{python}", python_of(root)) for word in (runner.command, *runner.args)]
     if not runner.shell:
         return words
-    return shell_argv(" ".join([words[0], *map(shlex.quote, words[1:])]))
+    return shell_argv(" ".join([words[0], *map(quoted, words[1:])]))
 
 
 def words_of(*command: str) -> list[str]:
