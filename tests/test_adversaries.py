@@ -87,7 +87,7 @@ def state(bench: Bench) -> dict[str, Any]:
 def run(bench: Bench, leaner: Leaner, deed: str) -> Ran:
     """Let the agent do its DEED, and see that everything is as before."""
     before = state(bench)
-    leaner(f"{deed}\necho done\n")
+    leaner(f"{deed}\necho done\n", trace="auto")
     ran = bench.lean_loop(timeout=50)
     assert "Traceback" not in ran.err, ran.text
     assert state(bench) == before

@@ -42,10 +42,10 @@ def test_an_iteration_starts_few_gits(calc: Bench, serve: Serve, leaner: Leaner,
     counts = []
     for wrong in (1, 2, 3):  # the first run makes the private repository, too
         if who == "direct":
-            serve(*(WRONG.replace("* right", f"* right + {number}") for number in range(wrong)), RIGHT)
+            serve(*(WRONG.replace("* right", f"* right + {number}") for number in range(wrong)), RIGHT, trace="auto")
         else:
             own = "echo $number | tee other.txt > $number.txt; " if "own" in who else ""
-            leaner(AGENT.replace("echo done", f"{own}echo done"))
+            leaner(AGENT.replace("echo done", f"{own}echo done"), trace="auto")
         calc.git("checkout", "-q", "calc.py", "other.txt")
         (calc.home / "edits").unlink(missing_ok=True)
         gits.unlink()
