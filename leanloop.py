@@ -563,7 +563,7 @@ class TaskState:
     """A task under way: the tree that it began from, what its tests said there, and the attempts since.
 
     `here` is the state of its files on disk, `stage` tells which leaner is at work: 0 is `[lean]`, those of
-    `[[escalate]]` follow.
+    `[[escalate]]` follow. `others` are tests that were red before, and that it is not about.
     """
 
     task: Task
@@ -572,6 +572,7 @@ class TaskState:
     attempts: list[Attempt] = field(default_factory=list)
     here: str = ""
     stage: int = 0
+    others: frozenset[str] = frozenset()
 
     @property
     def prompts(self) -> int:
@@ -2552,9 +2553,13 @@ class Verifier:
             self.reporter.emit("tested", name=task.name, tree=tree, output="", **verdict_facts(self.judged[key]))
             return self.judged[key]
         verdict = NOT_TESTED if task.skip_tests else self.test_confirmed(task, tree)
+        self.judged[key] = verdict = self.judge_checks(task, tree, verdict)
+        return verdict
+
+    def judge_checks(self, task: Task, tree: str, verdict: Verdict) -> Verdict:
+        """Run the checks of a task whose tests are green."""
         for command in task.checks:
             verdict = self.check(task, command, tree, verdict) if verdict.green else verdict
-        self.judged[key] = verdict
         return verdict
 
     def test_confirmed(self, task: Task, tree: str) -> Verdict:
@@ -2836,7 +2841,12 @@ class Run:
         """Take a snapshot, and run the task's tests on it: what fails goes into the first prompt."""
         start = self.snapshots.take()
         proves = self.config.guard.baseline and not task.skip_tests
-        return TaskState(task, start, self.verifier.judge(task, start) if proves else None)
+        red = self.verifier.judge(task, start) if proves else None
+        others = load_beside("_concern").strangers(self.config, task, red) if red and red.report else frozenset[str]()
+        if others:
+            names = ", ".join(sorted(others)[:5])
+            self.workspace.warn(f"red before this task, which is not about them (test_files narrows): {names}")
+        return TaskState(task, start, red, others=others)
 
     def choose_leaner(self, state: TaskState) -> Leaner:
         """Choose who is asked next: as `[[escalate]]` says, or the next one where drawing brought nothing."""
@@ -3098,6 +3108,8 @@ class Run:
         """Judge the tree that a call left; veto a green that the run before it contradicts, or what resists."""
         task = state.task
         verdict = self.verifier.judge(task, call.after, again)
+        if state.others and (alone := load_beside("_concern").judged_alone(verdict, state.red, state.others)).green:
+            verdict = self.verifier.judge_checks(task, call.after, alone)
         veto = f"protected files could not be put back: {call.resists}" if call.resists else ""
         change, rules = compare(state.red, verdict), ChangeRules(self.config, task)
         lost = [name for name in change.lost if not rules.may_drop(name)]
@@ -3260,6 +3272,7 @@ def broken_since(run: Run, results: Sequence[Result], before: Verdict | None) ->
         return ""
     after = run.verifier.judge_now(whole_suite(run.config))
     fixed = {name for result in results if result.before for name in result.before.failing}
+    fixed -= {name for result in results for attempt in result.attempts[-1:] for name in attempt.verdict.failing}
     change, rules = compare(before, after), [ChangeRules(run.config, result.task) for result in results]
     lost = [name for name in change.lost if not any(rule.may_drop(name) for rule in rules)]
     if not (before.report and after.report) and (fewer := (before.passed or 0) - (after.passed or 0)) > 0:

@@ -447,3 +447,52 @@ def test_the_record_names_the_leaner_of_each_attempt(score: Bench, leaner: Leane
     assert ran.code == 0, ran.text
     assert [event["leaner"] for event in events(score, "attempt")] == ["leaner", "leaner", "strong large"]
     assert "strong large" in ran.out
+
+
+# ------------------------------------------------------------------------------- tests that a task is not about
+
+OLD = "def test_old():\n    assert 'tea' == 'coffee'\n"
+
+
+@pytest.fixture
+def with_old(suite: Bench) -> Bench:
+    """A suite in which a test was red before, and has nothing to do with the task."""
+    suite.write("test_old.py", OLD)
+    suite.write(
+        "test_words.py", "import calc\n\n\ndef test_words():\n    assert calc.__doc__.strip() == 'Small sums.'\n"
+    )
+    suite.write("leanfile.toml", QUIET + PYTEST + TASK)
+    suite.commit()
+    return suite
+
+
+def test_a_test_that_was_red_before_and_is_another_matter_costs_no_call(with_old: Bench, leaner: Leaner) -> None:
+    leaner(COUNT + FIX)
+    ran = with_old.lean_loop()
+    assert (ran.code, len(events(with_old, "answered"))) == (0, 1), ran.text
+    told = "warning: red before this task, which is not about them (test_files narrows): test_old.test_old"
+    assert ran.err.index(told) < ran.err.index("leaner: edit")
+
+
+def test_a_test_that_was_green_is_missed_beside_one_that_was_red(with_old: Bench, leaner: Leaner) -> None:
+    leaner(FIX + "sed -i s/Small/Large/ calc.py")
+    ran = with_old.lean_loop()
+    assert (ran.code, ran.out.splitlines()[0][:4]) == (1, "red:"), ran.text
+    with_old.git("checkout", "-q", "calc.py")
+    leaner(FIX + 'sed -i \'/^"""/d\' calc.py; rm -f test_words.py; echo > test_words.py')
+    assert with_old.lean_loop().code == 1
+
+
+@pytest.mark.parametrize("about", ["import calc\n", "# add_all\n"])
+def test_a_red_test_that_a_task_is_about_has_to_pass(with_old: Bench, leaner: Leaner, about: str) -> None:
+    leaner(FIX)
+    with_old.write("test_old.py", about + OLD)
+    with_old.write("leanfile.toml", ONE + PYTEST + TASK.replace('"mend"', '"mend add_all in calc"'))
+    assert with_old.lean_loop().code == 1
+    assert "which is not about them" not in with_old.lean_loop().err
+
+
+def test_checks_are_run_where_a_red_test_is_another_matter(with_old: Bench, leaner: Leaner) -> None:
+    leaner(FIX)
+    with_old.write("leanfile.toml", ONE + PYTEST + TASK + 'checks = ["grep -q nothing calc.py"]\n')
+    assert with_old.lean_loop().code == 1
