@@ -753,11 +753,16 @@ class Source:
         end = min(found.last if found else self.extent(at, high), high)
         while end > at + 1 and (not self.lines[end - 1].strip() or self.trails(end - 1, at)):
             end -= 1
-        while end < high and (
-            MARKER.match(self.lines[end]) or (end in self.notes and self.depth(end) > self.depth(at))
+        while (below := self.filled_from(end, high)) < high and (
+            (below == end and MARKER.match(self.lines[below]))
+            or (below in self.notes and self.depth(below) > self.depth(at))
         ):
-            end += 1
+            end = below + 1
         return end
+
+    def filled_from(self, at: int, high: int) -> int:
+        """Return the first line from a line on that is not blank, HIGH without one."""
+        return next((below for below in range(at, high) if self.lines[below].strip()), high)
 
     def trails(self, at: int, head: int) -> bool:
         """Tell whether a line is a comment below an item, not in it."""
@@ -821,6 +826,14 @@ class Source:
         rows = (at for at in range(head + 1, box.end) if self.lines[at].strip())
         deep = [at for at in rows if self.depth(at) > width or at in self.inside]
         return (deep[0], deep[-1] + 1) if deep else (box.end, box.end)
+
+    def header(self, item: Item) -> str:
+        """Return the line that an item begins with."""
+        return bare(self.lines[item.line])
+
+    def title(self, item: Item) -> str:
+        """Return the decorators of an item and the line that it begins with."""
+        return " ".join(bare(line) for line in self.lines[item.top : item.line + 1] if not COMMENT.match(line))
 
     def header_end(self, head: int, first: int) -> int:
         """Return the line after a box's header: what is FIRST in it may have comments and blank lines above."""
@@ -898,8 +911,9 @@ class Merge:
     def partners(self, olds: list[Item], news: list[Item], root: bool) -> dict[int, Item | None]:
         """Find the old item of each new one by its text or its name; None for one that comes again below."""
         pairs, theirs = same_text(olds, news), grouped(olds)
-        for key, places in grouped(news).items():
-            there = [olds[at] for at in theirs.get(key, ())]
+        for (kind, name), places in grouped(news).items():
+            other = {"function": "value", "value": "function"}.get(kind, kind)
+            there = [olds[at] for at in theirs.get((kind, name), theirs.get((other, name), ()))]
             if not all(at in pairs for at in places):
                 pairs |= self.namesakes({at: news[at] for at in places}, there, pairs, root)
         return pairs
@@ -911,20 +925,18 @@ class Merge:
         *_, item = items.values()
         if root and item.kind not in ("import", "note") and (not there or self.is_member(item)):
             there = self.deeper(item) or there
-        headers = {at: bare(self.new.lines[one.line]) for at, one in items.items()}
-        alike = [one for one in there if bare(self.old.lines[one.line]) in headers.values()]
-        if len({*headers.values()}) == len(items) == len(alike):
-            alike.sort(key=lambda one: [*headers.values()].index(bare(self.old.lines[one.line])))
-            return dict(zip(items, alike, strict=True))
-        if len(there) > 1 and len(there) != len(items):
-            there = [one for one in there if bare(self.old.lines[one.line]) == headers[max(items)]] or there
         if not item.named:
             there = [one for one in there if not any(one is other for other in pairs.values())]
             return dict(zip((at for at in items if at not in pairs), there, strict=False))
-        if len(there) > 1 and len(there) != len(items):
+        if len(there) < 2:
+            *again, last = items
+            return {**dict.fromkeys(again), **dict(zip([last], there, strict=False))}
+        found = same_titles(self.new, items, self.old, there)
+        left = [at for at in items if at not in found]
+        free = [one for one in there if not any(one is other for other in found.values())]
+        if free and left and len(free) != len(left):
             raise Refusal("ambiguous", f"there are {len(there)} definitions called {item.name}")
-        places, keep = [*items], max(1, len(there))
-        return {**dict.fromkeys(places[:-keep]), **dict(zip(places[-keep:], there, strict=False))}
+        return {**found, **dict(zip(left, free, strict=False))}
 
     def deeper(self, item: Item) -> list[Item]:
         """List what has an item's name, or else its first line, below the top level."""
@@ -932,7 +944,9 @@ class Merge:
         name, header = item.name.rpartition(".")[2], bare(self.new.lines[item.line])
         rows = [at for at, one in self.old.defs.items() if one.name == name and one.kind != "value"]
         rows = rows or [
-            at for at, line in enumerate(self.old.lines) if bare(line) == header and item.end - item.line > 1
+            at
+            for at, line in enumerate(self.old.lines)
+            if bare(line) == header and item.end - item.line > 1 and at not in self.old.inside
         ]
         if item.kind == "value" and self.is_member(item):
             return [one for one in self.members(self.old.tops) if one.key == item.key]
@@ -1105,6 +1119,17 @@ def same_text(olds: list[Item], news: list[Item]) -> dict[int, Item | None]:
     a, b = ([one.key if not one.named else (side, "") for one in some] for side, some in (("a", olds), ("b", news)))
     blocks = difflib.SequenceMatcher(None, a, b, False).get_matching_blocks()
     return {block.b + n: olds[block.a + n] for block in blocks for n in range(block.size)}
+
+
+def same_titles(new: Source, items: Mapping[int, Item], old: Source, there: Sequence[Item]) -> dict[int, Item | None]:
+    """Pair the items of one name whose headers, with their decorators or without, are alike and no other's."""
+    found: dict[int, Item | None] = {}
+    for title in (Source.title, Source.header):
+        olds, news = ([title(side, one) for one in some] for side, some in ((old, there), (new, items.values())))
+        for at, told in zip(items, news, strict=True):
+            if at not in found and olds.count(told) == news.count(told) == 1:
+                found[at] = there[olds.index(told)]
+    return found
 
 
 def grouped(items: Iterable[Item]) -> dict[tuple[str, str], list[int]]:

@@ -92,6 +92,62 @@ def test_what_is_not_sent_stays(part: str, path: str) -> None:
     assert land(path + fence(part)) == FIXED
 
 
+GETTERS = """class Box:
+    @property
+    def size(self):
+        return self._size
+
+    @size.setter
+    def size(self, value):
+        self._size = value
+
+    @size.deleter
+    def size(self):
+        del self._size
+
+    @overload
+    def get(self, at: int) -> str: ...
+    @overload
+    def get(self, at: slice) -> list: ...
+    def get(self, at):
+        return self.rows[at]
+
+
+square = lambda x: x * x
+"""
+
+
+def test_those_of_one_name_are_told_apart_by_their_headers() -> None:
+    pair = GETTERS[GETTERS.index("    @property") : GETTERS.index("\n    @size.deleter")]
+    changed = pair.replace("return self._size", "return self._size or 0").replace("= value", "= int(value)")
+    assert land(fence("class Box:\n" + changed), "k.py", GETTERS) == GETTERS.replace(pair, changed)
+    new = GETTERS[GETTERS.index("    @overload") : GETTERS.index("\n\nsquare")]
+    new = new.replace(
+        "    def get(self, at):", "    @overload\n    def get(self, at: str) -> list: ...\n    def get(self, at):"
+    )
+    after = land(fence("class Box:\n" + new), "k.py", GETTERS)
+    assert after and after.replace("\n", "").count("at: str") == 1 and len(after) > len(GETTERS)
+
+
+def test_a_function_takes_the_place_of_a_value_of_its_name() -> None:
+    new = "def square(x):\n    return x**2\n"
+    assert land(fence(new), "k.py", GETTERS) == GETTERS.replace("square = lambda x: x * x\n", new)
+
+
+def test_what_a_nested_function_leaves_out_stays() -> None:
+    text = (
+        "def outer(n):\n    def one(x):\n        return x\n\n    def two(x):\n        return n\n\n    return one, two\n"
+    )
+    block = "def outer(n):\n    def one(x):\n        return x + 1\n\n    # ... the rest stays"
+    assert land(fence(block), "k.py", text) == text.replace("return x\n", "return x + 1\n")
+
+
+def test_a_header_in_a_string_is_none() -> None:
+    text = 'SQL = """\ndef fake():\n    return 1\n"""\n'
+    new = "def fake():\n    return 2\n"
+    assert land(fence(new), "k.py", text) == f"{text}\n\n{new}"
+
+
 def test_a_definition_as_it_is_changes_nothing() -> None:
     assert land(fence(MUL)) == CALC
 
