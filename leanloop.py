@@ -3716,6 +3716,15 @@ def on_signals(act: Callable[[int, FrameType | None], None] | signal.Handlers) -
         signal.signal(number, act)
 
 
+def raise_again(swallowed: sys.UnraisableHookArgs) -> None:
+    """Send a signal again that met a callback of Python's own: what is raised there is printed, and lost."""
+    if isinstance(swallowed.exc_value, Interrupted):
+        on_signals(stop)
+        threading.Timer(0.05, os.kill, (os.getpid(), swallowed.exc_value.code - 128)).start()
+    else:
+        sys.__unraisablehook__(swallowed)
+
+
 def forget_closed_streams() -> None:
     """Let Python's own last flush go nowhere where the reader of a stream has gone."""
     for stream in (sys.stdout, sys.stderr):
@@ -3750,6 +3759,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Answer the command line; return the exit code."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace", encoding="utf-8")  # type: ignore[union-attr]
+    sys.unraisablehook = raise_again
     on_signals(stop)
     try:
         code = answer(argv)

@@ -9,6 +9,7 @@ import re
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable
@@ -120,6 +121,26 @@ def test_pressing_ctrl_c_again_and_again_shows_no_traceback(calc: Bench, leaner:
             time.sleep(0.005)
     assert "Traceback" not in process.stderr.read()
     assert process.wait(20) == 130
+
+
+SWALLOWED = """
+import os, signal, sys, time, weakref
+import leanloop
+sys.unraisablehook = leanloop.raise_again
+leanloop.on_signals(leanloop.stop)
+thing = type("Thing", (), {})()
+kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+try:
+    del thing
+    time.sleep(5)
+except leanloop.Interrupted as stopped:
+    sys.exit(stopped.code)
+"""
+
+
+def test_a_signal_that_meets_a_callback_of_python_is_not_lost() -> None:
+    ran = subprocess.run([sys.executable, "-c", SWALLOWED], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
