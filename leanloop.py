@@ -2307,6 +2307,10 @@ def why_not_green(
         return f"the test command ended with 0, but says: {said.red} (does a pipe or ';' hide its exit code?)"
     if passed == 0 and not config.defaults.no_tests_ok:
         return f"{NO_TEST}, though it passed ([defaults] no_tests_ok = true accepts that)"
+    if not report and passed is None and load_beside("_failures").loses_exit(spell_out(done.argv, config.root)):
+        return (
+            "a pipe or ';' hides the exit code of the tests, and they print no result that is known: use && or pipefail"
+        )
     if not report and runs_pytest(done.argv):
         return "pytest ended with 0, but wrote no report: something ended it early"
     return ""
