@@ -1616,7 +1616,10 @@ class PromptSection:
 
 
 def fit(parts: Sequence[PromptSection], budget: int) -> str:
-    """Join PARTS within BUDGET tokens; say which ones were left out, and how large they are."""
+    """Join PARTS, without those of high rank until they fit BUDGET tokens; say what was left out, and how large it is.
+
+    What is ALWAYS there or has shrunk stays, even beyond the budget.
+    """
     kept, gone = [part for part in parts if part.body.strip()], list[PromptSection]()
     while (over := sum(tokens(str(part)) for part in kept if part.body) - budget) > 0:
         last = max(kept, key=lambda part: part.rank)
@@ -2380,8 +2383,9 @@ def run_tests(config: Config, runner: Runner, reporter: Reporter) -> Verdict:
 
 # -------------------------------------------------------------------------------------------------------- verdicts
 
-# What decides green, in order: `run_tests` runs the command and `verdict_of` reads it (above), `Verifier.judge` does
-# so on the right files (below), `compare` looks at the run before the task, `Run.verdict` vetoes, `checks` come last.
+# What decides green, in order: `run_tests` runs the command and `verdict_of` reads it (above); `Verifier.judge` distrusts
+# tests that changed (`test`), repeats the run (`test_confirmed`) and runs the `checks`; `Run.verdict` vetoes by the run
+# before (`compare`). A failing after-command makes a task red (`run_task`), a worse suite the run (`broken_since`).
 
 NOT_TESTED = Verdict(True, Failure((), "", ""))
 
@@ -2726,6 +2730,7 @@ def run_task(run: Run, task: Task) -> Result:
     try:
         while state.goes_on:
             question = run.next_question(state)
+            # leaving early closes the generator, which ends the answers that are still being written
             with contextlib.closing(run.answers(state, question)) as answers:
                 for sample, call in enumerate(answers, 1):
                     run.judge_call(state, question, sample, call)

@@ -252,7 +252,10 @@ def bare_config(path: Path, root: Path, document: Document | None = None) -> Con
 
 
 def resume(run: Run) -> Resumed:
-    """Tell what the last run of the leanfile left to go on with; nothing where there is none."""
+    """Tell what the last run of the leanfile left to go on with; nothing where there is none.
+
+    By then the repository is put back (`recorded`), and an unfinished step undone (`tidy_up`).
+    """
     records, leanfile = read_records(run.snapshots.folder), str(run.config.path.resolve())
     own = [record for record in records if record.first["file"] == leanfile and record.first["tasks"]]
     if not own:
