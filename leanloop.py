@@ -2383,9 +2383,9 @@ def run_tests(config: Config, runner: Runner, reporter: Reporter) -> Verdict:
 
 # -------------------------------------------------------------------------------------------------------- verdicts
 
-# What decides green, in order: `run_tests` runs the command and `verdict_of` reads it (above); `Verifier.judge` distrusts
-# tests that changed (`test`), repeats the run (`test_confirmed`) and runs the `checks`; `Run.verdict` vetoes by the run
-# before (`compare`). A failing after-command makes a task red (`run_task`), a worse suite the run (`broken_since`).
+# What decides green, in order: `run_tests` runs the command and `verdict_of` reads it (above); `Verifier.judge`
+# distrusts changed tests (`test`), repeats the run (`test_confirmed`), runs the `checks`; `Run.verdict` vetoes by the
+# run before (`compare`). A failing after-command makes a task red (`run_task`), a worse suite the run (`broken_since`).
 
 NOT_TESTED = Verdict(True, Failure((), "", ""))
 

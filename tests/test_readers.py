@@ -337,7 +337,7 @@ def test_what_no_label_is_stays() -> None:
 
 
 CLOSING = {  # closing words of runners that have no row, or only closing words: how many passed and failed
-    "2 specs, 1 failure\nFinished in 0.01 seconds": (2, 1),
+    "2 specs, 1 failure\nFinished in 0.01 seconds": (1, 1),
     "TOTAL: 1 FAILED, 3 SUCCESS": (3, 1),
     "0 features passed, 1 failed, 0 skipped\n1 scenario passed, 2 failed, 0 skipped\nTook 0m0.000s": (1, 3),
     "2 scenarios (1 failed, 1 passed)\n0m00.01s": (1, 1),
@@ -346,7 +346,7 @@ CLOSING = {  # closing words of runners that have no row, or only closing words:
     "FAIL! -- 1 Passed | 1 Failed | 0 Pending | 0 Skipped\n": (1, 1),
     "Ran 2 tests containing 3 assertions.\n1 failures, 0 errors.": (2, 1),
     "[ FAIL 1 | WARN 0 | SKIP 0 | PASS 2 ]": (2, 1),
-    "\t Executed 2 tests, with 1 failure (0 unexpected) in 0.001 (0.002) seconds": (2, 1),
+    "\t Executed 2 tests, with 1 failure (0 unexpected) in 0.001 (0.002) seconds": (1, 1),
     "00:00 +3 ~1 -1: Some tests failed.": (3, 1),
     "  3 tests failed": (0, 3),
 }
@@ -355,6 +355,87 @@ CLOSING = {  # closing words of runners that have no row, or only closing words:
 def test_closing_words_that_count_are_read_whatever_runner_says_them() -> None:
     said = {words: _failures.read_summary(f"starting\n{words}\n", "./check") for words in CLOSING}
     assert {words: (summary.passed, summary.failed) for words, summary in said.items()} == CLOSING
+
+
+NOTHING = [  # what says that no test ran, by runners whose closing words count none
+    "No tests found, exiting with code 0", "No test files found, exiting with code 0", "[INFO] No tests to run.",
+    "> Task :test NO-SOURCE", "make: Nothing to be done for 'test'.", "make: 'test' is up to date.", "1..0",
+    "DONE 0 tests in 0.312s", "All 0 tests passed.", "No tests defined.", "No test is available in /app/Shop.dll.",
+    "No tasks were executed as part of this run.", "No projects matched the filters", "0 scenarios", "  2 skipped",
+]  # fmt: skip
+STAYS = [  # what is green though a word of it says otherwise
+    "Ran 3 tests in 0.001s\n\nOK (expected failures=1)",
+    "test cases:  3 |  2 passed | 1 failed as expected\nassertions: 4 | 3 passed | 1 failed as expected",
+    "\t Executed 0 tests, with 0 failures (0 unexpected) in 0.0 (0.0) seconds\n"
+    "✔ Test run with 3 tests passed after 0.1 seconds.",
+    "  3 passing (9ms)\n\n  0 passing (1ms)\n  1 pending",
+    "  1 flaky\n    e2e/a.spec.ts:4:5 › pays\n  2 passed (3.1s)",
+    "No files changed\nNo packages to install\nall is well",
+]
+
+
+def test_what_says_that_nothing_ran_is_heard() -> None:
+    assert [said for said in NOTHING if _failures.read_summary(f"starting\n{said}\n", "./check").passed != 0] == []
+
+
+def test_what_is_green_stays_green() -> None:
+    told = {said: _failures.read_summary(f"starting\n{said}\n", "./check") for said in STAYS}
+    assert [said for said, summary in told.items() if summary.red or summary.passed == 0] == []
+
+
+LOST = [
+    "./run | tee log",
+    "./run 2>&1 | cat",
+    "./run; true",
+    "./run || true",
+    "./run; echo done",
+    "cd a && ./run | tail -5",
+]
+KEPT = [
+    "./run",
+    "a | xargs ./run",
+    "set -o pipefail; ./run | tee log",
+    ". env.sh; ./run",
+    "./build && ./run",
+    "yes | ./run",
+]
+
+
+def test_a_command_that_loses_the_exit_code_is_told() -> None:
+    assert [command for command in LOST if not _failures.loses_exit(command)] == []
+    assert [command for command in KEPT if _failures.loses_exit(command)] == []
+
+
+PREFIXES = ["packages/shop test: ", "[CI/test]   | ", "@org/shop: ", "[@org/shop]: ", "shop:test | ", "+test | "]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_prefix_of_any_shape_is_taken_off(prefix: str) -> None:
+    lines = ["E", "=" * 70, "ERROR: test_a (test_a.A)", "-" * 70, "KeyError: 1", "", "-" * 70, "Ran 1 test in 0.1s", "",
+             "FAILED (errors=1)"]  # fmt: skip
+    said = _failures.read_summary("".join(f"{prefix}{line}\n" for line in lines), "./check")
+    assert (said.passed, said.failed) == (0, 1)
+
+
+ENDS = {  # how runners name a failing test
+    "  1 failed\n    [chromium] › e2e/a.spec.ts:4:5 › pays ─────\n  2 passed (3.1s)": "e2e/a.spec.ts:4:5 › pays",
+    "Failure:\nCartTest#test_total [test/cart_test.rb:9]:\nExpected: 3\n  Actual: 4\n\n"
+    "2 runs, 2 assertions, 1 failures, 0 errors, 0 skips": "CartTest#test_total",
+    "Failures:\n1) cart totals\n  Message:\n    Expected 4 to be 3.\n\n3 specs, 1 failure": "cart totals",
+    "a.swift:12: error: CartTests.testTotal : XCTAssertEqual failed\n"
+    "Test Case 'CartTests.testTotal' failed (0.002 seconds)\n"
+    "\t Executed 2 tests, with 1 failure (0 unexpected) in 0.003 (0.003) seconds": "CartTests.testTotal",
+    "=== FAIL: . TestTotal (0.00s)\n    cart_test.go:9: got 4\n\nDONE 5 tests, 1 failure in 0.412s": "TestTotal",
+    "[info] - should total *** FAILED ***\n[info]   4 did not equal 3\n"
+    "[info] Tests: succeeded 1, failed 1, canceled 0, ignored 0, pending 0": "should total",
+    "0% tests passed, 1 tests failed out of 1\n\nThe following tests FAILED:\n"
+    "\t  1 - Cart totals two (Failed)": "Cart totals two",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", ENDS)
+def test_the_failing_test_is_named(said: str, tmp_path: Path) -> None:
+    assert _failures.read_failure(f"starting\n{said}\n", tmp_path).tests == (ENDS[said],)
 
 
 def test_what_a_program_counts_on_the_way_is_no_closing_word() -> None:
