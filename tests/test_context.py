@@ -155,6 +155,7 @@ WORKERS = pytest.param("-n 2", marks=pytest.mark.slow)
 
 @pytest.mark.parametrize("addopts", ["-x --maxfail=1", WORKERS, "--junitxml=report.xml --tb=no"])
 def test_options_of_the_project_do_not_stop_the_tracer(post: Bench, addopts: str) -> None:
+    post.env.pop("PYTEST_DISABLE_PLUGIN_AUTOLOAD")  # xdist is one
     post.write("pytest.ini", f"[pytest]\naddopts = {addopts}\n")
     post.write(
         "test_cost.py", TESTS.replace("class Cost", "def test_first():\n    assert cost({}, 'zone')\n\n\nclass Cost")

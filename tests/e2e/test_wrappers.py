@@ -302,6 +302,8 @@ def test_with_approval_edit_no_shell_is_run(stage: Stage, cli: Cli, lean: str) -
 @wrapper
 @lean_and_full
 def test_with_approval_edit_an_edit_lands(stage: Stage, cli: Cli, lean: str) -> None:
+    if cli.name == "codex" and shutil.which("bwrap") and os.geteuid() == 0:
+        pytest.skip("codex's own sandbox lets root write no file where bubblewrap is installed")
     ran = stage.edit(cli, LEAN_APPROVAL_MODE="edit", LEAN_LEAN_PROMPT=lean)
     assert (ran.code, ran.calc) == (0, MENDED), ran.err
 
