@@ -856,9 +856,15 @@ def read_config(path: Path) -> Document:
     return anchor(check(read_toml(path), path), path.resolve().parent)
 
 
+def read_static(path: Path) -> Document:
+    """Read the static configuration at PATH, and over it `config.local.toml` beside it, which git does not know."""
+    own = path.with_name("config.local.toml")
+    return merge(read_config(path), read_config(own) if own.is_file() else {})
+
+
 def load(path: Path, static: Path | None = None, over: Document | None = None) -> Config:
     """Read the leanfile at PATH over the STATIC configuration; OVER is laid over the active leaner's settings."""
-    document = merge(read_config(static) if static else {}, read_config(path))
+    document = merge(read_static(static) if static else {}, read_config(path))
     tables: Document = {name: build(cls, document.get(name, {}), f"{path}: [{name}]") for name, cls in TABLES.items()}
     tables["lean"] = resolve_leaner(document, over or {}, Leaner)
     if not tables["runner"].command:

@@ -34,9 +34,11 @@ from leanloop import (
     merge,
     nearest,
     read_config,
+    read_static,
     read_text,
     read_toml,
     resolve_leaner,
+    run,
     run_config,
     share,
     shown,
@@ -85,7 +87,7 @@ def list_leaners(options: argparse.Namespace, shows: Shows) -> str:
 def active_leaner(options: argparse.Namespace) -> Leaner:
     """Tell which leaner would be used here: the leanfile's, where there is one, else the static configuration's."""
     there = (read_config(path) for path in options.config if path.is_file())
-    return resolve_leaner(reduce(merge, there, read_config(static_config(options.global_config))), {}, Leaner)
+    return resolve_leaner(reduce(merge, there, read_static(static_config(options.global_config))), {}, Leaner)
 
 
 def set_leaner(options: argparse.Namespace, shows: Shows) -> str:
@@ -94,7 +96,8 @@ def set_leaner(options: argparse.Namespace, shows: Shows) -> str:
     if name not in programs:
         raise LeanError(f"--set-leaner: there is no leaner '{options.set_leaner}'{nearest(name, programs)}")
     active = static_config(options.global_config)
-    path, text = writable_config(active), with_binary(active, name)
+    path = writable_config(active)
+    text = with_binary(path if path.is_file() or path.name == LOCAL else active, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode())
@@ -106,10 +109,17 @@ def set_leaner(options: argparse.Namespace, shows: Shows) -> str:
     return f'{path}: [lean] binary = "{name}"'
 
 
+LOCAL = "config.local.toml"
+
+
 def writable_config(active: Path) -> Path:
-    """Choose the static configuration to write to: the active one, else the user's own."""
+    """Choose the static configuration to write to: the active one, beside one that git tracks, else the user's own."""
     packaged = is_packaged() and active == share() / "config.toml"
     if not packaged and os.access(active, os.W_OK):
+        tracked = ["git", "ls-files", "--error-unmatch", active.name]
+        with contextlib.suppress(OSError):
+            if run(tracked, active.resolve().parent, timeout=10).code == 0:
+                return active.with_name(LOCAL)
         return active
     if own := user_config():
         return own
@@ -118,7 +128,8 @@ def writable_config(active: Path) -> Path:
 
 def with_binary(path: Path, name: str) -> str:
     """Set `binary` in the [lean] table of a file's text, adding key or table where it is missing; keep all else."""
-    wanted, text = merge(read_toml(path), {"lean": {"binary": name}}), path.read_bytes().decode()
+    there, text = (read_toml(path), path.read_bytes().decode()) if path.is_file() else ({}, "")
+    wanted = merge(there, {"lean": {"binary": name}})
     end, line = "\r\n" if "\r\n" in text else "\n", f'binary = "{name}"'
     header, value = r"^\ufeff?[ \t]*\[[ \t]*lean[ \t]*\][^\r\n]*", r"(?:\"[^\"\n]*\"|'[^'\n]*')"
     ways = {  # each: what is found, of which the group stays, and what comes behind that

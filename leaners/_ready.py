@@ -58,7 +58,7 @@ from leanloop import (
     make_run,
     project_folder,
     project_relative,
-    read_config,
+    read_static,
     read_text,
     share,
     static_config,
@@ -152,7 +152,7 @@ def config_at_hand(options: argparse.Namespace) -> Config:
     path, static = options.config[0], static_config(options.global_config)
     if path.is_file() or path != LEANFILE:
         return load(path, static)
-    return bare_config(path, Path.cwd(), read_config(static))
+    return bare_config(path, Path.cwd(), read_static(static))
 
 
 # What a check found: what it is about, what is so, and what to do about it; where there is something to do, it is a

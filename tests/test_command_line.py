@@ -376,6 +376,20 @@ def test_set_leaner_writes_to_the_clones_own_file(home: Bench) -> None:
     assert active(run_copy(home, module, "--list-leaners")) == "alpha"
 
 
+def test_set_leaner_leaves_a_tracked_file_as_it_is(home: Bench) -> None:
+    own(home)
+    module = clone(home)
+    home.git("init", "-q", str(module.parent))
+    home.git("-C", str(module.parent), "add", "config.toml")
+    before, mine = (module.parent / "config.toml").read_bytes(), module.parent / "config.local.toml"
+    for name in ("beta", "alpha"):
+        ran = run_copy(home, module, "--set-leaner", name)
+        assert (ran.code, str(mine) in ran.out) == (0, True), ran.text
+    assert (module.parent / "config.toml").read_bytes() == before
+    assert mine.read_text() == '[lean]\nbinary = "alpha"\n'
+    assert active(run_copy(home, module, "--list-leaners")) == "alpha"
+
+
 def test_set_leaner_never_writes_to_the_packaged_file(home: Bench) -> None:
     module = installed(home)
     packaged = home.home / "prefix" / "share" / "lean-loop" / "config.toml"
