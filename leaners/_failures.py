@@ -155,8 +155,7 @@ def read_summary(output: str, command: str = "", green: bool = True) -> Summary:
     counted = [(reader, words) for reader, words in found if reader.passed != NEVER]
     passed = sum(count_passed(reader, words) for reader, words in counted)
     if counted and not passed and not red:  # another part of the run may have had tests
-        parts = ((reader, words[0]) for reader in closing for words in reader.summaries(text))
-        passed = sum(count_passed(reader, words) for reader, words in parts)
+        passed = elsewhere_passed(text, closing, [words for _, words in counted])
     failed = sum(total(reader.failed, words) for reader, words in found)
     skipped = sum(total(reader.skipped, words) for reader, words in found)
     nothing = not counted and says_nothing(text)
@@ -168,6 +167,18 @@ def read_summary(output: str, command: str = "", green: bool = True) -> Summary:
 def count_passed(reader: OutputReader, words: str) -> int:
     """Count the tests that passed, by a runner's closing WORDS."""
     return total(reader.passed, words) - total(reader.subtract, words)
+
+
+def elsewhere_passed(text: str, closing: Sequence[OutputReader], known: Sequence[str]) -> int:
+    """Count what closing words beside the KNOWN ones tell; the same place of TEXT counts once."""
+    taken = [match.span() for reader in closing for match in reader.summaries(text) if match[0] in known]
+    passed = 0
+    for reader in closing:
+        for match in reader.summaries(text):
+            if all(match.end() <= begin or end <= match.start() for begin, end in taken):
+                taken.append(match.span())
+                passed += max(0, count_passed(reader, match[0]))
+    return passed
 
 
 def says_nothing(text: str) -> bool:

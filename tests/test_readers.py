@@ -361,6 +361,7 @@ NOTHING = [  # what says that no test ran, by runners whose closing words count 
     "No tests found, exiting with code 0", "No test files found, exiting with code 0", "[INFO] No tests to run.",
     "> Task :test NO-SOURCE", "make: Nothing to be done for 'test'.", "make: 'test' is up to date.", "1..0",
     "DONE 0 tests in 0.312s", "All 0 tests passed.", "No tests defined.", "No test is available in /app/Shop.dll.",
+    "Finished in 0.02 seconds\n4 tests, 0 failures, 4 excluded", "1 example, 0 failures, 1 pending",
     "No tasks were executed as part of this run.", "No projects matched the filters", "0 scenarios", "  2 skipped",
 ]  # fmt: skip
 STAYS = [  # what is green though a word of it says otherwise
@@ -376,6 +377,10 @@ STAYS = [  # what is green though a word of it says otherwise
 
 def test_what_says_that_nothing_ran_is_heard() -> None:
     assert [said for said in NOTHING if _failures.read_summary(f"starting\n{said}\n", "./check").passed != 0] == []
+
+
+def test_a_red_count_of_tape_is_read() -> None:
+    assert _failures.read_summary("not ok 1 a\n\n1..2\n# tests 2\n# pass  1\n# fail  1\n", "node test.js || true").red
 
 
 def test_what_is_green_stays_green() -> None:
