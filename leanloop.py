@@ -856,9 +856,12 @@ def read_config(path: Path) -> Document:
     return anchor(check(read_toml(path), path), path.resolve().parent)
 
 
+LOCAL = "config.local.toml"
+
+
 def read_static(path: Path) -> Document:
-    """Read the static configuration at PATH, and over it `config.local.toml` beside it, which git does not know."""
-    own = path.with_name("config.local.toml")
+    """Read the static configuration at PATH, and over it LOCAL beside it, which git does not know."""
+    own = path.with_name(LOCAL)
     return merge(read_config(path), read_config(own) if own.is_file() else {})
 
 
@@ -2352,7 +2355,7 @@ def verdict_of(done: Completed, output: str, config: Config, runner: Runner, rep
     if why or done.code < 0 or not failure.excerpt:
         told = why or f"the test command {'said nothing and ' * (done.code > 0)}{done.end}"
         failure = replace(failure, summary=told, excerpt=f"{told}\n{failure.excerpt}")
-    return Verdict(False, failure, passed, done.seconds, why, skipped, report)
+    return Verdict(False, failure, passed, done.seconds, why, skipped, report, missed_gate(output))
 
 
 def is_to_be_written(argv: Sequence[str], config: Config) -> bool:

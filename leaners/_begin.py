@@ -22,6 +22,7 @@ from _project import UNKNOWN, TestCommand, detect_runner, layout, readiness, try
 from _screen import columns
 from leanloop import (
     LEANFILE,
+    LOCAL,
     SCHEMA,
     Leaner,
     LeanError,
@@ -107,9 +108,6 @@ def set_leaner(options: argparse.Namespace, shows: Shows) -> str:
         if over := read_toml(leanfile).get("lean", {}).get("binary"):
             shows.say(f"{leanfile}: [lean] binary = {shown(over)} there still decides for this project.", shows.err)
     return f'{path}: [lean] binary = "{name}"'
-
-
-LOCAL = "config.local.toml"
 
 
 def writable_config(active: Path) -> Path:

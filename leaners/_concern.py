@@ -41,9 +41,14 @@ def concerns(root: Path, task: Task, sources: list[str], name: str) -> bool:
 
 
 def judged_alone(verdict: Verdict, red: Verdict | None, others: frozenset[str]) -> Verdict:
-    """Make a verdict green of which nothing is red but OTHERS, which were so before, and by which a test was mended."""
+    """Make a verdict green of which nothing is red but OTHERS, which were so before, and by which a test was mended.
+
+    What vetoes it stays: a reason of the guard, a check, a demand on the coverage.
+    """
     report = verdict.report
-    if verdict.green or not report or not report.failing or verdict.why or verdict.check or report.failing - others:
+    if verdict.green or not report or not report.failing or report.failing - others:
+        return verdict
+    if verdict.why or verdict.check or verdict.note:
         return verdict
     green = replace(verdict, green=True, failure=Failure((), "", ""))
     return green if compare(red, green).fixed else verdict

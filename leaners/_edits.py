@@ -373,7 +373,7 @@ class Reader:
         """Tell whether a block without a path, as its INFO has it, is no code of the files: a command, an example."""
         if found := NOT_CODE.match(info):
             return self.ends.isdisjoint({".txt", ".log", ".out"} if found["text"] else SHELL)
-        paths = [*self.files.listed, *shown(self.files.prompt, self.files), *filter(None, [last])]
+        paths = [*self.files.listed, *shown(self.files.prompt, self.files), *[last][: bool(last)]]
         tagged = tagged_language(re.split(r"[^\w+#]", info)[0])
         is_open = not paths or (not last and any(not PurePosixPath(path).suffix for path in paths))
         return bool(tagged) and not is_open and tagged not in map(language_of, paths)
@@ -663,7 +663,6 @@ MEMBER = re.compile(
     r"|.*@(?:static|class)method\b|(?!function|func|fn|def)[#\w$]+ ?\([^;]*\{$"
 )
 OWNED = re.compile(r"(?:public|private|protected|internal)\b")
-NEVER = re.compile(r"(?!)")
 TESTS = re.compile(r"(?:\w+\.)*[Tt]est(?:_|[A-Z]|$)|.*(?:Test|_test|Tests)$|mod tests")
 CALL = re.compile(r"\s*(?:await\s+)?(?:assert\b|[\w.$]+!?\s*\()")
 PLAIN = (".md", ".rst", ".txt", ".adoc", "", ".html", ".xml", ".svg", ".css", ".scss", ".less", ".json", ".yml",
@@ -708,10 +707,14 @@ class Source:
             self.defs[found.first - 1] = max(other, found, key=lambda one: (one.last, one.kind != "value"))
         self.starts = sorted(at for at, found in self.defs.items() if found.kind != "value")
 
+    def is_note(self, at: int) -> bool:
+        """Tell whether a line holds a comment alone, perhaps one of a page."""
+        return at in self.notes or bool(WEB_NOTE.fullmatch(self.lines[at]))
+
     def leads(self, at: int) -> bool:
         """Tell whether a line belongs to what follows it: a comment, a decorator."""
         if self.language:
-            return at in self.notes or bool(MARK_LINE.match(self.lines[at]) or WEB_NOTE.fullmatch(self.lines[at]))
+            return self.is_note(at) or bool(MARK_LINE.match(self.lines[at]))
         return bool(COMMENT.match(self.lines[at])) and (self.suffix not in PROSE or "<!--" in self.lines[at])
 
     def items(self, low: int, high: int) -> list[Item]:
@@ -766,8 +769,7 @@ class Source:
 
     def trails(self, at: int, head: int) -> bool:
         """Tell whether a line is a comment below an item, not in it."""
-        is_note = at in self.notes or WEB_NOTE.fullmatch(self.lines[at])
-        return bool(is_note) and self.depth(at) <= self.depth(head)
+        return self.is_note(at) and self.depth(at) <= self.depth(head)
 
     def holds(self, at: int, end: int) -> bool:
         """Tell whether definitions begin between two lines."""
@@ -827,13 +829,10 @@ class Source:
         deep = [at for at in rows if self.depth(at) > width or at in self.inside]
         return (deep[0], deep[-1] + 1) if deep else (box.end, box.end)
 
-    def header(self, item: Item) -> str:
-        """Return the line that an item begins with."""
-        return bare(self.lines[item.line])
-
-    def title(self, item: Item) -> str:
-        """Return the decorators of an item and the line that it begins with."""
-        return " ".join(bare(line) for line in self.lines[item.top : item.line + 1] if not COMMENT.match(line))
+    def title(self, item: Item, marked: bool) -> str:
+        """Return the line that an item begins with, below its decorators if it shall be MARKED by them."""
+        rows = self.lines[item.top if marked else item.line : item.line + 1]
+        return " ".join(bare(line) for line in rows if not COMMENT.match(line))
 
     def header_end(self, head: int, first: int) -> int:
         """Return the line after a box's header: what is FIRST in it may have comments and blank lines above."""
@@ -914,7 +913,7 @@ class Merge:
         for (kind, name), places in grouped(news).items():
             other = {"function": "value", "value": "function"}.get(kind, kind)
             there = [olds[at] for at in theirs.get((kind, name), theirs.get((other, name), ()))]
-            if not all(at in pairs for at in places):
+            if not pairs.keys() >= {*places}:
                 pairs |= self.namesakes({at: news[at] for at in places}, there, pairs, root)
         return pairs
 
@@ -926,20 +925,22 @@ class Merge:
         if root and item.kind not in ("import", "note") and (not there or self.is_member(item)):
             there = self.deeper(item) or there
         if not item.named:
-            there = [one for one in there if not any(one is other for other in pairs.values())]
+            there = unpaired(there, pairs)
             return dict(zip((at for at in items if at not in pairs), there, strict=False))
         if len(there) < 2:
             *again, last = items
             return {**dict.fromkeys(again), **dict(zip([last], there, strict=False))}
         found = same_titles(self.new, items, self.old, there)
         left = [at for at in items if at not in found]
-        free = [one for one in there if not any(one is other for other in found.values())]
+        free = unpaired(there, found)
         if free and left and len(free) != len(left):
             raise Refusal("ambiguous", f"there are {len(there)} definitions called {item.name}")
         return {**found, **dict(zip(left, free, strict=False))}
 
     def deeper(self, item: Item) -> list[Item]:
         """List what has an item's name, or else its first line, below the top level."""
+        if item.kind == "value" and self.is_member(item):
+            return [one for one in self.members(self.old.tops) if one.key == item.key]
         tops, high = {one.line for one in self.old.tops}, len(self.old.lines)
         name, header = item.name.rpartition(".")[2], bare(self.new.lines[item.line])
         rows = [at for at, one in self.old.defs.items() if one.name == name and one.kind != "value"]
@@ -948,13 +949,11 @@ class Merge:
             for at, line in enumerate(self.old.lines)
             if bare(line) == header and item.end - item.line > 1 and at not in self.old.inside
         ]
-        if item.kind == "value" and self.is_member(item):
-            return [one for one in self.members(self.old.tops) if one.key == item.key]
         there = [self.old.item(self.lead(at), at, high) for at in rows]
         return [one for one in there if one.line not in tops and (one.kind == item.kind or one.kind == "line")]
 
     def members(self, boxes: Iterable[Item]) -> Iterator[Item]:
-        """Give all that lies in some classes, at any depth."""
+        """Give all that lies in some classes."""
         for box in boxes:
             within = self.old.items(*self.old.inner(box)) if box.kind == "class" else []
             yield from (*within, *self.members(within))
@@ -981,9 +980,9 @@ class Merge:
                 self.cuts |= {(one.top, one.end): [] for one in gone[len(come) :]}
                 continue
             for at in come if whole else ():
-                alike = {n: likeness(one.name, news[at].name) for n, one in enumerate(gone) if one.kind == "line"}
-                if alike and max(alike.values()) >= ALIKE:
-                    pairs[at] = gone.pop(max(alike, key=lambda n: alike[n]))
+                if same := likest(news[at], gone):
+                    pairs[at] = same
+                    gone.remove(same)
             whole = whole and not gone
         return whole
 
@@ -992,10 +991,8 @@ class Merge:
         for at, item in enumerate(news):
             if at in pairs or item.kind != "line" or CALL.match(item.name):
                 continue
-            free = [one for one in olds if one.kind == "line" and not any(one is other for other in pairs.values())]
-            alike = [likeness(one.name, item.name) for one in free]
-            if alike and alike.count(max(alike)) == 1 and max(alike) >= ALIKE:
-                pairs[at] = free[alike.index(max(alike))]
+            if same := likest(item, unpaired(olds, pairs)):
+                pairs[at] = same
 
     def is_new(self, item: Item, olds: list[Item], trails: bool) -> bool:
         """Tell whether an item without a partner is new code: no usage example, no test, nothing of a test file."""
@@ -1032,8 +1029,8 @@ class Merge:
     def is_member(self, item: Item) -> bool:
         """Tell whether a definition is a method by its form or by its indentation."""
         header = " ".join(map(str.strip, self.new.lines[item.top : item.line + 1]))
-        form = {"function": MEMBER, "value": OWNED}.get(item.kind, NEVER)
-        return form is not NEVER and (self.indented or self.new.depth(item.line) > 0 or bool(form.match(header)))
+        form = {"function": MEMBER, "value": OWNED}.get(item.kind)
+        return form is not None and (self.indented or self.new.depth(item.line) > 0 or bool(form.match(header)))
 
     def room_in_class(self, item: Item) -> tuple[int, str]:
         """Find the end of the methods of the only class that has some, and how they are indented."""
@@ -1076,7 +1073,7 @@ class Merge:
         self.level(self.old.items(low, high), self.new.items(first, last), depth)
 
     def has_members(self, item: Item, target: Item) -> bool:
-        """Tell whether both are boxes of things with names: not functions, tables of values, lists of fields."""
+        """Tell whether both are boxes of things with names: not functions, tables, lists of fields."""
         methods = item.kind == "value" and self.old.holds(target.line, target.end)
         if item.kind != target.kind or not (item.kind == "class" or methods):
             return False
@@ -1114,6 +1111,18 @@ def redefined(news: list[str], olds: list[str], target: Item) -> list[str]:
     return fresh
 
 
+def unpaired(olds: Iterable[Item], pairs: Mapping[int, Item | None]) -> list[Item]:
+    return [one for one in olds if not any(one is other for other in pairs.values())]
+
+
+def likest(item: Item, olds: Sequence[Item]) -> Item | None:
+    """Return the one old statement that is most like a new one, if it is like enough."""
+    lines = [one for one in olds if one.kind == "line"]
+    alike = [likeness(one.name, item.name) for one in lines]
+    best = max(alike, default=0.0)
+    return lines[alike.index(best)] if best >= ALIKE and alike.count(best) == 1 else None
+
+
 def same_text(olds: list[Item], news: list[Item]) -> dict[int, Item | None]:
     """Map the places of loose statements to the old ones with the same text, in their order."""
     a, b = ([one.key if not one.named else (side, "") for one in some] for side, some in (("a", olds), ("b", news)))
@@ -1124,8 +1133,8 @@ def same_text(olds: list[Item], news: list[Item]) -> dict[int, Item | None]:
 def same_titles(new: Source, items: Mapping[int, Item], old: Source, there: Sequence[Item]) -> dict[int, Item | None]:
     """Pair the items of one name whose headers, with their decorators or without, are alike and no other's."""
     found: dict[int, Item | None] = {}
-    for title in (Source.title, Source.header):
-        olds, news = ([title(side, one) for one in some] for side, some in ((old, there), (new, items.values())))
+    for marked in (True, False):
+        olds, news = ([side.title(one, marked) for one in some] for side, some in ((old, there), (new, items.values())))
         for at, told in zip(items, news, strict=True):
             if at not in found and olds.count(told) == news.count(told) == 1:
                 found[at] = there[olds.index(told)]
@@ -1427,7 +1436,7 @@ def open_brackets(path: str, text: str) -> list[int]:
 
 
 def open_tags(text: str) -> set[str]:
-    """Name the tags alone on their lines that are opened and not closed, or closed and not opened."""
+    """Name the tags, alone on their lines, that are not opened as often as closed."""
     found = Counter[str]()
     for wrap in (WRAP.fullmatch(line) for line in text.split("\n") if len(line) < LONG_LINE):
         if wrap:
@@ -1460,13 +1469,9 @@ def check(path: str, old: str, new: str, edit: Edit) -> None:
 
 def check_signs(path: str, old: str, edit: Edit) -> None:
     """Refuse what is written in the signs of another text: entities, line ends as two letters."""
-    text = (
-        edit.text
-        if isinstance(edit, Code)
-        else "".join(edit.readings[0])
-        if isinstance(edit, Change) and edit.readings
-        else ""
-    )
+    text = edit.text if isinstance(edit, Code) else ""
+    for pair in edit.readings[:1] if isinstance(edit, Change) else ():
+        text = "".join(pair)
     escape = ESCAPED.search(text)
     if escape and not ESCAPED.search(old) and PurePosixPath(path).suffix not in PLAIN:
         raise Refusal("escaped", f"it is written with {escape[0]} for the sign itself")

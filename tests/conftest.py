@@ -228,6 +228,25 @@ RIGHT = "calc.py\n```python\n" + textwrap.dedent(CALC).lstrip("\n").replace("lef
 WRONG = RIGHT.replace("left + right", "left * right")
 
 
+POINTS = """
+import unittest
+from score import POINTS
+
+class Score(unittest.TestCase):
+"""
+for number in range(1, 5):
+    POINTS += f"    def test_{number}(self): self.assertIn({number}, POINTS)\n"
+
+
+@pytest.fixture
+def scored(bench: Bench) -> Bench:
+    """A project in which answers differ by how many of four tests they turn green."""
+    bench.write("score.py", "POINTS = []\n")
+    bench.write("test_score.py", POINTS)
+    bench.commit()
+    return bench
+
+
 @pytest.fixture
 def calc(bench: Bench) -> Bench:
     """A committed project with one fault, one red test and a leanfile with one task."""

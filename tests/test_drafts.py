@@ -15,18 +15,9 @@ import pytest
 from conftest import LEANLOOP, PATIENCE, ROOT, Bench, is_alive
 from slots import DROPPED, Said, Slots, never, wait_until
 from test_showing import is_valid
-from test_verdict import POINTS, TASK, UNITTEST, events, prompts
+from test_verdict import TASK, UNITTEST, events, prompts
 
 Start = Callable[..., Slots]
-
-
-@pytest.fixture
-def score(bench: Bench) -> Bench:
-    """A project in which answers differ by how many of four tests they turn green."""
-    bench.write("score.py", "POINTS = []\n")
-    bench.write("test_score.py", POINTS)
-    bench.commit()
-    return bench
 
 
 def points(text: str, until: Callable[[], bool] | None = None) -> Said:
@@ -61,60 +52,60 @@ def attempts(bench: Bench) -> Callable[[int], bool]:
 
 
 def test_the_answers_to_a_prompt_are_written_at_once_and_the_first_green_one_ends_it(
-    score: Bench, start: Start
+    scored: Bench, start: Start
 ) -> None:
     server = start(gather=4)
-    server.said = (points("1"), points("1,2,3,4", lambda: attempts(score)(1)), *[points("7", never)] * 2)
-    ran = score.lean_loop()
+    server.said = (points("1"), points("1,2,3,4", lambda: attempts(scored)(1)), *[points("7", never)] * 2)
+    ran = scored.lean_loop()
     assert ran.code == 0, ran.text
-    assert score.read("score.py") == "POINTS = [1,2,3,4]\n"
+    assert scored.read("score.py") == "POINTS = [1,2,3,4]\n"
     assert server.most == 4 and len(server.asked) == 4
     assert sorted(server.heats(), key=str) == [0.8, 0.8, 0.8, None]
     assert len({str(body["messages"]) for body in server.asked}) == 1
     assert wait_until(lambda: sorted(server.cut) == [3, 4])
-    assert [event["green"] for event in events(score, "attempt")] == [False, True]  # the second came after the first
-    assert [event["round"] for event in events(score, "attempt")] == [1, 1]
-    dropped = events(score, "dropped")
+    assert [event["green"] for event in events(scored, "attempt")] == [False, True]  # the second came after the first
+    assert [event["round"] for event in events(scored, "attempt")] == [1, 1]
+    dropped = events(scored, "dropped")
     assert [event["reason"] for event in dropped] == ["not needed any more"] * 2
     assert all(event["usage"]["estimated"] and event["usage"]["input_tokens"] > 50 for event in dropped)
-    assert [event["usage"]["input_tokens"] for event in events(score, "answered")] == [100, 100]
-    assert [event for kind in ("drafting", "dropped") for event in events(score, kind) if not is_valid(event)] == []
-    assert list(score.runs()[-1].glob("*drafts*")) == []
+    assert [event["usage"]["input_tokens"] for event in events(scored, "answered")] == [100, 100]
+    assert [event for kind in ("drafting", "dropped") for event in events(scored, kind) if not is_valid(event)] == []
+    assert list(scored.runs()[-1].glob("*drafts*")) == []
     assert "4 requests" in ran.out
 
 
-def test_as_many_are_written_at_once_as_is_set_and_the_next_begins_where_one_ends(score: Bench, start: Start) -> None:
+def test_as_many_are_written_at_once_as_is_set_and_the_next_begins_where_one_ends(scored: Bench, start: Start) -> None:
     said = (points("1"), points("1,2"), points("1,2,3"), points("1,2,3,4"))
     server = start(*said, slots=0, gather=2, lean="parallel = 2")
-    ran = score.lean_loop()
+    ran = scored.lean_loop()
     assert ran.code == 0, ran.text
     assert server.most == 2 and len(server.asked) == 4
 
 
 @pytest.mark.parametrize(("slots", "lean"), [(1, ""), (4, "parallel = 1"), (0, "")])
 def test_one_slot_writes_one_answer_after_the_other(
-    score: Bench,
+    scored: Bench,
     start: Start,
     slots: int,
     lean: str,
 ) -> None:
     server = start(points("1"), points("1,2,3,4"), slots=slots, lean=lean)
-    ran = score.lean_loop()
+    ran = scored.lean_loop()
     assert ran.code == 0, ran.text
     assert server.most == 1 and len(server.asked) == 2
-    assert events(score, "drafting") == []
+    assert events(scored, "drafting") == []
 
 
-def test_answers_of_no_use_are_attempts_and_the_record_has_what_the_model_said(score: Bench, start: Start) -> None:
+def test_answers_of_no_use_are_attempts_and_the_record_has_what_the_model_said(scored: Bench, start: Start) -> None:
     server = start(Said("I would rather not."), Said(""), slots=2, gather=2, samples=2, lean="edit_retries = 0")
-    ran = score.lean_loop()
+    ran = scored.lean_loop()
     assert ran.code == 1, ran.text
-    reasons = " ".join(event["reason"] for event in events(score, "answered"))
+    reasons = " ".join(event["reason"] for event in events(scored, "answered"))
     assert "holds no edit: I would rather not" in reasons and "answer is empty" in reasons
     assert len(server.asked) == 2
-    said = "".join(path.read_text() for path in score.runs()[-1].glob("*answer.txt"))
+    said = "".join(path.read_text() for path in scored.runs()[-1].glob("*answer.txt"))
     assert said.count("I would rather not.") == 2  # what the model said, and what the leaner says of it
-    assert len(prompts(score)) == 2
+    assert len(prompts(scored)) == 2
 
 
 # ------------------------------------------------------------------------------------------------- what goes wrong
@@ -129,85 +120,85 @@ TROUBLES = {
 
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES)
 def test_a_request_that_fails_is_no_attempt_and_its_answer_is_drawn_later(
-    score: Bench, start: Start, trouble: Said
+    scored: Bench, start: Start, trouble: Said
 ) -> None:
     server = start(points("1"), trouble, points("1,2,3,4"), slots=2, gather=2, samples=2)
-    ran = score.lean_loop()
+    ran = scored.lean_loop()
     assert ran.code == 0, ran.text
     assert len(server.asked) == 3
-    assert [event["green"] for event in events(score, "attempt")] == [False, True]
-    assert len(events(score, "trouble")) == 1
-    assert [event["seconds"] for event in events(score, "trouble") if not is_valid(event)] == []
+    assert [event["green"] for event in events(scored, "attempt")] == [False, True]
+    assert len(events(scored, "trouble")) == 1
+    assert [event["seconds"] for event in events(scored, "trouble") if not is_valid(event)] == []
 
 
-def test_a_key_that_is_refused_ends_the_run_and_says_so(score: Bench, start: Start) -> None:
+def test_a_key_that_is_refused_ends_the_run_and_says_so(scored: Bench, start: Start) -> None:
     start(Said("wrong key", status=401), slots=2, samples=2)
-    ran = score.lean_loop()
+    ran = scored.lean_loop()
     assert ran.code == 3, ran.text
     assert "refuses the key" in ran.err.splitlines()[-1]
-    assert score.read("score.py") == "POINTS = []\n"
+    assert scored.read("score.py") == "POINTS = []\n"
 
 
-def test_an_edit_without_a_place_is_asked_for_again_while_others_are_written(score: Bench, start: Start) -> None:
+def test_an_edit_without_a_place_is_asked_for_again_while_others_are_written(scored: Bench, start: Start) -> None:
     lost = Said("score.py\n<<<<<<< SEARCH\nNOTHING OF THE KIND\n=======\nPOINTS = [1]\n>>>>>>> REPLACE\n")
     server = start(lost, points("7", never), points("1,2,3,4"), slots=2, gather=2, samples=2)
-    ran = score.lean_loop()
+    ran = scored.lean_loop()
     assert ran.code == 0, ran.text
     assert "Send only this again" in str(server.asked[2]["messages"])
-    assert events(score, "answered")[0]["usage"]["requests"] == 2
+    assert events(scored, "answered")[0]["usage"]["requests"] == 2
     assert wait_until(lambda: server.cut == [2])
 
 
-def test_a_temperature_that_the_server_refuses_is_said_once(score: Bench, start: Start) -> None:
+def test_a_temperature_that_the_server_refuses_is_said_once(scored: Bench, start: Start) -> None:
     server = start(points("1"), points("1,2"), points("1,2,3,4"), slots=3, samples=3, gather=3)
     server.refused = "temperature"
-    ran = score.lean_loop()
+    ran = scored.lean_loop()
     assert ran.code == 0, ran.text
     assert ran.err.count("does not take temperature: asked without it") == 1
     assert len(server.asked) == 5 and server.heats().count(0.8) == 2
 
 
-def test_no_request_is_begun_beyond_a_limit_of_calls(score: Bench, start: Start) -> None:
+def test_no_request_is_begun_beyond_a_limit_of_calls(scored: Bench, start: Start) -> None:
     server = start(points("1"), points("1,2"), more="[limits]\ncalls = 2\n")
-    ran = score.lean_loop()
+    ran = scored.lean_loop()
     assert ran.code == 1, ran.text
     assert "the limit of 2 calls is reached" in ran.out
     assert len(server.asked) == 2
-    assert score.read("score.py") == "POINTS = [1,2]\n"  # the best one
+    assert scored.read("score.py") == "POINTS = [1,2]\n"  # the best one
 
 
 @pytest.mark.parametrize("limit", ["tokens = 50", "minutes = 0.05"])
 def test_a_limit_that_is_reached_in_the_middle_of_a_round_ends_what_runs(
-    score: Bench, start: Start, limit: str
+    scored: Bench, start: Start, limit: str
 ) -> None:
     server = start(points("1"), points("1,2,3,4", never), slots=3, gather=3, samples=3, more=f"[limits]\n{limit}\n")
-    ran = score.lean_loop()
+    ran = scored.lean_loop()
     assert ran.code == 1, ran.text
     assert f"the limit of {limit.partition(' = ')[2]} {limit.partition(' ')[0]} is reached" in ran.out
     assert len(server.asked) == 3
     assert wait_until(lambda: sorted(server.cut) == [2, 3])
-    assert len(events(score, "dropped")) == 2
-    assert score.read("score.py") == "POINTS = [1]\n"
+    assert len(events(scored, "dropped")) == 2
+    assert scored.read("score.py") == "POINTS = [1]\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_signal_while_answers_are_written_leaves_no_process_and_a_judged_state(
-    score: Bench, start: Start, number: signal.Signals
+    scored: Bench, start: Start, number: signal.Signals
 ) -> None:
     server = start(points("1"), points("1,2,3,4", never), slots=3, gather=3, samples=3)
-    process = subprocess.Popen([*LEANLOOP, "--quiet"], cwd=score.project, env=score.env, start_new_session=True)
-    assert wait_until(lambda: attempts(score)(1))
-    children = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if belongs(path, score.home)]
+    process = subprocess.Popen([*LEANLOOP, "--quiet"], cwd=scored.project, env=scored.env, start_new_session=True)
+    assert wait_until(lambda: attempts(scored)(1))
+    children = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if belongs(path, scored.home)]
     assert len(children) > 2
     process.send_signal(number)
     assert process.wait(20 * PATIENCE) == (130 if number == signal.SIGINT else -9)
     assert wait_until(lambda: sorted(server.cut) == [2, 3])
     assert wait_until(lambda: not any(map(is_alive, children)))
-    assert score.read("score.py") == "POINTS = [1]\n"
+    assert scored.read("score.py") == "POINTS = [1]\n"
     server.said = (points("1,2,3,4"),)
-    ran = score.lean_loop()
+    ran = scored.lean_loop()
     assert ran.code == 0, ran.text
-    assert score.read("score.py") == "POINTS = [1,2,3,4]\n"
+    assert scored.read("score.py") == "POINTS = [1,2,3,4]\n"
 
 
 def belongs(environ: Path, home: Path) -> bool:
@@ -218,18 +209,18 @@ def belongs(environ: Path, home: Path) -> bool:
         return False
 
 
-def test_a_draft_touches_no_file_and_is_made_into_edits_later(score: Bench, start: Start) -> None:
+def test_a_draft_touches_no_file_and_is_made_into_edits_later(scored: Bench, start: Start) -> None:
     server = start(points("1"))
-    draft = score.home / "draft.json"
-    env = score.env | {"LEAN_BASE_URL": server.base_url, "LEAN_FILES": "score.py", "LEAN_DRAFT": str(draft)}
+    draft = scored.home / "draft.json"
+    env = scored.env | {"LEAN_BASE_URL": server.base_url, "LEAN_FILES": "score.py", "LEAN_DRAFT": str(draft)}
 
     def call(mode: str, **more: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, str(ROOT / "leaners/direct.py"), "-p", "mend"]
         told = {**env, "LEAN_MODE": mode, **more}
-        return subprocess.run(argv, cwd=score.project, env=told, capture_output=True, text=True, check=False)
+        return subprocess.run(argv, cwd=scored.project, env=told, capture_output=True, text=True, check=False)
 
     assert call("draft").returncode == 0
-    assert score.read("score.py") == "POINTS = []\n"
+    assert scored.read("score.py") == "POINTS = []\n"
     assert json.loads(draft.read_text())["model"] == "scripted"
     ran = call("edit")
     assert (ran.returncode, ran.stdout) == (0, "wrote score.py (+1 -1)\n")

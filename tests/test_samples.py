@@ -10,18 +10,9 @@ from collections.abc import Sequence
 import pytest
 
 from conftest import LEANLOOP, PATIENCE, Bench, Leaner
-from test_verdict import COUNT, POINTS, TASK, UNITTEST, events, prompts
+from test_verdict import COUNT, TASK, UNITTEST, events, prompts
 
 PLACE = "[lean]\nsamples = {samples}\n[defaults]\nmax_iters_per_task = {fixes}\n"
-
-
-@pytest.fixture
-def score(bench: Bench) -> Bench:
-    """A project in which answers differ by how many of four tests they turn green."""
-    bench.write("score.py", "POINTS = []\n")
-    bench.write("test_score.py", POINTS)
-    bench.commit()
-    return bench
 
 
 def set_samples(bench: Bench, samples: int, fixes: int = 0, more: str = "") -> None:
@@ -42,111 +33,111 @@ def found(bench: Bench) -> list[str]:
     return (bench.home / "found").read_text().replace("POINTS = ", "").splitlines()
 
 
-def test_each_sample_starts_from_the_same_state_and_the_first_green_one_ends_it(score: Bench, leaner: Leaner) -> None:
+def test_each_sample_starts_from_the_same_state_and_the_first_green_one_ends_it(scored: Bench, leaner: Leaner) -> None:
     let_answer(leaner, ("7", "1", "1,2,3,4", "9"))
-    set_samples(score, 4)
-    ran = score.lean_loop()
+    set_samples(scored, 4)
+    ran = scored.lean_loop()
     assert ran.code == 0, ran.text
-    assert found(score) == ["[] own", "[] 0.8", "[] 0.8"]
-    assert len({*prompts(score)}) == 1
-    assert [(event["round"], event["how"]) for event in events(score, "attempt")] == [
+    assert found(scored) == ["[] own", "[] 0.8", "[] 0.8"]
+    assert len({*prompts(scored)}) == 1
+    assert [(event["round"], event["how"]) for event in events(scored, "attempt")] == [
         (1, "first attempt"),
         (1, "another answer"),
         (1, "another answer"),
     ]
 
 
-def test_the_best_sample_is_the_base_of_the_next_prompt_which_tells_of_all(score: Bench, leaner: Leaner) -> None:
+def test_the_best_sample_is_the_base_of_the_next_prompt_which_tells_of_all(scored: Bench, leaner: Leaner) -> None:
     let_answer(leaner, ("7", "1,2", "1", "1,2,3", "5", "1,2,3,4"))
-    set_samples(score, 3, fixes=1, more="summarize_errors = false\n")
-    ran = score.lean_loop()
+    set_samples(scored, 3, fixes=1, more="summarize_errors = false\n")
+    ran = scored.lean_loop()
     assert ran.code == 0, ran.text
-    assert [line.split()[0] for line in found(score)] == ["[]"] * 3 + ["[1,2]"] * 3
-    fix = prompts(score)[-1]
+    assert [line.split()[0] for line in found(scored)] == ["[]"] * 3 + ["[1,2]"] * 3
+    fix = prompts(scored)[-1]
     assert fix.count(" -> changed score.py; then: ") == 2  # the third is the one that it goes on from
     assert "another answer -> changed score.py" in fix
 
 
 def test_a_tree_that_was_judged_is_not_judged_again_and_drawing_ends_where_nothing_is_new(
-    score: Bench, leaner: Leaner
+    scored: Bench, leaner: Leaner
 ) -> None:
     let_answer(leaner, ("7",) * 8)
-    set_samples(score, 8)
-    assert score.lean_loop().code == 1
-    assert len(found(score)) == 3
-    assert len(events(score, "testing")) == 2  # before the task, and the one tree
+    set_samples(scored, 8)
+    assert scored.lean_loop().code == 1
+    assert len(found(scored)) == 3
+    assert len(events(scored, "testing")) == 2  # before the task, and the one tree
 
 
-def test_a_prompt_whose_answers_are_no_use_is_handed_to_the_next_leaner(score: Bench, leaner: Leaner) -> None:
+def test_a_prompt_whose_answers_are_no_use_is_handed_to_the_next_leaner(scored: Bench, leaner: Leaner) -> None:
     let_answer(leaner, ("7", "8", "9"))
-    strong = score.home / "strong.sh"
+    strong = scored.home / "strong.sh"
     strong.write_text("echo 'POINTS = [1, 2, 3, 4]' > score.py; echo done")
-    set_samples(score, 2, fixes=3)
+    set_samples(scored, 2, fixes=3)
     more = f'[[escalate]]\nafter = 3\nbinary = "{strong}"\nsamples = 1\n'
-    score.write("leanfile.toml", score.read("leanfile.toml") + more)
-    ran = score.lean_loop()
+    scored.write("leanfile.toml", scored.read("leanfile.toml") + more)
+    ran = scored.lean_loop()
     assert ran.code == 0, ran.text
-    assert [event["leaner"] for event in events(score, "attempt")] == ["leaner", "leaner", "strong"]
+    assert [event["leaner"] for event in events(scored, "attempt")] == ["leaner", "leaner", "strong"]
 
 
-def test_no_call_is_begun_beyond_a_limit_in_the_middle_of_a_prompts_samples(score: Bench, leaner: Leaner) -> None:
+def test_no_call_is_begun_beyond_a_limit_in_the_middle_of_a_prompts_samples(scored: Bench, leaner: Leaner) -> None:
     let_answer(leaner, ("1", "1,2", "1,2,3,4"))
-    set_samples(score, 3, more="[limits]\ncalls = 2\n")
-    ran = score.lean_loop()
+    set_samples(scored, 3, more="[limits]\ncalls = 2\n")
+    ran = scored.lean_loop()
     assert ran.code == 1, ran.text
     assert "the limit of 2 calls is reached" in ran.out
-    assert len(found(score)) == 2
-    assert score.read("score.py") == "POINTS = [1,2]\n"  # the best one
+    assert len(found(scored)) == 2
+    assert scored.read("score.py") == "POINTS = [1,2]\n"  # the best one
 
 
-def test_none_is_no_number_of_samples(score: Bench) -> None:
-    set_samples(score, 0)
-    ran = score.lean_loop()
+def test_none_is_no_number_of_samples(scored: Bench) -> None:
+    set_samples(scored, 0)
+    ran = scored.lean_loop()
     assert ran.code == 2
     assert "[lean]: samples is a whole number from 1" in ran.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_signal_between_two_samples_leaves_a_state_that_was_judged(
-    score: Bench, leaner: Leaner, number: signal.Signals
+    scored: Bench, leaner: Leaner, number: signal.Signals
 ) -> None:
-    reached = score.home / "reached"
+    reached = scored.home / "reached"
     leaner(
         f'{COUNT}echo "$(cat score.py)" >> "$HOME/found"; '
         f'[ $n = 2 ] && {{ echo half > score.py; touch "{reached}"; sleep 60; }}\n'
         'echo "POINTS = [1]" > score.py; [ $n -gt 2 ] && echo "POINTS = [1, 2, 3, 4]" > score.py; echo done'
     )
-    set_samples(score, 3)
-    process = subprocess.Popen([*LEANLOOP, "--quiet"], cwd=score.project, env=score.env, start_new_session=True)
+    set_samples(scored, 3)
+    process = subprocess.Popen([*LEANLOOP, "--quiet"], cwd=scored.project, env=scored.env, start_new_session=True)
     end = time.monotonic() + 20 * PATIENCE
     while not reached.exists() and time.monotonic() < end:
         time.sleep(0.02)
     process.send_signal(number)
     process.wait(20 * PATIENCE)
     if number == signal.SIGINT:
-        assert score.read("score.py") == "POINTS = []\n"
-    ran = score.lean_loop()
+        assert scored.read("score.py") == "POINTS = []\n"
+    ran = scored.lean_loop()
     assert ran.code == 0, ran.text
-    assert found(score) == ["[]"] * 3
-    assert score.read("score.py") == "POINTS = [1, 2, 3, 4]\n"
+    assert found(scored) == ["[]"] * 3
+    assert scored.read("score.py") == "POINTS = [1, 2, 3, 4]\n"
 
 
-def test_another_leaner_diagnoses_once_all_samples_are_red(score: Bench, leaner: Leaner) -> None:
+def test_another_leaner_diagnoses_once_all_samples_are_red(scored: Bench, leaner: Leaner) -> None:
     let_answer(leaner, ("7", "1", "1,2,3,4"))
-    wise = score.home / "wise.sh"
+    wise = scored.home / "wise.sh"
     wise.write_text(
         'echo "$LEAN_MODE $LEAN_MODEL" >> "$HOME/asked"; echo ruined > score.py; echo "Points are missing."\n'
     )
-    set_samples(score, 2, fixes=1)
-    score.write("leanfile.toml", f'[diagnose]\nbinary = "{wise}"\nmodel = "large"\n{score.read("leanfile.toml")}')
-    score.write(
-        "leanfile.toml", score.read("leanfile.toml").replace("[defaults]", "[defaults]\nsummarize_errors = false")
+    set_samples(scored, 2, fixes=1)
+    scored.write("leanfile.toml", f'[diagnose]\nbinary = "{wise}"\nmodel = "large"\n{scored.read("leanfile.toml")}')
+    scored.write(
+        "leanfile.toml", scored.read("leanfile.toml").replace("[defaults]", "[defaults]\nsummarize_errors = false")
     )
-    ran = score.lean_loop()
+    ran = scored.lean_loop()
     assert ran.code == 0, ran.text
-    assert (score.home / "asked").read_text() == "ask large\n"
-    assert [line.split()[0] for line in found(score)] == ["[]", "[]", "[1]"]
-    assert prompts(score)[-1].rstrip().endswith("Points are missing.")
-    assert events(score, "attempt")[-1]["diagnosis"] == "Points are missing."
+    assert (scored.home / "asked").read_text() == "ask large\n"
+    assert [line.split()[0] for line in found(scored)] == ["[]", "[]", "[1]"]
+    assert prompts(scored)[-1].rstrip().endswith("Points are missing.")
+    assert events(scored, "attempt")[-1]["diagnosis"] == "Points are missing."
     wise.unlink()
-    assert score.lean_loop().code == 3
+    assert scored.lean_loop().code == 3

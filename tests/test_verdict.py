@@ -371,24 +371,13 @@ def test_a_changed_test_inside_a_source_file_is_a_warning(suite: Bench, leaner: 
 
 # ------------------------------------------------------------------------------------------------------- attempts
 
-POINTS = """
-import unittest
-from score import POINTS
-
-class Score(unittest.TestCase):
-"""
-for number in range(1, 5):
-    POINTS += f"    def test_{number}(self): self.assertIn({number}, POINTS)\n"
-
 
 @pytest.fixture
-def score(bench: Bench) -> Bench:
-    """A project in which attempts differ by how many of four tests they turn green."""
-    bench.write("score.py", "POINTS = []\n")
-    bench.write("test_score.py", POINTS)
-    bench.write("leanfile.toml", QUIET + UNITTEST + TASK.replace("calc.py", "score.py"))
-    bench.commit()
-    return bench
+def score(scored: Bench) -> Bench:
+    """The scored project with a leanfile."""
+    scored.write("leanfile.toml", QUIET + UNITTEST + TASK.replace("calc.py", "score.py"))
+    scored.commit()
+    return scored
 
 
 def begun_from(bench: Bench, leaner: Leaner, *points: str) -> list[str]:
@@ -490,6 +479,18 @@ def test_a_red_test_that_a_task_is_about_has_to_pass(with_old: Bench, leaner: Le
     with_old.write("leanfile.toml", ONE + PYTEST + TASK.replace('"mend"', '"mend add_all in calc"'))
     assert with_old.lean_loop().code == 1
     assert "which is not about them" not in with_old.lean_loop().err
+
+
+def test_a_demand_on_the_coverage_is_heard_beside_a_red_test_that_is_another_matter(
+    with_old: Bench, leaner: Leaner
+) -> None:
+    leaner(FIX)
+    told = "ERROR: Required test coverage of 80% not reached. Total coverage: 50.00%"
+    with_old.write(
+        "conftest.py", f"def pytest_terminal_summary(terminalreporter):\n    terminalreporter.write_line({told!r})\n"
+    )
+    with_old.write("leanfile.toml", ONE + PYTEST + TASK)
+    assert with_old.lean_loop().code == 1
 
 
 def test_checks_are_run_where_a_red_test_is_another_matter(with_old: Bench, leaner: Leaner) -> None:
