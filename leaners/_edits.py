@@ -894,11 +894,12 @@ class Merge:
         near = next((pairs[at] for at in sorted(pairs) if pairs[at]), None)
         spot = near.top if near else -1
         last = max((at for at, one in enumerate(news) if one.kind in ("class", "function")), default=-1)
+        called = {first_name(one) for one in olds if one.kind == "line"}
         for at, item in enumerate(news):
             if target := pairs.get(at):
                 self.put(item, target, whole)
                 near, spot = target, target.end
-            elif at not in pairs and self.is_new(item, olds, not whole or at > last):
+            elif at not in pairs and self.is_new(item, called, not whole or at > last):
                 self.add(item, olds, near, spot, want, root)
             elif at not in pairs and item.kind not in ("note", "import"):
                 self.dropped += "\n".join(self.new.lines[item.top : item.end])
@@ -988,22 +989,22 @@ class Merge:
 
     def pair_alike(self, olds: list[Item], news: list[Item], pairs: dict[int, Item | None]) -> None:
         """Pair the statements that are left, but for calls, which may be examples of use, with the likest old ones."""
+        free = [one for one in unpaired(olds, pairs) if one.kind == "line"]
         for at, item in enumerate(news):
-            if at in pairs or item.kind != "line" or CALL.match(item.name):
+            if not free or at in pairs or item.kind != "line" or CALL.match(item.name):
                 continue
-            if same := likest(item, unpaired(olds, pairs)):
+            if same := likest(item, free):
                 pairs[at] = same
+                free.remove(same)
 
-    def is_new(self, item: Item, olds: list[Item], trails: bool) -> bool:
+    def is_new(self, item: Item, called: Set[str], trails: bool) -> bool:
         """Tell whether an item without a partner is new code: no usage example, no test, nothing of a test file."""
         text = " ".join(" ".join(self.new.lines[item.top : item.end]).split())
         if item.kind in ("note", "import") or text in self.foreign or (self.is_test(item) and not self.for_tests):
             return False
         if item.named or self.old.suffix in PLAIN[len(PROSE) :]:
             return True
-        called = re.split(r"[.(]", item.name)[0]
-        alike = any(re.split(r"[.(]", one.name)[0] == called for one in olds if one.kind == "line")
-        return alike or not trails
+        return not trails or first_name(item) in called
 
     def is_test(self, item: Item) -> bool:
         """Tell whether an item is a test or holds one, and is not what the task asks for by name."""
@@ -1111,8 +1112,13 @@ def redefined(news: list[str], olds: list[str], target: Item) -> list[str]:
     return fresh
 
 
+def first_name(item: Item) -> str:
+    return re.split(r"[.(]", item.name)[0]
+
+
 def unpaired(olds: Iterable[Item], pairs: Mapping[int, Item | None]) -> list[Item]:
-    return [one for one in olds if not any(one is other for other in pairs.values())]
+    taken = {id(other) for other in pairs.values()}
+    return [one for one in olds if id(one) not in taken]
 
 
 def likest(item: Item, olds: Sequence[Item]) -> Item | None:
