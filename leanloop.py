@@ -3256,7 +3256,7 @@ def choose(config: Config, options: argparse.Namespace) -> tuple[Task, ...]:
         if name not in known:
             raise LeanError(f"--task: {config.path} has no task '{name}'. It has: {', '.join(known)}.")
     wanted = {known.index(name) + 1 for name in options.task}
-    for part in filter(None, ",".join(options.tasks).split(",")):
+    for part in chain(*(text.split(",") for text in options.tasks)):
         wanted |= {*numbers_in(part.strip(), len(known))}
     return tuple(task for number, task in enumerate(config.tasks, 1) if not wanted or number in wanted)
 

@@ -23,11 +23,12 @@ PIECES = re.compile(r"[A-Za-z]{1,6}|\d{1,3}|[^\w\s]{1,2}|_|\n\s*|[^\x00-\x7f]") 
 
 
 def read_events(folder: Path) -> list[Event]:
-    """Read the events of a run in their order; a line that was cut off at the end is left out."""
+    """Read the events of a run in their order; a line that is none, or was cut off at the end, is left out."""
     found = list[Event]()
     for line in read_regular(folder / "events.jsonl").decode("utf-8", "replace").splitlines():
         with contextlib.suppress(ValueError):
-            found.append(json.loads(line))
+            event = json.loads(line)
+            found += [event] if isinstance(event, dict) and "event" in event else []
     return found
 
 

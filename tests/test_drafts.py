@@ -150,8 +150,9 @@ def test_an_edit_without_a_place_is_asked_for_again_while_others_are_written(sco
 
 
 def test_a_temperature_that_the_server_refuses_is_said_once(scored: Bench, start: Start) -> None:
-    server = start(points("1"), points("1,2"), points("1,2,3,4"), slots=3, samples=3, gather=3)
-    server.refused = "temperature"
+    server = start(slots=3, samples=3, gather=3)
+    green_last = points("1,2,3,4", lambda: attempts(scored)(2))  # one at least of the two before it was refused
+    server.said, server.refused = (points("1"), points("1,2"), green_last), "temperature"
     ran = scored.lean_loop()
     assert ran.code == 0, ran.text
     assert ran.err.count("does not take temperature: asked without it") == 1
@@ -167,7 +168,7 @@ def test_no_request_is_begun_beyond_a_limit_of_calls(scored: Bench, start: Start
     assert scored.read("score.py") == "POINTS = [1,2]\n"  # the best one
 
 
-@pytest.mark.parametrize("limit", ["tokens = 50", "minutes = 0.05"])
+@pytest.mark.parametrize("limit", ["tokens = 50", f"minutes = {0.05 * PATIENCE}"])
 def test_a_limit_that_is_reached_in_the_middle_of_a_round_ends_what_runs(
     scored: Bench, start: Start, limit: str
 ) -> None:

@@ -33,3 +33,6 @@ def test_figures_are_told_for_each_leaner_and_model(calc: Bench, serve: Serve) -
     assert table.splitlines()[0].split()[:3] == ["leaner", "model", "tasks"]
     assert "direct other/one: 1 call of no use: " in table
     assert "of 2 kept runs" in table
+    record = calc.runs()[0] / "events.jsonl"
+    record.write_bytes(record.read_bytes() + b'[1]\n"x"\n{}\n\xff\n{"event": "ans')  # a disk that was full, say
+    assert calc.lean_loop("--stats").out == table
