@@ -168,7 +168,7 @@ def test_no_request_is_begun_beyond_a_limit_of_calls(scored: Bench, start: Start
     assert scored.read("score.py") == "POINTS = [1,2]\n"  # the best one
 
 
-@pytest.mark.parametrize("limit", ["tokens = 50", f"minutes = {0.05 * PATIENCE}"])
+@pytest.mark.parametrize("limit", ["tokens = 50", f"minutes = {0.05 * PATIENCE:g}"])
 def test_a_limit_that_is_reached_in_the_middle_of_a_round_ends_what_runs(
     scored: Bench, start: Start, limit: str
 ) -> None:
