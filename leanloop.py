@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-GREEN, RED, USAGE, NOT_READY = 0, 1, 2, 3
+GREEN, RED, MISUSE, NOT_READY = 0, 1, 2, 3
 LEANFILE, SCHEMA = Path("leanfile.toml"), "leanfile.schema.json"
 SERVER_TROUBLE = 75
 LARGEST_PROMPT = 8000  # in tokens
@@ -71,7 +71,7 @@ WINDOWS = os.name == "nt"
 class LeanError(Exception):
     """Say what failed: which thing, and what to do next; `code` is the exit code. Caught in `main` only."""
 
-    code = USAGE
+    code = MISUSE
 
 
 class NotReady(LeanError):
@@ -364,7 +364,7 @@ class Config:
     notify: Notify
     escalate: tuple[Escalation, ...]
     tasks: tuple[Task, ...]
-    direct: bool
+    taskless: bool
     diagnose: Leaner | None = None
 
     @property
@@ -525,7 +525,7 @@ class Call:
     model: str = ""
 
 
-USED, SAID = "usage.json", "said.txt"  # what a leaner may write down of its call
+USAGE_FILE, ANSWER_FILE = "usage.json", "said.txt"  # what a leaner may write down of its call
 CALL_FACTS = ("leaner", "model", "code", "reason", "seconds", "usage", "before", "after")
 RankKey = tuple[int, int, int, int]
 
@@ -558,6 +558,11 @@ class Attempt:
         return "first attempt" if self.prompt == 1 else "begun afresh" if self.fresh else "fix"
 
 
+def touched(attempts: Iterable[Attempt]) -> set[str]:
+    """List the paths that leaners changed."""
+    return {path for attempt in attempts for path in attempt.changed}
+
+
 @dataclass
 class TaskState:
     """A task under way: the tree that it began from, what its tests said there, and the attempts since.
@@ -568,11 +573,16 @@ class TaskState:
 
     task: Task
     start: str
-    red: Verdict | None
+    before: Verdict | None
     attempts: list[Attempt] = field(default_factory=list)
     here: str = ""
     stage: int = 0
     others: frozenset[str] = frozenset()
+
+    @property
+    def start_rank(self) -> RankKey:
+        """The rank of the tree that it began from."""
+        return rank_key(self.before, self.before)
 
     @property
     def prompts(self) -> int:
@@ -594,28 +604,21 @@ class TaskState:
     def is_spent(self) -> bool:
         """Tell whether several answers to the last prompt were no use: all seen before, or all failing alike."""
         alike = {(attempt.rank, attempt.verdict.failing) for attempt in self.samples}
-        better = any(attempt.rank < rank_key(self.red, self.red) for attempt in self.samples)
+        better = any(attempt.rank < self.start_rank for attempt in self.samples)
         return len(self.samples) > 1 and not better and (len(alike) == 1 or not any(item.new for item in self.samples))
 
     @property
-    def touched(self) -> set[str]:
-        """The paths that leaners changed."""
-        return {path for attempt in self.attempts for path in attempt.changed}
-
-    @property
     def goes_on(self) -> bool:
-        """Tell whether another attempt is to be made."""
+        """Tell whether another attempt is due."""
         return not self.attempts or (not self.attempts[-1].verdict.green and self.prompts <= self.task.max_iters)
 
     @property
     def why_ended_red(self) -> str:
         """Say why a task whose attempts are spent is red; nothing where it is green."""
         last = self.attempts[-1]
-        return (
-            ""
-            if last.verdict.green
-            else ". ".join(filter(None, ("no attempt is left (max_iters_per_task)", last.verdict.why, last.note)))
-        )
+        if last.verdict.green:
+            return ""
+        return ". ".join(filter(None, ("no attempt is left (max_iters_per_task)", last.verdict.why, last.note)))
 
 
 @record
@@ -877,7 +880,7 @@ def load(path: Path, static: Path | None = None, over: Document | None = None) -
         raise LeanError(f"{path}: [defaults] project_root: there is no folder {root}. Correct the path.")
     tasks = build_tasks(document, path, root)
     made = tasks or (whatever_is_red(tables["runner"], tables["defaults"]),)
-    config = Config(path=path, root=root, escalate=(), tasks=made, direct=not tasks, **tables)
+    config = Config(path=path, root=root, escalate=(), tasks=made, taskless=not tasks, **tables)
     named = document.get("diagnose")
     diagnose = None if named is None else resolve_leaner(document, over or {}, Leaner, named)
     return replace(config, escalate=build_escalations(document, config, over or {}), diagnose=diagnose)
@@ -1668,21 +1671,13 @@ def read_text(path: Path, most: int = 2_000_000) -> str:
 # What a tracer recorded of one test; leaners/_trace.py tells its form.
 Trace = Mapping[str, Any]
 TRACED = (".py", ".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx")
-SELF_EXPLANATORY = (
-    "ReferenceError",
-    "NameError",
-    "UnboundLocalError",
-    "SyntaxError",
-    "IndentationError",
-    "ImportError",
-    "ModuleNotFoundError",
-)
 
 
 def is_self_explanatory(failure: Failure, defaults: Defaults) -> bool:
     """Tell whether the traceback alone says what is at fault: a name that is not there, no valid code."""
+    evident = "|".join(chain(*(row.get("evident", []) for row in table("_languages.txt").values())))
     in_tests = all(is_test(frame.path, defaults) for frame in failure.frames)
-    return failure.summary.startswith(SELF_EXPLANATORY) and not in_tests
+    return bool(rx(evident).match(failure.summary)) and not in_tests
 
 
 LOCATING = 30  # seconds
@@ -1768,15 +1763,16 @@ def code_budgets(task: Task, failure: Failure, prompt: str, budget: int, traced:
     }
 
 
-def locate_code(request: Mapping[str, Any], record: Reporter) -> Located:
-    """Let leaners/_locate.py answer REQUEST; where it fails nothing is found, and the RECORD keeps why."""
-    asked = record.path("locate.json")
+def locate_code(request: Mapping[str, Any], reporter: Reporter) -> Located:
+    """Let leaners/_locate.py answer REQUEST; where it fails nothing is found, and the run's record says why."""
+    asked = reporter.path("locate.json")
     asked.write_text(json.dumps(request), encoding="utf-8")
     argv = [sys.executable, "-E", "-S", "-m", "_locate", str(asked)]  # a module's bytecode is cached, a script's is not
     done = run(argv, share() / "leaners", timeout=LOCATING, apart=True)
     if done.code or done.cut:
-        told = record.write("locate.txt", f"{done.errors}\n{done.end}\n")
-        record.emit("warning", text=f"the prompt goes without code: finding it {done.end}. {told} says why; report it.")
+        told = reporter.write("locate.txt", f"{done.errors}\n{done.end}\n")
+        why = f"the prompt goes without code: finding it {done.end}. {told} says why; report it."
+        reporter.emit("warning", text=why)
         return Located()
     asked.unlink()
     return read_location(done.output)
@@ -2168,10 +2164,11 @@ def check_test_files(config: Config, tasks: Sequence[Task]) -> None:
 def green_warnings(snapshots: Snapshots, rules: ChangeRules, state: TaskState) -> Iterator[str]:
     """Give what makes the green of a task doubtful beside its tests."""
     unlisted = ChangeRules(rules.config, replace(state.task, files=()))
-    judging = {path for path in state.touched if unlisted.protects(path)}
+    edited = touched(state.attempts)
+    judging = {path for path in edited if unlisted.protects(path)}
     yield from (f"{path} judges this task, which lists and changed it" for path in sorted(judging))
     rows = table("_guard.txt")
-    sources = sorted(path for path in state.touched - judging if PurePosixPath(path).suffix in source_endings())
+    sources = sorted(path for path in edited - judging if PurePosixPath(path).suffix in source_endings())
     for path, (old, new) in snapshots.texts(state.start, state.attempts[-1].tree, sources).items():
         inner = "|".join(rows.get(PurePosixPath(path).suffix, {}).get("test", ["(?!)"]))
         if lost := len(matches(inner, old) - matches(inner, new)):
@@ -2511,7 +2508,7 @@ def next_base(state: TaskState, restart_after: int, takeover: bool = False) -> t
     is_stuck = 0 < restart_after <= state.prompts - first_best.prompt
     if takeover or is_stuck or brought_nothing(recent):
         best = min(state.attempts, key=lambda attempt: attempt.rank)
-        return (best.tree if best.rank < rank_key(state.red, state.red) else state.start), True
+        return (best.tree if best.rank < state.start_rank else state.start), True
     return min(reversed(recent), key=lambda attempt: attempt.rank).tree, False
 
 
@@ -2567,8 +2564,7 @@ class Verifier:
         """Run tests and checks on TREE, which is what lies on disk; one judged already is run AGAIN only on demand."""
         key = (repr((task.runner, task.checks, task.files)), tree)
         if not again and key in self.judged:
-            self.reporter.emit("tested", name=task.name, tree=tree, output="", **verdict_facts(self.judged[key]))
-            return self.judged[key]
+            return self.told(self.judged[key], task, tree, "")
         verdict = NOT_TESTED if task.skip_tests else self.test_confirmed(task, tree)
         self.judged[key] = verdict = self.judge_checks(task, tree, verdict)
         return verdict
@@ -2611,8 +2607,7 @@ class Verifier:
         summary = f"{why}: {next(told, failure.summary)}"
         said = replace(failure, tests=(), summary=summary, excerpt=f"{why}:\n{failure.excerpt}")
         red = replace(verdict, green=False, failure=said, check=command)
-        self.reporter.emit("tested", name=task.name, tree=tree, output=file, **verdict_facts(red))
-        return red
+        return self.told(red, task, tree, file)
 
     def judge_now(self, task: Task) -> Verdict:
         """Judge what lies on disk."""
@@ -2644,7 +2639,10 @@ class Verifier:
         self.reporter.emit("testing", name=task.name, command=command)
         with self.workspace.snapshots.sealed():
             verdict = run_tests(self.config, task.runner, self.reporter)
-        output = self.reporter.path("tests.txt").name
+        return self.told(verdict, task, tree, self.reporter.path("tests.txt").name)
+
+    def told(self, verdict: Verdict, task: Task, tree: str, output: str) -> Verdict:
+        """Record a verdict, with the file that holds the OUTPUT; give it back."""
         self.reporter.emit("tested", name=task.name, tree=tree, output=output, **verdict_facts(verdict))
         return verdict
 
@@ -2763,13 +2761,13 @@ def drawing(leaner: Leaner) -> Iterator[Leaner]:
 
 def decide_before(config: Config, state: TaskState) -> Result | None:
     """End a task before its first call where the tests say all: green already, or no test that anybody may write."""
-    red, guard = state.red, config.guard
-    if red and red.green and config.direct:
-        return Result(state.task, "green", (), red, "the tests were green already")
-    may_write_tests = guard.allow or not guard.protect_tests
-    may_write_tests = may_write_tests or any(is_test(path, config.defaults) for path in state.task.files)
-    if red and red.why.startswith(NO_TEST) and not may_write_tests:
-        return Result(state.task, "red", (), red, red.why)
+    before, guard = state.before, config.guard
+    if before and before.green and config.taskless:
+        return Result(state.task, "green", (), before, "the tests were green already")
+    listed = any(is_test(path, config.defaults) for path in state.task.files)
+    none_may_come = guard.protect_tests and not (guard.allow or listed)
+    if before and before.why.startswith(NO_TEST) and none_may_come:
+        return Result(state.task, "red", (), before, before.why)
     return None
 
 
@@ -2777,13 +2775,13 @@ def conclude_task(run: Run, state: TaskState, reason: str) -> Result:
     """Say how a task ended, and what is doubtful of a green."""
     task = state.task
     ended = "red" if reason else "untested" if task.skip_tests else "green"
-    change = compare(state.red, state.attempts[-1].verdict) if state.attempts else Change()
+    change = compare(state.before, state.attempts[-1].verdict) if state.attempts else Change()
     warnings: tuple[str, ...] = ()
     if ended == "green":
         more = green_warnings(run.workspace.snapshots, ChangeRules(run.config, task), state)
         warnings = (*change.warnings, *more)
     attempts = tuple(state.attempts)
-    return Result(task, ended, attempts, state.red, reason.strip(" ."), replace(change, warnings=warnings))
+    return Result(task, ended, attempts, state.before, reason.strip(" ."), replace(change, warnings=warnings))
 
 
 def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
@@ -2801,7 +2799,7 @@ def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
 
 def one_sentence(text: str) -> str:
     """Keep the first paragraph of a diagnosis, at most 400 characters of it."""
-    return re.split(r"\n\s*\n", text.strip())[0].replace("\n", " ")[:400] if text.strip() else ""
+    return re.split(r"\n\s*\n", text.strip())[0].replace("\n", " ")[:400]
 
 
 def uncommitted(snapshots: Snapshots, paths: Sequence[str]) -> str:
@@ -2859,12 +2857,14 @@ class Run:
         """Take a snapshot, and run the task's tests on it: what fails goes into the first prompt."""
         start = self.snapshots.take()
         proves = self.config.guard.baseline and not task.skip_tests
-        red = self.verifier.judge(task, start) if proves else None
-        others = load_beside("_concern").strangers(self.config, task, red) if red and red.report else frozenset[str]()
+        before = self.verifier.judge(task, start) if proves else None
+        others = frozenset[str]()
+        if before and before.report:
+            others = load_beside("_concern").strangers(self.config, task, before)
         if others:
             names = ", ".join(sorted(others)[:5])
             self.workspace.warn(f"red before this task, which is not about them (test_files narrows): {names}")
-        return TaskState(task, start, red, others=others)
+        return TaskState(task, start, before, others=others)
 
     def choose_leaner(self, state: TaskState) -> Leaner:
         """Choose who is asked next: as `[[escalate]]` says, or the next one where drawing brought nothing."""
@@ -2925,7 +2925,7 @@ class Run:
         """Record a call that was answered."""
         facts = {name: getattr(call, name) for name in CALL_FACTS}
         self.reporter.emit("answered", mode=mode, **facts, answer=self.reporter.path("answer.txt").name)
-        if call.code == USAGE:
+        if call.code == MISUSE:
             raise NotReady(f"{call.leaner}: {call.reason}")
         return call
 
@@ -2967,11 +2967,11 @@ class Run:
         size = tokens(prompt)
         self.reporter.emit("asking", leaner=program.name, mode=mode, tokens=size, prompt=file.name, tree=before)
         with self.workspace.scratch() as scratch:
-            used = scratch / USED
+            used = scratch / USAGE_FILE
             try:
                 env = self.variables(task, leaner, mode, file, scratch) | ({"LEAN_DRAFT": draft} if draft else {})
                 done = self.start(leaner, program, prompt, env, scratch)
-                stays = mode == "edit" and done.code != USAGE
+                stays = mode == "edit" and done.code != MISUSE
                 settled = self.workspace.settle(before, task, start or before, known, begun, program, used, stays)
             except BaseException:
                 self.workspace.undo_call(before)
@@ -3007,8 +3007,8 @@ class Run:
             "LEAN_FILES": "\n".join(task.files),
             "LEAN_PROTECT": "\n".join(protected_patterns(self.config, task)),
             "LEAN_PROMPT_FILE": str(prompt),
-            "LEAN_USAGE_FILE": str(scratch / USED),
-            "LEAN_ANSWER_FILE": str(scratch / SAID),
+            "LEAN_USAGE_FILE": str(scratch / USAGE_FILE),
+            "LEAN_ANSWER_FILE": str(scratch / ANSWER_FILE),
             "LEAN_PROGRESS": "1",
             "LEAN_LIB": str(share() / "leaners" / "_lib.bash"),
             **({"LEAN_BRIEF": "1"} if brief else {}),
@@ -3017,7 +3017,7 @@ class Run:
     def words_of_model(self, scratch: Path) -> str:
         """Put on record, masked, what the model said, as the leaner may have written it down."""
         with contextlib.suppress(OSError):
-            words = self.reporter.mask(readable(read_regular(scratch / SAID))).strip()
+            words = self.reporter.mask(readable(read_regular(scratch / ANSWER_FILE))).strip()
             self.reporter.write("answer.txt", f"{words}\n")
             return words
         return ""
@@ -3075,7 +3075,7 @@ class Run:
 
     def first(self, state: TaskState, leaner: Leaner) -> str:
         """Write the prompt of a fresh start; it tells of the attempts before."""
-        task, red = state.task, state.red
+        task, red = state.task, state.before
         named = {frame.path for frame in red.failure.frames} if red else set[str]()
         diff = uncommitted(self.snapshots, sorted(named - set(task.files)))
         return first_prompt(self.builder(task, leaner, "first", red), red, diff, state.attempts)
@@ -3090,7 +3090,7 @@ class Run:
         if (self.config.diagnose or self.config.defaults.summarize_errors) and (last.changed or not diagnosis):
             request = diagnosis_prompt(builder, last.verdict.failure, self.config.prompts.summary)
             diagnosis = one_sentence(self.ask(task, asker, request, "ask", state.start).answer)
-        diff = self.snapshots.diff(state.start, last.tree, "-U1", only=sorted(state.touched))
+        diff = self.snapshots.diff(state.start, last.tree, "-U1", only=sorted(touched(state.attempts)))
         return fix_prompt(builder, attempts, diagnosis, diff, state.attempts[-1].note), diagnosis
 
     # Judging
@@ -3110,7 +3110,7 @@ class Run:
             verdict=verdict,
             diagnosis=question.diagnosis,
             note=note_on(call),
-            rank=rank_key(verdict, state.red),
+            rank=rank_key(verdict, state.before),
             prompt=state.prompts + (sample == 1),
             sample=sample,
             fresh=question.fresh,
@@ -3126,10 +3126,10 @@ class Run:
         """Judge the tree that a call left; veto a green that the run before it contradicts, or what resists."""
         task = state.task
         verdict = self.verifier.judge(task, call.after, again)
-        if state.others and (alone := load_beside("_concern").judged_alone(verdict, state.red, state.others)).green:
+        if state.others and (alone := load_beside("_concern").judged_alone(verdict, state.before, state.others)).green:
             verdict = self.verifier.judge_checks(task, call.after, alone)
         veto = f"protected files could not be put back: {call.resists}" if call.resists else ""
-        change, rules = compare(state.red, verdict), ChangeRules(self.config, task)
+        change, rules = compare(state.before, verdict), ChangeRules(self.config, task)
         lost = [name for name in change.lost if not rules.may_drop(name)]
         gone = f"green before, and skipped or vanished now: {', '.join(lost[:5])}"
         veto = veto or change.veto or (f"{gone} (to allow that, list the test file in files)" if lost else "")
@@ -3160,7 +3160,7 @@ class Run:
 
     def go_to(self, state: TaskState, tree: str) -> None:
         """Put the tree of a task to an earlier state of it; only what leaners changed is touched."""
-        if paths := state.touched & set(self.snapshots.changed(state.here or tree, tree)):
+        if paths := touched(state.attempts) & set(self.snapshots.changed(state.here or tree, tree)):
             name = "the state before the task" if tree == state.start else "the best attempt"
             self.workspace.bring_back(state.here, tree, paths, name)
         state.here = tree
@@ -3170,8 +3170,8 @@ class Run:
         if not state.attempts:
             return
         states = [(attempt.rank, attempt.tree) for attempt in reversed(state.attempts)]
-        if state.red:
-            states.append((rank_key(state.red, state.red), state.start))
+        if state.before:
+            states.append((state.start_rank, state.start))
         best = min(states, key=lambda item: item[0])[1]
         wanted = {"best": best, "keep": state.attempts[-1].tree, "restore": state.start}
         self.go_to(state, wanted[self.config.guard.on_fail])
@@ -3195,7 +3195,7 @@ def note_on(call: Call) -> str:
     notes = []
     if call.put_back:
         notes.append(f"The last answer changed what it may not, which was undone: {', '.join(call.put_back[:5])}.")
-    if call.code and signal_of(call.code):
+    if signal_of(call.code):
         notes.append(f"The last call was cut: {call.reason}.")
     elif call.code:
         notes.append(f"The last answer could not be used: {call.reason}")
@@ -3207,9 +3207,8 @@ def task_fingerprint(task: Task) -> str:
     return digest(repr(replace(task, depends_on=())).encode("utf-8", "surrogateescape"))[:16]
 
 
-def run_numbered(run: Run, task: Task, number: int, total: int, resumed: Resumed) -> Result:
-    """Run one of TOTAL tasks, and record how it began and ended; attempts of a run that is resumed count."""
-    facts: Document = {"number": number, "total": total, "name": task.name}
+def run_recorded(run: Run, task: Task, facts: Document, resumed: Resumed) -> Result:
+    """Run a task, and record how it began and ended, with FACTS to name it; what a run that is resumed tried counts."""
     start, commits, mark = run.snapshots.take(), run.config.defaults.commit, task_fingerprint(task)
     earlier = resumed if resumed.cut == mark else Resumed()
     dirty = earlier.dirty
@@ -3219,14 +3218,12 @@ def run_numbered(run: Run, task: Task, number: int, total: int, resumed: Resumed
     run.workspace.warn_uncovered()
     result = run_task(run, replace(task, max_iters=max(0, task.max_iters - earlier.attempts)))
     if commits and result.state == "green":
-        paths = {path for attempt in result.attempts for path in attempt.changed}
-        load_beside("_after").commit_task(run, task.name, paths | earlier.touched, dirty)
+        load_beside("_after").commit_task(run, task.name, touched(result.attempts) | earlier.touched, dirty)
     tree = run.snapshots.take()
     run.workspace.warn_uncovered()
     changed, paths = run.snapshots.counted_diff(start, tree)[0], set[str]()
     if not result.ok and run.config.defaults.on_red == "continue":
-        touched = {path for attempt in result.attempts for path in attempt.changed}
-        paths = touched & {*run.snapshots.changed(tree, start)}
+        paths = touched(result.attempts) & {*run.snapshots.changed(tree, start)}
     left: Document = {"left_out": bool(paths), "paths": sorted(paths)}
     run.reporter.emit("result", **facts, **result_facts(result), tree=tree, changed=changed, **left)
     if paths:
@@ -3279,7 +3276,7 @@ def whole_suite(config: Config) -> Task:
 def judge_whole_suite(run: Run, tasks: Sequence[Task]) -> Verdict | None:
     """Judge the plain [runner] before the first task, where the tasks' own tests are narrower."""
     config, whole = run.config, whole_suite(run.config)
-    if config.direct or not config.guard.baseline or all(task.runner == whole.runner for task in tasks):
+    if config.taskless or not config.guard.baseline or all(task.runner == whole.runner for task in tasks):
         return None
     return run.verifier.judge_now(whole)
 
@@ -3345,7 +3342,7 @@ def run_tasks(run: Run, tasks: Sequence[Task], resumed: Resumed) -> tuple[int, s
             run.reporter.emit("omitted", **facts, reason=reason)
             missing[task.name] = "was not run"
         else:
-            results.append(run_numbered(run, task, number, len(tasks), resumed))
+            results.append(run_recorded(run, task, facts, resumed))
             if not results[-1].ok:
                 missing[task.name] = "is red"
                 if run.config.defaults.on_red == "stop":
@@ -3752,7 +3749,7 @@ def forget_closed_streams() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def answer(argv: Sequence[str] | None) -> int:
+def run_command_line(argv: Sequence[str] | None) -> int:
     """Do what the command line asks; give the exit code. Every error of the user's is shown here, in one place."""
     shows = Shows(sys.stdout, sys.stderr, json="--json" in (sys.argv if argv is None else argv))
     try:
@@ -3780,7 +3777,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.unraisablehook = raise_again
     on_signals(stop)
     try:
-        code = answer(argv)
+        code = run_command_line(argv)
         on_signals(signal.SIG_IGN)  # all is done, and Python itself has to end yet
     except Interrupted as stopped:  # while an error, or the first signal, was told
         code = stopped.code

@@ -20,7 +20,7 @@ def strangers(config: Config, task: Task, red: Verdict | None) -> frozenset[str]
     prompt names itself.
     """
     sources = [path for path in task.files if not is_test(path, config.defaults)]
-    if config.direct or config.guard.confirm or task.test_files or not sources:
+    if config.taskless or config.guard.confirm or task.test_files or not sources:
         return frozenset()
     if not red or red.green or not red.report:
         return frozenset()

@@ -120,6 +120,7 @@ class Language:
     owner: str = NEVER
     field: str = NEVER
     end: str = ""
+    evident: str = NEVER
 
 
 @cache

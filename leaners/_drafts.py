@@ -21,10 +21,10 @@ from pathlib import Path
 
 from _servers import at, goes_on_elsewhere
 from leanloop import (
+    ANSWER_FILE,
     OWN_END,
-    SAID,
     SERVER_TROUBLE,
-    USED,
+    USAGE_FILE,
     Call,
     Completed,
     Deadline,
@@ -234,10 +234,10 @@ class Drafts:
         """Tell what a draft used, and which model it asked; of one that was ended, what is known of it, or a guess."""
         said = ""
         with suppress(OSError):
-            said = read_regular(draft.folder / SAID).decode("utf-8", "replace")
-        used, model = read_usage(draft.folder / USED, self.program, draft.leaner.model, self.prompt, said)
+            said = read_regular(draft.folder / ANSWER_FILE).decode("utf-8", "replace")
+        used, model = read_usage(draft.folder / USAGE_FILE, self.program, draft.leaner.model, self.prompt, said)
         if not used.requests and draft.done.code and draft.done.code != SERVER_TROUBLE:
-            (draft.folder / USED).unlink()  # the prompt was sent, and no word came back yet
+            (draft.folder / USAGE_FILE).unlink()  # the prompt was sent, and no word came back yet
             return self.usage(draft)
         return used, model
 

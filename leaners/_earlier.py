@@ -24,8 +24,8 @@ from _snapshots import Snapshots
 from leanloop import (
     BEAT,
     GREEN,
+    MISUSE,
     TABLES,
-    USAGE,
     Config,
     Document,
     Leaner,
@@ -245,7 +245,7 @@ def bare_config(path: Path, root: Path, document: Document | None = None) -> Con
     static = document or {}
     tables: Document = {name: build(cls, static.get(name, {}), f"[{name}]") for name, cls in TABLES.items()}
     tables |= {"lean": resolve_leaner(static, {}, Leaner), "guard": replace(tables["guard"], keep_runs=0)}
-    return Config(path=path, root=root, escalate=(), tasks=(), direct=False, **tables)
+    return Config(path=path, root=root, escalate=(), tasks=(), taskless=False, **tables)
 
 
 # ------------------------------------------------------------------------------------------------------------ resuming
@@ -347,7 +347,7 @@ def differing(paths: Sequence[str], run: Run, now: str, tree: str) -> list[str]:
         path = Path(given).parent.resolve() / Path(given).name
         name = f"{path.relative_to(root).as_posix()}/".removeprefix("./") if path.is_relative_to(root) else "?"
         if not os.path.lexists(path) and not any(f"{known}/".startswith(name) for known in held):
-            run.reporter.emit("outcome", code=USAGE)
+            run.reporter.emit("outcome", code=MISUSE)
             raise LeanError(f"{given}: this is neither here nor in that state. Name a file of the project {root}.")
         found += [path for path in run.snapshots.changed(now, tree) if f"{path}/".startswith(name)]
     return found

@@ -688,6 +688,10 @@ class Item:
         return self.kind, self.name
 
     @property
+    def called(self) -> str:
+        return re.split(r"[.(]", self.name)[0]
+
+    @property
     def named(self) -> bool:
         return self.kind in ("class", "function", "value")
 
@@ -894,12 +898,12 @@ class Merge:
         near = next((pairs[at] for at in sorted(pairs) if pairs[at]), None)
         spot = near.top if near else -1
         last = max((at for at, one in enumerate(news) if one.kind in ("class", "function")), default=-1)
-        called = {first_name(one) for one in olds if one.kind == "line"}
+        called = {one.called for one in olds if one.kind == "line"}
         for at, item in enumerate(news):
             if target := pairs.get(at):
                 self.put(item, target, whole)
                 near, spot = target, target.end
-            elif at not in pairs and self.is_new(item, called, not whole or at > last):
+            elif at not in pairs and self.is_new(item, (not whole or at > last) and item.called not in called):
                 self.add(item, olds, near, spot, want, root)
             elif at not in pairs and item.kind not in ("note", "import"):
                 self.dropped += "\n".join(self.new.lines[item.top : item.end])
@@ -990,21 +994,19 @@ class Merge:
     def pair_alike(self, olds: list[Item], news: list[Item], pairs: dict[int, Item | None]) -> None:
         """Pair the statements that are left, but for calls, which may be examples of use, with the likest old ones."""
         free = [one for one in unpaired(olds, pairs) if one.kind == "line"]
-        for at, item in enumerate(news):
-            if not free or at in pairs or item.kind != "line" or CALL.match(item.name):
+        for at, item in enumerate(news if free else ()):
+            if at in pairs or item.kind != "line" or CALL.match(item.name):
                 continue
             if same := likest(item, free):
                 pairs[at] = same
                 free.remove(same)
 
-    def is_new(self, item: Item, called: Set[str], trails: bool) -> bool:
+    def is_new(self, item: Item, trails: bool) -> bool:
         """Tell whether an item without a partner is new code: no usage example, no test, nothing of a test file."""
         text = " ".join(" ".join(self.new.lines[item.top : item.end]).split())
         if item.kind in ("note", "import") or text in self.foreign or (self.is_test(item) and not self.for_tests):
             return False
-        if item.named or self.old.suffix in PLAIN[len(PROSE) :]:
-            return True
-        return not trails or first_name(item) in called
+        return item.named or not trails or self.old.suffix in PLAIN[len(PROSE) :]
 
     def is_test(self, item: Item) -> bool:
         """Tell whether an item is a test or holds one, and is not what the task asks for by name."""
@@ -1110,10 +1112,6 @@ def redefined(news: list[str], olds: list[str], target: Item) -> list[str]:
     if comma or (target.kind == "value" and len(olds) == 1):
         fresh[-1] = fresh[-1].rstrip().removesuffix(",") + "," * comma
     return fresh
-
-
-def first_name(item: Item) -> str:
-    return re.split(r"[.(]", item.name)[0]
 
 
 def unpaired(olds: Iterable[Item], pairs: Mapping[int, Item | None]) -> list[Item]:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from leanloop import (
-    USAGE,
+    MISUSE,
     Config,
     Document,
     Leaner,
@@ -163,6 +163,6 @@ def probe(leaner: Leaner, url: str = "", seconds: float = 10) -> tuple[Document,
     env = {**clean_environment(), **leaner_variables(leaner), "LEAN_TIMEOUT": f"{max(1.0, min(10.0, seconds)):g}"}
     done = run_program(argv, Path.cwd(), env=env, timeout=30, apart=True)
     reason = done.errors.strip().rpartition("\n")[2].removeprefix("direct: ").rstrip(".") or f"it {done.end}"
-    if done.code == USAGE:
+    if done.code == MISUSE:
         raise NotReady(f"{url or leaner.base_url}: {reason}.")
     return (json.loads(done.output), "") if done.code == 0 else ({}, reason)

@@ -163,7 +163,7 @@ class Workspace:
     ) -> Settled:
         """Put in order what a call that BEGUN then has changed since BEFORE, or undo it all unless what it did STAYS.
 
-        START is where its task began, KNOWN are the files that no snapshot held before the call, USED names the file
+        START is where its task began, KNOWN are the files that no snapshot held before the call, USED is the file
         with what the leaner says of itself.
         """
         self.find_root()

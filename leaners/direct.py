@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # lean: overhead=607 idle=own check=own edits=told drafts=yes
-"""Ask an OpenAI-compatible server for a change, and make it: the leanest hands a model can have.
+"""Ask an OpenAI-compatible server for a change, and make it.
 
     prompt -> one streamed request -> answer -> edits -> new texts -> files, all or none
 
 An answer holds edits as plain text, because that is what models of any size write best: a path and a fenced block with
-the whole file or with the definitions that change, SEARCH/REPLACE blocks, or a unified diff. What is clear is taken as
-it is meant; what is not clear is refused with its reason, after one small request to send it again.
+the whole file or with the definitions that change, SEARCH/REPLACE blocks, or a unified diff. What is not clear is
+refused with its reason, after one small request to send it again.
 
-Settings come as LEAN_* variables (README.md beside this file) or as options. Exit codes: 0 done, 1 no usable edit,
-2 wrongly set up, 75 trouble of the server. Nothing is kept: every call is a fresh conversation.
+Settings come as LEAN_* variables (README.md) or as options. Exit codes: 0 done, 1 no usable edit,
+2 wrongly set up, 75 trouble of the server.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from typing import Any
 if (here := str(Path(__file__).resolve().parent)) not in sys.path:
     sys.path.insert(0, here)
 
+from _answer_file import server_of
 from _asking import Asking, fenced, last_section, repair_prompt
-from _draft import server_of
 from _edits import (
     TOOL_CALL,
     Code,

@@ -451,12 +451,12 @@ def test_tasks_have_names_and_limits_of_their_own_or_the_default_ones(load: Load
         "[[tasks]]\nprompt = 'y'\nmax_iters = 0\n"
     )
     assert [(task.name, task.max_iters) for task in made.tasks] == [("one", 3), ("task-2", 1), ("task-3", 0)]
-    assert not made.direct
+    assert not made.taskless
 
 
 def test_without_tasks_there_is_one_for_whatever_the_tests_report(load: Load) -> None:
     made = load("[defaults]\nmax_iters_per_task = 3\n" + RUNNER)
-    assert made.direct
+    assert made.taskless
     assert [(task.max_iters, task.runner) for task in made.tasks] == [(3, made.runner)]
 
 

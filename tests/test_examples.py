@@ -274,7 +274,7 @@ def fill_in(folder: Path, switched_on: bool) -> Path:
 def test_the_sample_is_short_and_holds_one_live_task(tmp_path: Path) -> None:
     sample = fill_in(tmp_path, switched_on=False)
     config = leanloop.load(sample)
-    assert (len(config.tasks), config.direct) == (1, False)
+    assert (len(config.tasks), config.taskless) == (1, False)
     assert config.runner == leanloop.Runner("{python}", ("-m", "pytest", "-q"))
     assert len(sample.read_text().splitlines()) <= TWO_SCREENS
 
