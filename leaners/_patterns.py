@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from fnmatch import translate
+from functools import cache
 from itertools import groupby
 
 
@@ -14,11 +15,12 @@ def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
     `name` is a last part, `folder/` lies at any depth, others begin at the root.
     """
     groups = groupby(patterns, lambda pattern: pattern.startswith("!"))
-    rules = [(any_pattern([item.removeprefix("!") for item in group]), not excepts) for excepts, group in groups]
+    rules = [(any_pattern(*(item.removeprefix("!") for item in group)), not excepts) for excepts, group in groups]
     return lambda path: next((verdict for fits, verdict in reversed(rules) if fits(path)), False)
 
 
-def any_pattern(patterns: Sequence[str]) -> Callable[[str], object]:
+@cache  # compiling them takes milliseconds, and a run asks many times
+def any_pattern(*patterns: str) -> Callable[[str], object]:
     """Make the question whether one of PATTERNS fits a path."""
     names = [pattern for pattern in patterns if "/" not in pattern]
     paths = [rooted(pattern) for pattern in patterns if "/" in pattern]

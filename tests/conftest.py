@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -114,6 +117,15 @@ class Ran:
         return self.out + self.err
 
 
+@functools.cache
+def new_repository() -> Path:
+    """Let git make an empty repository, of which each project gets a copy; return its folder."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    subprocess.run(["git", "init", "-q", "-b", "main", "--template=", folder.name], check=True)
+    return Path(folder.name, ".git")
+
+
 @dataclass
 class Bench:
     """A sealed place for one test: its own home and state, a project in a git repository, and the real command."""
@@ -141,9 +153,9 @@ class Bench:
     def commit(self, message: str = "start") -> None:
         """Make the project a repository, if it is none, and commit everything."""
         if not (self.project / ".git").exists():
-            self.git("init", "-q", "-b", "main")
+            shutil.copytree(new_repository(), self.project / ".git")
         self.git("add", "-A")
-        self.git("commit", "-q", "--allow-empty", "-m", message)
+        self.git("-c", "maintenance.auto=false", "commit", "-q", "--allow-empty", "-m", message)
 
     def lean_loop(self, *args: str, timeout: float = 60 * PATIENCE, below: str = ".", **env: str) -> Ran:
         """Run the real command in the project, or in a folder BELOW it."""
