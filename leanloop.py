@@ -69,7 +69,7 @@ WINDOWS = os.name == "nt"
 
 
 class LeanError(Exception):
-    """Say what failed: which thing, and what to do next; `code` is the exit code. Caught in `main` only."""
+    """Say what failed: which thing, and what to do next; `code` is the exit code."""
 
     code = MISUSE
 
@@ -165,14 +165,14 @@ def record(cls: type[Built]) -> type[Built]:
     return made
 
 
-class Servers(str):
+class ServerUrl(str):
     """The base URL of the server that is asked, out of those that may be."""
 
-    every: tuple[str, ...]
+    alternatives: tuple[str, ...]
 
-    def __new__(cls, url: str, every: Sequence[str]) -> Servers:
+    def __new__(cls, url: str, alternatives: Sequence[str]) -> ServerUrl:
         made = super().__new__(cls, url)
-        made.every = tuple(every)
+        made.alternatives = tuple(alternatives)
         return made
 
 
@@ -221,7 +221,7 @@ class Leaner:
     @property
     def servers(self) -> tuple[str, ...]:
         """All base URLs, in their order."""
-        return self.base_url.every if isinstance(self.base_url, Servers) else (self.base_url,)
+        return self.base_url.alternatives if isinstance(self.base_url, ServerUrl) else (self.base_url,)
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -236,7 +236,7 @@ class Leaner:
 
 @record
 class Escalation(Leaner):
-    """[[escalate]]: the leaner that takes over from the AFTER-th failed judgement of a task on."""
+    """[[escalate]]: the leaner that takes over a task that is red after AFTER rounds."""
 
     after: Positive = 0
 
@@ -285,7 +285,7 @@ class Defaults:
 class Prompts:
     """[prompts]: words that are sent."""
 
-    summary: Text = "In one sentence, say what is wrong in the code and how to put it right."
+    summary: Prompt = "In one sentence, say what is wrong in the code and how to put it right."
 
 
 @record
@@ -420,9 +420,9 @@ class Failure:
     `others` are further failures with their errors; `reader` is empty where the excerpt is the raw end of the output.
     """
 
-    tests: tuple[str, ...]
-    summary: str
-    excerpt: str
+    tests: tuple[str, ...] = ()
+    summary: str = ""
+    excerpt: str = ""
     frames: tuple[Frame, ...] = ()
     others: tuple[tuple[str, str], ...] = ()
     reader: str = ""
@@ -442,8 +442,8 @@ class Report:
 class Verdict:
     """What a test run means; counts are None where the runner does not tell.
 
-    `why` says what vetoed a green, `note` what its reader should know of it; `check` is the command that failed though
-    the tests are green.
+    `why` says why it is red where the tests do not, `note` what its reader should know of it; `check` is the command
+    that failed though the tests are green.
     """
 
     green: bool
@@ -534,8 +534,8 @@ RankKey = tuple[int, int, int, int]
 class Attempt:
     """One edit by a leaner and what the tests said of it.
 
-    `tree` is the judged state, `rank` orders it (less is better). It is the answer number `sample` to the prompt number
-    `prompt`, which was the task's first one again where it is `fresh`; `new` says that nothing before gave this tree.
+    `tree` is the judged state, `rank` orders it (less is better). It is the answer number `sample` to the prompt of a
+    `round`; where that is `fresh`, no round before it counts. `new` says that nothing before gave this tree.
     """
 
     leaner: str
@@ -545,7 +545,7 @@ class Attempt:
     diagnosis: str = ""
     note: str = ""
     rank: RankKey = (0, 0, 0, 0)
-    prompt: int = 1
+    round: int = 1
     sample: int = 1
     fresh: bool = False
     new: bool = True
@@ -555,7 +555,7 @@ class Attempt:
         """Say what kind of attempt it was."""
         if self.sample > 1:
             return "another answer"
-        return "first attempt" if self.prompt == 1 else "begun afresh" if self.fresh else "fix"
+        return "first attempt" if self.round == 1 else "begun afresh" if self.fresh else "fix"
 
 
 def touched(attempts: Iterable[Attempt]) -> set[str]:
@@ -585,14 +585,14 @@ class TaskState:
         return rank_key(self.before, self.before)
 
     @property
-    def prompts(self) -> int:
+    def rounds(self) -> int:
         """The number of prompts that were asked."""
-        return self.attempts[-1].prompt if self.attempts else 0
+        return self.attempts[-1].round if self.attempts else 0
 
     @property
     def samples(self) -> list[Attempt]:
         """The answers to the last prompt."""
-        return [attempt for attempt in self.attempts if attempt.prompt == self.prompts]
+        return [attempt for attempt in self.attempts if attempt.round == self.rounds]
 
     @property
     def has_drawn_enough(self) -> bool:
@@ -610,7 +610,7 @@ class TaskState:
     @property
     def goes_on(self) -> bool:
         """Tell whether another attempt is due."""
-        return not self.attempts or (not self.attempts[-1].verdict.green and self.prompts <= self.task.max_iters)
+        return not self.attempts or (not self.attempts[-1].verdict.green and self.rounds <= self.task.max_iters)
 
     @property
     def why_ended_red(self) -> str:
@@ -704,7 +704,7 @@ KINDS: dict[str, Kind] = {
     "Addresses": Kind(
         "a string or a list of several",
         lambda value: is_text(value) or bool(value and is_texts(value) and all(value)),
-        lambda value: value if isinstance(value, str) else Servers(value[0], value),
+        lambda value: value if isinstance(value, str) else ServerUrl(value[0], value),
     ),
     "Patterns": Kind(
         "a list of regular expressions that fit some text, but not an empty one",
@@ -1185,7 +1185,7 @@ class Deadline:
         return max(0.0, min(ends, default=now + BEAT) - now)
 
 
-def run(
+def run_process(
     argv: Sequence[str],
     cwd: Path,
     *,
@@ -1229,7 +1229,7 @@ def under_way(
     adopt_orphans()
     with contextlib.ExitStack() as ending:
         with defer_signals():
-            process = start(argv, cwd, os.environ if env is None else env, apart)
+            process = spawn(argv, cwd, os.environ if env is None else env, apart)
             streams = filter(None, (process.stdout, process.stderr))
             outputs = [StreamReader(stream, deadline.hear, tell) for stream in streams]
             ending.callback(close, outputs)
@@ -1274,10 +1274,10 @@ def defer_signals() -> Iterator[None]:
         signal.raise_signal(number)
 
 
-def start(
+def spawn(
     argv: Sequence[str], cwd: Path, env: Mapping[str, str], apart: bool, fed: bool = False
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a group of its own; one that is FED has something to read. See `run`."""
+    """Start a program in a group of its own; one that is FED has something to read. See `run_process`."""
     return subprocess.Popen(
         as_command(argv),
         cwd=cwd,
@@ -1369,7 +1369,7 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
 
 
 def still_running(process: subprocess.Popen[bytes]) -> set[int]:
-    """List the processes of PROCESS's tree and group that have not ended; a negative number is the group."""
+    """Return which processes that lean-loop started, but BESIDE, have not ended; a negative one is PROCESS's group."""
     left = descendants(os.getpid(), BESIDE) - {process.pid}
     for pid in left:
         with contextlib.suppress(OSError):
@@ -1432,7 +1432,7 @@ def adopt_orphans() -> None:
             ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
 
 
-def startable(path: str, what: str, error: OSError) -> LeanError:
+def start_error(path: str, what: str, error: OSError) -> LeanError:
     """Say why a program could not be started, and what to do."""
     if isinstance(error, FileNotFoundError) and not Path(path).is_file():
         advice = "Put what stands behind the program into args" if " " in path else "Install it, or correct the name"
@@ -1490,7 +1490,7 @@ def start_git(args: Sequence[str], cwd: Path, places: Mapping[str, str] | None =
     for setting in INERT:
         argv += ["-c", setting]
     try:
-        return start([*argv, *args], cwd, env, apart=True, fed=True)
+        return spawn([*argv, *args], cwd, env, apart=True, fed=True)
     except FileNotFoundError:
         raise NotReady("git was not found on PATH: lean-loop keeps its snapshots with it. Install git.") from None
 
@@ -1539,22 +1539,8 @@ def ask_git(root: Path, *args: str, places: Mapping[str, str] | None = None, fee
 
 @cache
 def table(name: str) -> dict[str, dict[str, list[str]]]:
-    """Read a table of patterns that lies beside the leaners: rows, their fields, the lines of each field."""
-    found: dict[str, dict[str, list[str]]] = {}
-    shared: Mapping[str, Sequence[str]] = {}
-
-    def whole(pattern: str) -> Sequence[str]:
-        if pattern[:1] == "@" and pattern[1:] in shared:
-            return shared[pattern[1:]]
-        return [re.sub(r"@([a-z]+)", lambda part: "|".join(shared.get(part[1], [part[0]])), pattern)]
-
-    for line in read_text(share() / "leaners" / name).splitlines():
-        if line and line[0] not in " #":
-            row = found[line] = dict[str, list[str]]()
-            shared = found.get("shared", {})
-        elif line.strip() and line[0] != "#":
-            key, pattern = line.split(maxsplit=1)
-            row.setdefault(key, []).extend(whole(pattern))
+    """Read a table of patterns that lies beside the leaners."""
+    found: dict[str, dict[str, list[str]]] = load_beside("_patterns").read_table(read_text(share() / "leaners" / name))
     return found
 
 
@@ -1697,19 +1683,19 @@ class Located:
     test: str = ""
 
 
-SKIPPED = (*GENERATED, "dist", "vendor")
+SKIPPED, MOST_FILES = (*GENERATED, "dist", "vendor"), 20_000
 
 
-def listed(root: Path, most: int = 20_000) -> list[str]:
+def project_files(root: Path) -> list[str]:
     """List the project's own files below ROOT; hidden, installed and generated folders are passed over."""
     found: list[str] = []
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if name[:1] != "." and name not in SKIPPED)
         below = Path(folder).relative_to(root).as_posix()
         found += [name if below == "." else f"{below}/{name}" for name in sorted(names)]
-        if len(found) > most:
+        if len(found) > MOST_FILES:
             break
-    return found[:most]
+    return found[:MOST_FILES]
 
 
 def location_request(
@@ -1717,16 +1703,16 @@ def location_request(
     defaults: Defaults,
     task: Task,
     failure: Failure | None,
-    prompt: str = "none",
-    budget: int = 0,
-    traces: Sequence[Trace] = (),
+    prompt: str,
+    budget: int,
+    traces: Sequence[Trace],
 ) -> dict[str, Any]:
     """Write the request for the code of a PROMPT within BUDGET tokens, in the form that leaners/_locate.py tells."""
-    failure = failure or Failure((), "", "")
+    failure = failure or Failure()
     frames = [(frame.path, frame.line) for frame in failure.frames]
     return {
         "root": str(root),
-        "paths": listed(root),
+        "paths": project_files(root),
         "tests": prefix_pattern(defaults.test_prefix) or TEST_PATH,
         "sources": prefix_pattern(defaults.source_prefix),
         "window": defaults.source_window,
@@ -1746,7 +1732,6 @@ SMALL_FILE = 400
 DEFINITIONS, BY_NAMES = 1250, 1400
 TEST_BODY = 200
 ALL_TOLD = 1700  # tokens of code and report together
-WHOLE_FUNCTION = 0  # tokens up to which the likeliest function is shown complete, with its docstring
 
 
 def code_budgets(task: Task, failure: Failure, prompt: str, budget: int, traced: bool) -> dict[str, int]:
@@ -1755,7 +1740,6 @@ def code_budgets(task: Task, failure: Failure, prompt: str, budget: int, traced:
     left = max(ALL_TOLD - tokens(failure.excerpt), DEFINITIONS // 2)
     return {
         "code": min(DEFINITIONS if traced else BY_NAMES, left),
-        "whole_function": WHOLE_FUNCTION,
         "test": TEST_BODY,
         "file": share if prompt == "first" else SMALL_FILE,
         "file_alone": LARGE_FILE,
@@ -1768,7 +1752,7 @@ def locate_code(request: Mapping[str, Any], reporter: Reporter) -> Located:
     asked = reporter.path("locate.json")
     asked.write_text(json.dumps(request), encoding="utf-8")
     argv = [sys.executable, "-E", "-S", "-m", "_locate", str(asked)]  # a module's bytecode is cached, a script's is not
-    done = run(argv, share() / "leaners", timeout=LOCATING, apart=True)
+    done = run_process(argv, share() / "leaners", timeout=LOCATING, apart=True)
     if done.code or done.cut:
         told = reporter.write("locate.txt", f"{done.errors}\n{done.end}\n")
         why = f"the prompt goes without code: finding it {done.end}. {told} says why; report it."
@@ -1865,11 +1849,11 @@ def diagnosis_prompt(builder: PromptBuilder, failure: Failure, question: str) ->
     return fit([PromptSection("", question), *told, last], builder.budget)
 
 
-def without_runs(text: str, shown: str, least: int = 3) -> str:
-    """Drop runs of LEAST lines or more that are SHOWN already."""
+def without_runs(text: str, shown: str) -> str:
+    """Drop runs of three lines or more that are SHOWN already."""
     known = {line.strip() for line in shown.splitlines()} - {""}
     runs = [(told, list(run)) for told, run in groupby(text.splitlines(), lambda line: line.strip() in known)]
-    return "\n".join(line for told, run in runs if not told or len(run) < least for line in run)
+    return "\n".join(line for told, run in runs if not told or len(run) < 3 for line in run)
 
 
 def fix_prompt(builder: PromptBuilder, attempts: Sequence[Attempt], diagnosis: str, diff: str, note: str) -> str:
@@ -1895,14 +1879,14 @@ def as_diff(text: str) -> str:
     return fenced("", kept, ".diff").lstrip() if kept.strip() else ""
 
 
-def tell_failure(failure: Failure, most: int = 3) -> str:
-    """Show the first failure, then the others (the first MOST), by name and error, the same error once."""
+def tell_failure(failure: Failure) -> str:
+    """Show the first failure, then three of the others, by name and error, the same error once."""
     errors, grouped = dict(failure.others), dict[str, list[str]]()
     for name in failure.tests[1:] or filter(None, errors):
         error = next((error for other, error in errors.items() if other == name or fits_name(other, [name])), "")
         short = re.sub(r"^(\w+) \((\S+\.\1)\)$", r"\2", name)  # unittest's "test_a (tests.Case.test_a)"
         grouped.setdefault("the same error" if error == failure.summary else error, []).append(short)
-    listed = ["Failing too:"] if grouped else []
+    listed, most = ["Failing too:"] if grouped else [], 3
     for error, names in islice(grouped.items(), most):
         more = [f"{len(names) - most} more"] if len(names) > most else []
         ending = f": {shorten(error, 1, 160)}" if error and error != names[0] else ""
@@ -2131,7 +2115,7 @@ class ChangeRules:
         return path in self.task.files or self.is_allowed(path)
 
     def may_drop(self, test: str) -> bool:
-        """Tell whether a leaner may change the file of a TEST, named as pytest's report does, or any test."""
+        """Tell whether a leaner may change the file of a TEST, named as pytest's report does."""
         parts = test.split(".")
         files = ["/".join(parts[:end]) + ".py" for end in range(1, len(parts))]
         return not self.config.guard.protect_tests or any(map(self.is_listed, files))
@@ -2139,8 +2123,10 @@ class ChangeRules:
     def permits(self, path: str, sides: tuple[Side, Side] | None = None) -> bool:
         """Tell whether a leaner may change a path; SIDES say what it was and what it became."""
         scope = self.config.guard.scope
-        if self.is_listed(path) or self.protects(path) or scope == "files":
-            return self.is_listed(path)
+        if self.is_listed(path):
+            return True
+        if self.protects(path) or scope == "files":
+            return False
         if scope == "any":
             return True
         is_link = sides is not None and sides[1][0] == LINK
@@ -2205,7 +2191,7 @@ def run_shell(
     """Hand a command of the user's to the shell; {files} in it are FILES that are there, else all of the project."""
     there = [quoted(path) for path in files if (root / path).exists()]
     line = line.replace("{python}", python_of(root)).replace("{files}", " ".join(there) or ".")
-    done = run(shell_argv(line), root, env=env, timeout=limit[0], alive=alive)
+    done = run_process(shell_argv(line), root, env=env, timeout=limit[0], alive=alive)
     return replace(done, cut=done.cut and f"{done.cut}: {limit[1]}")
 
 
@@ -2325,7 +2311,7 @@ def why_not_green(
     return ""
 
 
-def missed_gate(output: str) -> str:
+def missed_threshold(output: str) -> str:
     """Quote the demand on the coverage that a run did not meet."""
     gate = rx(table("_readers.txt")["shared"]["gate"][0]).search(output)
     return f"this task's tests alone do not meet a demand on the coverage: {gate[0].strip()}" if gate else ""
@@ -2342,17 +2328,18 @@ def verdict_of(done: Completed, output: str, config: Config, runner: Runner, rep
     passed, failing = (len(report.passing), len(report.failing)) if report else (said.passed, said.failed)
     why = why_not_green(done, said, config, runner, passed, report)
     all_passed = done.code > 0 and passed and not failing and not why
-    note = missed_gate(output) if all_passed and runner != insert_test_files(config.runner, ()) else ""
-    skipped, green = len(report.skipped) if report else said.skipped, (done.code == 0 or bool(note)) and not why
+    note = missed_threshold(output) if all_passed and runner != insert_test_files(config.runner, ()) else ""
+    skipped = len(report.skipped) if report else said.skipped
+    green = not why and (done.code == 0 or bool(note))
     if green:
-        return Verdict(True, Failure((), "", ""), passed, done.seconds, "", skipped, report, note)
+        return Verdict(True, Failure(), passed, done.seconds, "", skipped, report, note)
     failure: Failure = reading.read_failure(output, config.root, config.defaults.error_tail_lines, command)
     if not failure.tests and report:
         failure = replace(failure, tests=tuple(sorted(report.failing)))
     if why or done.code < 0 or not failure.excerpt:
         told = why or f"the test command {'said nothing and ' * (done.code > 0)}{done.end}"
         failure = replace(failure, summary=told, excerpt=f"{told}\n{failure.excerpt}")
-    return Verdict(False, failure, passed, done.seconds, why, skipped, report, missed_gate(output))
+    return Verdict(False, failure, passed, done.seconds, why, skipped, report, missed_threshold(output))
 
 
 def is_to_be_written(argv: Sequence[str], config: Config) -> bool:
@@ -2369,9 +2356,10 @@ def run_tests(config: Config, runner: Runner, reporter: Reporter) -> Verdict:
     awaited = is_to_be_written(argv, config)
     path.unlink(missing_ok=True)
     try:
-        done = run(argv, config.root, env=env, timeout=runner.timeout, alive=reporter.alive, tell=reporter.heard)
+        heard: Document = {"alive": reporter.alive, "tell": reporter.heard}
+        done = run_process(argv, config.root, env=env, timeout=runner.timeout, **heard)
     except OSError as error:
-        why = startable(argv[0], "[runner] command", error)
+        why = start_error(argv[0], "[runner] command", error)
         if not awaited:
             raise why from None
         done = Completed(tuple(argv), 127, f"{why}\n", "", 0)
@@ -2392,8 +2380,10 @@ def run_tests(config: Config, runner: Runner, reporter: Reporter) -> Verdict:
 # What decides green, in order: `run_tests` runs the command and `verdict_of` reads it (above); `Verifier.judge`
 # distrusts changed tests (`test`), repeats the run (`test_confirmed`), runs the `checks`; `Run.verdict` vetoes by the
 # run before (`compare`). A failing after-command makes a task red (`run_task`), a worse suite the run (`broken_since`).
+# Two things make green of another exit code: a demand on the coverage that a task's own tests need not meet
+# (`verdict_of`), and failing tests that are none of the task's (`Run.verdict`).
 
-NOT_TESTED = Verdict(True, Failure((), "", ""))
+NOT_TESTED = Verdict(True, Failure())
 
 
 def count_all(verdict: Verdict) -> int | None:
@@ -2402,23 +2392,23 @@ def count_all(verdict: Verdict) -> int | None:
 
 
 def compare_names(before: Report, now: Report) -> tuple[Set[str], Set[str], Set[str]]:
-    """Compare two reports: the tests that pass newly, those that broke, the red ones that were lost.
+    """Compare two reports: the tests that pass newly, those that broke, the red ones that neither pass nor fail.
 
     A module that could not be imported is one red test; others, which pass, may stand for it later.
     """
-    fresh, lost = now.passing - before.passing, before.failing - now.failing - now.passing
-    if len(lost) <= len(fresh - before.failing):
-        lost &= now.skipped
-    return fresh, before.passing & now.failing, lost
+    fixed, unproven = now.passing - before.passing, before.failing - now.failing - now.passing
+    if len(unproven) <= len(fixed - before.failing):
+        unproven &= now.skipped
+    return fixed, before.passing & now.failing, unproven
 
 
-CHANCE = re.compile(r"[0-9a-fA-F-]{8,}|\d{4,}")  # in the name of a test: a time, an address, a random number
+VOLATILE = re.compile(r"[0-9a-fA-F-]{8,}|\d{4,}")  # in the name of a test: a time, an address, a random number
 
 
 def lost_names(before: Report, now: Report) -> list[str]:
     """List the tests that passed before, and neither pass nor fail now."""
-    ran = {CHANCE.sub("*", name) for name in now.passing | now.failing}
-    return sorted(name for name in before.passing if CHANCE.sub("*", name) not in ran)
+    ran = {VOLATILE.sub("*", name) for name in now.passing | now.failing}
+    return sorted(name for name in before.passing if VOLATILE.sub("*", name) not in ran)
 
 
 def counts_tests(verdict: Verdict) -> bool:
@@ -2430,12 +2420,13 @@ def counts_tests(verdict: Verdict) -> bool:
 def compare_counts(before: Verdict, now: Verdict) -> tuple[Set[str], Set[str], Set[str]]:
     """Compare the names of failing tests and the counts, to the same end."""
     fixed = set(before.failing) - set(now.failing)
-    fresh = set(now.failing) - set(before.failing)
-    grown = (count_all(now) or 0) - (count_all(before) or 0)  # as many red ones may be new
-    broke = fresh if before.green or len(fresh) > grown else set[str]()
+    newly_red = set(now.failing) - set(before.failing)
+    added = (count_all(now) or 0) - (count_all(before) or 0)  # as many red ones may be new
+    broke = newly_red if before.green or len(newly_red) > added else set[str]()
     if before.passed is None or now.passed is None:
         return fixed, broke, set()
-    hidden = counts_tests(before) and (grown < 0 or (now.skipped or 0) > (before.skipped or 0))
+    # where tests vanished or are skipped, they may be the red ones: each that was fixed has to show as passed
+    hidden = counts_tests(before) and (added < 0 or (now.skipped or 0) > (before.skipped or 0))
     least = before.passed + (len(fixed) if hidden else 1)
     return fixed, broke, set() if now.passed >= least else fixed
 
@@ -2444,30 +2435,30 @@ def compare(before: Verdict | None, now: Verdict) -> Change:
     """Say what became of the tests between two runs of one command, by name where the runner tells names."""
     if before is None:
         return Change(warnings=("it was not proven red: [guard] baseline = false",))
-    kept, gone = None, list[str]()
+    kept, lost = None, list[str]()
     if before.report and now.report:
-        fixed, broke, lost = compare_names(before.report, now.report)
+        fixed, broke, unproven = compare_names(before.report, now.report)
         kept = len(before.report.passing & now.report.passing)
-        gone = lost_names(before.report, now.report)
+        lost = lost_names(before.report, now.report)
     else:
-        fixed, broke, lost = compare_counts(before, now)
-    found = Change(tuple(sorted(fixed)), tuple(sorted(broke)), kept, tuple(gone))
+        fixed, broke, unproven = compare_counts(before, now)
+    found = Change(tuple(sorted(fixed)), tuple(sorted(broke)), kept, tuple(lost))
     if not now.green:
         return found
-    return replace(found, veto=why_vetoed(before, now, broke, lost), warnings=tuple(compare_sizes(before, now)))
+    return replace(found, veto=why_vetoed(before, now, broke, unproven), warnings=tuple(doubts_of_green(before, now)))
 
 
-def why_vetoed(before: Verdict, now: Verdict, broke: Set[str], lost: Set[str]) -> str:
+def why_vetoed(before: Verdict, now: Verdict, broke: Set[str], unproven: Set[str]) -> str:
     """Say why a run that ended with 0 is not green, compared with the one BEFORE."""
     if before.passed is not None and now.passed is None:
         return "the test command ended with 0, but told nothing of its tests, unlike before: something ended it early"
-    if not before.green and lost:
-        return f"the failing tests did not pass, they were skipped or have vanished: {', '.join(sorted(lost)[:5])}"
+    if not before.green and unproven:
+        return f"the failing tests did not pass, they were skipped or have vanished: {', '.join(sorted(unproven)[:5])}"
     return f"red now, but green before: {', '.join(sorted(broke)[:5])}" if broke else ""
 
 
-def compare_sizes(before: Verdict, now: Verdict) -> Iterator[str]:
-    """Give what is doubtful about the number of tests in a green run."""
+def doubts_of_green(before: Verdict, now: Verdict) -> Iterator[str]:
+    """Warn of what makes a green doubtful: no red before it, fewer tests, more of them skipped."""
     if before.green:
         yield "the tests did not prove this task: they were green before"
     if now.note:
@@ -2492,7 +2483,7 @@ def rank_key(verdict: Verdict | None, before: Verdict | None) -> RankKey:
     return (hidden, broke, -(verdict.passed or 0), len(verdict.failing) or unnamed)
 
 
-def next_base(state: TaskState, restart_after: int, takeover: bool = False) -> tuple[str, bool]:
+def next_base(state: TaskState, restart_after: int, takeover: bool) -> tuple[str, bool]:
     """Choose the tree that the next answers start from, and tell whether they begin afresh.
 
     It is the best one since the task was last begun afresh, the latest of equals. A fresh start is made where
@@ -2502,10 +2493,10 @@ def next_base(state: TaskState, restart_after: int, takeover: bool = False) -> t
     """
     if not state.attempts:
         return state.start, True
-    begun = max(attempt.prompt for attempt in state.attempts if attempt.fresh)
-    recent = [attempt for attempt in state.attempts if attempt.prompt >= begun]
+    begun = max(attempt.round for attempt in state.attempts if attempt.fresh)
+    recent = [attempt for attempt in state.attempts if attempt.round >= begun]
     first_best = min(recent, key=lambda attempt: attempt.rank)
-    is_stuck = 0 < restart_after <= state.prompts - first_best.prompt
+    is_stuck = 0 < restart_after <= state.rounds - first_best.round
     if takeover or is_stuck or brought_nothing(recent):
         best = min(state.attempts, key=lambda attempt: attempt.rank)
         return (best.tree if best.rank < state.start_rank else state.start), True
@@ -2514,11 +2505,11 @@ def next_base(state: TaskState, restart_after: int, takeover: bool = False) -> t
 
 def brought_nothing(recent: Sequence[Attempt]) -> bool:
     """Tell whether the last prompt brought only trees that were there before; one idle answer may be an accident."""
-    number = recent[-1].prompt
-    last = [attempt for attempt in recent if attempt.prompt == number]
+    number = recent[-1].round
+    last = [attempt for attempt in recent if attempt.round == number]
     if any(attempt.new for attempt in last):
         return False
-    doubtful = [attempt for attempt in recent if attempt.prompt >= number - 1]
+    doubtful = [attempt for attempt in recent if attempt.round >= number - 1]
     return any(attempt.changed for attempt in last) or (len(doubtful) > 1 and not doubtful[0].changed)
 
 
@@ -2562,9 +2553,9 @@ class Verifier:
 
     def judge(self, task: Task, tree: str, again: bool = False) -> Verdict:
         """Run tests and checks on TREE, which is what lies on disk; one judged already is run AGAIN only on demand."""
-        key = (repr((task.runner, task.checks, task.files)), tree)
+        key = (repr((task.runner, task.checks, task.files, task.skip_tests)), tree)
         if not again and key in self.judged:
-            return self.told(self.judged[key], task, tree, "")
+            return self.record_verdict(self.judged[key], task, tree, "")
         verdict = NOT_TESTED if task.skip_tests else self.test_confirmed(task, tree)
         self.judged[key] = verdict = self.judge_checks(task, tree, verdict)
         return verdict
@@ -2607,7 +2598,7 @@ class Verifier:
         summary = f"{why}: {next(told, failure.summary)}"
         said = replace(failure, tests=(), summary=summary, excerpt=f"{why}:\n{failure.excerpt}")
         red = replace(verdict, green=False, failure=said, check=command)
-        return self.told(red, task, tree, file)
+        return self.record_verdict(red, task, tree, file)
 
     def judge_now(self, task: Task) -> Verdict:
         """Judge what lies on disk."""
@@ -2639,20 +2630,21 @@ class Verifier:
         self.reporter.emit("testing", name=task.name, command=command)
         with self.workspace.snapshots.sealed():
             verdict = run_tests(self.config, task.runner, self.reporter)
-        return self.told(verdict, task, tree, self.reporter.path("tests.txt").name)
+        return self.record_verdict(verdict, task, tree, self.reporter.path("tests.txt").name)
 
-    def told(self, verdict: Verdict, task: Task, tree: str, output: str) -> Verdict:
+    def record_verdict(self, verdict: Verdict, task: Task, tree: str, output: str) -> Verdict:
         """Record a verdict, with the file that holds the OUTPUT; give it back."""
         self.reporter.emit("tested", name=task.name, tree=tree, output=output, **verdict_facts(verdict))
         return verdict
 
     def protected_changes(self, task: Task, tree: str) -> list[str]:
-        """List the protected files that differ from TREE; not what tests write among themselves."""
+        """Return the protected files that differ from TREE; learn first what the tests write by themselves."""
         snapshots, rules = self.workspace.snapshots, ChangeRules(self.config, task)
         sides = snapshots.differences(tree, snapshots.take())
         code = rx("|".join(table("_guard.txt")["shared"]["code"]))
-        fresh = {path for path, (was, _) in sides.items() if was[0] == GONE and not code.search(path)}
-        self.products |= {*sides} if self.pristine else fresh
+        if self.pristine:  # no leaner ran yet: whatever differs, the tests wrote
+            self.products |= {*sides}
+        self.products |= {path for path, (was, _) in sides.items() if was[0] == GONE and not code.search(path)}
         judges = {path for path in {*sides} - self.products if rules.protects(path)}
         return sorted(judges | {*self.workspace.stand_in_place(rules, tree, sides)})
 
@@ -2747,7 +2739,7 @@ def run_task(run: Run, task: Task) -> Result:
     except TaskStopped as stopped:
         reason = str(stopped)
     if reason:
-        run.leave_best(state)
+        run.apply_on_fail(state)
     else:
         reason = run.after_commands(task)
     return conclude_task(run, state, reason)
@@ -2869,7 +2861,7 @@ class Run:
     def choose_leaner(self, state: TaskState) -> Leaner:
         """Choose who is asked next: as `[[escalate]]` says, or the next one where drawing brought nothing."""
         leaners = (self.config.lean, *self.config.escalate)
-        due = [place for place, item in enumerate(self.config.escalate, 1) if state.prompts >= item.after]
+        due = [place for place, item in enumerate(self.config.escalate, 1) if state.rounds >= item.after]
         state.stage = max([state.stage + state.is_spent, *due])
         return leaners[min(state.stage, len(leaners) - 1)]
 
@@ -2919,7 +2911,7 @@ class Run:
 
         START is the tree that the task began from.
         """
-        return self.answered(self.call_while_troubled(task, leaner, prompt, mode, start), mode)
+        return self.answered(self.call_with_retry(task, leaner, prompt, mode, start), mode)
 
     def answered(self, call: Call, mode: str) -> Call:
         """Record a call that was answered."""
@@ -2929,7 +2921,7 @@ class Run:
             raise NotReady(f"{call.leaner}: {call.reason}")
         return call
 
-    def call_while_troubled(self, task: Task, leaner: Leaner, prompt: str, mode: str, start: str) -> Call:
+    def call_with_retry(self, task: Task, leaner: Leaner, prompt: str, mode: str, start: str) -> Call:
         """Call LEANER until its server is well; trouble of the server is waited for, and is no attempt."""
         program, deadline = find_program(leaner), 0.0
         while True:
@@ -2970,7 +2962,7 @@ class Run:
             used = scratch / USAGE_FILE
             try:
                 env = self.variables(task, leaner, mode, file, scratch) | ({"LEAN_DRAFT": draft} if draft else {})
-                done = self.start(leaner, program, prompt, env, scratch)
+                done = self.run_leaner(leaner, program, prompt, env, scratch)
                 stays = mode == "edit" and done.code != MISUSE
                 settled = self.workspace.settle(before, task, start or before, known, begun, program, used, stays)
             except BaseException:
@@ -3022,7 +3014,9 @@ class Run:
             return words
         return ""
 
-    def start(self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], scratch: Path) -> Completed:
+    def run_leaner(
+        self, leaner: Leaner, program: Program, prompt: str, env: Mapping[str, str], scratch: Path
+    ) -> Completed:
         """Run a leaner, in a sandbox where there is one."""
         if len(prompt.encode()) >= ARGUMENT_LIMIT:
             prompt = f"Read the file {env['LEAN_PROMPT_FILE']} and do what it says."
@@ -3035,9 +3029,9 @@ class Run:
         told: Document = {"alive": self.reporter.alive, "tell": self.reporter.heard}
         try:
             with self.snapshots.sealed():
-                return run(argv, self.config.root, env=env, apart=True, **limits, **told)
+                return run_process(argv, self.config.root, env=env, apart=True, **limits, **told)
         except OSError as error:
-            raise startable(argv[-3], "[lean] binary", error) from None
+            raise start_error(argv[-3], "[lean] binary", error) from None
 
     # Writing prompts
 
@@ -3066,7 +3060,7 @@ class Run:
     def next_question(self, state: TaskState) -> Question:
         """Choose who is asked next and from which state, bring that back, and write the prompt."""
         stage, leaner = state.stage, self.choose_leaner(state)
-        base, fresh = next_base(state, self.config.defaults.restart_after, takeover=state.stage != stage)
+        base, fresh = next_base(state, self.config.defaults.restart_after, state.stage != stage)
         self.go_to(state, base)
         leaner = self.wait_for(leaner)
         anew = fresh and base == state.start
@@ -3111,7 +3105,7 @@ class Run:
             diagnosis=question.diagnosis,
             note=note_on(call),
             rank=rank_key(verdict, state.before),
-            prompt=state.prompts + (sample == 1),
+            round=state.rounds + (sample == 1),
             sample=sample,
             fresh=question.fresh,
             new=call.after not in {state.start, *(earlier.tree for earlier in state.attempts)},
@@ -3131,8 +3125,8 @@ class Run:
         veto = f"protected files could not be put back: {call.resists}" if call.resists else ""
         change, rules = compare(state.before, verdict), ChangeRules(self.config, task)
         lost = [name for name in change.lost if not rules.may_drop(name)]
-        gone = f"green before, and skipped or vanished now: {', '.join(lost[:5])}"
-        veto = veto or change.veto or (f"{gone} (to allow that, list the test file in files)" if lost else "")
+        vanished = f"green before, and skipped or vanished now: {', '.join(lost[:5])}"
+        veto = veto or change.veto or (f"{vanished} (to allow that, list the test file in files)" if lost else "")
         if verdict.green and veto:
             self.workspace.warn(veto)
             return verdict.vetoed(veto)
@@ -3146,7 +3140,7 @@ class Run:
             number=number,
             leaner=attempt.leaner,
             tree=attempt.tree,
-            round=attempt.prompt,
+            round=attempt.round,
             how=attempt.how,
             diagnosis=attempt.diagnosis,
             note=attempt.note,
@@ -3165,7 +3159,7 @@ class Run:
             self.workspace.bring_back(state.here, tree, paths, name)
         state.here = tree
 
-    def leave_best(self, state: TaskState) -> None:
+    def apply_on_fail(self, state: TaskState) -> None:
         """Leave the tree of a red task as `on_fail` says."""
         if not state.attempts:
             return
@@ -3203,18 +3197,19 @@ def note_on(call: Call) -> str:
 
 
 def task_fingerprint(task: Task) -> str:
-    """Mark a task as it was resolved, so that a changed one is known; what others do to it is no change."""
-    return digest(repr(replace(task, depends_on=())).encode("utf-8", "surrogateescape"))[:16]
+    """Identify a task by what its result depends on: not by other tasks, nor by how long or how often it may try."""
+    same = replace(task, depends_on=(), max_iters=0, runner=replace(task.runner, timeout=1))
+    return digest(repr(same).encode("utf-8", "surrogateescape"))[:16]
 
 
 def run_recorded(run: Run, task: Task, facts: Document, resumed: Resumed) -> Result:
     """Run a task, and record how it began and ended, with FACTS to name it; what a run that is resumed tried counts."""
-    start, commits, mark = run.snapshots.take(), run.config.defaults.commit, task_fingerprint(task)
-    earlier = resumed if resumed.cut == mark else Resumed()
+    start, commits, fingerprint = run.snapshots.take(), run.config.defaults.commit, task_fingerprint(task)
+    earlier = resumed if resumed.cut == fingerprint else Resumed()
     dirty = earlier.dirty
     if commits and not earlier.cut:
         dirty = frozenset(run.snapshots.uncommitted())
-    run.reporter.emit("task", **facts, tree=start, digest=mark, dirty=sorted(dirty))
+    run.reporter.emit("task", **facts, tree=start, digest=fingerprint, dirty=sorted(dirty))
     run.workspace.warn_uncovered()
     result = run_task(run, replace(task, max_iters=max(0, task.max_iters - earlier.attempts)))
     if commits and result.state == "green":

@@ -18,7 +18,7 @@ from leanloop import (
     encodable,
     git,
     joined,
-    run,
+    run_process,
     shell_argv,
 )
 
@@ -68,6 +68,6 @@ def notify(reporter: Reporter, told: Document) -> None:
         "LEANLOOP_REPORT": str(reporter.folder / "report.md"),
         "LEANLOOP_OUTCOME": encodable(told["words"][-30_000:]),  # Windows takes 32,767
     }
-    done = run(shell_argv(config.notify.command), config.root, env=env, timeout=NOTIFY_SECONDS)
+    done = run_process(shell_argv(config.notify.command), config.root, env=env, timeout=NOTIFY_SECONDS)
     if done.code or done.cut:
         reporter.emit("warning", text=f"[notify] command {done.end}: {' '.join(done.output.split())[-200:]}")

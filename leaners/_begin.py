@@ -39,8 +39,8 @@ from leanloop import (
     read_text,
     read_toml,
     resolve_leaner,
-    run,
     run_config,
+    run_process,
     share,
     shown,
     static_config,
@@ -116,7 +116,7 @@ def writable_config(active: Path) -> Path:
     if not packaged and os.access(active, os.W_OK):
         tracked = ["git", "ls-files", "--error-unmatch", active.name]
         with contextlib.suppress(OSError):
-            if run(tracked, active.resolve().parent, timeout=10).code == 0:
+            if run_process(tracked, active.resolve().parent, timeout=10).code == 0:
                 return active.with_name(LOCAL)
         return active
     if own := user_config():

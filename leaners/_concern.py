@@ -50,5 +50,5 @@ def judged_alone(verdict: Verdict, red: Verdict | None, others: frozenset[str]) 
         return verdict
     if verdict.why or verdict.check or verdict.note:
         return verdict
-    green = replace(verdict, green=True, failure=Failure((), "", ""))
+    green = replace(verdict, green=True, failure=Failure())
     return green if compare(red, green).fixed else verdict

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
+from _patterns import read_table
+
 TABLE = Path(__file__).with_name("_languages.txt")
 NEVER = "(?!)"
 KIND_OF_GROUP = {"type": "class", "test": "test", "hook": "test", "table": "value", "macro": "value", "group": "value"}
@@ -132,23 +134,6 @@ def languages() -> dict[str, Language]:
             language = Language(**{key: "|".join(patterns) for key, patterns in row.items()})
             found |= dict.fromkeys([f"#{name}", *language.suffixes.split()], language)
     return found
-
-
-def read_table(text: str) -> dict[str, dict[str, list[str]]]:
-    """Read rows, their fields and the patterns of each; `@name` is replaced by that field of the row "shared"."""
-    table: dict[str, dict[str, list[str]]] = {}
-    row: dict[str, list[str]] = {}
-
-    def expand(name: re.Match[str]) -> str:
-        return "|".join(table["shared"].get(name[1], [name[0]]))
-
-    for line in text.splitlines():
-        if line.startswith(" "):
-            key, pattern = line.split(maxsplit=1)
-            row.setdefault(key, []).append(re.sub(r"@([a-z]+)", expand, pattern))
-        elif line and not line.startswith("#"):
-            row = table[line] = {}
-    return table
 
 
 def language_of(path: str) -> Language | None:

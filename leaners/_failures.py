@@ -16,7 +16,7 @@ from functools import cache, cached_property
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
-from leanloop import Failure, Frame, fits_name, listed, read_text, rx, shorten, table
+from leanloop import Failure, Frame, fits_name, project_files, read_text, rx, shorten, table
 
 NEVER = "(?!)"
 
@@ -331,7 +331,7 @@ class PathResolver:
     def files(self) -> dict[str, list[str]]:
         """The project's files by their names."""
         found: dict[str, list[str]] = {}
-        for path in listed(self.root):
+        for path in project_files(self.root):
             found.setdefault(path.rpartition("/")[2], []).append(path)
         return found
 

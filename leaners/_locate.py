@@ -15,7 +15,7 @@ The request is a file named as the argument, or standard input:
     prompt           "first": listed files, then other code; "fix": code, then files that it left out; "none": neither
     files, words     the files that a task lists, and its words
     budgets          tokens: of all `code`, the `test`, each `file` that is shown whole (in a fix without code up to
-                     `file_alone`), each `outline`; up to `whole_function` the likeliest function is shown complete
+                     `file_alone`), each `outline`
 
 The reply holds `test_files`, where the first failing test lies, for the prompt "none"; else lists of passages, each
 {"title", "path", "code"}: `files` shown whole, `outlines` of large ones, `code`, and the `test`'s own. It only reads.
@@ -756,10 +756,10 @@ def show(project: Project, candidates: Candidates) -> Passage:
     return Passage(f"{path} (lines {first}-{last} of {len(source.rows)})", path, code)
 
 
-def pack(project: Project, wanted: Candidates, budget: int, whole_function: int = 0) -> list[Passage]:
+def pack(project: Project, wanted: Candidates, budget: int) -> list[Passage]:
     """Show candidates within BUDGET tokens, the first at greater length; say which of the first did not fit.
 
-    Where a few stand out, half of it is enough. A first one of at most WHOLE_FUNCTION tokens is complete in any case.
+    Where a few stand out, half of it is enough.
     """
     room = budget // 2 if stands_out(wanted) else budget
     chosen: dict[str, list[Candidate]] = {}
@@ -767,8 +767,6 @@ def pack(project: Project, wanted: Candidates, budget: int, whole_function: int 
     left: list[Definition] = []
     for place, candidate in enumerate(wanted[:PACKED]):
         fitting = shortened(candidate, place, room)
-        if place == 0 and (complete := complete_function(project, candidate, whole_function)):
-            fitting, room = complete, max(room, project.tokens(str(show(project, [complete]))))
         same_file = [*chosen.get(candidate.path, ()), fitting]
         trial = {**shown, candidate.path: show(project, same_file)}
         if project.tokens("\n".join(map(str, trial.values()))) <= room:
@@ -783,13 +781,6 @@ def shortened(candidate: Candidate, place: int, room: int) -> Candidate:
     """Let a candidate have the less lines the later its PLACE."""
     share = min(1 + place, 3 if candidate.weight else 2)
     return replace(candidate, most=min(candidate.most // share, room * 4 // 5))
-
-
-def complete_function(project: Project, candidate: Candidate, most: int) -> Candidate | None:
-    """Give a function of at MOST so many tokens without anything to leave out; nothing of a larger one."""
-    item = replace(candidate.item, doc=(0, 0))
-    size = project.tokens("\n".join(project.lines(item)))
-    return replace(candidate, item=item, most=most) if item.kind == "function" and size <= most else None
 
 
 def stands_out(candidates: Candidates) -> bool:
@@ -859,7 +850,7 @@ def compose(project: Project, request: Mapping[str, Any], suspects: Candidates, 
     large = [path for path, passage in whole.items() if not passage]
     room = budgets["code"] - (budgets["outline"] // 2 if large else 0)
     unseen = [[item for item in items if not whole.get(item.path)] for items in (suspects, tests)]
-    code, test = pack(project, unseen[0], room, budgets["whole_function"]), pack(project, unseen[1], budgets["test"])
+    code, test = pack(project, unseen[0], room), pack(project, unseen[1], budgets["test"])
     words, shown = set(re.findall(r"\w+", request["words"])), "\n".join(map(str, code))
     outlines = [passage for path in large for passage in outline(project, path, words, budgets["outline"], shown)]
     if not is_first:

@@ -1,12 +1,31 @@
-"""Which paths patterns cover: the one matcher of protected files, for the loop and for direct."""
+"""Patterns: the tables that hold them, and which paths they cover, for the loop and for direct alike."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import translate
 from functools import cache
 from itertools import groupby
+
+
+def read_table(text: str) -> dict[str, dict[str, list[str]]]:
+    """Read a table: its rows, their fields, the lines of each; `@name` is that field of the row "shared"."""
+    table: dict[str, dict[str, list[str]]] = {}
+
+    def expand(pattern: str) -> Sequence[str]:
+        shared = table.get("shared", {})
+        if pattern[:1] == "@" and pattern[1:] in shared:
+            return shared[pattern[1:]]
+        return [re.sub(r"@([a-z]+)", lambda part: "|".join(shared.get(part[1], [part[0]])), pattern)]
+
+    for line in text.splitlines():
+        if line and line[0] not in " #":
+            row = table[line] = dict[str, list[str]]()
+        elif line.strip() and line[0] != "#":
+            key, pattern = line.split(maxsplit=1)
+            row.setdefault(key, []).extend(expand(pattern))
+    return table
 
 
 def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:

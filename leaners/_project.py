@@ -22,7 +22,7 @@ from leanloop import (
     load_beside,
     read_text,
     readable,
-    run,
+    run_process,
     table,
     test_argv,
     test_environment,
@@ -107,7 +107,7 @@ def run_once(command: TestCommand, root: Path) -> tuple[str, str]:
     """Run a test command; return in words how it ended, and its output."""
     argv = test_argv(command.runner, root)
     try:
-        done = run(argv, root, env=test_environment(command.runner, ""), timeout=TRIAL)
+        done = run_process(argv, root, env=test_environment(command.runner, ""), timeout=TRIAL)
     except OSError:
         return f"it does not start: is {argv[0]} installed?", ""
     reading = load_beside("_failures")
@@ -157,7 +157,7 @@ def readiness(program: Program) -> str:
     if not found:
         return f"{program.needs} is not on PATH" if program.needs else "built in"
     with contextlib.suppress(OSError):
-        done = run([found, "--version"], Path.cwd(), timeout=20)
+        done = run_process([found, "--version"], Path.cwd(), timeout=20)
         version = re.search(r"\d+\.\d[\w.]*", done.output) if done.code == 0 else None
         proven = f" (proven with {program.proven})" if program.proven else ""
         return f"{found} version {version[0] if version else 'unknown'}{proven}"

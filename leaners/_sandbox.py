@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from _workspace import Workspace
-from leanloop import Program, expand_home, home, run, share, state_folder
+from leanloop import Program, expand_home, home, run_process, share, state_folder
 
 TEMPORARY = ("/tmp", "/var/tmp")
 APART = ("--die-with-parent", "--unshare-pid", "--cap-drop", "CAP_SYS_ADMIN", "--ro-bind", "/", "/")
@@ -57,7 +57,7 @@ def tell_sandbox(programs: Iterable[Program]) -> str:
 @cache
 def trouble(program: str) -> str:
     """Try bubblewrap; say why it does not work here, nothing where it does."""
-    done = run([program, *APART, *DEVICES, "--", "true"], Path("/"), timeout=20)
+    done = run_process([program, *APART, *DEVICES, "--", "true"], Path("/"), timeout=20)
     return "" if done.code == 0 else done.output.strip().rpartition("\n")[2] or f"it {done.end}"
 
 

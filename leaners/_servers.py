@@ -24,13 +24,11 @@ from leanloop import (
     LeanError,
     NotReady,
     Run,
-    Servers,
+    ServerUrl,
     clean_environment,
     leaner_variables,
+    run_process,
     share,
-)
-from leanloop import (
-    run as run_program,
 )
 
 
@@ -71,7 +69,7 @@ def servers_left(run: Run, leaner: Leaner) -> list[str]:
 
 def at(leaner: Leaner, url: str) -> Leaner:
     """Give LEANER with one of its servers for the one to ask; it knows the others yet."""
-    return replace(leaner, base_url=Servers(url, leaner.servers))
+    return replace(leaner, base_url=ServerUrl(url, leaner.servers))
 
 
 def leave_out(run: Run, url: str, why: str) -> None:
@@ -161,7 +159,7 @@ def probe(leaner: Leaner, url: str = "", seconds: float = 10) -> tuple[Document,
     """
     argv = [sys.executable, str(share() / "leaners" / "direct.py"), "--probe", *filter(None, [url])]
     env = {**clean_environment(), **leaner_variables(leaner), "LEAN_TIMEOUT": f"{max(1.0, min(10.0, seconds)):g}"}
-    done = run_program(argv, Path.cwd(), env=env, timeout=30, apart=True)
+    done = run_process(argv, Path.cwd(), env=env, timeout=30, apart=True)
     reason = done.errors.strip().rpartition("\n")[2].removeprefix("direct: ").rstrip(".") or f"it {done.end}"
     if done.code == MISUSE:
         raise NotReady(f"{url or leaner.base_url}: {reason}.")

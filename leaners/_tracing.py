@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from leanloop import Config, Reporter, Runner, Trace, run, share, test_argv, test_environment
+from leanloop import Config, Reporter, Runner, Trace, run_process, share, test_argv, test_environment
 
 TRACING, PASSING = 60.0, 200  # seconds that a traced run may take, and how many passing tests it records
 TRACERS = {"leanloop_trace.py": "_trace.py", "sitecustomize.py": "_trace.py", "trace.cjs": "_trace.cjs"}
@@ -29,7 +29,7 @@ def trace_tests(config: Config, runner: Runner, files: Sequence[str], reporter: 
     try:
         folder.mkdir()
         env = traced_environment(runner, folder) | {"LEANLOOP_TRACE": json.dumps(told)}
-        done = run(test_argv(runner, config.root), config.root, env=env, timeout=TRACING + 5)
+        done = run_process(test_argv(runner, config.root), config.root, env=env, timeout=TRACING + 5)
         reporter.write("trace.txt", f"{done.output}\n{done.end}\n")
         return read_traces(folder)
     except OSError as error:

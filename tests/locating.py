@@ -34,7 +34,7 @@ def project(root: Path, **defaults: Any) -> _locate.Project:
 def request(root: Path, failure: Failure | None, files: Sequence[str] = (), **defaults: Any) -> dict[str, Any]:
     """Write the request for a fix prompt, as it arrives."""
     task = Task(name="tests", prompt="Mend it.", files=tuple(files))
-    made = leanloop.location_request(root, Defaults(**defaults), task, failure, "fix", 4000)
+    made = leanloop.location_request(root, Defaults(**defaults), task, failure, "fix", 4000, ())
     return dict(json.loads(json.dumps(made)))
 
 

@@ -323,6 +323,16 @@ def test_a_task_that_was_changed_runs_again(bench: Bench, leaner: Leaner) -> Non
     assert called(bench) == ["one.txt", "two.txt", "one.txt"]
 
 
+def test_a_green_task_that_may_only_try_longer_is_not_run_again(bench: Bench, leaner: Leaner) -> None:
+    set_up(bench, "one")
+    leaner(COUNTING)
+    bench.lean_loop()
+    longer = bench.read("leanfile.toml").replace("max_iters_per_task = 0", "max_iters_per_task = 3")
+    bench.write("leanfile.toml", longer.replace("[runner]", "[runner]\ntimeout = 900"))
+    assert bench.lean_loop("--resume").code == 0
+    assert called(bench) == ["one.txt"]
+
+
 def test_a_run_of_another_leanfile_is_not_resumed(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one")
     bench.write("other.toml", bench.read("leanfile.toml"))

@@ -839,6 +839,21 @@ def test_a_task_without_tests_is_called_once_and_says_it_is_untested(calc: Bench
     assert calc.read("after.txt") == "after\n"
 
 
+def test_a_task_after_an_untested_one_is_tested_though_it_has_the_same_files(calc: Bench, leaner: Leaner) -> None:
+    leaner(COUNT + TALK)
+    calc.write(
+        "leanfile.toml",
+        calc.read("leanfile.toml").replace("[[tasks]]", "[defaults]\nmax_iters_per_task = 0\n[[tasks]]"),
+    )
+    calc.write(
+        "leanfile.toml",
+        calc.read("leanfile.toml") + "skip_tests = true\n[[tasks]]\nprompt = 'add'\nfiles = ['calc.py']\n",
+    )
+    ran = calc.lean_loop()
+    assert ran.code == 1, ran.text
+    assert [event["green"] for event in events(calc, "tested")][:2] == [False, False]
+
+
 def test_an_after_command_that_fails_ends_the_run_with_1(calc: Bench, leaner: Leaner) -> None:
     leaner(COUNT + FIX)
     after = "after = ['echo fine', 'echo cannot build; exit 4', 'echo never > never.txt']\n[[tasks]]\nprompt = 'next'\n"

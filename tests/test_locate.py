@@ -75,18 +75,6 @@ def test_the_code_that_a_failure_concerns(name: str, tmp_path: Path) -> None:
     check(PAIRS / name, files + found)
 
 
-@pytest.mark.parametrize(("most", "whole"), [(0, False), (400, False), (900, True)])
-def test_the_likeliest_function_is_shown_complete_where_it_is_short_enough(
-    tmp_path: Path, most: int, whole: bool
-) -> None:
-    lines = "".join(f"    step_{number} = compute_the_next_value(step_{number - 1})\n" for number in range(1, 30))
-    (tmp_path / "walk.py").write_text(f'def walk(step_0):\n    """Go on."""\n{lines}    return step_29\n')
-    request = locating.request(tmp_path, Failure(("walks",), "wrong", "", (Frame("walk.py", 9),)))
-    request["budgets"] |= {"code": 200, "whole_function": most}
-    (passage,) = locating.ask(request)["code"]
-    assert ('"""Go on."""' in passage["code"] and "omitted" not in passage["code"]) is whole
-
-
 ENCODED = {"gbk": "余数不能是零", "cp1252": "déjà vu", "cp932": "あまりはゼロではない", "utf-16": "plain"}
 
 

@@ -219,7 +219,7 @@ def begin_and_be_interrupted(self, *args, **options):
 subprocess.Popen.__init__ = begin_and_be_interrupted
 leanloop.on_signals(leanloop.stop)
 try:
-    leanloop.run(["sleep", "60"], Path.cwd())
+    leanloop.run_process(["sleep", "60"], Path.cwd())
 except leanloop.Interrupted as stopped:
     print(stopped.code, sorted(leanloop.descendants(os.getpid())))
 """

@@ -377,7 +377,7 @@ def test_a_background_child_that_holds_the_output_hangs_nothing(calc: Bench, lea
     assert "Ran 1 test" in outputs(calc)[-1]
 
 
-# ----------------------------------------------------------------------------------------------------- not startable
+# ----------------------------------------------------------------------------------------------------- not start_error
 
 
 @pytest.mark.parametrize(
