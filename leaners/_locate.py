@@ -208,9 +208,9 @@ def grown(project: Project, candidate: Candidate, chosen: set[int], body: Sequen
     return chosen
 
 
-def without_gaps(rows: Set[int], allowed: Set[int], most: int = 2) -> set[int]:
-    """Fill gaps of at MOST two lines between ROWS: to say that they are left out would take as much."""
-    gaps = (range(one + 1, other) for one, other in pairwise(sorted(rows)) if other - one - 1 <= most)
+def without_gaps(rows: Set[int], allowed: Set[int]) -> set[int]:
+    """Fill gaps of at most two lines between ROWS: to say that they are left out would take as much."""
+    gaps = (range(one + 1, other) for one, other in pairwise(sorted(rows)) if other - one <= 3)
     return {*rows, *(row for row in chain.from_iterable(gaps) if row in allowed)}
 
 
@@ -594,7 +594,7 @@ def call_scores(calls: Mapping[Definition, Call], test: str) -> list[Scores]:
     ]
 
 
-def suspiciousness(project: Project, tests: Sequence[Coverage], name: tuple[str, ...]) -> Suspiciousness:
+def weigh_coverage(project: Project, tests: Sequence[Coverage], name: tuple[str, ...]) -> Suspiciousness:
     """Weigh what the failing test of that NAME ran against the tests that passed; without one its calls tell."""
     failing, passing = ([test for test in tests if test.failed == failed] for failed in (True, False))
     first = next((test for test in failing if test.name.endswith(name)), failing[0])
@@ -669,7 +669,7 @@ class Ranking:
 
     def by_coverage(self, tests: Sequence[Coverage], costs: Scores, bodies: Iterable[Candidate]) -> list[Candidate]:
         """Rank what the failing test ran, and values, by suspiciousness and clues; later last calls break ties."""
-        seen = suspiciousness(self.project, tests, tuple(self.failure.tests[:1]))
+        seen = weigh_coverage(self.project, tests, tuple(self.failure.tests[:1]))
         frames = {candidate.item: candidate for candidate in self.framed_sources()}
         values = [item for item in costs if item.kind == "value" and self.project.is_source(item.path)]
         values = [item for item in values if not item.path.endswith(".py")]  # they crowd out what ran (94 to 91 %)
@@ -846,11 +846,11 @@ def locate(request: Mapping[str, Any]) -> dict[str, Any]:
 def compose(project: Project, request: Mapping[str, Any], suspects: Candidates, tests: Candidates) -> dict[str, Any]:
     """Show listed files whole, other code, and outlines; for a fix the code, then the files that it left out."""
     budgets, files, is_first = request["budgets"], request["files"], request["prompt"] == "first"
-    whole = {path: show_whole(project, path, budgets["file"]) for path in files if is_first}
+    whole = {path: show_whole(project, path, budgets["file"]) for path in (files if is_first else ())}
     large = [path for path, passage in whole.items() if not passage]
     room = budgets["code"] - (budgets["outline"] // 2 if large else 0)
-    unseen = [[item for item in items if not whole.get(item.path)] for items in (suspects, tests)]
-    code, test = pack(project, unseen[0], room), pack(project, unseen[1], budgets["test"])
+    suspects, tests = ([item for item in items if not whole.get(item.path)] for items in (suspects, tests))
+    code, test = pack(project, suspects, room), pack(project, tests, budgets["test"])
     words, shown = set(re.findall(r"\w+", request["words"])), "\n".join(map(str, code))
     outlines = [passage for path in large for passage in outline(project, path, words, budgets["outline"], shown)]
     if not is_first:

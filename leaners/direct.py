@@ -168,14 +168,18 @@ def run(call: Call, root: Path) -> str:
         kind = unusable.kind
         raise
     finally:
-        figures = {name: server.used[name] for name in ("requests", "input_tokens", "output_tokens", "cached_tokens")}
-        about: dict[str, Any] = {"estimated": True} if server.used["estimated"] else {}
-        about |= {"refused": kind} if kind else {}
-        with suppress(OSError):
-            if call.usage_file:
-                Path(call.usage_file).write_text(
-                    json.dumps({"model": server.model, "files": list(plan), **figures, **about}), encoding="utf-8"
-                )
+        write_usage(call, server, plan, kind)
+
+
+def write_usage(call: Call, server: Server, plan: Plan, refused: str) -> None:
+    """Write down what a call used, the files that it edits, and of what kind its answer is where it was REFUSED."""
+    figures = {name: server.used[name] for name in ("requests", "input_tokens", "output_tokens", "cached_tokens")}
+    about: dict[str, Any] = {"estimated": True} if server.used["estimated"] else {}
+    about |= {"refused": refused} if refused else {}
+    with suppress(OSError):
+        if call.usage_file:
+            text = json.dumps({"model": server.model, "files": list(plan), **figures, **about})
+            Path(call.usage_file).write_text(text, encoding="utf-8")
 
 
 def told_by_server(call: Call, url: str) -> str:
@@ -185,7 +189,7 @@ def told_by_server(call: Call, url: str) -> str:
 
 
 def make_plan(server: Server, project: Project) -> Plan:
-    """Ask for edits until each has its place, at most `edit_retries` times more; Unusable where none has.
+    """Ask for edits until each has its place, at most `edit_retries` times more; Unusable where one still has none.
 
     What fitted stays, and only the rest is asked for again.
     """
@@ -195,7 +199,8 @@ def make_plan(server: Server, project: Project) -> Plan:
         refused: Refused = []
         try:
             refused = place_all(asked_edits(server, project, prompt, heat), project, plan)
-            for edit, refusal in refused:
+            if refused:
+                edit, refusal = refused[0]
                 where = f" ({edit.path})" if edit.path else ""
                 raise Unusable(f"No edit was applied{where}: {refusal}.", refusal.kind)
             check_plan(plan, project)
@@ -223,7 +228,7 @@ def again(project: Project, prompt: str, refused: Refused, why: Unusable) -> tup
 
 
 def asked_edits(server: Server, project: Project, prompt: str, heat: float) -> list[Edit]:
-    """Ask for edits."""
+    """Ask once; return the edits of the answer."""
     enough = partial(is_enough, project)
     return understood(server.ask(SYSTEM, prompt, longest_answer(project), enough=enough, heat=heat), project)
 
