@@ -12,12 +12,12 @@
         green: run the after-commands, go on
         red: leave the best state that was reached, and stop (or go on without it, where that is set)
 
-Only the project's tests decide. Nothing of the user's is lost: every state lies in a private repository outside the
-project. The pages below go from nouns to verbs, and their banners name them, from errors and data to the command line.
-What is particular to a test runner, a language or a kind of protected file is a row in a table, leaners/_*.txt. Beside
-them lies how a test run's output is read (_failures), how a state of the project is kept (_snapshots, _shape), and the
-user's own repository (_repository), how a call is put in order (_workspace), what shows a run or looks at earlier ones
-(_screen, _page, _html, _earlier, _stats), and the other verbs of the command line (_begin, _ready).
+Nothing of the user's is lost: every state lies in a private repository outside the project. The pages below go from
+nouns to verbs, from errors and data to the command line; their banners name them. What is particular to a test runner
+(_runners.txt, _readers.txt), a language (_languages.txt) or a kind of protected file (_guard.txt) is a row in a table
+in leaners/. There lies how a test run's output is read (_failures), how a state of the project is kept (_snapshots,
+_shape), and the user's own repository (_repository), how a call is put in order (_workspace), what shows a run or looks
+at earlier ones (_screen, _page, _html, _earlier, _stats), and the other verbs of the command line (_begin, _ready).
 """
 
 from __future__ import annotations
@@ -125,12 +125,9 @@ class Methods:
         for part, value in zip(parts, values, strict=False):
             named[part.name] = value
         for part in parts:
-            if part.name in named:
-                continue
-            if part.default_factory is MISSING:
-                named[part.name] = part.default
-            else:
-                named[part.name] = part.default_factory()
+            if part.name not in named:
+                make = part.default_factory
+                named[part.name] = part.default if make is MISSING else make()
         if len(named) > len(parts) or any(value is MISSING for value in named.values()):
             raise TypeError(f"{type(self).__name__}: something is missing, or unknown, among {', '.join(named)}")
         vars(self).update(named)
@@ -1449,7 +1446,7 @@ def start_error(path: str, what: str, error: OSError) -> LeanError:
 # ------------------------------------------------------------------------------------------------------------- git
 
 GENERATED = ("node_modules", ".venv", "venv", "target", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
-                ".pytest_cache", ".gradle", "site-packages", ".git")  # fmt: skip
+    ".pytest_cache", ".gradle", "site-packages", ".git")  # fmt: skip
 Side = tuple[str, str]  # what a tree holds at a path: mode and object, as git writes them
 GONE, LINK = "000000", "120000"  # the mode of what it does not hold, and of a link
 
@@ -2356,8 +2353,8 @@ def run_tests(config: Config, runner: Runner, reporter: Reporter) -> Verdict:
     awaited = is_to_be_written(argv, config)
     path.unlink(missing_ok=True)
     try:
-        heard: Document = {"alive": reporter.alive, "tell": reporter.heard}
-        done = run_process(argv, config.root, env=env, timeout=runner.timeout, **heard)
+        told: Document = {"alive": reporter.alive, "tell": reporter.heard}
+        done = run_process(argv, config.root, env=env, timeout=runner.timeout, **told)
     except OSError as error:
         why = start_error(argv[0], "[runner] command", error)
         if not awaited:
@@ -2633,7 +2630,7 @@ class Verifier:
         return self.record_verdict(verdict, task, tree, self.reporter.path("tests.txt").name)
 
     def record_verdict(self, verdict: Verdict, task: Task, tree: str, output: str) -> Verdict:
-        """Record a verdict, with the file that holds the OUTPUT; give it back."""
+        """Record a verdict, with the file of its OUTPUT; return it."""
         self.reporter.emit("tested", name=task.name, tree=tree, output=output, **verdict_facts(verdict))
         return verdict
 
@@ -2770,7 +2767,7 @@ def conclude_task(run: Run, state: TaskState, reason: str) -> Result:
     change = compare(state.before, state.attempts[-1].verdict) if state.attempts else Change()
     warnings: tuple[str, ...] = ()
     if ended == "green":
-        more = green_warnings(run.workspace.snapshots, ChangeRules(run.config, task), state)
+        more = green_warnings(run.snapshots, ChangeRules(run.config, task), state)
         warnings = (*change.warnings, *more)
     attempts = tuple(state.attempts)
     return Result(task, ended, attempts, state.before, reason.strip(" ."), replace(change, warnings=warnings))
@@ -2970,10 +2967,7 @@ class Run:
                 raise
             finally:
                 said = self.words_of_model(scratch)
-            answer = self.reporter.mask(done.output).strip()
-            errors = self.reporter.mask(rx(r"^progress: .*\n?").sub("", done.errors)).strip()
-            self.reporter.write("answer.txt", answer_record(said, program.name, answer, errors))
-            self.workspace.pass_on(errors)
+            answer, errors = self.read_answer(done, said, program)
             usage, model = read_usage(used, program, leaner.model, prompt, answer)
         self.verifier.pristine = False
         call = Call(
@@ -2988,6 +2982,14 @@ class Run:
         )
         self.calls.append(call)
         return call
+
+    def read_answer(self, done: Completed, said: str, program: Program) -> tuple[str, str]:
+        """Return what a leaner answered and its errors, both masked and on record, beside what its model SAID."""
+        answer = self.reporter.mask(done.output).strip()
+        errors = self.reporter.mask(rx(r"^progress: .*\n?").sub("", done.errors)).strip()
+        self.reporter.write("answer.txt", answer_record(said, program.name, answer, errors))
+        self.workspace.pass_on(errors)
+        return answer, errors
 
     def variables(self, task: Task, leaner: Leaner, mode: str, prompt: Path, scratch: Path) -> dict[str, str]:
         """Make a leaner's environment."""
@@ -3281,46 +3283,26 @@ def broken_since(run: Run, results: Sequence[Result], before: Verdict | None) ->
     if before is None:
         return ""
     after = run.verifier.judge_now(whole_suite(run.config))
-    fixed = {name for result in results if result.before for name in result.before.failing}
-    fixed -= {name for result in results for attempt in result.attempts[-1:] for name in attempt.verdict.failing}
-    change, rules = compare(before, after), [ChangeRules(run.config, result.task) for result in results]
-    lost = [name for name in change.lost if not any(rule.may_drop(name) for rule in rules)]
-    if not (before.report and after.report) and (fewer := (before.passed or 0) - (after.passed or 0)) > 0:
-        listed_one = any(is_test(path, run.config.defaults) for result in results for path in result.task.files)
-        lost = [] if listed_one or any(rule.may_drop("") for rule in rules) else [f"{fewer} of those that passed"]
-    broken = {*change.broke, *(f"{name} (lost)" for name in lost), *(fixed & set(after.failing))}
+    was_red = {name for result in results if result.before for name in result.before.failing}
+    still_red = {name for result in results for attempt in result.attempts[-1:] for name in attempt.verdict.failing}
+    change = compare(before, after)
+    lost = [f"{name} (lost)" for name in lost_tests(run.config, results, before, after)]
+    broken = {*change.broke, *lost, *((was_red - still_red) & {*after.failing})}
     if broken or after.green or not before.green:
         return ", ".join(sorted(broken)) or change.veto
     return after.why or "the suite"
 
 
-@contextlib.contextmanager
-def locked(folder: Path, config: Config) -> Iterator[None]:
-    """Hold the project for one run at a time; the system lets go of the lock when its holder dies."""
-    with (folder / "lock").open("a+") as lock:
-        try:
-            lock_file(lock)
-        except OSError:
-            lock.seek(0)
-            holder = load_beside("_processes").tell_holder(folder, lock.read().strip())
-            raise Held(f"{config.root}: {holder}") from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}, {config.path}")
-        lock.flush()
-        yield
-
-
-def lock_file(lock: IO[str]) -> None:
-    """Lock an open file; raises OSError where another process holds it."""
-    if WINDOWS:
-        import msvcrt
-
-        lock.seek(1 << 20)  # Windows locks from the present place on, and what is locked cannot be read
-        msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-    else:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def lost_tests(config: Config, results: Sequence[Result], before: Verdict, after: Verdict) -> list[str]:
+    """Name the tests that passed, did not run again, and that no task may drop; without reports their number."""
+    tasks = [result.task for result in results]
+    if before.report and after.report:
+        rules = [ChangeRules(config, task) for task in tasks]
+        lost = lost_names(before.report, after.report)
+        return [name for name in lost if not any(rule.may_drop(name) for rule in rules)]
+    fewer = (before.passed or 0) - (after.passed or 0)
+    listed = any(is_test(path, config.defaults) for task in tasks for path in task.files)
+    return [f"{fewer} of those that passed"] if fewer > 0 and config.guard.protect_tests and not listed else []
 
 
 def run_tasks(run: Run, tasks: Sequence[Task], resumed: Resumed) -> tuple[int, str]:
@@ -3396,15 +3378,33 @@ def make_run_folder(folder: Path) -> Path:
     return made
 
 
-def process_start_time(pid: int) -> str:
-    """Tell when a process was started, in the system's own words; nothing where there is none."""
-    with contextlib.suppress(OSError, IndexError):
-        if Path("/proc/self/stat").is_file():
-            facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            return "" if facts[0] == "Z" else facts[19]
-        listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
-        return listing.stdout.strip()
-    return ""
+@contextlib.contextmanager
+def locked(folder: Path, config: Config) -> Iterator[None]:
+    """Hold the project for one run at a time; the system lets go of the lock when its holder dies."""
+    with (folder / "lock").open("a+") as lock:
+        try:
+            lock_file(lock)
+        except OSError:
+            lock.seek(0)
+            holder = load_beside("_processes").tell_holder(folder, lock.read().strip())
+            raise Held(f"{config.root}: {holder}") from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}, {config.path}")
+        lock.flush()
+        yield
+
+
+def lock_file(lock: IO[str]) -> None:
+    """Lock an open file; raises OSError where another process holds it."""
+    if WINDOWS:
+        import msvcrt
+
+        lock.seek(1 << 20)  # Windows locks from the present place on, and what is locked cannot be read
+        msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    else:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def is_older(path: Path, moment: float) -> bool:

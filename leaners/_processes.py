@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from leanloop import descendants, process_start_time, read_text, send_signal
+from leanloop import descendants, read_text, send_signal
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,17 @@ def read_process(pid: int) -> Process | None:
         facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return Process(pid, facts[0], int(facts[3]), int(facts[19]))
     return None
+
+
+def process_start_time(pid: int) -> str:
+    """Tell when a process that has not ended was started, in the system's own words; nothing where there is none."""
+    if Path("/proc/self/stat").is_file():
+        process = read_process(pid)
+        return str(process.born) if process and process.state != "Z" else ""
+    with contextlib.suppress(OSError):
+        listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
+        return listing.stdout.strip()
+    return ""
 
 
 def new_sessions(pid: int, known: Set[int]) -> dict[int, str]:

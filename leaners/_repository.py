@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leanloop import ask_git, is_older, process_start_time, read_regular, read_text
+from _processes import process_start_time
+from leanloop import ask_git, is_older, read_regular, read_text
 
 Facts = tuple[int, ...]
 UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
