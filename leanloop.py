@@ -155,7 +155,7 @@ class Methods:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def record(cls: type[Built]) -> type[Built]:
-    """Make CLS a frozen dataclass; thirty of the usual ones took a quarter of each start."""
+    """Make CLS a frozen dataclass; the usual ones took a quarter of each start."""
     made = dataclass(init=False, repr=False, eq=False)(cls)
     for name in ("__init__", "__setattr__", "__eq__", "__hash__", "__repr__"):
         setattr(made, name, vars(Methods)[name])
@@ -1748,7 +1748,7 @@ def locate_code(request: Mapping[str, Any], reporter: Reporter) -> Located:
     """Let leaners/_locate.py answer REQUEST; where it fails nothing is found, and the run's record says why."""
     asked = reporter.path("locate.json")
     asked.write_text(json.dumps(request), encoding="utf-8")
-    argv = [sys.executable, "-E", "-S", "-m", "_locate", str(asked)]  # a module's bytecode is cached, a script's is not
+    argv = [sys.executable, "-E", "-S", "-c", "import _locate; _locate.main()", str(asked)]  # bytecode is cached
     done = run_process(argv, share() / "leaners", timeout=LOCATING, apart=True)
     if done.code or done.cut:
         told = reporter.write("locate.txt", f"{done.errors}\n{done.end}\n")
@@ -2718,9 +2718,9 @@ class TaskStopped(Exception):
     """A task cannot go on, though nothing is broken: a limit was reached, or the leaner does nothing."""
 
 
-def run_task(run: Run, task: Task) -> Result:
+def run_task(run: Run, task: Task, start: str) -> Result:
     """Bring the tests of TASK to green: ask once, then let what they report be fixed until they pass."""
-    state = run.begin_task(task)
+    state = run.begin_task(task, start)
     if decided := decide_before(run.config, state):
         return decided
     try:
@@ -2842,9 +2842,8 @@ class Run:
             spent=self.spent,
         )
 
-    def begin_task(self, task: Task) -> TaskState:
-        """Take a snapshot, and run the task's tests on it: what fails goes into the first prompt."""
-        start = self.snapshots.take()
+    def begin_task(self, task: Task, start: str) -> TaskState:
+        """Run the task's tests on the tree that it STARTs from: what fails goes into the first prompt."""
         proves = self.config.guard.baseline and not task.skip_tests
         before = self.verifier.judge(task, start) if proves else None
         others = frozenset[str]()
@@ -3213,7 +3212,7 @@ def run_recorded(run: Run, task: Task, facts: Document, resumed: Resumed) -> Res
         dirty = frozenset(run.snapshots.uncommitted())
     run.reporter.emit("task", **facts, tree=start, digest=fingerprint, dirty=sorted(dirty))
     run.workspace.warn_uncovered()
-    result = run_task(run, replace(task, max_iters=max(0, task.max_iters - earlier.attempts)))
+    result = run_task(run, replace(task, max_iters=max(0, task.max_iters - earlier.attempts)), start)
     if commits and result.state == "green":
         load_beside("_after").commit_task(run, task.name, touched(result.attempts) | earlier.touched, dirty)
     tree = run.snapshots.take()

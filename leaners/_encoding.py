@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 from dataclasses import dataclass
 
@@ -67,6 +66,8 @@ def endings_like(old: str, new: str) -> str:
     usual = "\r\n" if crlf * 2 > len(olds) else "\n"
     written = [line.replace("\n", usual) for line in news]
     if 0 < crlf < len(olds):
+        import difflib  # for few files, and slow to load
+
         plain = [line.replace("\r\n", "\n") for line in olds]
         for block in difflib.SequenceMatcher(None, plain, news, False).get_matching_blocks():
             written[block.b : block.b + block.size] = olds[block.a : block.a + block.size]

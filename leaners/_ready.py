@@ -92,7 +92,7 @@ def dry_run(options: argparse.Namespace, shows: Shows) -> int:
     """Print each task's first prompt as it would be sent, and its tokens; no leaner is called."""
     for run, tasks in each_project(options, shows):
         for task in tasks:
-            leaner, state = run.config.lean, run.begin_task(task)
+            leaner, state = run.config.lean, run.begin_task(task, run.snapshots.take())
             prompt = run.reporter.mask(run.first(state, leaner))
             own = find_program(leaner).overhead // 4
             sizes = f"about {tokens(prompt):,} tokens, {own:,} more by {leaner.name} itself"

@@ -1,6 +1,7 @@
 """Start lean-loop, or direct, as the fork of a process that has imported it: most of a start is Python's own work.
 
-What is forked runs `main` with a folder, an environment and streams of its own, and ends as a process does.
+What is forked runs `main` with a folder, an environment and streams of its own, and ends as a process does. So do the
+programs of its own that a forked lean-loop starts: direct, and what finds the code that a failure concerns.
 Under `--heavy`, with variables that Python itself reads, and where there is no fork, each start is a new process.
 """
 
@@ -15,13 +16,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+POPEN = subprocess.Popen
 OF_PYTHON = ("PYTHON", "LANG", "LC_", "TZ", "LD_")  # variables that Python reads, or libc, when it starts
 USUAL = {"LANG": "C.UTF-8"}
 BESIDE = "_after _begin _earlier _failures _page _patterns _ready _repository _screen _snapshots _stats _workspace"
 NAMES = {"leanloop": "-c", "direct": str(ROOT / "leaners" / "direct.py")}  # as they stand in sys.argv
+LOCATE = "import _locate; _locate.main()"
+STARTS = {"direct": [sys.executable, NAMES["direct"]], "_locate": [sys.executable, "-E", "-S", "-c", LOCATE]}
 
 
 class Forks:
@@ -32,8 +38,7 @@ class Forks:
 
     def may(self, env: Mapping[str, str]) -> bool:
         """Tell whether a start with ENV may be a fork."""
-        told = {name: value for name, value in env.items() if name.startswith(OF_PYTHON)}
-        return self.wanted and told == USUAL
+        return self.wanted and is_usual(env)
 
     def run(
         self, args: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, program: str = "leanloop"
@@ -50,6 +55,11 @@ class Forks:
             for file in (out, err):
                 file.seek(0)
             return subprocess.CompletedProcess([*args], code, out.read(), err.read())
+
+
+def is_usual(env: Mapping[str, str]) -> bool:
+    """Tell whether Python would find in ENV what the process that is forked was started with."""
+    return {name: value for name, value in env.items() if name.startswith(OF_PYTHON)} == USUAL
 
 
 def start_server() -> socket.socket:
@@ -116,12 +126,46 @@ def become(way: socket.socket, out: int, err: int) -> str:
     return str(request["program"])
 
 
+def start(argv: Sequence[str | bytes], *, env: Mapping[Any, Any] | None = None, **how: Any) -> subprocess.Popen[Any]:
+    """Start ARGV as `subprocess.Popen` does; a program of lean-loop's own is a fork that is not replaced."""
+    words = [os.fsdecode(word) for word in argv]
+    told = {os.fsdecode(name): os.fsdecode(value) for name, value in (env or {}).items()}
+    for program, begin in STARTS.items():
+        if words[: len(begin)] == begin and is_usual(told):
+            how["preexec_fn"] = partial(run_instead, program, [begin[-1], *words[len(begin) :]], told)
+    return POPEN(argv, env=env, **how)
+
+
+def run_instead(program: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
+    """Run the `main` of PROGRAM in a fork whose streams and folder are set, and end it."""
+    code: Any = 1
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.closerange(3, 1 << 16)  # with the last of them, who started it goes on
+        os.environ.clear()
+        os.environ.update(env)
+        sys.argv[:] = argv
+        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+        code = sys.modules[program].main()
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(int(code or 0))
+
+
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
     import leanloop
 
-    for name in [*BESIDE.split(), "direct"]:
+    for name in [*BESIDE.split(), *STARTS]:
         leanloop.load_beside(name)
+    subprocess.Popen = start  # type: ignore[assignment,misc]
     leanloop.load_beside("_failures").read_failure("FAILED (failures=1)\n", ROOT)  # compiles what the tables hold
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

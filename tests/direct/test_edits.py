@@ -6,10 +6,11 @@ import contextlib
 import re
 import time
 import unicodedata
+from functools import cache
 
 import pytest
 
-from support import Memory, applied, cases, edits
+from support import Case, Memory, applied, cases, edits
 
 CALC = '''"""Sums."""
 
@@ -396,13 +397,21 @@ AROUND = {
 }
 
 
+@cache
+def accepted_answers() -> list[tuple[Case, dict[str, str], dict[str, str | None]]]:
+    """Give each case that is not refused, the texts before it, and what its answer makes of them."""
+    found = []
+    for case in cases():
+        if not case.refused and not {"utf-16", "latin-1"} & {*case.marks}:
+            texts = {path: raw.decode("utf-8-sig").replace("\r\n", "\n") for path, raw in case.before.items()}
+            found.append((case, texts, applied(case.answer, Memory(texts, case.listed, case.prompt))))
+    return found
+
+
 @pytest.mark.parametrize("around", AROUND)
 def test_what_is_said_around_an_answer_changes_nothing(around: str) -> None:
-    refused = 0
-    accepted = [case for case in cases() if not case.refused and not {"utf-16", "latin-1"} & {*case.marks}]
-    for case in accepted:
-        texts = {path: raw.decode("utf-8-sig").replace("\r\n", "\n") for path, raw in case.before.items()}
-        wanted = applied(case.answer, Memory(texts, case.listed, case.prompt))
+    refused, accepted = 0, accepted_answers()
+    for case, texts, wanted in accepted:
         draft = re.sub("return ", "return None or ", case.answer)
         said = AROUND[around].replace("{draft}", draft).replace("{}", case.answer.rstrip("\n"))
         try:
