@@ -2737,8 +2737,8 @@ def run_task(run: Run, task: Task, start: str) -> Result:
         reason = str(stopped)
     if reason:
         run.apply_on_fail(state)
-    else:
-        reason = run.after_commands(task)
+    elif task.after:
+        reason = load_beside("_after").run_commands(run, task)
     return conclude_task(run, state, reason)
 
 
@@ -3164,19 +3164,6 @@ class Run:
         best = min(states, key=lambda item: item[0])[1]
         wanted = {"best": best, "keep": state.attempts[-1].tree, "restore": state.start}
         self.go_to(state, wanted[self.config.guard.on_fail])
-
-    def after_commands(self, task: Task) -> str:
-        """Run a green task's after-commands; return what failed, if one did."""
-        root = self.config.root
-        limit = self.config.defaults.after_command_timeout, "[defaults] after_command_timeout"
-        for command in task.after:
-            self.reporter.emit("after", command=command)
-            done = run_shell(root, command, task.files, clean_environment(), limit, self.reporter.alive)
-            output = self.reporter.mask(done.output)
-            self.reporter.write("after.txt", output)
-            if done.code or done.cut:
-                return f"the after-command '{command}' {done.end}: {' '.join(output.splitlines()[-3:]).strip()}"
-        return ""
 
 
 def note_on(call: Call) -> str:

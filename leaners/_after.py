@@ -1,4 +1,4 @@
-"""What follows a green task or a run where the configuration asks for it: a commit, a notification.
+"""What follows a green task or a run where the configuration asks for it: commands, a commit, a notification.
 
 The loop loads this file where there is something to do.
 """
@@ -13,17 +13,33 @@ from leanloop import (
     GitError,
     Reporter,
     Run,
+    Task,
     ask_git,
     clean_environment,
     encodable,
     git,
     joined,
     run_process,
+    run_shell,
     shell_argv,
 )
 
 UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 NOTIFY_SECONDS = 30
+
+
+def run_commands(run: Run, task: Task) -> str:
+    """Run a green task's after-commands; return what failed, if one did."""
+    config, reporter = run.config, run.reporter
+    limit = config.defaults.after_command_timeout, "[defaults] after_command_timeout"
+    for command in task.after:
+        reporter.emit("after", command=command)
+        done = run_shell(config.root, command, task.files, clean_environment(), limit, reporter.alive)
+        output = reporter.mask(done.output)
+        reporter.write("after.txt", output)
+        if done.code or done.cut:
+            return f"the after-command '{command}' {done.end}: {' '.join(output.splitlines()[-3:]).strip()}"
+    return ""
 
 
 def commit_task(run: Run, name: str, paths: Set[str], dirty: Set[str]) -> None:

@@ -6,17 +6,18 @@ from statistics import median
 
 import pytest
 
-from bench.house import ROOT, measure
+from bench.house import ROOT, lines_with_callees, measure
 
 # Where a budget is not reached yet, the limit is what was reached: it may only fall. (goal in the comment)
 BYTES = {
-    ("leanloop.py",): 170_000,
+    ("leanloop.py",): 169_500,
     ("leaners/direct.py", "leaners/_edits.py", "leaners/_definitions.py"): 122_500,  # 80,000
     ("leaners/_asking.py", "leaners/_encoding.py"): 8_900,
     ("leaners/_server.py",): 36_800,
     ("leaners/_locate.py",): 45_000,
 }
 LINES, DENSITY = 3_900, 10.7
+LOOP = 131  # 120: two screens
 LONGEST, MEDIAN, MANY = 40, 10, 25  # of few functions a median says little
 
 
@@ -30,6 +31,10 @@ def test_the_module_stays_short_and_airy() -> None:
     found = measure(ROOT / "leanloop.py")
     assert found.lines <= LINES
     assert round(found.density, 1) <= DENSITY
+
+
+def test_the_loop_and_what_it_calls_fit_on_two_screens() -> None:
+    assert lines_with_callees(ROOT / "leanloop.py", "run_task") <= LOOP
 
 
 @pytest.mark.parametrize("path", [*sorted(ROOT.glob("leaners/*.py")), ROOT / "leanloop.py"], ids=lambda path: path.name)

@@ -53,6 +53,16 @@ def length_of(function: ast.FunctionDef) -> int:
     return (function.end_lineno or first) - first + 1
 
 
+def lines_with_callees(path: Path, name: str) -> int:
+    """Count the lines of a function and of those that it calls, as far as they stand in the same file."""
+    functions = measure(path).functions
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    own = next(node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == name)
+    called = {node.attr for node in ast.walk(own) if isinstance(node, ast.Attribute)}  # methods, and properties
+    called |= {node.func.id for node in ast.walk(own) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    return sum(functions[each] for each in called & {*functions} | {name})
+
+
 def programs() -> list[Path]:
     """List the module and the Python programs beside it."""
     return [ROOT / "leanloop.py", *sorted((ROOT / "leaners").glob("*.py"))]
