@@ -461,7 +461,7 @@ class Answer:
         """Add one event of a stream, or a whole answer: they differ in one key."""
         self.events += 1
         self.timings = found.get("timings") or self.timings
-        for choice in found["choices"][:1]:
+        for choice in [each for each in found["choices"] if not get(each, "index")][:1]:
             delta, message = get(choice, "delta"), get(choice, "message")
             part = delta or message or {"content": get(choice, "text")}
             said = flat(get(part, "content"))

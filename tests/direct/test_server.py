@@ -918,12 +918,18 @@ def untyped(handler: Any, body: Any) -> None:
     handler.close_connection = True
 
 
+def other(text: str, finish: str | None = None) -> dict[str, object]:
+    """Make one event of a second answer, which `n` in extra_body asks for."""
+    return {"choices": [{"index": 1, "delta": {"content": text}, "finish_reason": finish}]}
+
+
 ODD: dict[str, Script] = {
     "no type": untyped,
     "no done": lambda h, b: stream(h, piece(EDIT), piece("", "stop"), done=False),
     "pings": lambda h, b: stream(h, b": ping\n\n", piece(EDIT), b"event: x\n\n", b": ping\n\n", piece("", "stop")),
     "carriage returns": lambda h, b: stream(h, f"data: {json.dumps(piece(EDIT))}\r\n\r\n".encode(), piece("", "stop")),
     "usage first": lambda h, b: stream(h, {**piece(), "usage": {"prompt_tokens": 5}}, piece(EDIT), piece("", "stop")),
+    "two answers": lambda h, b: stream(h, other("no"), piece(EDIT[:9]), other("!", "stop"), piece(EDIT[9:], "stop")),
     "no choice": lambda h, b: stream(h, {"choices": []}, piece(EDIT), piece("", "stop"), {"choices": [None]}),
     "null fields": lambda h, b: stream(h, {"choices": [{"delta": None, "finish_reason": None}]}, piece(EDIT, "stop")),
 }
