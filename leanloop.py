@@ -1575,11 +1575,16 @@ def shorten(text: str, most: int, width: int = 400, mark: str = "") -> str:
 PIECES = re.compile(r"[A-Za-z]{1,6}|\d{1,3}|[^\w\s]{1,2}|_|\n\s*|[^\x00-\x7f]")
 TEST_NAMES = (
     "test_*", "test.*", "tests.*", "test-*", "*-test.*", "*_test.*",
-    "*.test.*", "*.spec.*", "*_spec.*", "*Test.*", "*Tests.*",
+    "*.test.*", "*.spec.*", "*_spec.*", "*Test.*", "*Tests.*", "*Spec.*", "*-spec.*", "*.cy.*", "*.e2e.*", "*.bats",
+    "*TestCase.*",
 )  # fmt: skip
-TEST_FOLDERS = ("test", "tests", "__tests__", "spec", "specs", "t", "features/steps", "golden", "__snapshots__")
+TEST_FOLDERS = (
+    "test", "tests", "__tests__", "spec", "specs", "t", "e2e", "cypress", "golden", "fixtures", "__fixtures__",
+    "expected", "__snapshots__", "features/steps", "features/step_definitions", "features/support", "integration_test",
+    "test_driver", "src/it", "src/*Test", "src/testFixtures", "*Tests", "*_tests", "*-tests",
+)  # fmt: skip
 TEST_PATH = r"(?s:(?:.*/)?(?:(?:{})/.*|(?:{}))\Z)".format(
-    "|".join(TEST_FOLDERS), "|".join(re.escape(name).replace(r"\*", "[^/]*") for name in TEST_NAMES)
+    *("|".join(re.escape(name).replace(r"\*", "[^/]*") for name in names) for names in (TEST_FOLDERS, TEST_NAMES))
 )
 TOKENS_PER_PIECE = (20, 23)
 
@@ -2127,7 +2132,7 @@ class ChangeRules:
         if scope == "any":
             return True
         is_link = sides is not None and sides[1][0] == LINK
-        is_own = not re.search(r"(?:^|/)(?:\.|(?:node_modules|site-packages)/)", path)  # neither hidden nor installed
+        is_own = not re.search(r"(?:^|/)(?:\.|(?:node_modules|site-packages|vendor)/)", path)
         return PurePosixPath(path).suffix in source_endings() and is_own and not is_link
 
 
@@ -2217,25 +2222,8 @@ def words_of(*command: str) -> list[str]:
 
 def spell_out(argv: Sequence[str], root: Path) -> str:
     """Give the words of a test command, and of the scripts and recipes of the project that they name."""
-    said, known = shlex.join(argv), set[str]()
-    for _ in range(3):
-        words = set(words_of(said)) - known
-        known |= words
-        said = "  ".join([said, *(recipe for word in sorted(words) for recipe in recipes(word, root))])
+    said: str = load_beside("_judges").spell_out(argv, root)
     return said
-
-
-SHELL_SCRIPT = re.compile(r"[^.]+(?:\.(?:ba|z|k)?sh)?")
-
-
-def recipes(word: str, root: Path) -> Iterator[str]:
-    """Give what WORD of a command stands for: a script of package.json, what a program reads, a script of a shell."""
-    with contextlib.suppress(LookupError, TypeError, AttributeError):  # whatever package.json holds
-        yield str(read_json(root / "package.json").get("scripts", {})[word])
-    for name in table("_guard.txt").get(PurePosixPath(word).name, {}).get("reads", ()):
-        yield read_text(root / name, 100_000)
-    if SHELL_SCRIPT.fullmatch(PurePosixPath(word).name) and not Path(word).is_absolute():
-        yield read_text(root / word, 100_000)
 
 
 def test_environment(runner: Runner, adds: str) -> dict[str, str]:
@@ -2636,7 +2624,7 @@ class Verifier:
 
     def protected_changes(self, task: Task, tree: str) -> list[str]:
         """Return the protected files that differ from TREE; learn first what the tests write by themselves."""
-        snapshots, rules = self.workspace.snapshots, ChangeRules(self.config, task)
+        snapshots, rules = self.workspace.snapshots, self.workspace.rules_of(task)
         sides = snapshots.differences(tree, snapshots.take())
         code = rx("|".join(table("_guard.txt")["shared"]["code"]))
         if self.pristine:  # no leaner ran yet: whatever differs, the tests wrote
@@ -2767,7 +2755,7 @@ def conclude_task(run: Run, state: TaskState, reason: str) -> Result:
     change = compare(state.before, state.attempts[-1].verdict) if state.attempts else Change()
     warnings: tuple[str, ...] = ()
     if ended == "green":
-        more = green_warnings(run.snapshots, ChangeRules(run.config, task), state)
+        more = green_warnings(run.snapshots, run.workspace.rules_of(task), state)
         warnings = (*change.warnings, *more)
     attempts = tuple(state.attempts)
     return Result(task, ended, attempts, state.before, reason.strip(" ."), replace(change, warnings=warnings))

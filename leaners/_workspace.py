@@ -241,7 +241,7 @@ class Workspace:
         meant = [target for path, target in links.items() if rules.protects(path) or rules.protects(f"{path}/x")]
         found = [path for path in unlisted if any(f"{path}/".startswith(f"{target}/") for target in meant)]
         fresh = [path for path in unlisted if sides[path][0][0] == GONE]
-        if any(path.endswith(".py") for path in fresh):
+        if fresh:
             found += shadowing(fresh, self.snapshots.paths(before), self.config.root)
         return [*dict.fromkeys(found)]
 

@@ -44,6 +44,65 @@ def test_what_judges_is_put_back_and_source_is_not(calc: Bench, leaner: Leaner) 
     assert sorted(changed) == sorted(("calc.py", *SOURCES))
 
 
+# What settings name, and what recipes and scripts start, wherever they stand; beside it source that only looks so.
+NAMED = {
+    "pytest.ini": "[pytest]\naddopts = -ra -p plugs.one\npython_files = verify_*.py\ntestpaths = qa\n",
+    "conftest.py": "pytest_plugins = ['support.db']\n",
+    "tox.ini": "[testenv]\ncommands =\n    python tools/tox.py {posargs}\n    {toxinidir}/tools/more.sh\n",
+    "noxfile.py": "def tests(session):\n    session.run('python', 'tools/nox.py')\n",
+    "pyproject.toml": '[project.scripts]\ncalc = "calc:main"\n[tool.poe.tasks]\nall = "python tools/poe.py"\n',
+    "justfile": 'import "mk/more.just"\n\ndefault:\n    just --list\n\nother:\n    python tools/other.py\n',
+    "mk/more.just": "all: first\n    python3 tools/just.py\n\nfirst:\n    ./tools/first.sh\n",
+    "Makefile": "include mk/rules.mk\n",
+    "mk/rules.mk": "RUN = tools/made.py\ncheck:\n\tpython3 $(RUN)\n",
+    "ci/all.sh": 'cd "$(dirname "$0")"\n. ./env.sh\npython3 go.py\n',
+    "Rakefile": 'require_relative "lib/tasks/check"\nt.pattern = "ruby/**/*_check.rb"\n',
+    "composer.json": '{"scripts": {"test": "@php tools/run.php"}}',
+    "phpunit.xml": '<phpunit bootstrap="support/boot.php"><testsuite><directory>php</directory></testsuite></phpunit>',
+    "package.json": '{"main": "lib/main.js", "scripts": {"unit": "node --import=./tools/im.mjs tools/run.js && jest"},'
+    ' "jest": {"testMatch": ["**/watch/**/*.js"], "transform": {".": "<rootDir>/tools/turn.js"}}}',
+    "vitest.config.ts": "export default { entry: 'lib/main.js',"
+    " test: { include: ['ts/**/*.ts'], setupFiles: './set.ts' } }",
+    "webpack.config.js": "module.exports = { rules: [{ include: path.resolve(__dirname, 'lib') }] }\n",
+    "Cargo.toml": '[lib]\npath = "rs/lib.rs"\n[[test]]\nname = "c"\npath = "rs/checked.rs"\n',
+    "test.sh": "python3 tools/tried.py\n",
+}  # fmt: skip
+JUDGING = (
+    "plugs/one.py", "plugs/two.py", "support/db.py", "pkg/verify_sums.py", "qa/data.py", "tools/tox.py",
+    "tools/more.sh", "tools/nox.py", "tools/poe.py", "tools/just.py", "tools/first.sh", "tools/made.py", "ci/env.sh",
+    "ci/go.py", "lib/tasks/check.rb", "ruby/add_check.rb", "tools/run.php", "support/boot.php", "php/Add.php",
+    "tools/im.mjs", "tools/run.js", "watch/a/sums.js", "tools/turn.js", "ts/sums.ts", "set.ts", "rs/checked.rs",
+    "e2e/login.js", "src/a.cy.js", "app/AndroidTest.kt", "Calc.Tests/Facts.cs", "vendor/x/y.go", "buildSrc/a.kt",
+)  # fmt: skip
+FREE = (
+    "lib/main.js",
+    "lib/other.js",
+    "tools/other.py",
+    "tools/tried.py",
+    "rs/lib.rs",
+    "app/models.py",
+    "shop/testing.py",
+)
+STANDS = ("lib/minitest/autorun.rb", "lib/Test/More.pm", "src/main/java/org/junit/Assert.java")
+
+
+def test_what_settings_name_and_recipes_start_is_put_back(calc: Bench, leaner: Leaner) -> None:
+    for path, text in NAMED.items():
+        calc.write(path, text)
+    for path in (*JUDGING, *FREE):
+        calc.write(path, "old\n")
+    words = "pytest -pplugs.two; tox; nox; poe all; just all; make check; ci/all.sh; ./test.sh; rake; npm run unit"
+    words += "; composer test"
+    calc.write("leanfile.toml", LEANFILE.replace("make check; npm run all; python -m ci", words))
+    calc.commit()
+    fresh = "".join(f"mkdir -p $(dirname {path}); echo 1 > {path}\n" for path in STANDS)
+    leaner(f"for path in {' '.join((*JUDGING, *FREE))}; do echo new >> $path; done\n{fresh}{FIX}echo done\n", "source")
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    changed = calc.git("status", "--porcelain", "-uall").split()[1::2]
+    assert sorted(changed) == sorted(("calc.py", *FREE))
+
+
 ATTACKED = """
 [defaults]
 max_iters_per_task = {fixes}
