@@ -3106,7 +3106,7 @@ class Run:
         if state.others and (alone := load_beside("_concern").judged_alone(verdict, state.before, state.others)).green:
             verdict = self.verifier.judge_checks(task, call.after, alone)
         veto = f"protected files could not be put back: {call.resists}" if call.resists else ""
-        change, rules = compare(state.before, verdict), ChangeRules(self.config, task)
+        change, rules = compare(state.before, verdict), self.workspace.rules_of(task)
         lost = [name for name in change.lost if not rules.may_drop(name)]
         vanished = f"green before, and skipped or vanished now: {', '.join(lost[:5])}"
         veto = veto or change.veto or (f"{vanished} (to allow that, list the test file in files)" if lost else "")

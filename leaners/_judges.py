@@ -18,7 +18,7 @@ from leanloop import (
     TEST_PATH,
     Config,
     Task,
-    listed,
+    project_files,
     python_of,
     read_json,
     read_text,
@@ -167,7 +167,7 @@ def named_in_settings(root: Path, words: Set[str]) -> list[str]:
 
     That is a pattern that fits every source; a folder, where tests have the usual names; it is there for examples.
     """
-    rows, paths, found = table("_guard.txt"), listed(root), list[str]()
+    rows, paths, found = table("_guard.txt"), project_files(root), list[str]()
     settings = {files: "|".join(row["names"]) for files, row in rows.items() if "names" in row}
     for path in filter(path_matcher(" ".join(settings).split()), paths):
         within, name = re.fullmatch(r"(.*/)?(.*)", path).groups("")  # type: ignore[union-attr]
