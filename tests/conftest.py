@@ -15,14 +15,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from forked import Forks  # noqa: E402
+from forked import Fork, Forks  # noqa: E402
 from playground.serve import Body, ChatServer, said  # noqa: E402
 
 # As the installed `lean-loop` starts it: with cached bytecode, a third quicker than the script, which has none.
@@ -163,15 +163,15 @@ class Bench:
         if FORKS.may(variables):
             done = FORKS.run(args, place, variables, timeout)
         else:
-            done = subprocess.run(
-                [*LEANLOOP, *args],
-                cwd=place,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=timeout,
-            )
+            argv, nothing = [*LEANLOOP, *args], subprocess.DEVNULL
+            done = subprocess.run(argv, cwd=place, env=variables, stdin=nothing, capture_output=True, timeout=timeout)
         return Ran(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+
+    def start(self, *args: str, log: BinaryIO) -> Fork | subprocess.Popen[bytes]:
+        """Start the real command in the project; what it prints goes to LOG."""
+        if FORKS.may(self.env):
+            return FORKS.start(args, self.project, self.env, (log.fileno(),) * 3)
+        return subprocess.Popen([*LEANLOOP, *args], cwd=self.project, env=self.env, stdout=log, stderr=log)
 
     def runs(self) -> list[Path]:
         """List the run folders in the state folder, oldest first."""

@@ -7,6 +7,7 @@ Under `--heavy`, with variables that Python itself reads, and where there is no 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -44,17 +45,61 @@ class Forks:
         self, args: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, program: str = "leanloop"
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a PROGRAM with ARGS, as `subprocess.run` does with captured output."""
-        self.way = self.way or start_server()
-        mine, theirs = socket.socketpair()
-        with mine, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            with theirs:
-                socket.send_fds(self.way, [b"!"], [theirs.fileno(), out.fileno(), err.fileno()])
-            mine.sendall(json.dumps({"program": program, "args": [*args], "cwd": str(cwd), "env": {**env}}).encode())
-            mine.shutdown(socket.SHUT_WR)
-            code = exit_code(mine, args, timeout)
+        with Path(os.devnull).open("rb") as nothing, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = self.start(args, cwd, env, (nothing.fileno(), out.fileno(), err.fileno()), program)
+            try:
+                code = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
             for file in (out, err):
                 file.seek(0)
             return subprocess.CompletedProcess([*args], code, out.read(), err.read())
+
+    def start(
+        self, args: Sequence[str], cwd: Path, env: Mapping[str, str], files: Sequence[int], program: str = "leanloop"
+    ) -> Fork:
+        """Start a PROGRAM with ARGS; FILES are its standard input, output and error."""
+        self.way = self.way or start_server()
+        mine, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self.way, [b"!"], [theirs.fileno(), *files])
+        mine.sendall(json.dumps({"program": program, "args": [*args], "cwd": str(cwd), "env": {**env}}).encode())
+        mine.shutdown(socket.SHUT_WR)
+        return Fork(args, mine, receive(mine))
+
+
+class Fork:
+    """A process that was started, as `subprocess.Popen` shows one."""
+
+    def __init__(self, args: Sequence[str], way: socket.socket, pid: int) -> None:
+        self.args, self.way, self.pid = args, way, pid
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the exit code."""
+        if self.returncode is None:
+            self.way.settimeout(timeout)
+            try:
+                self.returncode = receive(self.way)
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired([*self.args], timeout or 0) from None
+            self.way.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Give the exit code; nothing while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to a process that runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 def is_usual(env: Mapping[str, str]) -> bool:
@@ -72,17 +117,6 @@ def start_server() -> socket.socket:
     return ours
 
 
-def exit_code(answers: socket.socket, args: Sequence[str], timeout: float) -> int:
-    """Wait for the exit code; end the process after TIMEOUT."""
-    answers.settimeout(timeout)
-    pid = receive(answers)
-    try:
-        return receive(answers)
-    except TimeoutError:
-        os.kill(pid, signal.SIGKILL)
-        raise subprocess.TimeoutExpired([*args], timeout) from None
-
-
 def receive(way: socket.socket) -> int:
     return int.from_bytes(way.recv(4, socket.MSG_WAITALL), "big", signed=True)
 
@@ -92,10 +126,10 @@ def tell(way: socket.socket, number: int) -> None:
 
 
 def await_requests(asked: socket.socket) -> list[int]:
-    """Fork for each request, and give its three files in the fork; the process ends with its other end."""
+    """Fork for each request, and give its four files in the fork; the process ends with its other end."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        word, files, _, _ = socket.recv_fds(asked, 1, 3)
+        word, files, _, _ = socket.recv_fds(asked, 1, 4)
         if not word:
             os._exit(0)
         if not os.fork():
@@ -105,7 +139,7 @@ def await_requests(asked: socket.socket) -> list[int]:
             os.close(file)
 
 
-def become(way: socket.socket, out: int, err: int) -> str:
+def become(way: socket.socket, *files: int) -> str:
     """Fork once more: wait here, and name the program in what is to be it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with way.makefile("rb") as stream:
@@ -115,9 +149,11 @@ def become(way: socket.socket, out: int, err: int) -> str:
         tell(way, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
         os._exit(0)
     way.close()
-    for file, number in ((out, 1), (err, 2)):
+    for number, file in enumerate(files):
         os.dup2(file, number)
+    for file in files:
         os.close(file)
+    open_streams()
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
@@ -136,6 +172,13 @@ def start(argv: Sequence[str | bytes], *, env: Mapping[Any, Any] | None = None, 
     return POPEN(argv, env=env, **how)
 
 
+def open_streams() -> None:
+    """Make Python's streams anew: those that a fork begins with are for other kinds of files."""
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, closefd=False)  # noqa: SIM115
+
+
 def run_instead(program: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
     """Run the `main` of PROGRAM in a fork whose streams and folder are set, and end it."""
     code: Any = 1
@@ -147,7 +190,7 @@ def run_instead(program: str, argv: Sequence[str], env: Mapping[str, str]) -> No
         os.environ.clear()
         os.environ.update(env)
         sys.argv[:] = argv
-        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+        open_streams()
         code = sys.modules[program].main()
     except SystemExit as end:
         code = end.code

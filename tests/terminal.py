@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from conftest import PATIENCE
+from conftest import FORKS, LEANLOOP, PATIENCE
+from forked import Fork
 
 CODES = re.compile(r"\x1b\[[0-9;]*([A-Za-z])|(\r)|(\n)|(.)", re.DOTALL)
 
@@ -79,7 +80,11 @@ def play(
     terminal = Terminal(columns, lines)
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-    process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
+    process: Fork | subprocess.Popen[bytes]
+    if tuple(argv[:3]) == LEANLOOP and FORKS.may(env):
+        process = FORKS.start(argv[3:], cwd, env, (theirs, theirs, theirs))
+    else:
+        process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     deadline = time.monotonic() + 60 * PATIENCE
     while time.monotonic() < deadline:

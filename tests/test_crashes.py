@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conftest import LEANLOOP, ROOT, Bench, Leaner
+from conftest import ROOT, Bench, Leaner
 from test_earlier_runs import set_up
 from test_repository import without_objects
 from test_snapshots import facts, repository, without
@@ -41,7 +41,7 @@ echo done
 def killed_after(bench: Bench, seconds: float) -> Iterator[bool]:
     """Run the real command and kill it after some seconds; tells whether it was still running."""
     log = (bench.home / "log").open("ab")
-    process = subprocess.Popen([*LEANLOOP], cwd=bench.project, env=bench.env, stdout=log, stderr=log)
+    process = bench.start(log=log)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
     running = process.poll() is None

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from conftest import LEANLOOP, Bench, Leaner, is_alive
+from conftest import Bench, Leaner, is_alive
+from forked import Fork
 from test_processes import pids
 
 TASK = '[[tasks]]\nname = "{name}"\nprompt = "write {name}"\nfiles = ["{name}.txt"]\n'
@@ -194,11 +195,11 @@ def test_a_state_comes_back_though_git_has_cleared_away_what_it_was_made_of(benc
 
 
 @contextlib.contextmanager
-def started(bench: Bench, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+def started(bench: Bench, *args: str) -> Iterator[Fork | subprocess.Popen[bytes]]:
     """Start the real command, and go on when a script has made the file `ready` in the home folder."""
     ready, log = bench.home / "ready", (bench.home / "log").open("ab")
     ready.unlink(missing_ok=True)
-    process = subprocess.Popen([*LEANLOOP, *args], cwd=bench.project, env=bench.env, stdout=log, stderr=log)
+    process = bench.start(*args, log=log)
     try:
         deadline = time.monotonic() + 20
         while not ready.exists() and process.poll() is None:
