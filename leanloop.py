@@ -2865,16 +2865,22 @@ class Run:
     # Asking
 
     def answers(self, state: TaskState, question: Question) -> Generator[Call, None, None]:
-        """Give the calls that answer a question, each from its base; after the first side by side, where there is room.
-
-        What a model can do it mostly does at once (tests/bench/README.md): the others would be written for nothing.
-        """
-        drawn = drawing(question.leaner)
-        for leaner in drawn:
+        """Give the calls that answer a question, each made from its base; where there is room, written side by side."""
+        rooms = self.rooms(question.leaner)
+        if sum(rooms.values()) > 1:
+            yield from load_beside("_drafts").answers(self, state, question, rooms)
+            return
+        for leaner in drawing(question.leaner):
             self.go_to(state, question.base)
             yield self.ask_retrying_empty(state, leaner, question.prompt)
-            if leaner.samples > 2:
-                yield from load_beside("_drafts").answers(self, state, question, drawn)
+
+    def rooms(self, leaner: Leaner) -> dict[str, int]:
+        """Tell how many answers to a prompt each server may write at the same time, where there may be several."""
+        alone = leaner.parallel == 1 == len(leaner.servers)
+        if leaner.samples == 1 or alone or not find_program(leaner).drafts:
+            return {}
+        found: dict[str, int] = load_beside("_servers").rooms(self, leaner)
+        return found
 
     def ask_retrying_empty(self, state: TaskState, leaner: Leaner, prompt: str) -> Call:
         """Ask for an edit, and once more where a call that claims success said nothing and changed nothing."""

@@ -1,10 +1,9 @@
 """Several answers to one prompt, written at the same time by a server that has room, and tried one after the other.
 
-The loop loads this file where the first answer is red and several others are wanted. A draft is a leaner's process that
-asks and writes the model's answer into a file; it never touches the project, whose listed files it finds as copies.
-Drafts are taken in the order in which they end: the leaner's ordinary call makes edits of one and the tests judge it,
-while the others are being written. What is under way when no other answer is wanted is ended, and so its connection:
-the server writes no further.
+The loop loads this file where that is so. A draft is a leaner's process that asks and writes the model's answer into a
+file; it never touches the project, whose listed files it finds as copies. Drafts are taken in the order in which they
+end: the leaner's ordinary call makes edits of one and the tests judge it, while the others are being written. What is
+under way when no other answer is wanted is ended, and so its connection: the server writes no further.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from _servers import at, goes_on_elsewhere, rooms
+from _servers import at, goes_on_elsewhere
 from leanloop import (
     ANSWER_FILE,
     OWN_END,
@@ -39,6 +38,7 @@ from leanloop import (
     Usage,
     completed,
     defer_signals,
+    drawing,
     encodable,
     find_program,
     read_regular,
@@ -54,28 +54,20 @@ POLL = 0.05  # seconds between two looks at what is under way
 PROGRESS = re.compile(rb"progress: (\d+) (\d+(?:\.\d+)?)\n")
 
 
-def answers(run: Run, state: TaskState, question: Question, drawn: Iterator[Leaner]) -> Generator[Call, None, None]:
-    """Give the calls of the leaners DRAWN that answer QUESTION, drafted side by side where there is room for it."""
-    wanted, rooms = deque(drawn), rooms_of(run, question.leaner)
-    if sum(rooms.values()) > 1:
-        with ExitStack() as ending:
-            drafts = Drafts(run, state, question, wanted, rooms)
-            ending.callback(drafts.clear)
-            while drafts.begin():
-                draft = drafts.next_ended()
-                if draft.done.code:
-                    drafts.lay_aside(draft)
-                elif call := drafts.call(draft):
-                    yield call
-    for leaner in wanted:
+def answers(run: Run, state: TaskState, question: Question, rooms: dict[str, int]) -> Generator[Call, None, None]:
+    """Give the calls that answer QUESTION, drafted side by side where servers have ROOMS, else one by one."""
+    with ExitStack() as ending:
+        drafts = Drafts(run, state, question, rooms)
+        ending.callback(drafts.clear)
+        while drafts.begin():
+            draft = drafts.next_ended()
+            if draft.done.code:
+                drafts.lay_aside(draft)
+            elif call := drafts.call(draft):
+                yield call
+    for leaner in drafts.wanted:
         run.go_to(state, question.base)
         yield run.ask_retrying_empty(state, leaner, question.prompt)
-
-
-def rooms_of(run: Run, leaner: Leaner) -> dict[str, int]:
-    """Tell how many answers to a prompt each server of LEANER may write at once; nothing where it makes no drafts."""
-    alone = leaner.parallel == 1 == len(leaner.servers)
-    return rooms(run, leaner) if find_program(leaner).drafts and not alone else {}
 
 
 @dataclass
@@ -129,12 +121,10 @@ class Drafts:
     `rooms` tells how many each server may write at the same time.
     """
 
-    def __init__(
-        self, run: Run, state: TaskState, question: Question, wanted: deque[Leaner], rooms: dict[str, int]
-    ) -> None:
+    def __init__(self, run: Run, state: TaskState, question: Question, rooms: dict[str, int]) -> None:
         self.run, self.state, self.question, self.rooms = run, state, question, rooms
         self.program = find_program(question.leaner)
-        self.wanted, self.under_way, self.begun = wanted, list[Draft](), 0
+        self.wanted, self.under_way, self.begun = deque(drawing(question.leaner)), list[Draft](), 0
         self.prompt = encodable(run.reporter.mask(question.prompt)).replace("\0", "")
         self.folder = run.reporter.path("drafts")
         self.copy_files()

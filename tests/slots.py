@@ -34,7 +34,7 @@ class Slots(Loopback):
 
     `asked` holds the bodies of requests, `whole` and `cut` the numbers of those that were answered to their end or hung
     up on, `most` how many were under way at once; a key that is `refused` brings an error. SLOTS are told where there
-    are any. GATHER requests have to be there before any but the first is answered.
+    are any. GATHER requests have to be there before the first is answered.
     """
 
     def __init__(self, *said: Said, slots: int = 0, gather: int = 1) -> None:
@@ -86,7 +86,7 @@ class SlotHandler(JsonHandler):
             server.under_way += 1
             server.most = max(server.most, server.under_way)
         try:
-            wait_until(lambda: number == 1 or server.answered >= server.gather)
+            wait_until(lambda: server.answered >= server.gather)
             self.say(server.said[min(number, len(server.said)) - 1])
             server.whole.append(number)
         except ConnectionError:
