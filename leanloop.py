@@ -751,16 +751,18 @@ def convert(value: Any, item: Any, where: str) -> Any:
         return build(Runner, value, f"{where.removesuffix(']')}.runner]")
     kind, choices = KINDS[item.type], item.metadata.get("choices")
     if not kind.fits(value):
-        what = "what stands there" if item.name == "api_key" else shown(value)
-        raise LeanError(f"{where}: {item.name} is {kind.called}, not {what}. Change it there.")
+        raise LeanError(f"{where}: {item.name} is {kind.called}, not {shown(value)}. Change it there.")
     if choices and value not in choices:
         raise LeanError(f"{where}: {item.name} is one of {', '.join(choices)}, not {shown(value)}. Choose one.")
     return kind.make(value)
 
 
+LIKE_A_KEY = re.compile(r"(?=[^\s\"]*\d)(?=[^\s\"]*[a-z])[\w/+=.-]{12,}")
+
+
 def shown(value: Any) -> str:
-    """Show a TOML value in a message, shortened."""
-    text = json.dumps(value, default=str)
+    """Show a TOML value in a message, shortened, without what may be a key."""
+    text = LIKE_A_KEY.sub(MASKED, json.dumps(value, default=str))
     return text if len(text) < 60 else f"{text[:57]}..."
 
 
@@ -2017,7 +2019,7 @@ def check_leaner(leaner: Leaner) -> None:
         raise NotReady("[lean] api_key: it holds a character that cannot be sent, such as a line end. Correct it.")
     if leaner.api_key_env and not leaner.key:
         raise NotReady(
-            f"[lean] api_key_env: the variable {leaner.api_key_env} is not set. Export it, or take the key out."
+            f"[lean] api_key_env: the variable {shown(leaner.api_key_env)} is not set. Export it, or take the key out."
         )
 
 

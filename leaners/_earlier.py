@@ -224,6 +224,10 @@ def recover(run: Run, record: RunRecord) -> None:
         now = run.snapshots.take()
         changed = {path for path in run.snapshots.changed(tree, now) if paths is None or path in paths}
         own = {path for path in changed if is_older(run.config.root / path, record.died)}
+        if ended and (young := sorted(changed - own)):  # it wrote on, and nobody can tell whose these are
+            run.workspace.warn(f"changed while something was left running, and put back: {few_names(young, 9)}")
+            run.reporter.emit("protected", paths=young, tree=now)
+            own = changed
         to = f"the last finished step of {record.folder.name}"
         run.workspace.bring_back(now, tree, own, to, changed - own)
     if record.was_killed:
@@ -261,16 +265,31 @@ def resume(run: Run) -> Resumed:
     if not own:
         return Resumed()
     last = own[-1]
-    begun, *events = last.cut or [{"digest": "", "dirty": ()}]
+    parts = runs_of_cut(own)
+    begun: Event = parts[0].cut[0] if parts else {"digest": "", "dirty": ()}
+    rounds = [{event["round"] for event in record.cut if event["event"] == "attempt"} for record in parts]
     return Resumed(
         green=tuple(last.green),
         stirred=bool(work_since(run.snapshots, last, records)),
         cut=begun["digest"],
-        attempts=len({event["round"] for event in events if event["event"] == "attempt"}),
+        attempts=sum(map(len, rounds)),
         dirty=frozenset(begun["dirty"]),
-        touched=frozenset(last.touched(run.snapshots)),
+        touched=frozenset(path for record in parts for path in record.touched(run.snapshots)),
         spent=last.spent,
     )
+
+
+def runs_of_cut(own: Sequence[RunRecord]) -> list[RunRecord]:
+    """List the runs that worked on the task which was not brought to an end, the latest first; each resumed one."""
+    found = list[RunRecord]()
+    for record in reversed(own):
+        if found and record.cut and record.cut[0]["digest"] != found[0].cut[0]["digest"]:
+            break
+        if record.cut:
+            found.append(record)
+        if not record.first["spent"] or (not record.cut and record.of("result")):
+            break
+    return found
 
 
 def work_since(snapshots: Snapshots, last: RunRecord, records: Sequence[RunRecord]) -> set[str]:

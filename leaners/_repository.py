@@ -55,6 +55,9 @@ class Repository:
                 here = place / Path(folder).relative_to(base)
                 for store in stores_in(Path(folder)) if "objects" in inner and "HEAD" in names else ():
                     found[here / store.relative_to(folder)] = facts_of(store)
+                borrowed = f"{folder}/objects/info/alternates"
+                if "objects" in inner and os.path.lexists(borrowed):
+                    found[here / "objects/info/alternates"] = facts_of(borrowed)
                 inner[:] = [name for name in inner if name not in ("objects", "lfs", "worktrees")]
                 found |= {here / name: facts_of(f"{folder}/{name}") for name in names}
         return {path: facts for path, facts in found.items() if facts[:2] not in (NOTHING, UNUSED)}

@@ -288,6 +288,8 @@ class Workspace:
         spared = {*task.files, *self.snapshots.changed(start, before)}  # is not the user's own uncommitted work
         thrown = self.snapshots.thrown_away(before, after, spared) if repository.places else []
         if said := repository.put_back(found):
+            for path in filter(Path.is_file, found.rglob("*")):
+                self.reporter.mask_file(path)
             what = f"{leaner} changed the repository itself ({said}), and it was put back"
             self.warn(f"{what}. What was found there: {found}")
         if thrown:

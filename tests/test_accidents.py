@@ -21,8 +21,8 @@ def kind(path: Path) -> str:
 FIFOS = """
 fifo() { rm -rf "$1"; mkdir -p "$(dirname "$1")"; mkfifo "$1"; }
 run="$(dirname "$LEAN_PROMPT_FILE")"
-for path in new/.gitattributes new/.gitignore .git/hooks/x .git/config .git/HEAD .git/info/exclude test_calc.py \\
-    calc.py package.json "$LEAN_ANSWER_FILE" "$run/../../snapshots.git/info/exclude"; do fifo "$path"; done
+for path in new/.gitattributes new/.gitignore .git/hooks/x .git/config .git/HEAD .git/info/exclude .git/objects/info/alternates \\
+    test_calc.py calc.py package.json "$LEAN_ANSWER_FILE" "$run/../../snapshots.git/info/exclude"; do fifo "$path"; done
 for n in 1 2 3 4 5 6; do fifo "$run/00$n-tests.txt"; fifo "$run/00$n-diff.txt"; fifo "$run/00$n-usage.json"; done
 fifo "$run/report.md"
 echo 'x = 1' > new/fresh.py
@@ -32,7 +32,10 @@ SLOW = "git config filter.slow.clean 'sleep 1000'; echo '* filter=slow' > .git/i
 
 def test_nothing_waits_for_the_other_end_of_a_fifo(calc: Bench, leaner: Leaner) -> None:
     before = {path: calc.read(path) for path in (".git/config", ".git/HEAD", "test_calc.py", "leanfile.toml")}
-    leaner(f'[ -e "$HOME/once" ] && {{ {FIX} echo done; exit; }}\ntouch "$HOME/once"\n{FIFOS}\necho done\n', "source")
+    leaner(
+        f'[ -e "$HOME/once" ] && {{ git status; {FIX} echo done; exit; }}\ntouch "$HOME/once"\n{FIFOS}\necho done\n',
+        "source",
+    )
     ran = calc.lean_loop(timeout=40)
     assert ran.code == 0, ran.text
     assert {path: calc.read(path) for path in before} == before

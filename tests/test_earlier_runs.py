@@ -218,7 +218,10 @@ def kill_during(bench: Bench, *args: str) -> None:
         process.send_signal(signal.SIGKILL)
 
 
-HANG = 'echo $$ >> "$HOME/pids"; sleep 0.1; touch "$HOME/ready"; sleep 1000'
+# It is ready once the loop has given a sign of life after what was done before: by that it is told whose a file is.
+RECORDS = '"$XDG_STATE_HOME"/lean-loop/*/runs/*/events.jsonl'
+BEATEN = f'touch "$HOME/mark"; until find {RECORDS} -newer "$HOME/mark" | grep -q .; do sleep 0.05; done'
+HANG = f'echo $$ >> "$HOME/pids"; {BEATEN}; touch "$HOME/ready"; sleep 1000'
 
 
 def test_after_a_kill_during_a_call_the_next_run_puts_back_and_keeps_what_is_younger(
@@ -261,7 +264,9 @@ AWAY = {  # the leaner's script, the test command and the after-command; one of 
 @pytest.mark.skipif(not Path("/proc/self/environ").is_file(), reason="variables of processes are read from /proc")
 @pytest.mark.parametrize("who", AWAY)
 def test_the_next_run_ends_what_left_the_group(bench: Bench, leaner: Leaner, who: str) -> None:
-    away = f"setsid sh -c 'echo $$ >> {bench.home}/pids; sleep 0.6; touch {bench.home}/ready; exec sleep 1000' &"
+    known = f"grep -qs pid...$$, {bench.home}/state/lean-loop/*/runs/*/events.jsonl"  # it is on record
+    waits = f"until {known}; do sleep 0.05; done; touch {bench.home}/ready; exec sleep 1000"
+    away = f"setsid sh -c 'echo $$ >> {bench.home}/pids; {waits}' &"
     script, test, after = (word.replace("AWAY", f"{away} sleep 1000") for word in AWAY[who])
     set_up(bench, "one", test=test)
     bench.write("leanfile.toml", f"{bench.read('leanfile.toml')}after = [{json.dumps(after)}]\n")
@@ -362,6 +367,32 @@ def test_attempts_of_a_task_that_was_cut_count_when_it_is_resumed(bench: Bench, 
     assert len(called(bench)) == 3
     assert bench.lean_loop("--resume").code == 1
     assert len(called(bench)) == 6
+
+
+def test_attempts_of_a_task_that_was_cut_twice_count_too(bench: Bench, leaner: Leaner) -> None:
+    once = f'n=$(wc -l < "$HOME/calls"); case $n in 2|4) mkdir "$HOME/hung-$n" 2> /dev/null && {{ {HANG}; }};; esac'
+    set_up(bench, "one", test=f"touch $HOME/calls; {once}; false", fixes=4, tables='[guard]\non_fail = "keep"\n')
+    leaner('echo x >> "$HOME/calls"; wc -l < "$HOME/calls" > one.txt; echo done')
+    kill_during(bench)
+    kill_during(bench, "--resume")
+    assert len(called(bench)) == 4
+    assert bench.lean_loop("--resume").code == 1
+    assert len(called(bench)) == 7
+
+
+def test_what_changes_while_something_is_left_running_is_put_back_and_kept(bench: Bench, leaner: Leaner) -> None:
+    set_up(bench, "one")
+    away = f"cd {bench.project}; echo $$ >> {bench.home}/pids; while :; do echo cheat > notes.txt; sleep 0.1; done"
+    leaner(f"[ -e $HOME/ready ] && exit; env -i setsid bash -c '{away}' & {HANG}")
+    kill_during(bench)
+    notes = bench.git("show", "HEAD:notes.txt")
+    time.sleep(1)
+    ran = bench.lean_loop("--undo")
+    assert ran.code == 0 and "put back: notes.txt" in ran.err, ran.text
+    assert bench.read("notes.txt") == notes
+    (tidied,) = [run.name for run in bench.runs() if '"protected"' in (run / "events.jsonl").read_text()]
+    assert bench.lean_loop("--restore", f"{tidied}/found-1", "notes.txt").code == 0
+    assert bench.read("notes.txt") == "cheat\n"
 
 
 # ------------------------------------------------------------------------------------------------------------ lock

@@ -210,7 +210,8 @@ TELL = """
 printf '%s' "$LEAN_API_KEY" | base64 -w0; echo; printf 'Bearer %s' "$LEAN_API_KEY" | base64 -w0; echo
 python3 -c 'import json, os, urllib.parse as url; key = os.environ["LEAN_API_KEY"]
 print(key, json.dumps(key), url.quote(key, safe=""))'
-echo "$ANTHROPIC_API_KEY"; printf '%s' "$LEAN_API_KEY" > conftest.py; yes '#' | head -c 51000000 >> conftest.py
+git config user.name "$LEAN_API_KEY"; echo "$ANTHROPIC_API_KEY"
+printf '%s' "$LEAN_API_KEY" > conftest.py; yes '#' | head -c 51000000 >> conftest.py
 """
 
 
@@ -221,15 +222,17 @@ def test_keys_are_masked_in_every_form(calc: Bench, leaner: Leaner) -> None:
     calc.env["ANTHROPIC_API_KEY"] = "sk-ant-0123456789abcdef"
     ran = calc.lean_loop("--verbose")
     assert ran.code == 0, ran.text
-    kept = "".join(path.read_text(errors="replace") for path in calc.runs()[-1].iterdir())
+    kept = "".join(path.read_text(errors="replace") for path in calc.runs()[-1].rglob("*") if path.is_file())
     forms = [KEY, json.dumps(KEY)[1:-1], quote(KEY, safe=""), calc.env["ANTHROPIC_API_KEY"]]
     forms += [base64.b64encode(begin + KEY.encode()).decode()[12:32] for begin in (b"", b"Bearer ")]
     assert [form for form in forms if form in kept or form in ran.text] == []
     assert "[masked by lean-loop]" in kept
 
 
-def test_a_key_of_a_wrong_type_is_not_shown(calc: Bench) -> None:
+def test_a_key_that_stands_in_a_wrong_place_is_not_shown(calc: Bench) -> None:
     config = calc.home / "config.toml"
-    config.write_text('[lean]\napi_key = ["sk-0123456789"]\n')
-    ran = calc.lean_loop("-g", str(config))
-    assert (ran.code, "sk-0123456789" in ran.text) == (2, False), ran.text
+    places = ('api_key = ["KEY"]', 'api_key_env = "KEY"', 'extra_body = ["Bearer KEY"]', 'stop = "KEY"')
+    for place in places:
+        config.write_text(f"[lean]\n{place}\n".replace("KEY", "sk-0123456789/ab+c="))
+        ran = calc.lean_loop("-g", str(config))
+        assert (ran.code in (2, 3), "0123456789" in ran.text) == (True, False), ran.text
