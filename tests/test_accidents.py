@@ -21,8 +21,9 @@ def kind(path: Path) -> str:
 FIFOS = """
 fifo() { rm -rf "$1"; mkdir -p "$(dirname "$1")"; mkfifo "$1"; }
 run="$(dirname "$LEAN_PROMPT_FILE")"
-for path in new/.gitattributes new/.gitignore .git/hooks/x .git/config .git/HEAD .git/info/exclude .git/objects/info/alternates \\
-    test_calc.py calc.py package.json "$LEAN_ANSWER_FILE" "$run/../../snapshots.git/info/exclude"; do fifo "$path"; done
+for path in new/.gitattributes new/.gitignore .git/hooks/x .git/config .git/HEAD .git/info/exclude \\
+    .git/objects/info/alternates test_calc.py calc.py package.json \\
+    "$LEAN_ANSWER_FILE" "$run/../../snapshots.git/info/exclude"; do fifo "$path"; done
 for n in 1 2 3 4 5 6; do fifo "$run/00$n-tests.txt"; fifo "$run/00$n-diff.txt"; fifo "$run/00$n-usage.json"; done
 fifo "$run/report.md"
 echo 'x = 1' > new/fresh.py
