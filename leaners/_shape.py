@@ -76,8 +76,18 @@ class Shape:
         fresh = {path: rights for path, rights in seen.items() if path in empty or rights[:2] not in usual}
         if fresh != self.usual:
             self.usual = fresh
-            with contextlib.suppress(OSError):
-                self.kept.write_text(json.dumps(fresh))
+            self.save()
+
+    def save(self) -> None:
+        with contextlib.suppress(OSError):
+            self.kept.write_text(json.dumps(self.usual))
+
+    def note_private(self, path: str) -> None:
+        """Note the rights of a file that only its owner may read, for what is not looked at as a whole."""
+        with contextlib.suppress(OSError):
+            rights = rights_of(self.root / path)
+            if not rights[0] & 0o077:
+                self.usual[path] = rights
 
     def mend(self, before: Seen, permits: Callable[[str], bool] = bool) -> tuple[Seen, list[str]]:
         """Give all the rights that it had BEFORE, see `look`; remove FIFOs, sockets and devices that are new.

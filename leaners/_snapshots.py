@@ -124,6 +124,8 @@ class Snapshots:
         elif seen[2] > self.max_file:
             self.uncovered[path] = f"larger than [guard] max_file, {seen[2] / 1e6:.0f} MB"
         else:
+            if not self.max_ignored:  # around the project nobody looks at the rights of all
+                self.shape.note_private(path)
             return True
         return False
 

@@ -154,6 +154,7 @@ class Workspace:
         if self.snapshots.around and self.seen:
             try:
                 self.beside = self.snapshots.around.take()
+                self.snapshots.around.shape.save()
             except GitError as error:
                 self.snapshots.around = None
                 self.warn(f"what lies around the project in its repository is not covered: {error}")

@@ -137,7 +137,7 @@ def below(calc: Bench) -> Bench:
     calc.write("other/edited.txt", "committed\n")
     calc.commit()
     calc.write("other/edited.txt", "mine\n")
-    calc.write("other/new.txt", "mine\n")
+    calc.write("other/new.txt", "mine\n", 0o600)
     calc.write("other/staged.txt", "mine\n")
     calc.git("add", "other/staged.txt")
     return calc
@@ -153,6 +153,7 @@ def test_work_beside_a_project_in_a_subfolder_is_put_back(below: Bench, leaner: 
     ran = below.lean_loop(below="app")
     assert (ran.code, "../other/" in ran.err) == (0, True), ran.text
     assert {path: below.read(f"other/{path}.txt") for path in before} == before
+    assert kind(below.project / "other/new.txt") == "-rw-------"
     assert set(status.splitlines()) <= set(below.git("status", "--short").splitlines())
 
 
