@@ -2298,10 +2298,13 @@ def why_not_green(
     return ""
 
 
-def missed_threshold(output: str) -> str:
-    """Quote the demand on the coverage that a run did not meet."""
-    gate = rx(table("_readers.txt")["shared"]["gate"][0]).search(output)
-    return f"this task's tests alone do not meet a demand on the coverage: {gate[0].strip()}" if gate else ""
+def missed_threshold(output: str, alone: bool = False) -> str:
+    """Quote the demand on the coverage that a run did not meet; with ALONE, only where nothing else is red."""
+    shared = table("_readers.txt")["shared"]
+    gate = rx(shared["gate"][0]).search(output)
+    if not gate or (alone and rx(shared["beside"][0]).search(output)):
+        return ""
+    return f"this task's tests alone do not meet a demand on the coverage: {gate[0].strip()}"
 
 
 def verdict_of(done: Completed, output: str, config: Config, runner: Runner, report: Report | None) -> Verdict:
@@ -2315,7 +2318,7 @@ def verdict_of(done: Completed, output: str, config: Config, runner: Runner, rep
     passed, failing = (len(report.passing), len(report.failing)) if report else (said.passed, said.failed)
     why = why_not_green(done, said, config, runner, passed, report)
     all_passed = done.code > 0 and passed and not failing and not why
-    note = missed_threshold(output) if all_passed and runner != insert_test_files(config.runner, ()) else ""
+    note = missed_threshold(output, alone=True) if all_passed and runner != insert_test_files(config.runner, ()) else ""
     skipped = len(report.skipped) if report else said.skipped
     green = not why and (done.code == 0 or bool(note))
     if green:

@@ -7,21 +7,21 @@ runs or writes anything.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
-from itertools import chain, islice
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache, reduce
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from _wrapping import normalize
 from leanloop import Failure, Frame, fits_name, project_files, read_text, rx, shorten, table
 
 NEVER = "(?!)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OutputReader:
     """How one runner reports: a row of `leaners/_readers.txt`, which explains the fields; others fit nothing."""
 
@@ -32,7 +32,10 @@ class OutputReader:
     summary: str = NEVER
     known: str = NEVER
     repeats: str = ""
+    certain: str = NEVER
+    prefer: str = NEVER
     also: str = ""
+    idle: str = NEVER
     within: str = NEVER
     block: str = NEVER
     end: str = NEVER
@@ -47,9 +50,10 @@ class OutputReader:
     def is_named_by(self, command: str) -> bool:
         return bool(rx(self.command).search(command))
 
-    def summaries(self, text: str) -> list[re.Match[str]]:
-        """Find the runner's closing words in TEXT."""
-        return list(rx(self.summary).finditer(text)) if rx(self.also).search(text) else []
+    def summaries(self, text: str) -> Sequence[re.Match[str]]:
+        """Find the runner's closing words in TEXT: those that any program may print at its end alone."""
+        part = text if self.prefer == NEVER else text[-8000:]
+        return matches(self.summary, part) if rx(self.also).search(text) else ()
 
     def finds_failure(self, text: str) -> bool:
         return any(rx(pattern).search(text) for pattern in (self.block, *self.failing))
@@ -65,19 +69,26 @@ class Summary:
     red: str = ""
 
 
+@lru_cache(maxsize=128)
+def matches(pattern: str, text: str) -> Sequence[re.Match[str]]:
+    """Find PATTERN in TEXT; what one output is asked again and again is looked for once."""
+    return tuple(rx(pattern).finditer(text))
+
+
 @cache
 def output_readers() -> list[OutputReader]:
     """List the table's rows; the last one reads what no other knows."""
     _, *rows = table("_readers.txt").items()
     joined = {name: {key: "|".join(row[key]) for key in row.keys() - {"failing", "final"}} for name, row in rows}
     return [
-        OutputReader(name, row.get("failing", row["block"]), row.get("final", ()), **joined[name]) for name, row in rows
+        OutputReader(name, row.get("failing") or row["block"], row.get("final", ()), **joined[name])
+        for name, row in rows
     ]
 
 
 NATIVE_FRAME = re.compile(r'File "(?P<path>[^"\n]+)", line (?P<line>\d{1,7})(?:, in (?P<function>.+))?')
 PLACE = re.compile(
-    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line |,? (?:on )?line |: [^\n(]{1,80}\((?=\d+:\d+\)))"
+    r"(?P<ending>\.[A-Za-z]\w{0,5})(?:\(|:\[?|:line |,? (?:on )?line | (?=\d+:\d+ )|: [^\n(]{1,80}\((?=\d+:\d+\)))"
     r"(?P<line>\d{1,7})(?:[^\n]{0,9}?: in (?P<function>\w+))?"
 )
 PATH_BACKWARDS = re.compile(r"[\w./\\@+~-]+(?::[A-Za-z](?!\w))?")
@@ -89,17 +100,18 @@ FOREIGN = re.compile(
 
 
 def closing_readers(text: str, command: str) -> list[OutputReader]:
-    """List the runners whose closing words stand in TEXT: those that COMMAND names, then the others, the last first."""
+    """List the runners whose closing words stand in TEXT: those that COMMAND names, the others, the last first, any."""
     ends = {reader.name: found[-1].end() for reader in output_readers() if (found := reader.summaries(text))}
     closing = [reader for reader in output_readers() if reader.name in ends]
-    return sorted(closing, key=lambda reader: (not reader.is_named_by(command), -ends[reader.name]))
+    return sorted(closing, key=lambda own: (own.prefer != NEVER, not own.is_named_by(command), -ends[own.name]))
 
 
 def choose_reader(text: str, command: str) -> OutputReader:
     """Choose who reads the failure in TEXT: by the command and the closing words, else by other marks of a runner."""
     *others, plain = output_readers()
     closing = closing_readers(text, command)
-    if found := next((reader for reader in closing if reader.finds_failure(text)), None):
+    closing.sort(key=lambda own: not own.is_named_by(command) and not any(own_failed(own, text, command)))
+    if found := next((own for own in closing if own.finds_failure(text) or failing_tests(text, own, command)), None):
         return found
     marked = [reader for reader in others if rx(reader.known).search(text)]
     marked.sort(key=lambda reader: not reader.is_named_by(command))
@@ -117,17 +129,16 @@ def extract_names(patterns: Iterable[str], text: str) -> list[str]:
     return []
 
 
-def unwrap_events(output: str) -> str:
-    """Take the words out of a stream of JSON events (`go test -json`)."""
-    words = re.findall(r'"Output":("(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-f]{4})*")', output)
-    return "".join(json.loads(word, strict=False) for word in words) if '"Action":"output"' in output else output
-
-
 EXIT_LOST = (  # what stands last in a command, and ends well whatever the tests did
     r"\|\s*(?:tee|cat|tail|head|e?grep|sed|awk|less|more|ts|tr|cut)\b[^|;&\n]*$"
     r"|(?:;|\|\|)\s*(?:true|:|exit 0|echo\b[^|;&\n]*);?\s*$"
 )
 HIDING = r"[;|&\n]"  # where one of these stands in a command, its exit code need not be the runner's
+
+
+def starts_directly(reader: OutputReader, command: str) -> bool:
+    """Tell whether COMMAND starts the runner of READER, and nothing can hide its exit code."""
+    return reader.is_named_by(command) and not rx(HIDING).search(command)
 
 
 def own_summaries(reader: OutputReader, text: str, command: str, green: bool) -> list[str]:
@@ -137,28 +148,39 @@ def own_summaries(reader: OutputReader, text: str, command: str, green: bool) ->
     GREEN or not: others are what the tests printed.
     """
     words = [match[0] for match in reader.summaries(text)]
-    if not reader.is_named_by(command) or rx(HIDING).search(command):
+    if reader.prefer != NEVER:
+        return ([own for own in words if rx(reader.prefer).search(own)] or words)[-1:]
+    if not starts_directly(reader, command):
         return words
-    fitting = [own for own in words if green == (not total(reader.failed, own))]
+    fitting = [own for own in words if rx(reader.certain).search(own) or green == (not total(reader.failed, own))]
     if reader.repeats:
         return fitting if green and fitting else words
     return (fitting or words)[-1:]
+
+
+def own_failed(reader: OutputReader, text: str, command: str) -> list[int]:
+    """Count the failed tests in each of the closing words of READER in TEXT, a red run's."""
+    return [total(reader.failed, words) for words in own_summaries(reader, text, command, green=False)]
 
 
 def read_summary(output: str, command: str = "", green: bool = True) -> Summary:
     """Add up the closing words of the runners that COMMAND names, else of the one that closes OUTPUT."""
     text = normalize(output)
     closing = closing_readers(text, command)
-    named = [reader for reader in closing if reader.is_named_by(command)]
-    found = [(reader, own) for reader in named or closing[:1] for own in own_summaries(reader, text, command, green)]
+    heard = [reader for reader in closing if reader.is_named_by(command)] or closing[:1]
+    if all(reader.certain == "." for reader in heard):  # it starts other programs
+        heard += [reader for reader in closing if reader not in heard][:1]
+    found = [(reader, own) for reader in heard for own in own_summaries(reader, text, command, green)]
     red = [words for reader, words in found if total(reader.failed, words)]
     counted = [(reader, words) for reader, words in found if reader.passed != NEVER]
     passed = sum(count_passed(reader, words) for reader, words in counted)
     if counted and not passed and not red:  # another part of the run may have had tests
-        passed = elsewhere_passed(text, closing, [words for _, words in counted])
+        rest = reduce(lambda left, own: left.replace(own[1], ""), counted, text)
+        passed = max((count_passed(own, words[0]) for own in closing for words in own.summaries(rest)), default=0)
     failed = sum(total(reader.failed, words) for reader, words in found)
     skipped = sum(total(reader.skipped, words) for reader, words in found)
     nothing = not counted and says_nothing(text)
+    passed *= not any(rx(reader.idle).search(text) for reader in heard)
     return Summary(
         passed if counted else 0 if nothing else None, failed, skipped, " ".join(red[-1].split()) if red else ""
     )
@@ -166,19 +188,7 @@ def read_summary(output: str, command: str = "", green: bool = True) -> Summary:
 
 def count_passed(reader: OutputReader, words: str) -> int:
     """Count the tests that passed, by a runner's closing WORDS."""
-    return total(reader.passed, words) - total(reader.subtract, words)
-
-
-def elsewhere_passed(text: str, closing: Sequence[OutputReader], known: Sequence[str]) -> int:
-    """Count what closing words beside the KNOWN ones tell; the same place of TEXT counts once."""
-    taken = [match.span() for reader in closing for match in reader.summaries(text) if match[0] in known]
-    passed = 0
-    for reader in closing:
-        for match in reader.summaries(text):
-            if all(match.end() <= begin or end <= match.start() for begin, end in taken):
-                taken.append(match.span())
-                passed += max(0, count_passed(reader, match[0]))
-    return passed
+    return max(0, total(reader.passed, words) - total(reader.subtract, words))
 
 
 def says_nothing(text: str) -> bool:
@@ -197,53 +207,25 @@ def total(pattern: str, words: str) -> int:
     return sum(int(next(filter(None, match.groups()), "1")) for match in rx(pattern).finditer(words))
 
 
-def normalize(output: str) -> str:
-    """Take an output out of its wrappings, and bound the number of its lines and the length of each."""
-    text = shorten(rx(r"\n{3,}").sub("\n\n", unwrap_events(output)), 60_000, 1 << 30)
-    text = rx(r"^.{2000,}$").sub(lambda line: f"{line[0][:500]} [...] {line[0][-500:]}", text)
-    return unwrap_events(drop_labels(text))
+@lru_cache(maxsize=8)
+def failing_tests(text: str, reader: OutputReader, command: str) -> tuple[str, ...]:
+    """Name the failing tests, no more than the runner counted: as READER does, else by a shape that names as many.
 
-
-def drop_labels(text: str) -> str:
-    """Take off what stands before each line: the names of programs that ran side by side, and times."""
-    labels = [re.compile(label) for label in table("_readers.txt")["shared"]["label"]]
-    for _ in range(3):
-        before, text = text, next((bare for label in labels if (bare := without_label(text, label)) != text), text)
-        if text == before:
-            break
-    return text
-
-
-def without_label(text: str, label: re.Pattern[str]) -> str:
-    """Take LABEL off the lines, and put each stream's together; TEXT as it is where not all lines carry it.
-
-    Lines before the first and behind the last labelled one are of the program that started the others, as are one in
-    ten between them; its own lines come first and last.
+    One that holds others ("A/b" in "A/b/c") is left out.
     """
-    lines = [line for line in text.splitlines() if line.strip()]
-    found = [label.match(line[:200]) for line in lines]
-    at = [number for number, match in enumerate(found) if match]
-    if len(at) < max(3, len(lines) / 2) or len(at) < 0.9 * (at[-1] - at[0] + 1):
-        return text
-    streams: dict[str, list[str]] = {"": lines[: at[0]]}
-    for line, match in zip(lines[at[0] : at[-1] + 1], found[at[0] : at[-1] + 1], strict=True):
-        stream = match.groupdict().get("stream", "") if match else ""
-        streams.setdefault(stream, []).append(line[match.end() :] if match else line)
-    if len(streams) > 1 + len(at) / 3:  # what differs from line to line is no name of a program
-        return text
-    return "\n".join([*chain.from_iterable(streams.values()), *lines[at[-1] + 1 :]])
-
-
-def failing_tests(text: str, reader: OutputReader, command: str) -> list[str]:
-    """Name the failing tests, no more than the runner counted; one that holds others ("A/b" in "A/b/c") is left out."""
-    *_, part = [text, *(match[0] for match in rx(reader.within).finditer(text))]
-    tests = extract_names(reader.failing, part)
+    parts = [match[0] for match in rx(reader.within).finditer(text)]
+    several = reader.repeats or not starts_directly(reader, command)
+    tests = extract_names(reader.failing, "\n".join(parts if several else parts[-1:]) or text)
     parents = {name[:at] for name in tests[:500] for at in range(len(name)) if name[at] == "/"}
     tests = [name for name in tests if name not in parents]
-    summaries = own_summaries(reader, text, command, green=False)
-    counted = sum(total(reader.failed, words) for words in summaries)
-    bounded = summaries and r"(\d+)" in reader.failed and counted < len(tests)
-    return tests[len(tests) - counted :] if bounded else tests
+    failed = own_failed(reader, text, command)
+    if not failed or r"(\d+)" not in reader.failed:
+        return tuple(tests)
+    counted = sum(failed)
+    if counted and (not tests or (reader.prefer != NEVER and len(tests) != counted)):
+        shapes = (extract_names([shape], text[-200_000:]) for shape in table("_readers.txt")["shared"]["shape"])
+        tests = next((names for names in shapes if len(names) == counted), tests)
+    return tuple(tests[max(0, len(tests) - counted) :])
 
 
 def read_failure(output: str, root: Path, tail: int = 40, command: str = "") -> Failure:
@@ -255,11 +237,15 @@ def read_failure(output: str, root: Path, tail: int = 40, command: str = "") -> 
     """
     text, resolver = strip_root(normalize(output), root), PathResolver(root)
     reader = choose_reader(text, command)
-    tests = failing_tests(text, reader, command)
-    told = [(name, block, final_error(block, reader.final)) for name, block in failure_blocks(text, reader, tests)]
+    tests = [*failing_tests(text, reader, command)]
+    shared, names = table("_readers.txt")["shared"], "|".join(map(re.escape, tests[:9])).replace("\\ ", r"\s+") or NEVER
+    for own in (reader, replace(reader, block=f"^.*?({names})", end=NEVER, final=shared["told"])):
+        told = [(name, block, final_error(block, own.final)) for name, block in failure_blocks(text, own, tests)]
+        if any(final for *_, final in told) or final_error(text, reader.final):
+            break
     name, block, final = next(
         (item for item in told if item[2]),
-        ("", text, final_error(text, (*reader.final, *table("_readers.txt")["shared"]["any"]))),
+        ("", text, final_error(text, (*reader.final, *shared["any"]))),
     )
     tests.sort(key=lambda test: bool(name) and not fits_name(name, [test]))  # the test that is shown is the first
     shown = drop_noise(shorten(block, 2000, 1000, mark=final), reader, resolver)

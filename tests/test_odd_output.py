@@ -82,6 +82,8 @@ GATES = (
     "Line coverage (50.00%) is below the expected minimum coverage (90.00%).",
     "Coverage failure: total of 50 is less than fail-under=80",
     "Error: 50.00% line coverage does not meet threshold of 80%.",
+    "[WARNING] Rule violated for bundle shop: lines covered ratio is 0.50, but expected minimum is 0.80",
+    "Coverage test failed, threshold not met:",
 )
 GATED = """#!/bin/sh
 python3 -m unittest $* || exit 1

@@ -10,6 +10,7 @@ import make
 import pytest
 
 import _failures
+import _wrapping
 
 GOLDEN = {path.stem: make.load(path) for path in sorted(make.GOLDEN.glob("*.txt"))}
 
@@ -333,13 +334,13 @@ def test_what_no_label_is_stays() -> None:
         "[  FAILED  ] A.b\n[  FAILED  ] A.c\n[  FAILED  ] A.d\n",
         "[one] x\nsome text\nmore text\nstill more\n[one] y\n[one] z\n",
     )
-    assert [text for text in kept if _failures.drop_labels(text) != text] == []
+    assert [text for text in kept if _wrapping.drop_labels(text) != text] == []
 
 
 CLOSING = {  # closing words of runners that have no row, or only closing words: how many passed and failed
     "2 specs, 1 failure\nFinished in 0.01 seconds": (1, 1),
     "TOTAL: 1 FAILED, 3 SUCCESS": (3, 1),
-    "0 features passed, 1 failed, 0 skipped\n1 scenario passed, 2 failed, 0 skipped\nTook 0m0.000s": (1, 3),
+    "0 features passed, 1 failed, 0 skipped\n1 scenario passed, 2 failed, 0 skipped\nTook 0m0.000s": (1, 2),
     "2 scenarios (1 failed, 1 passed)\n0m00.01s": (1, 1),
     "[info] done\n[error] Failed: Total 2, Failed 1, Errors 0, Passed 1": (1, 1),
     "1 success / 2 failures / 0 errors / 0 pending : 0.001 seconds": (1, 2),
@@ -349,7 +350,17 @@ CLOSING = {  # closing words of runners that have no row, or only closing words:
     "\t Executed 2 tests, with 1 failure (0 unexpected) in 0.001 (0.002) seconds": (1, 1),
     "00:00 +3 ~1 -1: Some tests failed.": (3, 1),
     "  3 tests failed": (0, 3),
-}
+    "0 of 14 tests failed, 14 passed": (14, 0),
+    "2 out of 12 tests failed (0.01s)": (10, 2),
+    "14 tests passed\nupload: 1 failed, 9 passed": (14, 0),
+    "Ok:                 1\nExpected Fail:      0\nFail:               2\nSkipped:            1": (1, 2),
+    "# TOTAL: 4\n# PASS:  2\n# XFAIL: 1\n# FAIL:  1": (2, 1),
+    "     2  Tests Encountered\n     1  Passes   (50.0%)\n     1  Failures (50.0%)": (1, 1),
+    "test cases: 1 | 1 failed as expected\nassertions: 1 | 1 failed as expected\n": (1, 0),
+    "test result: ok. 0 passed; 0 failed; 0 ignored\n[Summary]\n1 feature\n1 scenario (1 passed)": (1, 0),
+    "api  | Ran 3 tests in 0.001s\napi  | \napi  | FAILED (failures=1)\napi  | \nweb  | PASS\n"
+    "web  | Tests:       3 passed, 3 total\napi exited with code 1\nweb exited with code 0": (3, 1),
+}  # fmt: skip
 
 
 def test_closing_words_that_count_are_read_whatever_runner_says_them() -> None:
@@ -362,6 +373,10 @@ NOTHING = [  # what says that no test ran, by runners whose closing words count 
     "> Task :test NO-SOURCE", "make: Nothing to be done for 'test'.", "make: 'test' is up to date.", "1..0",
     "DONE 0 tests in 0.312s", "All 0 tests passed.", "No tests defined.", "No test is available in /app/Shop.dll.",
     "Finished in 0.02 seconds\n4 tests, 0 failures, 4 excluded", "1 example, 0 failures, 1 pending",
+    "--- SKIP: TestTotal (0.00s)\nPASS\nok  \texample.com/shop\t0.002s",
+    "100% tests passed, 0 tests failed out of 1\n\nThe following tests did not run:\n\t  1 - db (Skipped)",
+    "  py39: SKIP (0.00 seconds)\n  evaluation failed :( (0.05 seconds)", "Ok:     0\nFail:   0\nSkipped: 2",
+    "nox > Session tests-3.9 skipped: Python interpreter 3.9 not found.",
     "No tasks were executed as part of this run.", "No projects matched the filters", "0 scenarios", "  2 skipped",
 ]  # fmt: skip
 STAYS = [  # what is green though a word of it says otherwise
@@ -372,6 +387,9 @@ STAYS = [  # what is green though a word of it says otherwise
     "  3 passing (9ms)\n\n  0 passing (1ms)\n  1 pending",
     "  1 flaky\n    e2e/a.spec.ts:4:5 › pays\n  2 passed (3.1s)",
     "No files changed\nNo packages to install\nall is well",
+    "--- SKIP: TestDb (0.00s)\n--- PASS: TestTotal (0.00s)\nPASS\nok  \texample.com/shop\t0.002s",
+    "jobs: 1 failure, 3 passed\n22 tests, 0 failures",
+    "tests-1 exited with code 0\ndb-1 exited with code 137",
 ]
 
 
@@ -423,7 +441,8 @@ def test_a_prefix_of_any_shape_is_taken_off(prefix: str) -> None:
 
 
 ENDS = {  # how runners name a failing test
-    "  1 failed\n    [chromium] › e2e/a.spec.ts:4:5 › pays ─────\n  2 passed (3.1s)": "e2e/a.spec.ts:4:5 › pays",
+    "  1 failed\n    [chromium] › e2e/a.spec.ts:4:5 › pays ─────\n  2 passed (3.1s)":
+    "[chromium] › e2e/a.spec.ts:4:5 › pays",
     "Failure:\nCartTest#test_total [test/cart_test.rb:9]:\nExpected: 3\n  Actual: 4\n\n"
     "2 runs, 2 assertions, 1 failures, 0 errors, 0 skips": "CartTest#test_total",
     "Failures:\n1) cart totals\n  Message:\n    Expected 4 to be 3.\n\n3 specs, 1 failure": "cart totals",
@@ -435,6 +454,28 @@ ENDS = {  # how runners name a failing test
     "[info] Tests: succeeded 1, failed 1, canceled 0, ignored 0, pending 0": "should total",
     "0% tests passed, 1 tests failed out of 1\n\nThe following tests FAILED:\n"
     "\t  1 - Cart totals two (Failed)": "Cart totals two",
+    "Totals :: All of it             | FAIL |\n4 != 3\n-----\nCart        | FAIL |\n2 tests, 1 passed, 1 failed\n"
+    "==========\nOutput:  /src/output.xml": "Totals",
+    "  adds:   OK\n  totals: FAIL (0.01s)\n    expected: 3\n\n1 out of 2 tests failed (0.01s)": "totals",
+    "> [FAIL]        cart          1   totals.\n│ [FAIL]        cart          1   totals.        │\nFAIL total\n\n"
+    "1 failure! in 0.001s. 2 tests run.": "cart 1 totals",
+    "Failure (test-cart.R:8:3): totals two\n4 not equal to 3.\n[ FAIL 1 | WARN 0 | SKIP 0 | PASS 1 ]": "totals two",
+    "  1) cart_tests:totals_test/0: module 'cart_tests'\n\n2 tests, 1 failures": "cart_tests:totals_test/0",
+    "error: 'cart.test.totals two' failed: expected 3, found 4\n└─ run test 1/2 passed, 1 failed":
+    "cart.test.totals two",
+    "[FAIL: assertion failed: 4 != 3] test_totals() (gas: 31325)\n\nEncountered a total of 1 failing tests, "
+    "1 tests succeeded": "test_totals()",
+    "PASS : Cart::adds()\nFAIL!  : Cart::totals() Compared values differ\nTotals: 1 passed, 1 failed, 0 skipped":
+    "Cart::totals()",
+    "    ✘ totals two (2ms)\n\n1 specs\n2 examples (1 passed, 1 failed)": "totals two",
+    '(12): error: in "cart/totals": check has failed\n\n*** 1 failure is detected in the test module "shop"':
+    "cart/totals",
+    "Chrome 120 (Linux) Cart totals two FAILED\n\tError: Expected 4 to be 3.\n"
+    "Chrome 120 (Linux): Executed 3 of 3 (1 FAILED) (0.012 secs)": "Cart totals two",
+    "Failure → spec/cart_spec.lua @ 7\ncart totals two\nspec/cart_spec.lua:8: not equal\n"
+    "1 success / 1 failure / 0 errors / 0 pending : 0.001 seconds": "cart totals two",
+    "SUBFAILED[m] (i=1) tests/test_cart.py::test_total - assert 1 == 0\n1 failed, 1 passed in 0.05s":
+    "tests/test_cart.py::test_total",
 }  # fmt: skip
 
 
