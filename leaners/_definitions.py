@@ -1,6 +1,6 @@
 """Find the definitions in a source file: functions, methods, types, tables of values, and tests that have a title.
 
-    text -> literals blanked -> where definitions begin (a row of _languages.txt tells) -> where their brackets end
+    text -> literals blanked -> where definitions begin (a row of _languages.txt tells) -> where what is deeper ends
 
 Python is parsed instead. Nothing is read but the table beside this file, and nothing written.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 import ast
 import contextlib
 import re
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -21,10 +21,6 @@ from _patterns import read_table
 TABLE = Path(__file__).with_name("_languages.txt")
 NEVER = "(?!)"
 KIND_OF_GROUP = {"type": "class", "test": "test", "hook": "test", "table": "value", "macro": "value", "group": "value"}
-CLOSES = {")": "(", "]": "[", "}": "{"}
-CONTINUES = tuple("{.?:|&+=")
-UNCLOSED = 2  # brackets left open that a closing one passes over
-HEADER = 100  # brackets and semicolons between the begin of a definition and its body
 
 
 @dataclass(frozen=True)
@@ -157,27 +153,59 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 def matched_definitions(path: str, source: str, language: Language) -> tuple[Definition, ...]:
     """List what the patterns of LANGUAGE find in SOURCE, by first line."""
-    code = blank_literals(source, language)
-    blocks = Blocks(code)
-    owners = Owners(find_spans(code, blocks, language.owner, True, language.end))
-    starts = [0, *(match.end() for match in re.finditer("\n", source))]
-    rows = source.split("\n")
+    code, rows, starts = blank_literals(source, language), source.split("\n"), line_starts(source)
+    lines, inside = code.split("\n"), literal_lines(path, source)[0]
+
+    def spans(pattern: str, bodies: bool) -> Iterator[tuple[int, int, re.Match[str]]]:
+        for match in compiled(pattern).finditer(code):
+            first = bisect_right(starts, match.start() + len(match[0]) - len(match[0].lstrip()))
+            line = bisect_right(starts, match.start(match.lastgroup or "name"))
+            last = indented_end(lines, first - 1, inside, line)
+            if not bodies or language.end or BODY.match(code, match.end(match.lastgroup or "name"), starts[last]):
+                yield first, last, match
+
     found = set[Definition]()
-    for pattern, has_body in ((language.body, True), (language.value, False)):
-        for begin, finish, match in find_spans(code, blocks, pattern, has_body, language.end):
+    owners = Owners(sorted((first, last, match["name"]) for first, last, match in spans(language.owner, True)))
+    for pattern, usual in ((language.body, "function"), (language.value, "value")):
+        for first, last, match in spans(pattern, usual == "function"):
             group = match.lastgroup or "name"
-            name = source[slice(*match.span(group))].strip("\"'`# ")
-            usual = "function" if has_body or group != "name" else "value"
-            first, last = bisect_right(starts, begin), bisect_right(starts, finish - 1)
-            line = bisect_right(starts, match.start(group))
-            around = owners.around(begin, finish, name)
-            receiver = match.groupdict().get("of")
-            owner = f"type {receiver}" if receiver else ""
-            if around is not None:
-                owner = rows[bisect_right(starts, around) - 1].strip()
-            kind = KIND_OF_GROUP.get(group, usual)
+            kind = KIND_OF_GROUP.get(group, usual if group == "name" else "function")
+            name, line = source[slice(*match.span(group))].strip("\"'`# "), bisect_right(starts, match.start(group))
+            receiver, outer = match.groupdict().get("of"), owners.around(first, last, name)
+            owner = rows[outer - 1].strip() if outer else f"type {receiver}" if receiver else ""
             found.add(Definition(path, name, first, last, owner, kind, first, line=line))
     return tuple(sorted(found, key=lambda item: (item.first, item.last, item.name, item.kind)))
+
+
+def line_starts(source: str) -> list[int]:
+    """Return the offsets at which lines begin."""
+    return [0, *(match.end() for match in re.finditer(r"\n|\Z", source))]
+
+
+BODY = re.compile(r"(?:[^(){};]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*+\{")  # brackets may stand in its header
+GOES_ON = re.compile(r"\s*(?:\{$|(?:where|rescue|ensure|else|elsif|elif|except|finally|catch|when)\b)")
+CLOSER = re.compile(r"\s*(?:[})\]]|end\b|</)")
+
+
+def indented_end(lines: Sequence[str], start: int, inside: Set[int] = frozenset(), least: int = 0) -> int:
+    """Return the line after all that is deeper than what begins at a line, and what closes it; LEAST at least."""
+    width, header, end = width_of(lines[start]), lines[start].rstrip(), max(start + 1, least)
+    for at in range(end, len(lines)):
+        line = lines[at].rstrip()
+        if at not in inside and line and width_of(line) <= width and not GOES_ON.match(line):
+            closes = CLOSER.match(line) and width_of(line) == width
+            listed = header.endswith(":") and line.lstrip().startswith("- ") and width_of(line) == width
+            if closes and not line.endswith(("{", ":", "(", "=>")):
+                return at + 1
+            if not closes and not listed:
+                break
+        end = at + 1 if line else end
+    return end
+
+
+def width_of(line: str) -> int:
+    """Measure a line's indentation in columns."""
+    return len(line[: len(line) - len(line.lstrip())].expandtabs(4))
 
 
 def blanked(path: str, source: str) -> str:
@@ -190,8 +218,7 @@ def blanked(path: str, source: str) -> str:
 def literal_lines(path: str, source: str) -> tuple[frozenset[int], frozenset[int]]:
     """Tell the lines, from 0, that begin within a literal, and those that hold a comment alone."""
     language = language_of(path)
-    starts = [0, *(match.end() for match in re.finditer("\n", source))]
-    inside, notes = set[int](), set[int]()
+    starts, inside, notes = line_starts(source), set[int](), set[int]()
     for match in compiled(language.hidden).finditer(source) if language else ():
         first, last = bisect_right(starts, match.start()) - 1, bisect_right(starts, match.end() - 1) - 1
         if not match[0].lstrip().startswith(("//", "/*", "#", "--", "{-")):
@@ -212,125 +239,23 @@ def blank_literals(source: str, language: Language) -> str:
     return compiled(language.hidden).sub(blank, source)
 
 
-Span = tuple[int, int, re.Match[str]]
-
-
-def find_spans(code: str, blocks: Blocks, pattern: str, has_body: bool, end: str) -> Iterator[Span]:
-    """Give begin and end of what PATTERN finds, as offsets, with the match.
-
-    What HAS_BODY has to have one in braces; in a language with an END, indentation tells.
-    """
-    for match in compiled(pattern).finditer(code):
-        begin = match.start() + len(match[0]) - len(match[0].lstrip())
-        indent = begin - code.rfind("\n", 0, begin) - 1
-        finish = end_by_indent(code, begin, indent, end) if end else blocks.end_of(begin, indent, has_body)
-        if finish > begin:
-            yield begin, finish, match
-
-
-def end_by_indent(code: str, begin: int, indent: int, end: str) -> int:
-    """Find where a definition ends whose body is indented deeper than INDENT and followed by END."""
-    last = re.compile(rf"\n[ \t]{{{indent}}}(?={end})\S+|\n(?=[ \t]{{0,{indent}}}[^\s)\]}}])").search(code, begin)
-    return last.end() if last else len(code)
-
-
 class Owners:
-    """The types of a file by the offsets where they begin, each with the type around it."""
+    """The types of a file by the lines where they begin, each with the type around it."""
 
-    def __init__(self, spans: Iterator[Span]) -> None:
-        self.spans = sorted((begin, finish, match["name"]) for begin, finish, match in spans)
-        self.begins = [begin for begin, _, _ in self.spans]
-        self.outer: list[int] = []
-        for place, (begin, _, _) in enumerate(self.spans):
-            self.outer.append(self.climb(place - 1, begin))
+    def __init__(self, spans: Sequence[tuple[int, int, str]]) -> None:
+        self.spans, self.outer = spans, list[int]()
+        for place, (first, _, _) in enumerate(spans):
+            self.outer.append(self.climb(place - 1, first))
 
-    def climb(self, place: int, offset: int) -> int:
-        """Find the innermost type that reaches OFFSET, from the type at PLACE outwards; -1 without one."""
-        while place >= 0 and self.spans[place][1] <= offset:
+    def climb(self, place: int, line: int) -> int:
+        """Find the innermost type that reaches a line, from the type at PLACE outwards; -1 without one."""
+        while place >= 0 and self.spans[place][1] < line:
             place = self.outer[place]
         return place
 
-    def around(self, begin: int, finish: int, name: str) -> int | None:
-        """Give where the innermost type around a definition begins that has another NAME."""
-        place = self.climb(bisect_left(self.begins, begin) - 1, finish - 1)
+    def around(self, first: int, last: int, name: str) -> int:
+        """Give where the innermost type around a definition begins that has another NAME; 0 without one."""
+        place = self.climb(bisect_right(self.spans, first, key=lambda span: span[0]) - 1, last)
         while place >= 0 and self.spans[place][2] == name:
             place = self.outer[place]
-        return self.spans[place][0] if place >= 0 else None
-
-
-class Blocks:
-    """The brackets, semicolons and line ends of CODE; brackets are paired once, so that a body is passed in one step.
-
-    CODE is without comments and literals.
-    """
-
-    def __init__(self, code: str) -> None:
-        self.code = code
-        self.stops = [(match.start(), match[0]) for match in re.finditer(r"[()\[\]{};\n]", code)]
-        self.offsets = [offset for offset, _ in self.stops]
-        self.signs = [place for place, (_, sign) in enumerate(self.stops) if sign != "\n"]
-        self.partner = pair_brackets(self.stops)
-
-    def end_of(self, begin: int, indent: int, has_body: bool) -> int:
-        """Find where the definition at offset BEGIN ends; 0 where it HAS_BODY and none is found."""
-        place = bisect_left(self.offsets, begin)
-        if has_body:
-            place = self.end_of_body(place)
-        return self.end_of_statement(place, indent) if place >= 0 else 0
-
-    def end_of_body(self, place: int) -> int:
-        """Find the stop after the first braces from the stop at PLACE on; -1 where the statement ends before any."""
-        at = bisect_left(self.signs, place)
-        for _ in range(HEADER):
-            if at >= len(self.signs):
-                return -1
-            _, sign = self.stops[self.signs[at]]
-            close = self.partner.get(self.signs[at])
-            if sign not in "([{" or close is None:
-                return -1
-            if sign == "{":
-                return close + 1
-            at = bisect_right(self.signs, close)
-            if at < len(self.signs) and self.ends_between(self.stops[close][0], self.stops[self.signs[at]][0]):
-                return -1
-        return -1
-
-    def ends_between(self, close: int, sign: int) -> bool:
-        """Tell whether a header that has no body ends between a bracket and the next sign: below stands a new one."""
-        return bool(re.search(r"\n[ \t]*\n\s*\S", self.code[close + 1 : sign]))
-
-    def end_of_statement(self, place: int, indent: int) -> int:
-        """Find where a statement ends that is open at the stop at PLACE: before what closes it, or a line like it."""
-        while place < len(self.stops):
-            offset, sign = self.stops[place]
-            if sign in "([{":
-                close = self.partner.get(place)
-                if close is None:
-                    break
-                place = close
-            elif sign != "\n" or not self.goes_on(offset + 1, indent):
-                return offset
-            place += 1
-        return len(self.code)
-
-    def goes_on(self, offset: int, indent: int) -> bool:
-        """Tell whether the line at OFFSET continues the statement: deeper (as blanked ones are), or an operator's."""
-        end = self.code.find("\n", offset)
-        line = self.code[offset : end if end >= 0 else len(self.code)]
-        begin = line.lstrip(" \t")
-        return len(line) - len(begin) > indent or begin.startswith(CONTINUES)
-
-
-def pair_brackets(stops: Sequence[tuple[int, str]]) -> dict[int, int]:
-    """Map the places of opening brackets to those of their closing ones; one left open inside of others has none."""
-    partner: dict[int, int] = {}
-    opened: list[int] = []
-    for place, (_, sign) in enumerate(stops):
-        if sign in "([{":
-            opened.append(place)
-        for back in range(1, min(len(opened), UNCLOSED + 1) + 1) if sign in CLOSES else ():
-            if stops[opened[-back]][1] == CLOSES[sign]:
-                partner[opened[-back]] = place
-                del opened[-back:]
-                break
-    return partner
+        return self.spans[place][0] if place >= 0 else 0

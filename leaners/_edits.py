@@ -25,7 +25,17 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
-from _definitions import Definition, blanked, definitions, language_of, literal_lines, tagged_language
+from _definitions import (
+    CLOSER,
+    Definition,
+    blanked,
+    definitions,
+    indented_end,
+    language_of,
+    literal_lines,
+    tagged_language,
+    width_of,
+)
 
 # --- refusals and data ------------------------------------------------------------------------------------------------
 
@@ -481,7 +491,6 @@ COMMENT = re.compile(
 DOTS_FIRST = re.compile(r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:\.\.\.|…)")
 MARK_LINE = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
 WEB_NOTE = re.compile(r"\s*<!--.*-->\s*")
-CLOSER = re.compile(r"^\s*(?:[})\]]|end\b|</)")
 JUMP = re.compile(r"^\s*(?:return|raise|throw|break|continue|exit|panic!?)\b")
 NUMBERED = re.compile(r"^\s*(\d+)(?:\s*[|:│→]|\t|(?= )|$)")
 
@@ -501,11 +510,6 @@ def straight(line: str) -> str:
 
 def margin(line: str) -> str:
     return line[: len(line) - len(line.lstrip())]
-
-
-def width_of(line: str) -> int:
-    """Measure a line's indentation in columns."""
-    return len(margin(line).expandtabs(4))
 
 
 def first_line(text: str, limit: int = LONG_LINE) -> str:
@@ -654,7 +658,6 @@ IMPORT = re.compile(
     r"(?:import|from|use|using(?! [\w<>]+ =)|#include|require|require_once|include|package)\b(?!\s*[=(]\s*$)"
     r"|(?:const|let|var) [^=]*= require\("
 )
-GOES_ON = re.compile(r"\s*(?:\{$|(?:where|rescue|ensure|else|elsif|elif|except|finally|catch|when)\b)")
 BINDS = re.compile(r"\s*(?:\w+ )*[\"']?([\w.$@/-]+)[\"']?\s*[?!]?(?::(?=\s|$)|=(?![=>~])|<-)")
 VISIBLE = re.compile(r"export (?:default )?|pub(?:\([^)]*\))? |public ")
 HIDDEN = re.compile(r"(?:export|pub|public|private|protected|internal)\b")
@@ -797,22 +800,7 @@ class Source:
         if self.suffix not in PLAIN and not self.language:
             end = self.statement(start, end, high)
         closed = header.endswith((";", "}", "},")) and header.count("{") == header.count("}")
-        return end if closed or self.suffix in PROSE else self.indented_end(start, end, high)
-
-    def indented_end(self, start: int, end: int, high: int) -> int:
-        """Return the line after all that is deeper than what begins at a line, and what closes it; END at least."""
-        width, header = self.depth(start), self.lines[start].rstrip()
-        for at in range(end, high):
-            line = self.lines[at]
-            if at not in self.inside and line.strip() and width_of(line) <= width and not GOES_ON.match(line):
-                closes = CLOSER.match(line) and width_of(line) == width
-                listed = header.endswith(":") and line.lstrip().startswith("- ") and width_of(line) == width
-                if closes and not line.rstrip().endswith(("{", ":", "(", "=>")):
-                    return at + 1
-                if not closes and not listed:
-                    break
-            end = at + 1 if line.strip() else end
-        return end
+        return end if closed or self.suffix in PROSE else indented_end(self.lines, start, self.inside, end)
 
     def statement(self, start: int, end: int, high: int) -> int:
         """Return the line after a statement that ends with a semicolon further down its paragraph, else END."""
