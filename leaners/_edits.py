@@ -797,20 +797,8 @@ class Source:
             return next((at for at in self.sections if start < at < high), high)
         while end < high and end in self.inside:
             end += 1
-        if self.suffix not in PLAIN and not self.language:
-            end = self.statement(start, end, high)
         closed = header.endswith((";", "}", "},")) and header.count("{") == header.count("}")
         return end if closed or self.suffix in PROSE else indented_end(self.lines, start, self.inside, end)
-
-    def statement(self, start: int, end: int, high: int) -> int:
-        """Return the line after a statement that ends with a semicolon further down its paragraph, else END."""
-        for at in range(start, high):
-            text = "\n".join(self.lines[start : at + 1]).rstrip()
-            if not self.lines[at].strip() or (at == start and text.endswith(tuple(";{:,("))):
-                return end
-            if text.endswith(";") and text.count("$$") % 2 == 0:
-                return at + 1
-        return end
 
     def inner(self, box: Item) -> tuple[int, int]:
         """Return the lines of a box without its header and what closes it."""
@@ -821,10 +809,9 @@ class Source:
         deep = [at for at in rows if self.depth(at) > width or at in self.inside]
         return (deep[0], deep[-1] + 1) if deep else (box.end, box.end)
 
-    def title(self, item: Item, marked: bool) -> str:
-        """Return the line that an item begins with, below its decorators if it shall be MARKED by them."""
-        rows = self.lines[item.top if marked else item.line : item.line + 1]
-        return " ".join(bare(line) for line in rows if not COMMENT.match(line))
+    def title(self, item: Item) -> str:
+        """Return the lines that an item begins with, decorators among them."""
+        return " ".join(bare(line) for line in self.lines[item.top : item.line + 1] if not COMMENT.match(line))
 
     def header_end(self, head: int, first: int) -> int:
         """Return the line after a box's header: what is FIRST in it may have comments and blank lines above."""
@@ -902,7 +889,7 @@ class Merge:
 
     def partners(self, olds: list[Item], news: list[Item], root: bool) -> dict[int, Item | None]:
         """Find the old item of each new one by its text or its name; None for one that comes again below."""
-        pairs, theirs = same_text(olds, news), grouped(olds)
+        pairs, theirs = {}, grouped(olds)
         for (kind, name), places in grouped(news).items():
             other = {"function": "value", "value": "function"}.get(kind, kind)
             there = [olds[at] for at in theirs.get((kind, name), theirs.get((other, name), ()))]
@@ -965,17 +952,13 @@ class Merge:
         for a, b in pairwise([-1, *ends, len(news)]):
             low = order[id(pairs[a])] if a >= 0 else -1
             high = order[id(pairs[b])] if b < len(news) else len(olds)
-            gone = [one for one in olds[low + 1 : high] if id(one) not in taken and one.kind != "import"]
+            gone = [one for one in olds[low + 1 : high] if id(one) not in taken]
             come = [at for at in range(a + 1, b) if news[at].kind == "line" and at not in pairs]
             loose = self.old.suffix in PLAIN and all(one.kind in ("line", "note") for one in gone)
-            if whole and loose and len(come) * (2 if 0 < high < len(olds) else 1) >= len(gone):
+            if whole and loose and come:
                 pairs |= dict(zip(come, gone, strict=False))
                 self.cuts |= {(one.top, one.end): [] for one in gone[len(come) :]}
                 continue
-            for at in come if whole else ():
-                if same := likest(news[at], gone):
-                    pairs[at] = same
-                    gone.remove(same)
             whole = whole and not gone
         return whole
 
@@ -1013,8 +996,7 @@ class Merge:
         elif root and member:
             spot, want = self.room_in_class(item)
         elif not near:
-            last = [one for one in olds if one.kind == "function"][-1:] if not root else olds[-1:]
-            spot = next((one.top if "__main__" in one.name else one.end for one in last or olds[-1:]), 0)
+            spot = next((one.top if "__main__" in one.name else one.end for one in olds[-1:]), 0)
         self.insert(item, spot, want)
 
     def is_member(self, item: Item) -> bool:
@@ -1026,11 +1008,8 @@ class Merge:
     def room_in_class(self, item: Item) -> tuple[int, str]:
         """Find the end of the methods of the only class that has some, and how they are indented."""
         boxes = [one for one in self.old.tops if one.kind == "class" and not TESTS.match(one.name)]
-        last = list[Item]()
-        while boxes:
-            members = self.old.items(*self.old.inner(boxes.pop()))
-            last += [one for one in members if one.kind == "function"][-1:]
-            boxes += [one for one in members if one.kind == "class" and not last]
+        methods = ([one for one in self.members([box]) if one.kind == "function"] for box in boxes)
+        last = [some[-1] for some in methods if some]
         if len(last) != 1:
             raise Refusal("ambiguous", f"it does not say in which class {item.name} belongs")
         return last[0].end, margin(self.old.lines[last[0].line])
@@ -1065,18 +1044,15 @@ class Merge:
 
     def has_members(self, item: Item, target: Item) -> bool:
         """Tell whether both are boxes of things with names: not functions, tables, lists of fields."""
-        methods = item.kind == "value" and self.old.holds(target.line, target.end)
-        if item.kind != target.kind or not (item.kind == "class" or methods):
-            return False
         within = (*self.new.items(*self.new.inner(item)), *self.old.items(*self.old.inner(target)))
-        return self.old.suffix in PLAIN or any(one.named for one in within)
+        return item.kind == target.kind == "class" and (self.old.suffix in PLAIN or any(one.named for one in within))
 
     def put_lead(self, item: Item, target: Item, whole: bool) -> None:
         """Put the comments and decorators of an item in the place of the old ones; those left out stay."""
         there = self.old.lines[target.top : target.line]
         ahead = [line for line in self.new.lines[item.top : item.line] if not DOTS_FIRST.match(line)]
         marks = any(map(MARK_LINE.match, ahead))
-        told = whole or there or marks or len(ahead) > 1  # one comment more may stand for what is left out
+        told = there or marks or len(ahead) > 1  # one comment more may stand for what is left out
         if ahead and told and ahead != there and (marks or not any(map(MARK_LINE.match, there))):
             moved = shifted(ahead, margin(self.new.lines[item.line]), margin(self.old.lines[target.line]))
             self.cuts[target.top, target.line] = moved
@@ -1094,7 +1070,7 @@ def redefined(news: list[str], olds: list[str], target: Item) -> list[str]:
     short, long = [*map(bare, filled(fresh))], [*map(bare, filled(olds))]
     if short == long[: len(short)] and len(short) * 2 <= len(long):
         raise Refusal("incomplete", "the block is cut off")
-    if target.kind != "function" and len(long) > max(3, len(short)) and len({*short} & {*long}) * 2 < len(long):
+    if target.kind != "function" and len({*short} & {*long}) * 2 < len(long) > 3:
         raise Refusal("incomplete", f"it would drop most of {target.name}")
     comma = olds[-1].rstrip().endswith(",") and target.kind != "function"
     if comma or (target.kind == "value" and len(olds) == 1):
@@ -1115,22 +1091,11 @@ def likest(item: Item, olds: Sequence[Item]) -> Item | None:
     return lines[alike.index(best)] if best >= ALIKE and alike.count(best) == 1 else None
 
 
-def same_text(olds: list[Item], news: list[Item]) -> dict[int, Item | None]:
-    """Map the places of loose statements to the old ones with the same text, in their order."""
-    a, b = ([one.key if not one.named else (side, "") for one in some] for side, some in (("a", olds), ("b", news)))
-    blocks = difflib.SequenceMatcher(None, a, b, False).get_matching_blocks()
-    return {block.b + n: olds[block.a + n] for block in blocks for n in range(block.size)}
-
-
 def same_titles(new: Source, items: Mapping[int, Item], old: Source, there: Sequence[Item]) -> dict[int, Item | None]:
-    """Pair the items of one name whose headers, with their decorators or without, are alike and no other's."""
-    found: dict[int, Item | None] = {}
-    for marked in (True, False):
-        olds, news = ([side.title(one, marked) for one in some] for side, some in ((old, there), (new, items.values())))
-        for at, told in zip(items, news, strict=True):
-            if at not in found and olds.count(told) == news.count(told) == 1:
-                found[at] = there[olds.index(told)]
-    return found
+    """Pair the items of one name whose headers, with their decorators, are alike and no other's."""
+    olds, news = ([side.title(one) for one in some] for side, some in ((old, there), (new, items.values())))
+    told = zip(items, news, strict=True)
+    return {at: there[olds.index(one)] for at, one in told if olds.count(one) == news.count(one) == 1}
 
 
 def grouped(items: Iterable[Item]) -> dict[tuple[str, str], list[int]]:
@@ -1256,22 +1221,12 @@ def clean(path: str, text: str, old: str) -> list[str]:
     if told and not width_of(lines[0]) and 0 < min(told) < told[0] and min(told) in heads:
         lines[0] = " " * min(told) + lines[0]  # the first line alone lost its indentation
     lines = dedent(lines) if old.strip() and not width_of(old.lstrip("\n")) else lines
-    return in_plain_signs([line.rstrip() for line in lines], old, path)
+    return [line.rstrip() for line in lines]
 
 
 def trimmed(lines: list[str]) -> list[str]:
     rows = [at for at, line in enumerate(lines) if line.strip()]
     return lines[rows[0] : rows[-1] + 1] if rows else []
-
-
-def in_plain_signs(lines: list[str], old: str, path: str) -> list[str]:
-    """Write signs that look alike the way the file does, where the block shows that its writer did not."""
-    if all(map(str.isascii, lines)):
-        return lines
-    raw, flat, text = {*map(str.strip, old.split("\n"))}, {*map(bare, old.split("\n"))}, "\n".join(lines)
-    wrong = any(line.strip() not in raw and bare(line) in flat and plain(line) != line for line in lines)
-    broken = path.endswith(".py") and not parses(path, text) and parses(path, plain(text))
-    return [line if line.strip() in raw else plain(line) for line in lines] if wrong or broken else lines
 
 
 def is_cut(path: str, lines: list[str], old: str) -> bool:
