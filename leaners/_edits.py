@@ -126,7 +126,6 @@ def spoken(answer: str) -> str:
             closes = re.search(r"(?i)/|end|^\w+\|$", found[1]) or (found[2] or "").lower() == "final"
             begin, end = (found.end(), len(text)) if closes else (begin, max(begin, min(end, found.start())))
     text = text[begin:end]
-    text = text.partition("<|message|>")[2] or text
     draft = DRAFT.match(text)
     if draft and holds_edit(draft[2]) and holds_edit(text[draft.end() :]):
         text = text[draft.end() :]
@@ -135,8 +134,8 @@ def spoken(answer: str) -> str:
 
 def is_quoted(text: str, found: re.Match[str], within: bool) -> bool:
     """Tell whether a mark of thinking belongs to code: it stands in quotes, or WITHIN a block beside other words."""
-    before, after = text[text.rfind("\n", 0, found.start()) + 1 : found.start()], text[found.end() : found.end() + 1]
-    return before[-1:] in tuple("\"'`=(\\") or after in tuple("\"'`") or (within and bool(before.strip()))
+    before = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+    return before[-1:] in tuple("\"'`=(\\") or (within and bool(before.strip()))
 
 
 def holds_edit(text: str) -> bool:
@@ -159,7 +158,6 @@ LABEL = re.compile(
     r"(?i)(?:(?:updated?|modif(?:y|ied)|new|changed?|fixed|complete|full|edit(?:ed)?|create[ds]?|file(?:s|name|path)?|path"
     r"|code|for|in|the|to)\b[ :*=]+)+(\S.*)"
 )
-NAMED = re.compile(r"(?:title|file(?:_?name)?|path|name)\s*[=:]\s*(?:\"([^\"]+)\"|'([^']+)'|([^\"'\s}]+))")
 PART = r"[^\s`*?\"<>|:/\\]"
 PATH = re.compile(rf"(?:[A-Za-z]:(?=[/\\]))?(?:[/\\~]|{PART}+[/\\])*(?:(?<=[/\\]){PART}+|{PART}*\.[A-Za-z][\w-]*\]?)")
 BARE_NAME = re.compile(r"[A-Z][A-Za-z]*file|[A-Z]{4,}")  # names that need no ending
@@ -348,19 +346,16 @@ class Reader:
         heads = [heading(line, self.known, self.files.prompt) for line in said]
         if len({PurePosixPath(head).name for head in heads[:2]} - {""}) > 1:
             heads = []  # a list of paths belongs to the whole answer
-        named = [next(filter(None, found)) for found in NAMED.findall(block.info)][:1]
         words = [word for word in re.split(r"[\s:{}=,\"`]+", block.info) if PATH.fullmatch(word)][-1:]
         first, *rest = trimmed([*block.lines]) or [""]
         noted = re.match(rf"\s*{NOTE}(?!!)", first) or any(self.marker(line) == "head" for line in rest[:3])
         within = heading(first, self.known) if noted else ""
-        within = "" if BARE_NAME.fullmatch(within) else within
-        found = [name for name in (*named, *words, *heads, within) if name]
+        found = [name for name in (*words, *heads, within) if name]
         if not found:
             word = said and re.fullmatch(r"[\s#*`]*[\w.$@+-]+[\s#*`]*", said[0]) and block.lines
-            code = re.search(r"(?m)^\s*(?:\w+ )*(?:def|class|func?|function|fn|struct) ", "\n".join(block.lines))
-            name = UNREAD if word and not code else mentioned(said[0], self.known) if said else ""
+            name = UNREAD if word else mentioned(said[0], self.known) if said else ""
             return name, False, block.lines
-        same = within and PurePosixPath(within).name == PurePosixPath(tidy(found[0])).name
+        same = within
         path = tidy(found[0])
         return path, not BARE_NAME.fullmatch(path.rstrip(UNREAD)) or self.known(path), rest if same else block.lines
 
@@ -412,8 +407,7 @@ class Reader:
         """Split a SEARCH/REPLACE body at its divider, in each way that is possible; none if there is no divider."""
         if sum(1 for line in body if FENCE.match(line)) % 2 and FENCE.match(body[-1]):
             body = body[:-1]
-        cuts = [i for i, line in enumerate(body) if line.strip() == "======="]
-        cuts = cuts or [i for i, line in enumerate(body) if self.marker(line) == "divide"]
+        cuts = [i for i, line in enumerate(body) if self.marker(line) == "divide"]
         halves = [(body[:cut], body[cut + 1 :]) for cut in reversed(cuts)]
         if len(cuts) > 1 and not any(map(str.strip, body[cuts[-1] + 1 :])):  # a second divider before the last marker
             halves.insert(0, (body[: cuts[0]], body[cuts[0] + 1 : cuts[-1]]))
@@ -436,9 +430,7 @@ def inner_fences(
 
 def diff_end(lines: Sequence[str], at: int) -> int:
     """Find the end of a diff that stands in no fence: prose may follow."""
-    end = next((i for i in range(at + 1, len(lines)) if FENCE.match(lines[i])), len(lines))
-    last = max(i for i in range(at, end) if i == at or lines[i][:1] in ("+", "-", "@", "*"))
-    return next((i for i in range(last, end) if not lines[i].strip()), end)
+    return next((i for i in range(at, len(lines)) if lines[i][:1] not in tuple("+-@* di\\")), len(lines))
 
 
 def diff_edits(lines: Sequence[str], path: str) -> Iterator[Edit]:
@@ -468,8 +460,6 @@ def diff_edits(lines: Sequence[str], path: str) -> Iterator[Edit]:
 
 def hunk_edit(hunk: list[str], path: str, at: int, new_file: bool) -> Iterator[Edit]:
     """Turn the lines of one hunk into an edit; a hunk that changes nothing gives none."""
-    while hunk and not hunk[-1].strip():
-        hunk.pop()
     old = "\n".join(line[1:] if line[:1] in ("-", " ") else line for line in hunk if line[:1] != "+")
     new = "\n".join(line[1:] if line[:1] in ("+", " ") else line for line in hunk if line[:1] != "-")
     if old != new:
@@ -889,7 +879,7 @@ class Merge:
 
     def partners(self, olds: list[Item], news: list[Item], root: bool) -> dict[int, Item | None]:
         """Find the old item of each new one by its text or its name; None for one that comes again below."""
-        pairs, theirs = {}, grouped(olds)
+        pairs, theirs = dict[int, Item | None](), grouped(olds)
         for (kind, name), places in grouped(news).items():
             other = {"function": "value", "value": "function"}.get(kind, kind)
             there = [olds[at] for at in theirs.get((kind, name), theirs.get((other, name), ()))]
@@ -1044,8 +1034,11 @@ class Merge:
 
     def has_members(self, item: Item, target: Item) -> bool:
         """Tell whether both are boxes of things with names: not functions, tables, lists of fields."""
+        methods = item.kind == "value" and self.old.holds(target.line, target.end)
+        if item.kind != target.kind or not (item.kind == "class" or methods):
+            return False
         within = (*self.new.items(*self.new.inner(item)), *self.old.items(*self.old.inner(target)))
-        return item.kind == target.kind == "class" and (self.old.suffix in PLAIN or any(one.named for one in within))
+        return self.old.suffix in PLAIN or any(one.named for one in within)
 
     def put_lead(self, item: Item, target: Item, whole: bool) -> None:
         """Put the comments and decorators of an item in the place of the old ones; those left out stay."""
@@ -1143,10 +1136,11 @@ def with_imports(lines: list[str], old: Source, new: Source, dropped: str = "") 
     """Take over new imports, but those of what the file defines: into the one from the same place, else below."""
     if not any(item.kind == "import" for item in new.tops):
         return lines
-    there = [item for item in Source(old.path, "\n".join(lines)).tops if item.kind == "import"]
+    tops = Source(old.path, "\n".join(lines)).tops
+    there = [item for item in tops if item.kind == "import"]
     own, known = {item.name for item in old.tops}, {item.name for item in there}
     idle = {*re.findall(r"[\w$]+", dropped)} - {*re.findall(r"[\w$]+", "\n".join(lines))}
-    last = max((item.end for item in there), default=0) or beginning(lines, old.suffix)
+    last = max((item.end for item in there), default=0) or beginning(lines, tops)
     cuts: dict[tuple[int, int], list[str]] = {}
     for item in new.tops:
         place, names = imported(item.name)
@@ -1161,13 +1155,10 @@ def with_imports(lines: list[str], old: Source, new: Source, dropped: str = "") 
     return spliced(lines, cuts)
 
 
-def beginning(lines: list[str], suffix: str) -> int:
+def beginning(lines: list[str], tops: Sequence[Item]) -> int:
     """Return the line before which a first import goes: below a docstring, a first line for the shell, a package."""
-    with suppress(SyntaxError, ValueError, RecursionError):
-        tree = ast.parse("\n".join(lines)) if suffix == ".py" else None
-        if tree and tree.body and ast.get_docstring(tree) is not None:
-            return tree.body[0].end_lineno or 0
-    return int(lines[0].startswith(("#!", "<?php", "package ")))
+    docstring = [one.end for one in tops[:1] if one.name == '"']
+    return docstring[0] if docstring else int(lines[0].startswith(("#!", "<?php", "package ")))
 
 
 # --- a block into a text: whole ---------------------------------------------------------------------------------------
