@@ -542,12 +542,12 @@ def unnumbered(lines: Sequence[str], old: str) -> list[str]:
     """Take off line numbers that were copied with the lines: every line has one, and they count up."""
     numbers = [int(found[1]) if (found := NUMBERED.match(line)) else 0 for line in filled(lines)]
     real = {line.rstrip() for line in old.split("\n")}
-    if not all(numbers) or numbers != sorted(set(numbers)) or any(line.rstrip() in real for line in filled(lines)[:1]):
+    if not all(numbers) or numbers != sorted(set(numbers)):
         return list(lines)
     rest = [NUMBERED.sub("", line, count=1) for line in lines]
     outer = [line.removeprefix(" ") for line in rest]
     best = max((rest, outer), key=lambda some: sum(line.rstrip() in real for line in filled(some)))
-    return best if len(numbers) > 1 or any(line.rstrip() in real for line in best) else list(lines)
+    return best
 
 
 # --- what an answer leaves out ----------------------------------------------------------------------------------------
@@ -562,19 +562,15 @@ def gaps_in(new: Sequence[str], old: Sequence[str], told: bool = False) -> list[
     a, b = [*map(bare, old)], [*map(bare, new)]
     real, last = {*a}, max((at for at, line in enumerate(new) if line.strip() and not CLOSER.match(line)), default=0)
     fresh = {at for at, line in enumerate(new) if COMMENT.match(line) and b[at] not in real}
-    marks = {at for at in range(len(new)) if len(b[at]) < LONG_LINE and b[at] not in real and DOTS_FIRST.match(new[at])}
-    above = next((line for line in reversed(new[:last]) if line.strip() and not COMMENT.match(line)), "")
+    marks = {at for at in range(len(new)) if len(b[at]) < LONG_LINE and DOTS_FIRST.match(new[at])}
     for _, i1, i2, j1, j2 in () if told else difflib.SequenceMatcher(None, a, b, False).get_opcodes():
         gone = [line for line in a[i1:i2] if line and not COMMENT.match(line) and not CLOSER.match(line)]
         come = [at for at in range(j1, j2) if b[at]]
         while gone and come and likeness(gone[0], b[come[0]]) >= ALIKE:
             gone, come = gone[1:], come[1:]
-        trails = last in come and last in fresh and not JUMP.match(above)
-        dots = any(re.search(r"\.\.\.|…", new[at]) for at in come)
-        if come and fresh.issuperset(come) and not any(line in b[at] for line in gone for at in come):
-            marks.update(come if len(gone) >= (1 if trails or dots else 3) else ())
-        elif trails and gone:
-            marks.update(fresh.intersection(come))
+        trails = last in come and last in fresh
+        if come and fresh.issuperset(come):
+            marks.update(come if len(gone) >= (1 if trails else 3) else ())
     return sorted(marks)
 
 
@@ -621,8 +617,7 @@ def anchor(old: Sequence[str], lines: Sequence[str], floor: int, step: int) -> i
         key = bare(near)
         places = [at for at in rows if bare(old[at]) == key] if key else []
         if not places and not skip and key:
-            word = re.match(r"\W*\w*", key)
-            alike = {at: likeness(key, line) for at in rows if word and (line := bare(old[at])).startswith(word[0])}
+            alike = {at: likeness(key, bare(old[at])) for at in rows}
             places = [at for at in alike if alike[at] >= ALIKE and alike[at] == max(alike.values())]
         if places:
             best = most_alike(old, lines[skip:], places, step)
@@ -945,11 +940,10 @@ class Merge:
             gone = [one for one in olds[low + 1 : high] if id(one) not in taken]
             come = [at for at in range(a + 1, b) if news[at].kind == "line" and at not in pairs]
             loose = self.old.suffix in PLAIN and all(one.kind in ("line", "note") for one in gone)
-            if whole and loose and come:
+            if whole and loose and len(come) >= len(gone):
                 pairs |= dict(zip(come, gone, strict=False))
-                self.cuts |= {(one.top, one.end): [] for one in gone[len(come) :]}
-                continue
-            whole = whole and not gone
+            else:
+                whole = whole and not gone
         return whole
 
     def pair_alike(self, olds: list[Item], news: list[Item], pairs: dict[int, Item | None]) -> None:
@@ -1183,8 +1177,6 @@ def rewrite(path: str, old: str, edit: Code, foreign: Set[str] = frozenset(), wa
     head = next((lines[one.line] for one in new.tops if one.kind != "note"), "")
     if new.language and not new.defs and head.endswith("{"):  # perhaps a method at the margin
         new, indented = Source(path, "\n".join("    " + line for line in lines)), True
-    if not new.language and all(one.end - one.line < 2 or one.kind == "note" for one in new.tops):
-        new = Source(path, "\n".join(completed(new.lines, old.split("\n"))))
     return with_ending(Merge(source(path, old), new, indented, foreign, wanted).text(), old)
 
 
@@ -1200,7 +1192,7 @@ def clean(path: str, text: str, old: str) -> list[str]:
     """Take off what a block has too much: line numbers, tags around it, indentation, blank ends, other quotes."""
     lines = trimmed(in_style(unnumbered(text.split("\n"), old), old))
     real = set(map(bare, old.split("\n")))
-    for _ in range(4 if PurePosixPath(path).suffix not in (".html", ".xml", ".svg", ".vue", ".svelte") else 0):
+    for _ in range(4):
         if len(lines) < 2:
             break
         first, last = (bool(WRAP.fullmatch(line)) and bare(line) not in real for line in (lines[0], lines[-1]))
@@ -1223,9 +1215,6 @@ def trimmed(lines: list[str]) -> list[str]:
 def is_cut(path: str, lines: list[str], old: str) -> bool:
     """Tell whether a block without its last fence ends within something."""
     text, olds = "\n".join(lines), [bare(line) for line in old.split("\n")]
-    end = bare(lines[-1])
-    if end not in olds and any(line.startswith(end) for line in olds):
-        return True
     return any(count > 0 for count in open_brackets(path, text)) or not parses(path, text)
 
 
@@ -1303,8 +1292,6 @@ def carried(real: list[str], wanted: Sequence[str], given: Sequence[str]) -> lis
     if [*wanted] == real:
         return [*given]
     olds, told, news = (filled(lines) for lines in (real, wanted, given))
-    if any(line != plain(line) for line in told) and all(line == plain(line) for line in olds):
-        news = [plain(line) for line in news]
     fresh = [line.rstrip() if all(old == old.rstrip() for old in olds) else line for line in indented(told, olds, news)]
     there, rows = ([at for at, line in enumerate(lines) if line.strip()] for lines in (real, given))
     pieces, lines, done = dict(zip(rows, fresh, strict=True)), list[str](), 0
@@ -1452,19 +1439,16 @@ def place_all(edits: Iterable[Edit], files: Files, plan: Plan) -> Refused:
             refused.append((edit, refusal))
     for path in [path for path, text in plan.items() if text == files.text(path)]:
         del plan[path]
-    stray = [isinstance(edit, Delete) or (isinstance(edit, Code) and not edit.path) for edit, _ in refused]
-    return [] if plan and all(stray) else refused
+    return [] if plan and not any(edit.path for edit, _ in refused) else refused
 
 
 def latest(edits: list[Edit]) -> list[Edit]:
     """Leave out searches for lines that a later one replaces with something else."""
-    last = {(one.path, one.readings[0][0].strip()): one for one in edits if isinstance(one, Change) and one.readings}
-
-    def stays(edit: Edit) -> bool:
+    found: dict[object, Edit] = {}
+    for edit in edits:
         old, new = edit.readings[0] if isinstance(edit, Change) and edit.readings else ("", "")
-        return not old.strip() or new.startswith(old) or last[edit.path, old.strip()] is edit
-
-    return [edit for edit in edits if stays(edit)]
+        found[(edit.path, old.strip()) if old.strip() and not new.startswith(old) else edit] = edit
+    return [*found.values()]
 
 
 def is_quote(path: str, text: str, old: str) -> bool:
