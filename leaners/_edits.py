@@ -542,12 +542,12 @@ def unnumbered(lines: Sequence[str], old: str) -> list[str]:
     """Take off line numbers that were copied with the lines: every line has one, and they count up."""
     numbers = [int(found[1]) if (found := NUMBERED.match(line)) else 0 for line in filled(lines)]
     real = {line.rstrip() for line in old.split("\n")}
-    if not all(numbers) or numbers != sorted(set(numbers)):
+    if not all(numbers) or numbers != sorted(set(numbers)) or any(line.rstrip() in real for line in filled(lines)[:1]):
         return list(lines)
     rest = [NUMBERED.sub("", line, count=1) for line in lines]
     outer = [line.removeprefix(" ") for line in rest]
     best = max((rest, outer), key=lambda some: sum(line.rstrip() in real for line in filled(some)))
-    return best
+    return best if len(numbers) > 1 or any(line.rstrip() in real for line in best) else list(lines)
 
 
 # --- what an answer leaves out ----------------------------------------------------------------------------------------
@@ -705,9 +705,9 @@ class Source:
 
     def leads(self, at: int) -> bool:
         """Tell whether a line belongs to what follows it: a comment, a decorator."""
-        if self.language:
-            return self.is_note(at) or bool(MARK_LINE.match(self.lines[at]))
-        return bool(COMMENT.match(self.lines[at])) and (self.suffix not in PROSE or "<!--" in self.lines[at])
+        if self.suffix in PROSE:
+            return "<!--" in self.lines[at]
+        return self.is_note(at) or bool((MARK_LINE if self.language else COMMENT).match(self.lines[at]))
 
     def items(self, low: int, high: int) -> list[Item]:
         """List the items between two lines."""
@@ -732,14 +732,12 @@ class Source:
             return Item(kind.replace("test", "function"), owner + found.name, top, max(at, found.line - 1), end)
         if at in self.sections:
             return Item("function", line.strip(), top, at, end)
-        if self.suffix not in PLAIN and IMPORT.match(line) and not line.endswith("import ("):
-            while end < high and re.search(r"[({][^)}]*\Z", "".join(self.lines[at:end])):
-                end += 1
+        if self.suffix not in PLAIN and IMPORT.match(line):
             return Item("import", self.flat(at, end), top, at, end)
         binds = BINDS.match(line) if self.suffix not in PROSE else None
-        body = end - at > 1 and (self.holds(at, end) or self.suffix in PLAIN or line.endswith("import ("))
+        body = end - at > 1 and (self.holds(at, end) or self.suffix in PLAIN)
         kind = "class" if body else "value" if binds else "line"
-        text = '"' if line.strip()[0] in "\"'" else bare(line).rstrip("{ ") if end - at > 1 else bare(line)
+        text = '"' if line.strip()[0] in "\"'" else bare(line).rstrip("{ ")
         return Item(kind, binds[1] if binds else text, top, at, end)
 
     def end_of(self, at: int, high: int) -> int:
@@ -788,8 +786,6 @@ class Source:
     def inner(self, box: Item) -> tuple[int, int]:
         """Return the lines of a box without its header and what closes it."""
         width, head = self.depth(box.line), box.line
-        while self.suffix == ".py" and head < box.end - 1 and not self.lines[head].split("#")[0].rstrip().endswith(":"):
-            head += 1
         rows = (at for at in range(head + 1, box.end) if self.lines[at].strip())
         deep = [at for at in rows if self.depth(at) > width or at in self.inside]
         return (deep[0], deep[-1] + 1) if deep else (box.end, box.end)
@@ -878,57 +874,36 @@ class Merge:
         for (kind, name), places in grouped(news).items():
             other = {"function": "value", "value": "function"}.get(kind, kind)
             there = [olds[at] for at in theirs.get((kind, name), theirs.get((other, name), ()))]
-            if not pairs.keys() >= {*places}:
-                pairs |= self.namesakes({at: news[at] for at in places}, there, pairs, root)
+            pairs |= self.namesakes({at: news[at] for at in places}, there, root)
         return pairs
 
-    def namesakes(
-        self, items: dict[int, Item], there: list[Item], pairs: Mapping[int, Item | None], root: bool
-    ) -> dict[int, Item | None]:
+    def namesakes(self, items: dict[int, Item], there: list[Item], root: bool) -> dict[int, Item | None]:
         """Pair new items of one name with the old ones of it: by their headers, else in their order."""
-        *_, item = items.values()
+        *again, last = items
+        item = items[last]
         if root and item.kind not in ("import", "note") and (not there or self.is_member(item)):
             there = self.deeper(item) or there
-        if not item.named:
-            there = unpaired(there, pairs)
-            return dict(zip((at for at in items if at not in pairs), there, strict=False))
-        if len(there) < 2:
-            *again, last = items
+        if len(there) < 2 and item.named:
             return {**dict.fromkeys(again), **dict(zip([last], there, strict=False))}
         found = same_titles(self.new, items, self.old, there)
         left = [at for at in items if at not in found]
         free = unpaired(there, found)
-        if free and left and len(free) != len(left):
+        if item.named and free and left and len(free) != len(left):
             raise Refusal("ambiguous", f"there are {len(there)} definitions called {item.name}")
         return {**found, **dict(zip(left, free, strict=False))}
 
     def deeper(self, item: Item) -> list[Item]:
         """List what has an item's name, or else its first line, below the top level."""
-        if item.kind == "value" and self.is_member(item):
-            return [one for one in self.members(self.old.tops) if one.key == item.key]
-        tops, high = {one.line for one in self.old.tops}, len(self.old.lines)
-        name, header = item.name.rpartition(".")[2], bare(self.new.lines[item.line])
-        rows = [at for at, one in self.old.defs.items() if one.name == name and one.kind != "value"]
-        rows = rows or [
-            at
-            for at, line in enumerate(self.old.lines)
-            if bare(line) == header and item.end - item.line > 1 and at not in self.old.inside
-        ]
-        there = [self.old.item(self.lead(at), at, high) for at in rows]
-        return [one for one in there if one.line not in tops and (one.kind == item.kind or one.kind == "line")]
+        key, header = (item.kind, item.name.rpartition(".")[2]), bare(self.new.lines[item.line])
+        within = [*self.members(self.old.tops)]
+        alike = [one for one in within if bare(self.old.lines[one.line]) == header and one.line not in self.old.inside]
+        return [one for one in within if one.named and one.key == key] or (alike if item.end - item.line > 1 else [])
 
     def members(self, boxes: Iterable[Item]) -> Iterator[Item]:
-        """Give all that lies in some classes."""
+        """Give all that lies in some items."""
         for box in boxes:
-            within = self.old.items(*self.old.inner(box)) if box.kind == "class" else []
+            within = self.old.items(*self.old.inner(box)) if box.end - box.line > 2 else []
             yield from (*within, *self.members(within))
-
-    def lead(self, at: int) -> int:
-        """Go up from a line over the comments and decorators that belong to it."""
-        old, width = self.old, self.old.depth(at)
-        while at and at - 1 not in old.defs and old.leads(at - 1) and old.depth(at - 1) >= width:
-            at -= 1
-        return at
 
     def replace_loose(self, olds: list[Item], news: list[Item], pairs: dict[int, Item | None], taken: Set[int]) -> bool:
         """Put statements in the place of others between the same neighbours; tell whether no other is left out."""
@@ -961,7 +936,7 @@ class Merge:
         text = " ".join(" ".join(self.new.lines[item.top : item.end]).split())
         if item.kind in ("note", "import") or text in self.foreign or (self.is_test(item) and not self.for_tests):
             return False
-        return item.named or not trails or self.old.suffix in PLAIN[len(PROSE) :]
+        return item.named or not trails
 
     def is_test(self, item: Item) -> bool:
         """Tell whether an item is a test or holds one, and is not what the task asks for by name."""
@@ -1012,8 +987,6 @@ class Merge:
         """Put an item in the place of an old one: its members into a class, anything else whole."""
         self.placed += item.kind not in ("import", "note")
         news, olds = self.new.lines[item.line : item.end], self.old.lines[target.line : target.end]
-        if self.new.lines[item.top : item.end] == self.old.lines[target.top : target.end]:
-            return
         (low, high), (first, last) = self.old.inner(target), self.new.inner(item)
         self.put_lead(item, target, whole)
         if low == high or not self.has_members(item, target):
@@ -1021,7 +994,7 @@ class Merge:
             return
         start, stop = self.old.header_end(target.line, low), self.new.header_end(item.line, first)
         header = kept_visible(shifted(self.new.lines[item.line : stop], margin(news[0]), margin(olds[0])), olds[0])
-        if first < last and [*map(bare, header)] != [*map(bare, self.old.lines[target.line : start])]:
+        if first < last:
             self.cuts[target.line, start] = header
         depth = next(margin(line) for line in self.old.lines[low:high] if line.strip())
         self.level(self.old.items(low, high), self.new.items(first, last), depth)
@@ -1040,7 +1013,7 @@ class Merge:
         ahead = [line for line in self.new.lines[item.top : item.line] if not DOTS_FIRST.match(line)]
         marks = any(map(MARK_LINE.match, ahead))
         told = there or marks or len(ahead) > 1  # one comment more may stand for what is left out
-        if ahead and told and ahead != there and (marks or not any(map(MARK_LINE.match, there))):
+        if ahead and told and ahead != there:
             moved = shifted(ahead, margin(self.new.lines[item.line]), margin(self.old.lines[target.line]))
             self.cuts[target.top, target.line] = moved
 
@@ -1214,7 +1187,9 @@ def trimmed(lines: list[str]) -> list[str]:
 
 def is_cut(path: str, lines: list[str], old: str) -> bool:
     """Tell whether a block without its last fence ends within something."""
-    text, olds = "\n".join(lines), [bare(line) for line in old.split("\n")]
+    text, end, olds = "\n".join(lines), bare(lines[-1]), [*map(bare, old.split("\n"))]
+    if end not in olds and any(line.startswith(end) for line in olds):
+        return True
     return any(count > 0 for count in open_brackets(path, text)) or not parses(path, text)
 
 
@@ -1292,6 +1267,8 @@ def carried(real: list[str], wanted: Sequence[str], given: Sequence[str]) -> lis
     if [*wanted] == real:
         return [*given]
     olds, told, news = (filled(lines) for lines in (real, wanted, given))
+    if any(line != plain(line) for line in told) and all(line == plain(line) for line in olds):
+        news = [plain(line) for line in news]
     fresh = [line.rstrip() if all(old == old.rstrip() for old in olds) else line for line in indented(told, olds, news)]
     there, rows = ([at for at, line in enumerate(lines) if line.strip()] for lines in (real, given))
     pieces, lines, done = dict(zip(rows, fresh, strict=True)), list[str](), 0
