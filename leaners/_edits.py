@@ -355,9 +355,8 @@ class Reader:
             word = said and re.fullmatch(r"[\s#*`]*[\w.$@+-]+[\s#*`]*", said[0]) and block.lines
             name = UNREAD if word else mentioned(said[0], self.known) if said else ""
             return name, False, block.lines
-        same = within
         path = tidy(found[0])
-        return path, not BARE_NAME.fullmatch(path.rstrip(UNREAD)) or self.known(path), rest if same else block.lines
+        return path, not BARE_NAME.fullmatch(path.rstrip(UNREAD)) or self.known(path), rest if within else block.lines
 
     def edits(self, block: Block, name: str, last: str, sure: bool) -> Iterable[Edit]:
         """Turn one block into edits by the form of what it holds."""
