@@ -691,7 +691,7 @@ class Source:
         self.language = language_of(path)
         text = "\n".join("" if MARKER.match(line[:LONG_LINE]) else line for line in self.lines)  # git's conflicts
         self.inside, self.notes = literal_lines(path, text)
-        self.sections = sections(text) if self.suffix == ".md" else []
+        self.sections = sections(path, text)
         self.defs: dict[int, Definition] = {}
         for found in definitions(path, text):
             other = self.defs.get(found.first - 1, found)
@@ -804,16 +804,12 @@ class Source:
         return self.items(0, len(self.lines))
 
 
-def sections(text: str) -> list[int]:
+def sections(path: str, text: str) -> list[int]:
     """List the lines, from 0, of the headings of a Markdown text that stand in no fence."""
-    found, ticks = list[int](), ""
-    for at, line in enumerate(text.split("\n")):
-        fence = FENCE.match(line)
-        if fence and (not ticks or fence["ticks"].startswith(ticks)):
-            ticks = "" if ticks else fence["ticks"]
-        elif not ticks and re.match(r"#{1,6} +\S", line):
-            found.append(at)
-    return found
+    unfenced = re.sub(r"(?ms)^ *(`{3,}|~{3,}).*?^ *\1", lambda fence: "\n" * fence[0].count("\n"), text)
+    return [
+        at for at, line in enumerate(unfenced.split("\n")) if path.endswith(".md") and re.match(r"#{1,6} +\S", line)
+    ]
 
 
 @lru_cache(16)
