@@ -296,7 +296,7 @@ def test_a_leaner_that_nobody_knows_lists_or_suggests_the_known(calc: Bench) -> 
 
 def test_a_key_variable_that_is_not_set_is_named(calc: Bench) -> None:
     calc.write("leanfile.toml", '[lean]\napi_key_env = "NO_SUCH_KEY"\n' + LEANFILE)
-    assert "NO_SUCH_KEY is not set" in refuse(calc, 3)
+    assert 'the variable "NO_SUCH_KEY" is not set' in refuse(calc, 3)
 
 
 def test_a_base_url_that_is_no_url_is_named(calc: Bench) -> None:

@@ -985,7 +985,7 @@ sys.dont_write_bytecode = True
 sys.addaudithook(watch)
 failure = _failures.read_failure(output, root)
 task = leanloop.Task(name="tests", prompt="Mend it.", files=("calc/core.py", "missing.py"))
-request = leanloop.location_request(root, leanloop.Defaults(), task, failure, "fix", 4000)
+request = leanloop.location_request(root, leanloop.Defaults(), task, failure, "fix", 4000, ())
 found = _locate.locate(json.loads(json.dumps(request)))
 print(len(failure.frames), len(found["code"]), len(found["test"]))
 """
