@@ -890,9 +890,13 @@ class Merge:
     def deeper(self, item: Item) -> list[Item]:
         """List what has an item's name, or else its first line, below the top level."""
         key, header = (item.kind, item.name.rpartition(".")[2]), bare(self.new.lines[item.line])
-        within = [*self.members(self.old.tops)]
+        within = self.all_members
         alike = [one for one in within if bare(self.old.lines[one.line]) == header and one.line not in self.old.inside]
         return [one for one in within if one.named and one.key == key] or (alike if item.end - item.line > 1 else [])
+
+    @cached_property
+    def all_members(self) -> list[Item]:
+        return [*self.members(self.old.tops)]
 
     def members(self, boxes: Iterable[Item]) -> Iterator[Item]:
         """Give all that lies in some items."""
@@ -1049,8 +1053,8 @@ def likest(item: Item, olds: Sequence[Item]) -> Item | None:
 def same_titles(new: Source, items: Mapping[int, Item], old: Source, there: Sequence[Item]) -> dict[int, Item | None]:
     """Pair the items of one name whose headers, with their decorators, are alike and no other's."""
     olds, news = ([side.title(one) for one in some] for side, some in ((old, there), (new, items.values())))
-    told = zip(items, news, strict=True)
-    return {at: there[olds.index(one)] for at, one in told if olds.count(one) == news.count(one) == 1}
+    place, olds_of, news_of = dict(zip(olds, there, strict=True)), Counter(olds), Counter(news)
+    return {at: place[title] for at, title in zip(items, news, strict=True) if olds_of[title] == news_of[title] == 1}
 
 
 def grouped(items: Iterable[Item]) -> dict[tuple[str, str], list[int]]:
