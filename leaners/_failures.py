@@ -106,6 +106,9 @@ def closing_readers(text: str, command: str) -> list[OutputReader]:
     return sorted(closing, key=lambda own: (own.prefer != NEVER, not own.is_named_by(command), -ends[own.name]))
 
 
+MARKED = 100_000  # characters at each end of an output, where the marks of a runner are looked for
+
+
 def choose_reader(text: str, command: str) -> OutputReader:
     """Choose who reads the failure in TEXT: by the command and the closing words, else by other marks of a runner."""
     *others, plain = output_readers()
@@ -113,7 +116,8 @@ def choose_reader(text: str, command: str) -> OutputReader:
     closing.sort(key=lambda own: not own.is_named_by(command) and not any(own_failed(own, text, command)))
     if found := next((own for own in closing if own.finds_failure(text) or failing_tests(text, own, command)), None):
         return found
-    marked = [reader for reader in others if rx(reader.known).search(text)]
+    ends = text if len(text) < 2 * MARKED else f"{text[:MARKED]}\n{text[-MARKED:]}"
+    marked = [reader for reader in others if rx(reader.known).search(ends)]
     marked.sort(key=lambda reader: not reader.is_named_by(command))
     guess = [] if any(reader.is_named_by(command) for reader in closing) else [plain]
     finding = (reader for reader in (*marked, *guess) if reader.finds_failure(text))
