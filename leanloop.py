@@ -757,12 +757,12 @@ def convert(value: Any, item: Any, where: str) -> Any:
     return kind.make(value)
 
 
-LIKE_A_KEY = re.compile(r"(?=[^\s\"]*\d)(?=[^\s\"]*[a-z])[\w/+=.-]{12,}")
+LIKE_A_KEY = re.compile(r"(?=[\w/+=]*\d)(?=[\w/+=]*[a-z])[\w/+=]{16,}|[0-9a-f-]{24,}")  # most names have shorter words
 
 
 def shown(value: Any) -> str:
     """Show a TOML value in a message, shortened, without what may be a key."""
-    text = LIKE_A_KEY.sub(MASKED, json.dumps(value, default=str))
+    text = LIKE_A_KEY.sub(MASKED, json.dumps(value, default=str)[:2000])
     return text if len(text) < 60 else f"{text[:57]}..."
 
 

@@ -236,3 +236,5 @@ def test_a_key_that_stands_in_a_wrong_place_is_not_shown(calc: Bench) -> None:
         config.write_text(f"[lean]\n{place}\n".replace("KEY", "sk-0123456789/ab+c="))
         ran = calc.lean_loop("-g", str(config))
         assert (ran.code in (2, 3), "0123456789" in ran.text) == (True, False), ran.text
+    config.write_text('[lean]\nmodel = ["qwen2.5-coder-1.5b"]\n')
+    assert '["qwen2.5-coder-1.5b"]' in calc.lean_loop("-g", str(config)).text  # no key: it is shown
