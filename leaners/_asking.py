@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
+from _answers import Change, Code, Edit, Files, Refused
 from _definitions import definitions
-from _edits import Change, Code, Edit, Files, Refused
 
 FENCED = re.compile(r"^(`{3,}).*?^\1", re.DOTALL | re.MULTILINE)
 SEARCH_FORM = """\

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from _edits import first_line, spoken
+from _answers import first_line, spoken
 
 # --- errors: what is said, and the exit code of the contract ----------------------------------------------------------
 

@@ -32,8 +32,7 @@ if (here := str(Path(__file__).resolve().parent)) not in sys.path:
     sys.path.insert(0, here)
 
 from _answer_file import server_of
-from _asking import Asking, fenced, last_section, repair_prompt
-from _edits import (
+from _answers import (
     TOOL_CALL,
     Code,
     Edit,
@@ -43,11 +42,12 @@ from _edits import (
     Refused,
     below,
     first_line,
-    place_all,
     repeats,
     spoken,
     tidy,
 )
+from _asking import Asking, fenced, last_section, repair_prompt
+from _edits import place_all
 from _encoding import Stored, decode
 from _patterns import path_matcher
 from _server import Call, Misconfigured, Server, Stop, Unusable, estimate

@@ -42,7 +42,7 @@ from bench.wrappers import CACHE, lay, tokenizer  # noqa: E402
 from e2e.clis import CLIS, Place, call, install  # noqa: E402
 from e2e.wires import Body, Say, Server  # noqa: E402
 from playground.serve import ChatServer, Recording, parse  # noqa: E402
-from support import Memory, edits  # noqa: E402
+from support import Memory, answers, edits  # noqa: E402
 
 BANDEEZY = ROOT / "playground" / "BANDEEZY"
 (CLAUDE,) = (cli for cli in CLIS if cli.name == "claude")
@@ -132,7 +132,7 @@ class Hands:
         """Turn the edits of a recorded ANSWER into calls of tools, but for those of tests."""
         there = {path: (self.project / path).read_text() for path in task.files if (self.project / path).is_file()}
         files = Memory(there, tuple(task.files))
-        found, _ = edits.Reader(files).read(parse(answer.read_text()).text)
+        found = answers.Reader(files).read(parse(answer.read_text()).text)
         named = [(edit, edits.home_of(edit, files, {}, set())) for edit in found]
         return (self.tool(edit, path) for edit, path in named if not path.startswith("tests/"))
 
@@ -140,10 +140,10 @@ class Hands:
         """Turn one edit into a call of Edit or Write."""
         file, place = self.project / path, str(self.project / path)
         self.seen.add(path)
-        if isinstance(edit, edits.Change):
+        if isinstance(edit, answers.Change):
             (old, new), *_ = edit.readings
             return call("Edit", file_path=place, old_string=old, new_string=new)
-        assert isinstance(edit, edits.Code)
+        assert isinstance(edit, answers.Code)
         before = file.read_text() if file.is_file() else ""
         after = edits.rewrite(path, before, edit)
         if not before or edit.text.strip() == after.strip():
@@ -186,8 +186,8 @@ def in_one_go(tasks: Sequence[Task], hands: Hands) -> Iterator[Say]:
     scoped = all(task.tests for task in tasks)  # the last task has none: its judge is the whole suite
     tests = [path for task in tasks for path in task.tests if scoped and path.endswith(".py")]
     yield from hands.read([path for task in tasks for path in task.reads])
-    for answers in zip_longest(*(task.answers for task in tasks)):
-        given = [(task, answer) for task, answer in zip(tasks, answers, strict=True) if answer]
+    for turn in zip_longest(*(task.answers for task in tasks)):
+        given = [(task, answer) for task, answer in zip(tasks, turn, strict=True) if answer]
         yield from together(call for task, answer in given for call in hands.calls(task, answer))
         yield call("Bash", command=" ".join(("python -m pytest -q", *tests)), description="Run the tests")
     yield Say(DONE.format(number=len(tasks)))

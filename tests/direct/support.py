@@ -39,6 +39,7 @@ def load(name: str, path: Path) -> ModuleType:
 
 direct: Any = load("direct", PROGRAM)
 server: Any = load("_server", PROGRAM.with_name("_server.py"))
+answers: Any = load("_answers", PROGRAM.with_name("_answers.py"))
 edits: Any = load("_edits", PROGRAM.with_name("_edits.py"))
 serve: Any = load("serve", ROOT / "playground" / "serve.py")
 
@@ -166,7 +167,7 @@ class Memory:
 
 def applied(answer: str, files: Memory) -> dict[str, str | None]:
     """Return the new texts that an answer leads to; a Refusal where it leads to none."""
-    found = edits.Reader(files).read(answer)
+    found = answers.Reader(files).read(answer)
     plan: dict[str, str | None] = {}
     for _, refusal in edits.place_all(found, files, plan):
         raise refusal

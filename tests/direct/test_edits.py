@@ -10,7 +10,7 @@ from functools import cache
 
 import pytest
 
-from support import Case, Memory, applied, cases, edits
+from support import Case, Memory, answers, applied, cases
 
 CALC = '''"""Sums."""
 
@@ -66,7 +66,7 @@ def land(answer: str, path: str = "calc.py", text: str = CALC, prompt: str = "")
 
 def refused(answer: str, files: Memory) -> str:
     """Return the kind of the refusal of an answer."""
-    with pytest.raises(edits.Refusal) as caught:
+    with pytest.raises(answers.Refusal) as caught:
         applied(answer, files)
     return str(caught.value.kind)
 
@@ -267,7 +267,7 @@ LABELS = [
 )
 def test_labels_of_no_known_form_change_nothing_else(head: str, middle: str, tail: str, old: str, new: str) -> None:
     files = Memory({"calc.py": CALC}, ("calc.py",))
-    with contextlib.suppress(edits.Refusal):
+    with contextlib.suppress(answers.Refusal):
         assert applied("calc.py\n" + fence(f"{head}\n{old}{middle}\n{new}{tail}"), files) in ({}, {"calc.py": FIXED})
 
 
@@ -416,7 +416,7 @@ def test_what_is_said_around_an_answer_changes_nothing(around: str) -> None:
         said = AROUND[around].replace("{draft}", draft).replace("{}", case.answer.rstrip("\n"))
         try:
             assert applied(said, Memory(texts, case.listed, case.prompt)) == wanted, said
-        except edits.Refusal:
+        except answers.Refusal:
             refused += 1
     assert refused <= len(accepted) // 40 > 5
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from conftest import few_of
-from support import Memory, applied, cases, direct, edits, holds, lay, serve
+from support import Memory, answers, applied, cases, direct, holds, lay, serve
 
 pytestmark = pytest.mark.usefixtures("sealed")
 
@@ -59,7 +59,7 @@ def server() -> Iterator[Any]:
 
 
 @composite
-def answers(draw: Any) -> tuple[Any, str]:
+def mangled(draw: Any) -> tuple[Any, str]:
     """Take answers of the corpus apart: lines dropped, doubled, moved, cut, glued to others, paths made evil."""
     case = draw(st.sampled_from(CASES))
     lines = case.answer.split("\n")
@@ -84,7 +84,7 @@ def answers(draw: Any) -> tuple[Any, str]:
     return case, "\n".join(lines)
 
 
-@examples(150, answers())
+@examples(150, mangled())
 def test_mangled_answer(server: Any, given: tuple[Any, str]) -> None:
     case, answer = given
     with tempfile.TemporaryDirectory() as folder:
@@ -127,8 +127,8 @@ def run_in(root: Path, case: Any, base_url: str) -> tuple[int, str]:
 @examples(200, st.lists(st.sampled_from(LINES), max_size=12), st.text(max_size=200))
 def test_any_text_is_parsed(lines: list[str], text: str) -> None:
     for answer in ("\n".join(lines), text, text + "\n".join(lines)):
-        with contextlib.suppress(edits.Refusal):
-            found = edits.Reader(Memory({"a.py": "x = 1\n"}, ("a.py",))).read(answer)
+        with contextlib.suppress(answers.Refusal):
+            found = answers.Reader(Memory({"a.py": "x = 1\n"}, ("a.py",))).read(answer)
             assert all(isinstance(edit.path, str) for edit in found)
 
 
@@ -176,7 +176,7 @@ def test_no_line_is_lost_that_was_not_sent_or_replaced(given: tuple[list[str], l
     pieces, answer = given
     files = Memory({"a.py": "\n\n".join(pieces)}, ("a.py",))
     sent = {piece.split("(")[0].split(" =")[0].split(":")[0] for piece in answer}
-    with contextlib.suppress(edits.Refusal):
+    with contextlib.suppress(answers.Refusal):
         after = applied("a.py\n```python\n" + "\n\n".join(answer) + "```", files).get("a.py") or files.texts["a.py"]
         for piece in pieces:
             if piece.split("(")[0].split(" =")[0].split(":")[0] not in sent:
@@ -211,6 +211,6 @@ def test_bounded_time(name: str) -> None:
         f"a.py\n```\n{SLOW[name]}\n```",
         f"a.py\n<<<<<<< SEARCH\n{SLOW[name]}\n=======\nx\n>>>>>>> REPLACE",
     ):
-        with contextlib.suppress(edits.Refusal):
+        with contextlib.suppress(answers.Refusal):
             applied(answer, files)
     assert time.process_time() - begun < 10

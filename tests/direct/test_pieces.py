@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from support import CORPUS, Memory, applied, edits, parts
+from support import CORPUS, Memory, answers, applied, edits, parts
 
 HERE = CORPUS / "pieces"
 LANGUAGES = {path: parts(body, "====") for path, body in parts((HERE / "pieces.txt").read_text("utf-8"), "@@@@")}
@@ -30,7 +30,7 @@ def held(text: str) -> list[str]:
 def assembled(language: list[tuple[str, str]], pieces: list[str], whole: bool = True) -> str:
     """Put pieces into a file, or into what a model would send."""
     told = {kind: body for kind, body in language if kind in ("begin", "end")}
-    margin = edits.margin(told["end"]) + "    " if "begin" in told else ""
+    margin = answers.margin(told["end"]) + "    " if "begin" in told else ""
     inner = "\n".join("\n".join(margin + line if line else "" for line in piece.split("\n")) for piece in pieces)
     heads = [body for kind, body in language if kind == "head"] if whole else []
     return "\n".join(
@@ -98,7 +98,7 @@ def test_pieces_left_out_in_any_words_stay(path: str) -> None:
         answer = f"{path}\n```\n{assembled(language, sent, whole=closed or chance.random() < 0.5)}\n```\n"
         try:
             plan = applied(answer, Memory({path: old}, (path,), ""))
-        except edits.Refusal:
+        except answers.Refusal:
             refused += 1
         else:
             assert held(plan.get(path, old) or "") == held(wanted), answer
@@ -120,14 +120,14 @@ def forms(path: str, lines: list[str], one: Any, box: Any, at: int, more: str) -
     dots = ("# ..." if path.endswith((".py", ".rb", ".ex")) else "// ...",)
     alone, full = ([*lines[first:at], more, *lines[at : one.end]] for first in (one.line, one.top))
     yield alone
-    yield edits.dedent(alone)
-    yield edits.dedent(full)
+    yield answers.dedent(alone)
+    yield answers.dedent(full)
     head = one.line + 1 + (lines[one.line + 1].strip() == "{")
-    yield [*lines[one.line : head], edits.margin(lines[at]) + dots[0], more, *lines[at : one.end]]
+    yield [*lines[one.line : head], answers.margin(lines[at]) + dots[0], more, *lines[at : one.end]]
     if box:
         first = box.line + 1 + (lines[box.line + 1] == "{")
         end = [] if path.endswith(".py") else [lines[box.end - 1]]
-        gap = edits.margin(lines[one.line]) + dots[0]
+        gap = answers.margin(lines[one.line]) + dots[0]
         yield [*lines[box.line : first], *full, *end]
         yield [*lines[box.line : first], gap, "", *full, "", gap, *end]
 
@@ -140,13 +140,13 @@ def test_a_method_takes_its_place(path: str) -> None:
     for one, box in methods(path, text):
         last = one.end - (0 if path.endswith(".py") else 1)
         body = [at for at in range(one.line + 1, last) if lines[at].strip() not in ("", "{")]
-        for sent in forms(path, lines, one, box, body[-1], f"{edits.margin(lines[body[-1]])}LOG;") if body else ():
-            wanted = [*lines[: body[-1]], f"{edits.margin(lines[body[-1]])}LOG;", *lines[body[-1] :]]
+        for sent in forms(path, lines, one, box, body[-1], f"{answers.margin(lines[body[-1]])}LOG;") if body else ():
+            wanted = [*lines[: body[-1]], f"{answers.margin(lines[body[-1]])}LOG;", *lines[body[-1] :]]
             answer = "```\n" + "\n".join(sent) + "\n```"
             clear = names.count(one.name) == 1 or (box and sent[0] == lines[box.line])
             try:
                 plan = applied(answer, Memory({path: text}, (path,), ""))
-            except edits.Refusal:
+            except answers.Refusal:
                 assert not clear, sent
             else:
                 assert clear and held(plan[path] or "") == held("\n".join(wanted)), sent

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import edits
+from support import answers, edits
 
 STDLIB = Path(sysconfig.get_path("stdlib"))
 MODULES = [
@@ -62,7 +62,7 @@ def tally(name: str, edit: Callable[[str, random.Random], tuple[str, Callable[[]
         wanted, attempt = edit(text or "", chance)
         try:
             found["right" if attempt() == wanted else "wrong"] += 1
-        except edits.Refusal:
+        except answers.Refusal:
             found["refused"] += 1
     return found
 
@@ -73,11 +73,11 @@ def one_definition(text: str, chance: random.Random) -> tuple[str, Callable[[], 
     tree = edits.source("x.py", text)
     members = [item for box in tree.tops if box.kind == "class" for item in tree.items(*tree.inner(box))]
     item = chance.choice([item for item in [*tree.tops, *members] if item.kind == "function"])
-    more = "    " + edits.margin(lines[item.line]) + PLANTED
+    more = "    " + answers.margin(lines[item.line]) + PLANTED
     body = [*lines[item.line : item.end], more]
-    sent = "\n".join(chance.choice((list, edits.dedent))(body))
+    sent = "\n".join(chance.choice((list, answers.dedent))(body))
     wanted = "\n".join([*lines[: item.end], more, *lines[item.end :]])
-    return wanted, lambda: edits.rewrite("x.py", text, edits.Code("x.py", sent))
+    return wanted, lambda: edits.rewrite("x.py", text, answers.Code("x.py", sent))
 
 
 def places(lines: list[str], wanted: list[str]) -> int:
@@ -86,7 +86,7 @@ def places(lines: list[str], wanted: list[str]) -> int:
 
 SLIPS: tuple[Callable[[str], str], ...] = (
     str,
-    lambda text: "\n".join(edits.dedent(text.split("\n"))),
+    lambda text: "\n".join(answers.dedent(text.split("\n"))),
     lambda text: "\n".join(line + "  " for line in text.split("\n")),
     lambda text: "\n".join("    " + line for line in text.split("\n")),
     lambda text: text.replace("    ", "\t"),
@@ -104,11 +104,11 @@ def some_lines(text: str, chance: random.Random) -> tuple[str, Callable[[], str]
     starts = [at for at in range(len(lines) - 6) if bare[at] and bare[at + 3]]
     start = next(at for at in chance.sample(starts, len(starts)) if places(bare, bare[at : at + 4]) == 1)
     old = lines[start : start + 4]
-    more = edits.margin(old[-1]) + PLANTED
+    more = answers.margin(old[-1]) + PLANTED
     slip = chance.choice(SLIPS)
     readings = ((slip("\n".join(old)), slip("\n".join([*old, more]))),)
     wanted = "\n".join([*lines[: start + 4], more, *lines[start + 4 :]])
-    return wanted, lambda: edits.swap(text, edits.Change("x.py", readings))
+    return wanted, lambda: edits.swap(text, answers.Change("x.py", readings))
 
 
 def deeper_lines(text: str, chance: random.Random) -> tuple[str, Callable[[], str]]:
@@ -116,12 +116,12 @@ def deeper_lines(text: str, chance: random.Random) -> tuple[str, Callable[[], st
     lines = text.split("\n")
     bare = [line.strip() for line in lines]
     start = chance.choice([at for at, line in enumerate(bare) if len(line) > 8 and bare.count(line) == 1])
-    head = edits.margin(lines[start])
+    head = answers.margin(lines[start])
     new = [head + "if PLANTED:", "    " + lines[start], head + "else:", "    " + head + "pass"]
     slip = chance.choice(SLIPS[:-1])  # steps of two blanks in one line tell nothing of the file's own
     readings = ((slip(lines[start]), slip("\n".join(new))),)
     return "\n".join([*lines[:start], *new, *lines[start + 1 :]]), lambda: edits.swap(
-        text, edits.Change("x.py", readings)
+        text, answers.Change("x.py", readings)
     )
 
 
