@@ -43,19 +43,28 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields, replace
 from functools import cache, reduce
 from glob import escape
 from importlib import import_module
 from itertools import chain, groupby, islice, pairwise, repeat
 from pathlib import Path, PurePosixPath
 from types import FrameType, ModuleType
-from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar, cast, dataclass_transform
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import IO, Any, NoReturn, TypeVar, dataclass_transform
+
     from _failures import Summary
     from _snapshots import Snapshots
     from _workspace import Workspace
+
+    Built = TypeVar("Built")
+else:  # `typing` and `dataclasses` would take a quarter of each start
+    Any = object
+
+    def dataclass_transform(**_: object) -> Callable[[type], type]:
+        return lambda made: made
+
 
 __version__ = "0.2.0"
 
@@ -114,52 +123,90 @@ MaybeText = str | None
 Size = int
 Table = Mapping[str, Any]
 Variables = Mapping[str, str]
-Built = TypeVar("Built")
+REQUIRED = object()
 
 
-class Methods:
-    """The methods of a frozen dataclass, the same for each: those of `dataclass` are compiled class by class."""
+class Field:
+    """A field of a record: its default, or what makes one; its choices; whether it counts where two are compared."""
+
+    name = kind = ""
+
+    def __init__(
+        self, default: Any = REQUIRED, factory: Any = None, choices: Sequence[str] = (), compare: bool = True
+    ) -> None:
+        self.default, self.factory, self.choices, self.compare = default, factory, choices, compare
+
+
+def field(**how: Any) -> Any:
+    """Make a field that is more than its default."""
+    return Field(**how)
+
+
+def choice(*values: str) -> Any:
+    """Make a field that takes one of some VALUES; the first is the default."""
+    return Field(values[0], choices=values)
+
+
+def fields(kind: Any) -> tuple[Field, ...]:
+    """List the fields of a record or of its class."""
+    return tuple(kind.__fields__.values())
+
+
+def replace(item: Built, **changes: Any) -> Built:
+    """Return a copy of a record with other values in some fields."""
+    return type(item)(**vars(item) | changes)
+
+
+class Record:
+    """The methods of a record: those of a dataclass, without compiling them for each class."""
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:
-        parts = fields(self)
-        for part, value in zip(parts, values, strict=False):
-            named[part.name] = value
-        for part in parts:
+        parts = type(self).__fields__
+        named.update(zip(parts, values, strict=False))
+        for part in parts.values():
             if part.name not in named:
-                make = part.default_factory
-                named[part.name] = part.default if make is MISSING else make()
-        if len(named) > len(parts) or any(value is MISSING for value in named.values()):
+                named[part.name] = part.factory() if part.factory else part.default
+        if len(named) > len(parts) or REQUIRED in named.values():
             raise TypeError(f"{type(self).__name__}: something is missing, or unknown, among {', '.join(named)}")
         vars(self).update(named)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise FrozenInstanceError(f"{type(self).__name__}.{name} does not change")
+        raise AttributeError(f"{type(self).__name__}.{name} does not change")
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and Methods.compared(self) == Methods.compared(other)
+        return type(self) is type(other) and Record.compared(self) == Record.compared(other)
 
     def __hash__(self) -> int:
-        return hash(tuple(Methods.compared(self)))
+        return hash(tuple(Record.compared(self)))
 
-    def __repr__(self: Any) -> str:
-        names = [part.name for part in fields(self)]
-        told = [f"{name}={getattr(self, name)!r}" for name in names]
+    def __repr__(self) -> str:
+        told = [f"{name}={value!r}" for name, value in vars(self).items()]
         return f"{type(self).__name__}({', '.join(told)})"
 
     @staticmethod
     def compared(item: Any) -> list[Any]:
         """Give the values that make two of a kind equal."""
-        names = [part.name for part in fields(item) if part.compare]
-        return [getattr(item, name) for name in names]
+        return [getattr(item, part.name) for part in fields(item) if part.compare]
+
+
+@dataclass_transform(field_specifiers=(field,))
+def state(cls: Any) -> Any:
+    """Give CLS the fields that its annotations name; their values may change."""
+    found = dict(getattr(cls, "__fields__", {}))
+    for name, kind in cls.__annotations__.items():
+        given = vars(cls).get(name, REQUIRED)
+        found[name] = given if isinstance(given, Field) else Field(given)
+        found[name].name, found[name].kind = name, kind
+    cls.__fields__, cls.__init__ = found, Record.__init__
+    return cls
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def record(cls: type[Built]) -> type[Built]:
-    """Make CLS a frozen dataclass; the usual ones took a quarter of each start."""
-    made = dataclass(init=False, repr=False, eq=False)(cls)
-    for name in ("__init__", "__setattr__", "__eq__", "__hash__", "__repr__"):
-        setattr(made, name, vars(Methods)[name])
-    return made
+def record(cls: Any) -> Any:
+    """Give CLS fields whose values stay as they are; two of a kind are equal by them."""
+    for name in ("__setattr__", "__eq__", "__hash__", "__repr__"):
+        setattr(cls, name, vars(Record)[name])
+    return state(cls)
 
 
 class ServerUrl(str):
@@ -171,16 +218,6 @@ class ServerUrl(str):
         made = super().__new__(cls, url)
         made.alternatives = tuple(alternatives)
         return made
-
-
-def choice(default: str, *others: str) -> Any:
-    """Make a field that takes DEFAULT or one of OTHERS."""
-    return field(default=default, metadata={"choices": (default, *others)})
-
-
-def mapping() -> Any:
-    """Make a field that is an empty table by default."""
-    return field(default_factory=dict)
 
 
 @record
@@ -205,10 +242,10 @@ class Leaner:
     parallel: Count = 0
     max_output_tokens: Count = 0
     stop: Texts = ()
-    extra_body: Table = mapping()
+    extra_body: Table = field(factory=dict)
     lean_prompt: Flag = True
     context_files: Flag = False
-    options: Table = mapping()
+    options: Table = field(factory=dict)
 
     @property
     def name(self) -> str:
@@ -254,7 +291,7 @@ class Runner:
     args: Texts = ()
     timeout: Seconds = 300
     shell: Flag = False
-    env: Variables = mapping()
+    env: Variables = field(factory=dict)
 
 
 @record
@@ -432,7 +469,7 @@ class Report:
     passing: frozenset[str]
     failing: frozenset[str]
     skipped: frozenset[str]
-    times: Mapping[str, float] = field(default_factory=dict, compare=False)
+    times: Mapping[str, float] = field(factory=dict, compare=False)
 
 
 @record
@@ -560,7 +597,7 @@ def touched(attempts: Iterable[Attempt]) -> set[str]:
     return {path for attempt in attempts for path in attempt.changed}
 
 
-@dataclass
+@state
 class TaskState:
     """A task under way: the tree that it began from, what its tests said there, and the attempts since.
 
@@ -571,7 +608,7 @@ class TaskState:
     task: Task
     start: str
     before: Verdict | None
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = field(factory=list)
     here: str = ""
     stage: int = 0
     others: frozenset[str] = frozenset()
@@ -738,18 +775,18 @@ def build(cls: type[Built], table: Any, where: str) -> Built:
     """Make a CLS from a TOML table; WHERE names file and table in errors."""
     if not isinstance(table, dict):
         raise LeanError(f"{where}: this is a table, not {shown(table)}. Write it as [{where.split('[')[-1]}")
-    known = {item.name: item for item in fields(cast(Any, cls))}
+    known = {item.name: item for item in fields(cls)}
     for key in table:
         if key not in known:
             raise LeanError(f"{where}: there is no key '{key}'{nearest(key, known, tables_with(key))}")
     return cls(**{key: convert(value, known[key], where) for key, value in table.items()})
 
 
-def convert(value: Any, item: Any, where: str) -> Any:
+def convert(value: Any, item: Field, where: str) -> Any:
     """Check VALUE against the kind that a field's annotation names, and make it."""
-    if item.type == "Runner":
+    if item.kind == "Runner":
         return build(Runner, value, f"{where.removesuffix(']')}.runner]")
-    kind, choices = KINDS[item.type], item.metadata.get("choices")
+    kind, choices = KINDS[item.kind], item.choices
     if not kind.fits(value):
         raise LeanError(f"{where}: {item.name} is {kind.called}, not {shown(value)}. Change it there.")
     if choices and value not in choices:
@@ -2524,7 +2561,7 @@ def verdict_facts(verdict: Verdict) -> Document:
 # ---------------------------------------------------------------------------------------------------- the verifier
 
 
-@dataclass
+@state
 class Verifier:
     """Runs the tests on states of the project.
 
@@ -2536,9 +2573,9 @@ class Verifier:
     config: Config
     workspace: Workspace
     reporter: Reporter
-    judged: dict[tuple[str, str], Verdict] = field(default_factory=dict)
-    products: set[str] = field(default_factory=set)
-    traced: dict[Verdict, tuple[Trace, ...]] = field(default_factory=dict)
+    judged: dict[tuple[str, str], Verdict] = field(factory=dict)
+    products: set[str] = field(factory=set)
+    traced: dict[Verdict, tuple[Trace, ...]] = field(factory=dict)
     pristine: bool = True
 
     def judge(self, task: Task, tree: str, again: bool = False) -> Verdict:
@@ -2693,7 +2730,7 @@ class Resumed:
     attempts: int = 0
     dirty: frozenset[str] = frozenset()
     touched: frozenset[str] = frozenset()
-    spent: Document = field(default_factory=dict)
+    spent: Document = field(factory=dict)
 
 
 @record
@@ -2793,7 +2830,7 @@ def uncommitted(snapshots: Snapshots, paths: Sequence[str]) -> str:
     return encodable(ask_git(snapshots.root, "diff", "HEAD", *style, "--", *wanted, places=snapshots.copy_index()))
 
 
-@dataclass
+@state
 class Run:
     """One run over one leanfile: asks leaners, has their work judged, and goes on until the tests pass.
 
@@ -2805,12 +2842,12 @@ class Run:
     workspace: Workspace
     verifier: Verifier
     reporter: Reporter
-    calls: list[Call] = field(default_factory=list)
-    begun: float = field(default_factory=time.monotonic)
-    spent: Document = field(default_factory=dict)
+    calls: list[Call] = field(factory=list)
+    begun: float = field(factory=time.monotonic)
+    spent: Document = field(factory=dict)
     ready: tuple[str, ...] = ()
-    left_out: set[str] = field(default_factory=set)
-    servers: dict[tuple[str, str], Document] = field(default_factory=dict)
+    left_out: set[str] = field(factory=set)
+    servers: dict[tuple[str, str], Document] = field(factory=dict)
 
     @property
     def snapshots(self) -> Snapshots:

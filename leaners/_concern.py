@@ -7,10 +7,9 @@ for it; where one is in doubt, the task is about it.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from leanloop import Config, Failure, Task, Verdict, compare, is_test, read_text
+from leanloop import Config, Failure, Task, Verdict, compare, is_test, read_text, replace
 
 
 def strangers(config: Config, task: Task, red: Verdict | None) -> frozenset[str]:

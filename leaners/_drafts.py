@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Generator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from _servers import at, goes_on_elsewhere
@@ -43,6 +43,7 @@ from leanloop import (
     find_program,
     read_regular,
     read_usage,
+    replace,
     send_signal,
     tokens,
     under_way,

@@ -13,7 +13,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from _page import COSTLY, Event, add_usage, chapters, few_names, many, outcome, read_events, run_rows
@@ -43,6 +43,7 @@ from leanloop import (
     project_folder,
     read_text,
     recorded,
+    replace,
     resolve_leaner,
     state_folder,
     static_config,
@@ -147,7 +148,7 @@ class RunRecord:
         before = self.first["spent"]
         return {
             "calls": before.get("calls", 0) + len(self.of(*COSTLY)),
-            "usage": asdict(Usage(**before.get("usage", {})) + Usage(**add_usage(self.events))),
+            "usage": vars(Usage(**before.get("usage", {})) + Usage(**add_usage(self.events))),
             "seconds": before.get("seconds", 0) + self.events[-1]["time"] - self.first["time"],
         }
 

@@ -15,7 +15,6 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import IO
@@ -60,6 +59,7 @@ from leanloop import (
     project_relative,
     read_static,
     read_text,
+    replace,
     share,
     static_config,
     test_argv,

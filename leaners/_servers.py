@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from leanloop import (
     ServerUrl,
     clean_environment,
     leaner_variables,
+    replace,
     run_process,
     share,
 )

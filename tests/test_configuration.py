@@ -9,7 +9,7 @@ import sys
 import tomllib
 import venv
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +201,8 @@ def test_what_was_built_cannot_be_changed(load: Load) -> None:
     made = load(RUNNER + TASK + "[[escalate]]\nafter = 1\n")
     tables = (getattr(made, name) for name in leanloop.TABLES)
     for built in (made, *tables, *made.tasks, made.tasks[0].runner, *made.escalate):
-        with pytest.raises(FrozenInstanceError):
-            setattr(built, fields(built)[0].name, "changed")
+        with pytest.raises(AttributeError):
+            setattr(built, leanloop.fields(built)[0].name, "changed")
 
 
 KINDS = {
@@ -510,7 +510,7 @@ def keys_of_shipped() -> dict[str, dict[str, Any]]:
 
 def test_config_toml_has_every_table_and_every_key() -> None:
     shipped = tomllib.loads(uncommented())
-    expected = {name: {item.name for item in fields(cls)} for name, cls in leanloop.TABLES.items()}
+    expected = {name: {item.name for item in leanloop.fields(cls)} for name, cls in leanloop.TABLES.items()}
     assert {name: set(table) for name, table in keys_of_shipped().items()} == expected
     assert set(shipped) == {*expected, "leaners", "escalate", "diagnose"}
     assert [set(table) for table in shipped["escalate"]] == [{"after", "binary"}]

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -98,7 +97,7 @@ def test_the_guide_names_the_projects_own_test_command_and_layout(bench: Bench) 
 def test_every_key_that_the_guide_names_is_one(bench: Bench) -> None:
     guide = fill(bench, {})
     keys = set(re.findall(r"\b(\w+) = ", guide))
-    known = {item.name for cls in (*leanloop.TABLES.values(), leanloop.Task) for item in fields(cls)}
+    known = {item.name for cls in (*leanloop.TABLES.values(), leanloop.Task) for item in leanloop.fields(cls)}
     assert keys <= known
 
 

@@ -11,7 +11,6 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +62,10 @@ def schema() -> Schema:
 def table_schema(cls: type, told: Mapping[str, str]) -> Schema:
     """Make the schema of one table; TOLD describes its keys."""
     keys: Schema = {}
-    for item in fields(cls):
-        keys[item.name] = dict(table_schema(leanloop.Runner, {}) if item.type == "Runner" else SHAPES[str(item.type)])
-        if "choices" in item.metadata:
-            keys[item.name]["enum"] = [*item.metadata["choices"]]
+    for item in leanloop.fields(cls):
+        keys[item.name] = dict(table_schema(leanloop.Runner, {}) if item.kind == "Runner" else SHAPES[item.kind])
+        if item.choices:
+            keys[item.name]["enum"] = [*item.choices]
         if item.name in told:
             keys[item.name]["description"] = told[item.name]
     return {"type": "object", "additionalProperties": False, "properties": keys}
