@@ -750,7 +750,7 @@ KINDS: dict[str, Kind] = {
     "Positive": Kind("a whole number from 1 to 10^9", lambda value: is_count(value, 1)),
     "Seconds": Kind("a number of seconds above 0, to 10^9", lambda value: is_amount(value) and value > 0),
     "Amount": Kind("a number from 0 to 10^9", is_amount),
-    "Maybe": Kind("a number", lambda value: is_amount(value, -MOST)),
+    "Maybe": Kind("a number from 0 to 10^9", is_amount),
     "Size": Kind('a size such as "50MB"', lambda value: is_text(value) and bool(SIZE.fullmatch(value)), bytes_of),
     "Table": Kind("a table", lambda value: isinstance(value, dict)),
     "Variables": Kind("a table of variables' names and strings", is_environment),
@@ -2806,8 +2806,11 @@ def conclude_task(run: Run, state: TaskState, reason: str) -> Result:
 def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
     """Say why a leaner did not succeed: lean-loop's own reason, else its last words."""
     if done.cut:
-        key, limit = ("timeout", leaner.timeout) if done.cut == "time limit" else ("idle", leaner.idle)
-        return f"it {done.end}; [lean] {key} = {limit:g}"
+        settings = {
+            "time limit": f"; [lean] timeout = {leaner.timeout:g}",
+            "silence": f"; [lean] idle = {leaner.idle:g}",
+        }
+        return f"it {done.end}{settings.get(done.cut, '')}"
     if not done.code:
         return ""
     if number := signal_of(done.code):
@@ -2903,6 +2906,11 @@ class Run:
             limit = getattr(self.config.limits, name)
             if limit and used >= limit:
                 raise TaskStopped(f"the limit of {limit:g} {name} is reached: raise [limits] {name} to go on")
+
+    def seconds_left(self) -> float:
+        """Tell for how long `[limits] minutes` lets the run go on."""
+        spent = time.monotonic() - self.begun
+        return max(0.01, self.config.limits.minutes * 60 - spent) if self.config.limits.minutes else float("inf")
 
     # Asking
 
@@ -3057,12 +3065,15 @@ class Run:
         limits: Document = {"timeout": leaner.timeout, "idle": leaner.idle}
         if program.own_idle:  # it keeps the limits by itself, and says what it was waiting for
             limits = {"timeout": leaner.timeout + OWN_END}
+        left = self.seconds_left()
+        limits["timeout"] = min(limits["timeout"], left)
         told: Document = {"alive": self.reporter.alive, "tell": self.reporter.heard}
         try:
             with self.snapshots.sealed():
-                return run_process(argv, self.config.root, env=env, apart=True, **limits, **told)
+                done = run_process(argv, self.config.root, env=env, apart=True, **limits, **told)
         except OSError as error:
             raise start_error(argv[-3], "[lean] binary", error) from None
+        return replace(done, cut="[limits] minutes") if done.cut and done.seconds >= left else done
 
     # Writing prompts
 

@@ -182,6 +182,16 @@ def test_a_limit_that_is_reached_in_the_middle_of_a_round_ends_what_runs(
     assert scored.read("score.py") == "POINTS = [1]\n"
 
 
+def test_a_limit_of_minutes_ends_an_answer_that_is_drawn_alone(scored: Bench, start: Start) -> None:
+    minutes = f"minutes = {0.05 * PATIENCE:g}"
+    server = start(points("1,2,3,4", never), slots=1, samples=1, more=f"[limits]\n{minutes}\n")
+    ran = scored.lean_loop()
+    assert ran.code == 1, ran.text
+    assert "it was ended after" in ran.err and "([limits] minutes)" in ran.err
+    assert len(server.asked) == 1
+    assert wait_until(lambda: server.cut == [1])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_signal_while_answers_are_written_leaves_no_process_and_a_judged_state(
     scored: Bench, start: Start, number: signal.Signals
