@@ -180,7 +180,7 @@ class Record:
         return hash(tuple(Record.compared(self)))
 
     def __repr__(self) -> str:
-        told = [f"{name}={value!r}" for name, value in vars(self).items()]
+        told = [f"{part.name}={getattr(self, part.name)!r}" for part in fields(self)]
         return f"{type(self).__name__}({', '.join(told)})"
 
     @staticmethod
@@ -612,6 +612,26 @@ class TaskState:
     here: str = ""
     stage: int = 0
     others: frozenset[str] = frozenset()
+
+    def add(
+        self, by: str, question: Question, sample: int, call: Call, changed: tuple[str, ...], verdict: Verdict
+    ) -> None:
+        """Add what a call brought to the attempts."""
+        attempt = Attempt(
+            leaner=by,
+            tree=call.after,
+            changed=changed,
+            verdict=verdict,
+            diagnosis=question.diagnosis,
+            note=note_on(call),
+            rank=rank_key(verdict, self.before),
+            round=self.rounds + (sample == 1),
+            sample=sample,
+            fresh=question.fresh,
+            new=call.after not in {self.start, *(earlier.tree for earlier in self.attempts)},
+        )
+        self.attempts.append(attempt)
+        self.here = call.after
 
     @property
     def start_rank(self) -> RankKey:
@@ -2795,12 +2815,9 @@ def conclude_task(run: Run, state: TaskState, reason: str) -> Result:
     task = state.task
     ended = "red" if reason else "untested" if task.skip_tests else "green"
     change = compare(state.before, state.attempts[-1].verdict) if state.attempts else Change()
-    warnings: tuple[str, ...] = ()
-    if ended == "green":
-        more = green_warnings(run.snapshots, run.workspace.rules_of(task), state)
-        warnings = (*change.warnings, *more)
-    attempts = tuple(state.attempts)
-    return Result(task, ended, attempts, state.before, reason.strip(" ."), replace(change, warnings=warnings))
+    doubts = green_warnings(run.snapshots, run.workspace.rules_of(task), state)
+    change = replace(change, warnings=(*change.warnings, *doubts) if ended == "green" else ())
+    return Result(task, ended, tuple(state.attempts), state.before, reason.strip(" ."), change)
 
 
 def why_ended(done: Completed, errors: str, answer: str, leaner: Leaner) -> str:
@@ -3139,22 +3156,8 @@ class Run:
         idle = not (question.fresh or sample > 1 or changed or state.attempts[-1].changed)
         verdict = self.verdict(state, call, again=idle)
         by = f"{call.leaner} {question.leaner.model}".strip() if self.config.escalate else call.leaner
-        attempt = Attempt(
-            leaner=by,
-            tree=call.after,
-            changed=changed,
-            verdict=verdict,
-            diagnosis=question.diagnosis,
-            note=note_on(call),
-            rank=rank_key(verdict, state.before),
-            round=state.rounds + (sample == 1),
-            sample=sample,
-            fresh=question.fresh,
-            new=call.after not in {state.start, *(earlier.tree for earlier in state.attempts)},
-        )
-        state.attempts.append(attempt)
-        state.here = call.after
-        self.record_attempt(attempt, call.before, len(state.attempts))
+        state.add(by, question, sample, call, changed, verdict)
+        self.record_attempt(state.attempts[-1], call.before, len(state.attempts))
         if idle and verdict.green and not state.task.skip_tests:
             raise TaskStopped("flaky, not fixed: the tests turned green although nothing changed")
 
