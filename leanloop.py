@@ -35,7 +35,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import stat
 import subprocess
@@ -127,14 +126,15 @@ REQUIRED = object()
 
 
 class Field:
-    """A field of a record: its default, or what makes one; its choices; whether it counts where two are compared."""
+    """A field of a record: its default, or what makes one, and the choices that it has."""
 
     name = kind = ""
 
-    def __init__(
-        self, default: Any = REQUIRED, factory: Any = None, choices: Sequence[str] = (), compare: bool = True
-    ) -> None:
-        self.default, self.factory, self.choices, self.compare = default, factory, choices, compare
+    def __init__(self, default: Any = REQUIRED, factory: Any = None, choices: Sequence[str] = ()) -> None:
+        self.default, self.factory, self.choices = default, factory, choices
+
+    def make(self) -> Any:
+        return self.factory() if self.factory else self.default
 
 
 def field(**how: Any) -> Any:
@@ -163,30 +163,23 @@ class Record:
     def __init__(self: Any, *values: Any, **named: Any) -> None:
         parts = type(self).__fields__
         named.update(zip(parts, values, strict=False))
-        for part in parts.values():
-            if part.name not in named:
-                named[part.name] = part.factory() if part.factory else part.default
-        if len(named) > len(parts) or REQUIRED in named.values():
+        found = {name: named[name] if name in named else part.make() for name, part in parts.items()}
+        if named.keys() - found.keys() or REQUIRED in found.values():
             raise TypeError(f"{type(self).__name__}: something is missing, or unknown, among {', '.join(named)}")
-        vars(self).update(named)
+        vars(self).update(found)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__}.{name} does not change")
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and Record.compared(self) == Record.compared(other)
+        return type(self) is type(other) and vars(self) == vars(other)
 
     def __hash__(self) -> int:
-        return hash(tuple(Record.compared(self)))
+        return hash(tuple(vars(self).values()))
 
     def __repr__(self) -> str:
-        told = [f"{part.name}={getattr(self, part.name)!r}" for part in fields(self)]
+        told = [f"{name}={value!r}" for name, value in vars(self).items()]
         return f"{type(self).__name__}({', '.join(told)})"
-
-    @staticmethod
-    def compared(item: Any) -> list[Any]:
-        """Give the values that make two of a kind equal."""
-        return [getattr(item, part.name) for part in fields(item) if part.compare]
 
 
 @dataclass_transform(field_specifiers=(field,))
@@ -469,7 +462,7 @@ class Report:
     passing: frozenset[str]
     failing: frozenset[str]
     skipped: frozenset[str]
-    times: Mapping[str, float] = field(factory=dict, compare=False)
+    times: tuple[tuple[str, float], ...] = ()
 
 
 @record
@@ -492,8 +485,8 @@ class Verdict:
 
     def seconds_of(self, file: str) -> float:
         """Tell how long the tests of a Python file took; all of them, where nobody counted."""
-        start, times = f"{file.removesuffix('.py').replace('/', '.')}.", self.report.times if self.report else {}
-        counted = [time for name, time in times.items() if name.startswith(start)]
+        start, times = f"{file.removesuffix('.py').replace('/', '.')}.", self.report.times if self.report else ()
+        counted = [time for name, time in times if name.startswith(start)]
         return sum(counted) if counted else self.seconds
 
     @property
@@ -770,7 +763,7 @@ KINDS: dict[str, Kind] = {
     "Positive": Kind("a whole number from 1 to 10^9", lambda value: is_count(value, 1)),
     "Seconds": Kind("a number of seconds above 0, to 10^9", lambda value: is_amount(value) and value > 0),
     "Amount": Kind("a number from 0 to 10^9", is_amount),
-    "Maybe": Kind("a number from 0 to 10^9", is_amount),
+    "Maybe": Kind("a number", lambda value: is_amount(value, -MOST)),
     "Size": Kind('a size such as "50MB"', lambda value: is_text(value) and bool(SIZE.fullmatch(value)), bytes_of),
     "Table": Kind("a table", lambda value: isinstance(value, dict)),
     "Variables": Kind("a table of variables' names and strings", is_environment),
@@ -1038,6 +1031,13 @@ def project_relative(file: str, root: Path, where: str) -> str:
 # ----------------------------------------------------------------------------------------------- where things lie
 
 
+def on_path(program: str) -> str | None:
+    """Find a program on PATH."""
+    import shutil
+
+    return shutil.which(program)
+
+
 def share() -> Path:
     """Find the folder with leaners, examples, playground and config.toml: beside this file, or where a wheel put it."""
     here = Path(__file__).resolve().parent
@@ -1173,21 +1173,23 @@ def readable(raw: bytes) -> str:
 class StreamReader(threading.Thread):
     """Read a stream to its end; keep its first and last bytes only, so that memory stays bounded.
 
-    HEARD gets every piece as it comes, TELL pieces of whole lines.
+    ON_CHUNK gets every piece as it comes, ON_LINES pieces of whole lines.
     """
 
     HEAD, TAIL, LINE = 1 << 18, 1 << 20, 1 << 16
 
-    def __init__(self, stream: IO[bytes], heard: Callable[[bytes], None], tell: Callable[[bytes], None] | None) -> None:
+    def __init__(
+        self, stream: IO[bytes], on_chunk: Callable[[bytes], None], on_lines: Callable[[bytes], None] | None
+    ) -> None:
         super().__init__(daemon=True)
-        self.stream, self.heard, self.tell, self.line = stream, heard, tell, b""
+        self.stream, self.on_chunk, self.on_lines, self.line = stream, on_chunk, on_lines, b""
         self.head, self.tail, self.dropped = bytearray(), deque[bytes](), 0
         self.kept = 0
 
     def run(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             while chunk := os.read(self.stream.fileno(), 1 << 16):
-                self.heard(chunk)
+                self.on_chunk(chunk)
                 self.keep(chunk)
                 self.tell_lines(chunk)
         if self.line:
@@ -1197,8 +1199,8 @@ class StreamReader(threading.Thread):
         """Hand on the lines that CHUNK completes."""
         whole, end, rest = (self.line + chunk).rpartition(b"\n")
         self.line = rest[-self.LINE :]
-        if end and self.tell:
-            self.tell(whole + end)
+        if end and self.on_lines:
+            self.on_lines(whole + end)
 
     def keep(self, chunk: bytes) -> None:
         """Put CHUNK into the head while there is room, then into the tail, whose oldest part goes."""
@@ -1249,18 +1251,18 @@ def run_process(
     timeout: float | None = None,
     idle: float | None = None,
     apart: bool = False,
-    alive: Callable[[int], None] | None = None,
-    tell: Callable[[bytes], None] | None = None,
+    on_beat: Callable[[int], None] | None = None,
+    on_lines: Callable[[bytes], None] | None = None,
 ) -> Completed:
     """Run ARGV to its end.
 
     Standard input is closed. TIMEOUT is in seconds, IDLE in seconds of silence. APART keeps standard error by itself,
-    TELL gets lines as they come. ALIVE is called with the process's number at once and then again and again; the
+    ON_LINES gets lines as they come. ON_BEAT is called with the process's number at once and then again and again; the
     process does not outlive lean-loop then. Raises OSError where ARGV cannot be started.
     """
     deadline = Deadline(timeout, idle)
-    with under_way(argv, cwd, env, deadline, apart, tell, guarded=bool(alive)) as (process, outputs):
-        cut = watch(process, outputs, deadline, alive or (lambda pid: None))
+    with under_way(argv, cwd, env, deadline, apart, on_lines, guarded=bool(on_beat)) as (process, outputs):
+        cut = watch(process, outputs, deadline, on_beat or (lambda pid: None))
     return completed(argv, process, outputs, deadline, cut)
 
 
@@ -1274,7 +1276,7 @@ def under_way(
     env: Mapping[str, str] | None,
     deadline: Deadline,
     apart: bool,
-    tell: Callable[[bytes], None] | None,
+    on_lines: Callable[[bytes], None] | None,
     guarded: bool,
     beside: bool = False,
 ) -> Iterator[tuple[subprocess.Popen[bytes], list[StreamReader]]]:
@@ -1287,7 +1289,7 @@ def under_way(
         with defer_signals():
             process = spawn(argv, cwd, os.environ if env is None else env, apart)
             streams = filter(None, (process.stdout, process.stderr))
-            outputs = [StreamReader(stream, deadline.hear, tell) for stream in streams]
+            outputs = [StreamReader(stream, deadline.hear, on_lines) for stream in streams]
             ending.callback(close, outputs)
             ending.callback(end_tree, process)
             pids = {process.pid}
@@ -1382,7 +1384,10 @@ def release(guard: subprocess.Popen[bytes]) -> None:
 
 
 def watch(
-    process: subprocess.Popen[bytes], outputs: Sequence[StreamReader], deadline: Deadline, alive: Callable[[int], None]
+    process: subprocess.Popen[bytes],
+    outputs: Sequence[StreamReader],
+    deadline: Deadline,
+    on_beat: Callable[[int], None],
 ) -> str:
     """Wait for PROCESS to exit or for a limit of DEADLINE; say which limit, if one was reached."""
     exited = threading.Event()
@@ -1393,9 +1398,9 @@ def watch(
 
     for thread in (*outputs, threading.Thread(target=wait, daemon=True)):
         thread.start()
-    alive(process.pid)
+    on_beat(process.pid)
     while not exited.wait(min(BEAT, deadline.left())):
-        alive(process.pid)
+        on_beat(process.pid)
         if cut := deadline.cut():
             return cut
     return ""
@@ -2008,9 +2013,9 @@ class Program:
 
 def bash() -> str:
     """Find bash; on Windows the one that comes with Git, never the one in System32."""
-    found = shutil.which("bash")
+    found = on_path("bash")
     if WINDOWS:
-        beside = shutil.which("git")
+        beside = on_path("git")
         places = Path(beside).resolve().parent.parent.glob("**/bash.exe") if beside else ()
         found = next(map(str, places), None)
     if not found:
@@ -2067,7 +2072,7 @@ def check_leaner(leaner: Leaner) -> None:
     """Refuse a leaner that cannot work here: its program, or the variable with its key, is missing."""
     program = find_program(leaner)
     program.argv()  # for an .sh there has to be a bash
-    if program.needs and not shutil.which(program.needs):
+    if program.needs and not on_path(program.needs):
         raise NotReady(
             f"[lean] binary {program.name}: its program '{program.needs}' is not on PATH. Install it, or choose another"
             " leaner: lean-loop --list-leaners"
@@ -2247,12 +2252,12 @@ def quoted(word: str) -> str:
 
 
 def run_shell(
-    root: Path, line: str, files: Sequence[str], env: Mapping[str, str], limit: Limit, alive: Callable[[int], None]
+    root: Path, line: str, files: Sequence[str], env: Mapping[str, str], limit: Limit, on_beat: Callable[[int], None]
 ) -> Completed:
     """Hand a command of the user's to the shell; {files} in it are FILES that are there, else all of the project."""
     there = [quoted(path) for path in files if (root / path).exists()]
     line = line.replace("{python}", python_of(root)).replace("{files}", " ".join(there) or ".")
-    done = run_process(shell_argv(line), root, env=env, timeout=limit[0], alive=alive)
+    done = run_process(shell_argv(line), root, env=env, timeout=limit[0], on_beat=on_beat)
     return replace(done, cut=done.cut and f"{done.cut}: {limit[1]}")
 
 
@@ -2263,7 +2268,7 @@ def python_of(root: Path) -> str:
     for folder in (".venv", "venv"):
         if (root / folder / program).is_file():
             return str(root / folder / program)
-    return shutil.which("python3") or shutil.which("python") or sys.executable
+    return on_path("python3") or on_path("python") or sys.executable
 
 
 def test_argv(runner: Runner, root: Path) -> list[str]:
@@ -2311,7 +2316,7 @@ def read_report(path: Path, root: Path) -> Report | None:
     finally:
         path.unlink(missing_ok=True)  # it repeats the output, unmasked
     passed, failed, skipped = map(frozenset, found.values())
-    return Report(passed - failed, failed, skipped, times)
+    return Report(passed - failed, failed, skipped, tuple(times.items()))
 
 
 def outcome_of(tags: Set[str]) -> str:
@@ -2403,7 +2408,7 @@ def run_tests(config: Config, runner: Runner, reporter: Reporter) -> Verdict:
     awaited = is_to_be_written(argv, config)
     path.unlink(missing_ok=True)
     try:
-        told: Document = {"alive": reporter.alive, "tell": reporter.heard}
+        told: Document = {"on_beat": reporter.on_beat, "on_lines": reporter.on_lines}
         done = run_process(argv, config.root, env=env, timeout=runner.timeout, **told)
     except OSError as error:
         why = start_error(argv[0], "[runner] command", error)
@@ -2629,7 +2634,7 @@ class Verifier:
         before = self.workspace.snapshots.take()
         env, limit = test_environment(task.runner, ""), (task.runner.timeout, "[runner] timeout")
         with self.workspace.snapshots.sealed():
-            done = run_shell(self.config.root, command, task.files, env, limit, self.reporter.alive)
+            done = run_shell(self.config.root, command, task.files, env, limit, self.reporter.on_beat)
         self.workspace.warn_rewritten(before, command)
         if not (done.code or done.cut):
             return verdict
@@ -2739,14 +2744,14 @@ OWN_END = 10  # seconds that a leaner which keeps its time limit by itself has f
 class Resumed:
     """What an earlier run left to go on with; a run that resumes none has an empty one.
 
-    `green` holds the fingerprints of its green tasks, whose work may have been `stirred` since; `cut` is that of the
-    task which it did not end, with the `attempts` made, the paths that held edits of the user's own when it began
+    `green` holds the fingerprints of its green tasks, whose work may have been `stirred` since; `unfinished` that of
+    the task which it did not end, with the `attempts` made, the paths that held edits of the user's own when it began
     (`dirty`), and those that leaners changed (`touched`); `spent` is what it used of the limits.
     """
 
     green: tuple[str, ...] = ()
     stirred: bool = False
-    cut: str = ""
+    unfinished: str = ""
     attempts: int = 0
     dirty: frozenset[str] = frozenset()
     touched: frozenset[str] = frozenset()
@@ -3084,7 +3089,7 @@ class Run:
             limits = {"timeout": leaner.timeout + OWN_END}
         left = self.seconds_left()
         limits["timeout"] = min(limits["timeout"], left)
-        told: Document = {"alive": self.reporter.alive, "tell": self.reporter.heard}
+        told: Document = {"on_beat": self.reporter.on_beat, "on_lines": self.reporter.on_lines}
         try:
             with self.snapshots.sealed():
                 done = run_process(argv, self.config.root, env=env, apart=True, **limits, **told)
@@ -3237,9 +3242,9 @@ def task_fingerprint(task: Task) -> str:
 def run_recorded(run: Run, task: Task, facts: Document, resumed: Resumed) -> Result:
     """Run a task, and record how it began and ended, with FACTS to name it; what a run that is resumed tried counts."""
     start, commits, fingerprint = run.snapshots.take(), run.config.defaults.commit, task_fingerprint(task)
-    earlier = resumed if resumed.cut == fingerprint else Resumed()
+    earlier = resumed if resumed.unfinished == fingerprint else Resumed()
     dirty = earlier.dirty
-    if commits and not earlier.cut:
+    if commits and not earlier.unfinished:
         dirty = frozenset(run.snapshots.uncommitted())
     run.reporter.emit("task", **facts, tree=start, digest=fingerprint, dirty=sorted(dirty))
     run.workspace.warn_uncovered()
@@ -3574,18 +3579,18 @@ class Reporter:
         if self.shows.json:
             self.shows.say(line, self.shows.out)
 
-    def alive(self, pid: int) -> None:
+    def on_beat(self, pid: int) -> None:
         """Note each session of processes at work, once; and that lean-loop lives."""
         for session, born in self.sessions_of(pid, self.sessions).items():
             self.sessions.add(session)
             self.emit("started", pid=session, born=born)
         os.utime(self.folder / "events.jsonl")
 
-    def heard(self, raw: bytes) -> None:
+    def on_lines(self, raw: bytes) -> None:
         """Show what a program prints while it runs."""
         if self.shows.verbose or b"progress: " in raw:
             for line in readable(raw).splitlines():
-                self.display.heard(self.mask(line))
+                self.display.on_line(self.mask(line))
 
     def outcome(self, code: int, error: str, broken: str) -> None:
         """End the run: write its report, run the user's command, record and show how it ended."""

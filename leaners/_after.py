@@ -34,7 +34,7 @@ def run_commands(run: Run, task: Task) -> str:
     limit = config.defaults.after_command_timeout, "[defaults] after_command_timeout"
     for command in task.after:
         reporter.emit("after", command=command)
-        done = run_shell(config.root, command, task.files, clean_environment(), limit, reporter.alive)
+        done = run_shell(config.root, command, task.files, clean_environment(), limit, reporter.on_beat)
         output = reporter.mask(done.output)
         reporter.write("after.txt", output)
         if done.code or done.cut:

@@ -195,7 +195,7 @@ class Drafts:
         """Show how much was written in all."""
         count = sum(draft.told[0] for draft in self.under_way)
         rate = sum(draft.told[1] for draft in self.under_way)
-        self.run.reporter.heard(b"progress: %d %.1f\n" % (count, rate))
+        self.run.reporter.on_lines(b"progress: %d %.1f\n" % (count, rate))
 
     def lay_aside(self, draft: Draft) -> None:
         """Record a draft that came to nothing: its answer is wanted yet, and the server has less room than was said."""

@@ -272,7 +272,7 @@ def resume(run: Run) -> Resumed:
     return Resumed(
         green=tuple(last.green),
         stirred=bool(work_since(run.snapshots, last, records)),
-        cut=begun["digest"],
+        unfinished=begun["digest"],
         attempts=sum(map(len, rounds)),
         dirty=frozenset(begun["dirty"]),
         touched=frozenset(path for record in parts for path in record.touched(run.snapshots)),

@@ -276,7 +276,7 @@ class Display:
         else:
             self.shows.say(line, self.shows.err)
 
-    def heard(self, line: str) -> None:
+    def on_line(self, line: str) -> None:
         """Take a line of what a running leaner or test prints: its progress, or what --verbose shows."""
         if found := PROGRESS.fullmatch(line):
             is_steady = float(found[2]) and int(found[1]) > 9  # of fewer the speed is chance

@@ -166,7 +166,9 @@ def test_options_of_the_project_do_not_stop_the_tracer(post: Bench, addopts: str
 
 
 def test_what_counts_as_slow_is_the_tests_and_not_the_start_of_their_runner() -> None:
-    report = leanloop.Report(frozenset({"test_cost.test_hand"}), frozenset(), frozenset(), {"test_cost.test_hand": 0.0})
+    report = leanloop.Report(
+        frozenset({"test_cost.test_hand"}), frozenset(), frozenset(), (("test_cost.test_hand", 0.0),)
+    )
     verdict = leanloop.Verdict(True, leanloop.Failure((), "", ""), 1, seconds=25.0, report=report)
     assert verdict.seconds_of("test_cost.py") == 0
     assert verdict.seconds_of("test_other.py") == 25
