@@ -2143,8 +2143,8 @@ def judging_patterns(config: Config, task: Task) -> list[str]:
 
 
 def own_patterns(patterns: Sequence[str]) -> list[str]:
-    """List the user's patterns: each counts for names, and from the root for whole paths too."""
-    return [form for pattern in patterns for form in (pattern, f"/{pattern}")]
+    """List the user's patterns: each counts for files, and for folders of that name."""
+    return [form for pattern in patterns for form in (pattern, f"{pattern.rstrip('/')}/")]
 
 
 def protected_patterns(config: Config, task: Task) -> list[str]:
@@ -3483,7 +3483,9 @@ OWN_NAMES = {"tree", "before", "after", "commit", "digest", "green", "id", "run"
 
 
 # What a terminal would obey, as a file's name may hold it; the inks and the cleared line are our own.
-UNSHOWN = re.compile(r"(\r\x1b\[K|\x1b\[(?:0|3[1-3])m|\r\n)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+UNSHOWN = re.compile(
+    r"(\r\x1b\[K|\x1b\[(?:0|3[1-3])m|\r\n)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
 
 
 @record

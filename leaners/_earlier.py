@@ -161,7 +161,7 @@ def run_folders(folder: Path) -> list[Path]:
 def read_records(folder: Path) -> list[RunRecord]:
     """Read the runs of a project, oldest first."""
     records = (RunRecord(run, tuple(read_events(run))) for run in run_folders(folder))
-    return [record for record in records if record.events]
+    return [record for record in records if record.events and "root" in record.first]
 
 
 def forget(snapshots: Snapshots, keep: int, thorough: bool = False) -> None:
@@ -338,6 +338,8 @@ def restore_state(options: argparse.Namespace, shows: Shows) -> int:
     with recorded(config, shows) as run:
         run.begin(f"restore {place}")
         now, tree = run.snapshots.take(), record.states[state]
+        if state.startswith("found-"):  # what a call left that was put back then
+            paths = paths or record.of("protected")[int(state.removeprefix("found-")) - 1]["paths"]
         if paths:
             left = run.workspace.bring_back(now, tree, differing(paths, run, now, tree), place)
         else:

@@ -200,9 +200,8 @@ def meant_by(setting: str, within: str, root: Path) -> Iterator[str]:
     for double, single, bare in re.findall(r"\"([^\"\n]+)\"|'([^'\n]+)'|([^\s,\[\]{}<>\"']+)", setting):
         word = rx(ROOT).sub("", double or single or bare).removeprefix("-p").removeprefix("./")
         if "*" in word:
-            form = re.sub(r"[?+@!]?\([^)]*\)|\{[^}]*\}|\*\*/", lambda part: "*" * (part[0] != "**/"), word).lstrip("/")
+            form = re.sub(r"[?+@!]?\([^)]*\)|\{[^}]*\}", "*", word).lstrip("/")
             yield f"/{within}{form}" if within or "/" in form else form
-            yield from [f"/{within}*/{form}"] * (word.startswith("**/") and "/" in form)
         elif word.strip("./") and (root / within / word).is_dir():
             yield f"/{within}{word.strip('/')}/"
         else:

@@ -97,7 +97,7 @@ LONG_FUNCTION = 60  # lines
 def read_text(path: Path) -> str:
     """Read a file as text; empty where it is none, binary, or too large."""
     try:
-        raw = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else b""
+        raw = path.read_bytes() if path.is_file() and path.stat().st_size <= LARGEST_FILE else b""
     except (OSError, ValueError):
         return ""
     text, _ = decode(raw) or ("" if b"\0" in raw else raw.decode("utf-8", "replace"), "")

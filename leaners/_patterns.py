@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from fnmatch import translate
 from functools import cache
 from itertools import groupby
 
@@ -29,9 +28,9 @@ def read_table(text: str) -> dict[str, dict[str, list[str]]]:
 
 
 def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Make the question whether PATTERNS cover a path; the last that fits decides, `!` excepts.
+    """Make the question whether PATTERNS cover a path, as those of .gitignore do; the last that fits decides.
 
-    `name` is a last part, `folder/` lies at any depth, others begin at the root.
+    `name` is a last part alone, though; `folder/` lies at any depth, others begin at the root. `!` excepts.
     """
     groups = groupby(patterns, lambda pattern: pattern.startswith("!"))
     rules = [(any_pattern(*(item.removeprefix("!") for item in group)), not excepts) for excepts, group in groups]
@@ -41,13 +40,31 @@ def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
 @cache  # compiling them takes milliseconds, and a run asks many times
 def any_pattern(*patterns: str) -> Callable[[str], object]:
     """Make the question whether one of PATTERNS fits a path."""
-    names = [pattern for pattern in patterns if "/" not in pattern]
-    paths = [rooted(pattern) for pattern in patterns if "/" in pattern]
-    name, path = (re.compile("|".join(map(translate, found)) or "(?!)").match for found in (names, paths))
-    return lambda at: name(at.rpartition("/")[2]) or path(f"/{at}")
+    fits = re.compile("|".join(map(expression, patterns)) or "(?!)").fullmatch
+    return lambda at: fits(f"/{at}")
 
 
-def rooted(pattern: str) -> str:
-    """Spell a pattern of whole paths so that it begins at the root, which is `/`."""
-    anywhere = pattern.endswith("/") and not pattern.startswith("/")
-    return ("*/" if anywhere else "/") + pattern.lstrip("/") + "*" * pattern.endswith("/")
+# The signs of a pattern, and what each stands for; `[` begins a class of characters, `\` takes a sign as it is.
+SIGNS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+SIGN = re.compile(rf"({'|'.join(map(re.escape, SIGNS))})|\[(!?)(\]?[^]]+)\]|\\?(.)", re.DOTALL)
+
+
+def expression(pattern: str) -> str:
+    """Write a pattern as a regular expression of paths below the root, which is `/`."""
+    pattern = pattern.removeprefix(".") if pattern.startswith("./") else pattern
+    place, is_name = pattern.rstrip("/"), "/" not in pattern.rstrip("/")
+    below = "/.*" if place != pattern else "" if is_name else "(?:/.*)?"
+    anywhere = is_name or (below == "/.*" and place[0] != "/")
+    return f"/{'(?:.*/)?' * anywhere}{signs(place.lstrip('/'))}{below}"
+
+
+def signs(pattern: str) -> str:
+    """Write the signs of a pattern as those of regular expressions."""
+
+    def spelled(found: re.Match[str]) -> str:
+        sign, others, inside, plain = found.groups()
+        if inside:
+            return "[" + "^/" * bool(others) + re.sub(r"([]\\^[])", r"\\\1", inside) + "]"
+        return SIGNS.get(sign) or re.escape(plain)
+
+    return f"(?s:{SIGN.sub(spelled, pattern)})"

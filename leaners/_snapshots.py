@@ -174,7 +174,7 @@ class Snapshots:
 
     def settings(self) -> dict[Path, bytes]:
         """Read what tells git where to look, and at what."""
-        files = [self.folder / "index", self.store / "config", *self.store.glob("sharedindex.*")]
+        files = [self.folder / "index", self.store / "HEAD", self.store / "config", *self.store.glob("sharedindex.*")]
         files += [*self.store.glob("info/*"), *self.store.glob("objects/info/*")]
         found = dict[Path, bytes]()
         for path in files:

@@ -189,7 +189,7 @@ class Workspace:
     def find_root(self) -> None:
         """Make the project's folder anew where an agent took it away; what was in it is put back later."""
         with contextlib.suppress(OSError):
-            if self.config.root.is_symlink():
+            if self.config.root.is_symlink() or self.config.root.is_file():
                 self.config.root.unlink()
             self.config.root.mkdir(parents=True)
             os.chdir(self.here)
@@ -253,7 +253,8 @@ class Workspace:
         """
         moved, changed = list[str](), {*changed}
         for path in sorted(self.snapshots.unheld - known):
-            forbidden = rules.protects(path) or ((path.endswith("/") or path in changed) and not rules.permits(path))
+            whole = path.endswith("/") and not rules.is_listed(path)  # a repository: nobody knows what is in it
+            forbidden = whole or rules.protects(path) or (path in changed and not rules.permits(path))
             if forbidden and os.path.lexists(self.config.root / path):
                 kept = self.reporter.path(f"put-back-{len(moved)}")
                 shutil.move(self.config.root / path, kept)

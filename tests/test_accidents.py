@@ -23,7 +23,7 @@ fifo() { rm -rf "$1"; mkdir -p "$(dirname "$1")"; mkfifo "$1"; }
 run="$(dirname "$LEAN_PROMPT_FILE")"
 for path in new/.gitattributes new/.gitignore .git/hooks/x .git/config .git/HEAD .git/info/exclude \\
     .git/objects/info/alternates test_calc.py calc.py package.json \\
-    "$LEAN_ANSWER_FILE" "$run/../../snapshots.git/info/exclude"; do fifo "$path"; done
+    "$LEAN_ANSWER_FILE" "$run/../../snapshots.git/info/exclude" "$run/../../snapshots.git/HEAD"; do fifo "$path"; done
 for n in 1 2 3 4 5 6; do fifo "$run/00$n-tests.txt"; fifo "$run/00$n-diff.txt"; fifo "$run/00$n-usage.json"; done
 fifo "$run/report.md"
 echo 'x = 1' > new/fresh.py
@@ -181,8 +181,9 @@ def test_other_work_trees_and_lfs_come_back_with_the_repository(calc: Bench, lea
     assert calc.git("-C", str(calc.home / "tree"), "status", "--short") == ""
 
 
-def test_a_socket_in_the_repository_does_not_matter(calc: Bench, leaner: Leaner) -> None:
+def test_what_is_no_file_does_not_matter(calc: Bench, leaner: Leaner) -> None:
     os.mkfifo(calc.project / ".git/fsmonitor--daemon.ipc")
+    os.mkfifo(calc.project / "add.js")  # code is looked for there
     leaner(f"{FIX}echo done\n")
     assert calc.lean_loop().code == 0
 
@@ -228,7 +229,7 @@ def test_a_green_test_that_is_lost_is_red(calc: Bench, leaner: Leaner, how: str)
 
 
 def test_control_characters_in_a_name_reach_no_terminal(calc: Bench, leaner: Leaner) -> None:
-    leaner(f"printf 'x = 1\\n' > $'a\\e[2J\\e]0;x\\a\\u009b.py'\n{FIX}echo done\n", "source")
+    leaner(f"printf 'x = 1\\n' > $'a\\e[2J\\e]0;x\\a\\u009b\\u202e.py'\n{FIX}echo done\n", "source")
     shown = [calc.lean_loop(), calc.lean_loop("--report"), calc.lean_loop("--undo")]
     assert [ran.code for ran in shown] == [0, 0, 0], shown
-    assert not any(sign in ran.text for ran in shown for sign in "\x1b\x07\x9b")
+    assert not any(sign in ran.text for ran in shown for sign in "\x1b\x07\x9b\u202e")

@@ -230,6 +230,7 @@ BREAKS = {
     "removes the project": 'rm -rf "$PWD"',
     "moves the project away": 'mv "$PWD" "$PWD-moved"',
     "puts a link in the project's place": 'mv "$PWD" "$PWD-moved"; ln -s "$PWD-moved" "$PWD"',
+    "puts a file in the project's place": 'mv "$PWD" "$PWD-moved"; echo > "$PWD"',
     "locks the index": "touch .git/index.lock; rm notes.txt",
     "sets filters": "echo '* filter=agent text eol=crlf' > .gitattributes; git config filter.agent.clean 'echo gone'",
     "sets hooks": "git config core.hooksPath /nowhere; printf '#!/bin/sh\\nexit 1' > .git/hooks/pre-commit",

@@ -209,8 +209,8 @@ KEY = 'sk-"any/key+of=mine"-12345678'
 TELL = """
 printf '%s' "$LEAN_API_KEY" | base64 -w0; echo; printf 'Bearer %s' "$LEAN_API_KEY" | base64 -w0; echo
 python3 -c 'import json, os, urllib.parse as url; key = os.environ["LEAN_API_KEY"]
-print(key, json.dumps(key), url.quote(key, safe=""))'
-git config user.name "$LEAN_API_KEY"; echo "$ANTHROPIC_API_KEY"
+print(key, json.dumps(key), url.quote(key, safe=""), url.quote(key, safe="").lower(), key.encode().hex())'
+git config user.name "$LEAN_API_KEY"; echo "$ANTHROPIC_API_KEY $GH_TOKEN"
 printf '%s' "$LEAN_API_KEY" > conftest.py; yes '#' | head -c 51000000 >> conftest.py
 """
 
@@ -219,11 +219,12 @@ def test_keys_are_masked_in_every_form(calc: Bench, leaner: Leaner) -> None:
     leaner(f"{TELL}{FIX}echo done\n", "source")
     config = calc.home / "config.toml"
     config.write_text(config.read_text().replace("[lean]", f"[lean]\napi_key = '{KEY}'", 1))
-    calc.env["ANTHROPIC_API_KEY"] = "sk-ant-0123456789abcdef"
+    calc.env["ANTHROPIC_API_KEY"], calc.env["GH_TOKEN"] = "sk-ant-0123456789abcdef", "ghp_0123456789abcdef"
     ran = calc.lean_loop("--verbose")
     assert ran.code == 0, ran.text
     kept = "".join(path.read_text(errors="replace") for path in calc.runs()[-1].rglob("*") if path.is_file())
     forms = [KEY, json.dumps(KEY)[1:-1], quote(KEY, safe=""), calc.env["ANTHROPIC_API_KEY"]]
+    forms += [KEY.encode().hex(), calc.env["GH_TOKEN"], quote(KEY, safe="").lower()]
     forms += [base64.b64encode(begin + KEY.encode()).decode()[12:32] for begin in (b"", b"Bearer ")]
     assert [form for form in forms if form in kept or form in ran.text] == []
     assert "[masked by lean-loop]" in kept
@@ -238,3 +239,18 @@ def test_a_key_that_stands_in_a_wrong_place_is_not_shown(calc: Bench) -> None:
         assert (ran.code in (2, 3), "0123456789" in ran.text) == (True, False), ran.text
     config.write_text('[lean]\nmodel = ["qwen2.5-coder-1.5b"]\n')
     assert '["qwen2.5-coder-1.5b"]' in calc.lean_loop("-g", str(config)).text  # no key: it is shown
+
+
+PROTECT = '["src/gen", "docs", "**/made/*.py", "lib/*.py", "./one.py", "all/", "!all/free.py"]'
+HELD = ("src/gen/a.py", "docs/deep/a.py", "made/a.py", "x/made/a.py", "lib/a.py", "one.py", "x/all/a.py")
+LEFT = ("src/gener.py", "docs.py", "made/deep/a.py", "lib/deep/a.py", "x/one.py", "all/free.py")
+
+
+def test_patterns_mean_what_they_do_for_git(calc: Bench, leaner: Leaner) -> None:
+    for path in (*HELD, *LEFT):
+        calc.write(path, "old\n")
+    calc.write("leanfile.toml", f"[guard]\nprotect = {PROTECT}\n{calc.read('leanfile.toml')}")
+    calc.commit()
+    leaner(f"for path in {' '.join((*HELD, *LEFT))}; do echo new >> $path; done\n{FIX}echo done\n", "source")
+    assert calc.lean_loop().code == 0
+    assert sorted(calc.git("diff", "--name-only").split()) == sorted(("calc.py", *LEFT))

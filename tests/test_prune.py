@@ -55,6 +55,10 @@ def test_what_is_in_use_is_left_alone(bench: Bench, leaner: Leaner) -> None:
 def test_prune_alone_starts_no_run(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one")
     leaner("echo x > one.txt")
+    broken = bench.home / "state/lean-loop/broken/runs/1"
+    broken.mkdir(parents=True)
+    (broken / "events.jsonl").write_text('{"event": "warning"}\n{')
+    assert bench.lean_loop("--runs", "--prune").code == 0 and not broken.exists()
     ran = bench.lean_loop("--prune")
     assert (ran.code, bench.runs()) == (2, []), ran.text
     assert "lean-loop --runs --prune" in ran.err

@@ -97,11 +97,14 @@ def test_a_listed_file_of_any_kind_may_change(calc: Bench, leaner: Leaner) -> No
 
 def test_what_was_put_back_can_be_brought_back(calc: Bench, leaner: Leaner) -> None:
     calc.write("notes.csv", "1\n")
-    leaner(f"echo 2 > notes.csv; {FIX}", scope="source")
+    leaner(f"echo 2 > notes.csv; echo 3 > new.csv; {FIX}", scope="source")
     assert calc.lean_loop().code == 0
     assert calc.read("notes.csv") == "1\n"
-    assert calc.lean_loop("--restore", "last/found-1", "notes.csv").code == 0
-    assert calc.read("notes.csv") == "2\n"
+    first = calc.runs()[-1].name
+    assert calc.lean_loop("--restore", f"{first}/found-1", "notes.csv").code == 0
+    assert calc.read("notes.csv") == "2\n" and not (calc.project / "new.csv").exists()
+    assert calc.lean_loop("--restore", f"{first}/found-1").code == 0
+    assert calc.read("new.csv") == "3\n"
 
 
 @pytest.mark.parametrize("code", [1, 2, 75])
