@@ -89,7 +89,7 @@ THINKS = re.compile(r"(?i)think|thought|reason|analy|reflect|scratch|channel")
 DRAFT = re.compile(
     r"\A\s*(?:[\w',]+[.:!]?\s+){0,4}?[<\[](\w+)[>\]]\s*\n(.*?)^\s*[<\[]/\1[>\]]", re.DOTALL | re.MULTILINE
 )
-TEMPLATE = re.compile(r"(?<![\"'`\w])<(?:\|[\w ]+\|?|[\w ]+\||｜[\w▁ ]+｜)>(?:assistant$)?|</s>\s*\Z", re.MULTILINE)
+TEMPLATE = re.compile(r"(?<![\"'`\w])<[|｜][\w▁ ]+[|｜]?>(?:assistant$)?|</s>\s*\Z", re.MULTILINE)
 TOOL_CALL = re.compile(
     r"<tool_call>|<function=|<write_to_file>|<invoke |\{\s*\"(?:name|tool|function)\"\s*:\s*\"\w+\"\s*,\s*\"[ap]a?r"
     r"|\{\s*\"(?:file_?(?:path|name)?|path)\"\s*:\s*\"[^\"\n]+\"\s*,\s*\"(?:content|search|old|code|edits|changes)"
@@ -129,16 +129,16 @@ def holds_edit(text: str) -> bool:
 # --- paths ------------------------------------------------------------------------------------------------------------
 
 LINK = re.compile(r"\[(.*)\]\(\1\)|\[([^\]]*)\]\([^)]*\)")
-DRESS = (  # what may stand around a path: the signs of headings, lists and comments, a label, pairs of marks, a note
+DRESS = (  # what may stand around a path: the signs of headings, lists and comments, pairs of marks, a note, a label
     re.compile(
         r"(?:#{1,6}|>+|[-*+•\u2600-\u27bf\U0001f000-\U0001faff]\ufe0f?|\d+[.)]|//+|/\*+|<!--+|;+|%+|=+>?|-{2,}|!)\s+(.*)"
     ),
     re.compile(r"(?:\*\*|__?|[*`\"'“‘]|`{2,})([^`\"*]+?)(?:\*\*|__?|[*`\"'”’]|`{2,})"),
     re.compile(r"(.*\S)(?:\s+[(\[][^()\[\]]*[)\]]|:\d+(?:-\d+)?|\s+(?:\*+/|--+>|=+|<=+|-{2,}|#+)|[:.,])"),
-)
-LABEL = re.compile(
-    r"(?i)(?:(?:updated?|modif(?:y|ied)|new|changed?|fixed|complete|full|edit(?:ed)?|create[ds]?|file(?:s|name|path)?|path"
-    r"|code|for|in|the|to)\b[ :*=]+)+(\S.*)"
+    re.compile(
+        r"(?i)(?:(?:updated?|modif(?:y|ied)|new|changed?|fixed|complete|full|edit(?:ed)?|create[ds]?|path"
+        r"|file(?:s|name|path)?|code|for|in|the|to)\b[ :*=]+)+(\S.*)"
+    ),
 )
 PART = r"[^\s`*?\"<>|:/\\]"
 PATH = re.compile(rf"(?:[A-Za-z]:(?=[/\\]))?(?:[/\\~]|{PART}+[/\\])*(?:(?<=[/\\]){PART}+|{PART}*\.[A-Za-z][\w-]*\]?)")
@@ -148,28 +148,27 @@ UNREAD = "?"  # what marks a name that may be a path or none
 Known = Callable[[str], bool]
 
 
-def heading(line: str, known: Known, prompt: str = "") -> str:
+def heading(line: str, known: Known) -> str:
     """Return the path that a line names, with nothing else of weight; "" where it is a sentence or nothing."""
     said = LINK.sub(r"\1\2", line).replace("**", "").strip() if len(line) < LONG_LINE else ""
     while said and not known(said):
         shorter = next((found[1].strip() for dress in DRESS if (found := dress.fullmatch(said))), "")
-        label = LABEL.fullmatch(said) if not shorter and not PATH.fullmatch(said) else None
-        if not shorter and not label:
+        if not shorter:
             is_label = said.isupper() and line.rstrip("* ").endswith(":")
-            ticked = f"`{said}`" in line and " " in said and re.search(r"\.\w+$", said)
-            return tidy(said) + UNREAD * is_label if ticked or is_path(said, known, prompt) else ""
-        said = shorter or (label[1] if label else "")
+            return tidy(said) + UNREAD * is_label if is_path(said, known) else ""
+        said = shorter
     return tidy(said)
 
 
-def is_path(said: str, known: Known, prompt: str) -> bool:
-    """Tell whether words are a path: one word of that form, or several that are no sentence with a path at its end."""
+def is_path(said: str, known: Known) -> bool:
+    """Tell whether words are a path: one word of that form, or a few in lower case with a folder and an ending."""
     first, *words = said.split(" ")
-    if not words or "://" in said:
-        return bool(PATH.fullmatch(said) or BARE_NAME.fullmatch(said)) and "://" not in said
-    ends = len(words) < 4 and re.search(r"\.\w+$", said) and not re.search(r"[`*:<>|]|, ", said)
-    plain = "/" in words[-1] and first.islower() and not known(words[-1])
-    return bool(ends and (plain or re.search(rf"(?m)(?:^|[\"'`]){re.escape(said)}(?=$|[\"'` ])", prompt)))
+    if "://" in said:
+        return False
+    if not words:
+        return bool(PATH.fullmatch(said) or BARE_NAME.fullmatch(said))
+    plain = len(words) < 4 and first.islower() and not re.search(r"[`*:<>|]|, ", said)
+    return plain and bool(re.search(r"/.*\.\w+$", words[-1])) and not known(words[-1])
 
 
 def mentioned(line: str, known: Known) -> str:
@@ -252,11 +251,11 @@ MARKER = re.compile(
     r"|(?P<divide>[=＝]{5,9} ?(?i:REPLACE|WITH|UPDATED|NEW)?:?)"
     r"|(?P<tail>[>›»＞]{5,9}.*?|\+{5,9} ?(?i:REPLACE)\b.*?))\s*(?:\*/|-->)?\s*$"
 )
-DIFF = re.compile(r"^(?:diff --git |--- (?:[ab]/|/dev/null|\S+$)|\*\*\* (?:Begin Patch|(?:Update|Add|Delete) File:))")
-HUNK = re.compile(r"^(?:@@(?: -(?P<line>\d+)(?:,\d+)? \+\d+(?:,\d+)? @@.*|.*)|\s*(?:\.\.\.|…)\s*)$")
-PATCH_FILE = re.compile(r"^\*\*\* (?P<verb>Update|Add|Delete) File: *(?P<path>.+?)\s*$")
-MOVED = re.compile(r"^(?:\*\*\* Move to: |rename from )(?P<path>.*)$")
-DIFF_NOISE = re.compile(r"^(?:diff --git |index [0-9a-f]+\.\.|(?:new|deleted) file mode|\*\*\* |\\ No newline|@@)")
+DIFF_LINE = re.compile(
+    r"@@(?: -(?P<at>\d+)| |$)|(?P<kind>--- |\+\+\+ |\*\*\* (?:Update|Add|Delete) File:) *(?P<path>[^\t]*)"
+    r"|(?P<moved>\*\*\* Move to: |rename from )|diff --git |\*\*\* "
+)
+PATCHED = re.compile(r"@@(?= |$)|\*\*\* (?P<file>\w+ File:)")  # what tells a diff from prose
 
 
 @dataclass(frozen=True)
@@ -316,8 +315,8 @@ class Reader:
             elif marks.get(at) == "head" and line.strip(" <"):
                 end = next((i + 1 for i in range(at, len(lines)) if marks.get(i) == "tail"), len(lines))
                 block = Block(above, "", lines[at:end])
-            elif DIFF.match(line) and any(HUNK.match(line) or PATCH_FILE.match(line) for line in lines[at : at + 5]):
-                end = diff_end(lines, at)
+            elif DIFF_LINE.match(line) and any(map(PATCHED.match, lines[at : at + 5])):
+                end = next((i for i in range(at, len(lines)) if lines[i][:1] not in tuple("+-@* di\\")), len(lines))
                 block = Block(above, "diff", lines[at:end])
             else:
                 above.append(line)
@@ -349,7 +348,7 @@ class Reader:
     def path_of(self, block: Block) -> tuple[str, bool, Sequence[str]]:
         """Find the path of a block, whether it is sure, and the block's lines without it."""
         said = [line for line in block.above if line.strip()][-3:][::-1]
-        heads = [heading(line, self.known, self.files.prompt) for line in said]
+        heads = [heading(line, self.known) for line in said]
         if len({PurePosixPath(head).name for head in heads[:2]} - {""}) > 1:
             heads = []  # a list of paths belongs to the whole answer
         words = [word for word in re.split(r"[\s:{}=,\"`]+", block.info) if PATH.fullmatch(word)][-1:]
@@ -370,9 +369,7 @@ class Reader:
         text = "\n".join(lines)
         if any(self.marker(line) == "head" for line in lines):
             return self.changes(block, path)
-        hunks = block.info.lower().startswith(("diff", "patch")) or any(line.startswith("@@ ") for line in lines)
-        hunks = hunks or {"+", "-"} <= {line[:1] for line in lines} <= {"+", "-", " ", ""}
-        if any(map(PATCH_FILE.match, lines)) or (hunks and any(line[:1] in ("+", "-") for line in lines)):
+        if is_diff(block.info.lower(), lines):
             if not block.closed and filled(lines)[-1].startswith("-"):
                 raise Refusal("incomplete", f"The answer is cut off within a diff of {path or 'a file'}.")
             return diff_edits(lines, path)
@@ -385,8 +382,7 @@ class Reader:
             return self.ends.isdisjoint({".txt", ".log", ".out"} if found["text"] else SHELL)
         paths = [*self.files.listed, *shown(self.files.prompt, self.files), *[last][: bool(last)]]
         tagged = tagged_language(re.split(r"[^\w+#]", info)[0])
-        is_open = not paths or (not last and any(not PurePosixPath(path).suffix for path in paths))
-        return bool(tagged) and not is_open and tagged not in map(language_of, paths)
+        return bool(tagged and paths) and tagged not in map(language_of, paths)
 
     def changes(self, block: Block, path: str) -> Iterator[Change]:
         """Yield the SEARCH/REPLACE pairs of a block; a path line between them holds for those that follow."""
@@ -433,34 +429,32 @@ def inner_fences(
             yield i, inner["info"].strip()
 
 
-def diff_end(lines: Sequence[str], at: int) -> int:
-    """Find the end of a diff that stands in no fence: prose may follow."""
-    return next((i for i in range(at, len(lines)) if lines[i][:1] not in tuple("+-@* di\\")), len(lines))
+def is_diff(info: str, lines: Sequence[str]) -> bool:
+    """Tell whether lines are a diff, as their block's INFO, their marks or their signs say."""
+    signs, marks = {line[:1] for line in lines}, [*filter(None, map(PATCHED.match, lines))]
+    told = bool(marks) or info.startswith(("diff", "patch")) or {"+", "-"} <= signs <= {"+", "-", " ", ""}
+    return any(mark["file"] for mark in marks) or (told and not signs.isdisjoint("+-"))
 
 
 def diff_edits(lines: Sequence[str], path: str) -> Iterator[Edit]:
-    """Turn a unified diff into changes: context and minus lines are found, context and plus lines put there."""
-    hunk: list[str] = []
-    at, new_file, gone = 0, False, False
+    """Turn a diff into changes: context and minus lines are found, context and plus lines put there."""
+    hunk, at, new_file, gone = list[str](), 0, False, False
     for line in [*lines, "@@"]:
-        if MOVED.match(line):
-            raise Refusal(
-                "no-edit", f"The answer moves {path or 'a file'} as a patch: send the new file whole instead."
-            )
-        patch, mark = PATCH_FILE.match(line), HUNK.match(line)
-        if patch or mark or line.startswith(("--- ", "diff --git ", "*** End")):
-            yield from () if gone else hunk_edit(hunk, path, at, new_file)
-            hunk, at = [], int(mark["line"] or 0) if mark else 0
-        if patch:
-            path, new_file, gone = tidy(patch["path"]), patch["verb"] == "Add", patch["verb"] == "Delete"
-        elif line.startswith(("--- ", "+++ ")):
-            name = re.sub(r"^[ab]/", "", tidy(line[4:].split("\t")[0]))
-            new_file, gone = name == "/dev/null" if line[0] == "-" else new_file, name == "/dev/null" and line[0] == "+"
-            path = path if name == "/dev/null" else name
-        elif not DIFF_NOISE.match(line):
-            hunk.append(line)
-        if gone and (patch or line.startswith("+++ ")):
-            yield Delete(path)
+        mark = DIFF_LINE.match(line)
+        if not mark:
+            hunk += [line] if not line.startswith("\\ No newline") else []
+            continue
+        if mark["moved"]:
+            raise Refusal("no-edit", f"The answer moves {path or 'a file'} by patch: send the new file whole instead.")
+        yield from () if gone else hunk_edit(hunk, path, at, new_file)
+        hunk, at = [], int(mark["at"] or 0)
+        if kind := mark["kind"]:
+            name = tidy(mark["path"]) if kind[0] == "*" else re.sub(r"^[ab]/", "", tidy(mark["path"]))
+            nowhere = name == "/dev/null"
+            new_file = new_file if kind[0] == "+" else nowhere or "Add" in kind
+            gone = "Delete" in kind or (nowhere and kind[0] == "+")
+            path = path if nowhere else name
+            yield from [Delete(path)] if gone else []
 
 
 def hunk_edit(hunk: list[str], path: str, at: int, new_file: bool) -> Iterator[Edit]:
