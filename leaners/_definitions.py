@@ -11,10 +11,11 @@ import ast
 import contextlib
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from _patterns import read_table
 
@@ -90,8 +91,7 @@ def python_definition(path: str, node: ast.FunctionDef | ast.AsyncFunctionDef | 
     has_docstring = ast.get_docstring(node, clean=False) is not None and begin.end_lineno != node.lineno
     doc = (begin.lineno, begin.end_lineno or 0) if has_docstring else (0, 0)
     kind = "class" if isinstance(node, ast.ClassDef) else "function"
-    marks = begin.decorator_list if isinstance(begin, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else []
-    head = max(node.lineno, min([begin.lineno, *(item.lineno for item in marks)]) - 1)
+    head = max(node.lineno, begin.lineno - 1)
     return Definition(path, node.name, first, node.end_lineno or 0, owner, kind, head, doc, node.lineno)
 
 
@@ -156,25 +156,43 @@ def matched_definitions(path: str, source: str, language: Language) -> tuple[Def
     code, rows, starts = blank_literals(source, language), source.split("\n"), line_starts(source)
     lines, inside = code.split("\n"), literal_lines(path, source)[0]
 
-    def spans(pattern: str, bodies: bool) -> Iterator[tuple[int, int, re.Match[str]]]:
+    def spans(pattern: str, bodies: bool) -> Iterator[Span]:
         for match in compiled(pattern).finditer(code):
-            first = bisect_right(starts, match.start() + len(match[0]) - len(match[0].lstrip()))
-            line = bisect_right(starts, match.start(match.lastgroup or "name"))
-            last = indented_end(lines, first - 1, inside, line)
-            if not bodies or language.end or BODY.match(code, match.end(match.lastgroup or "name"), starts[last]):
-                yield first, last, match
-
-    found = set[Definition]()
-    owners = Owners(sorted((first, last, match["name"]) for first, last, match in spans(language.owner, True)))
-    for pattern, usual in ((language.body, "function"), (language.value, "value")):
-        for first, last, match in spans(pattern, usual == "function"):
             group = match.lastgroup or "name"
+            first = bisect_right(starts, match.start() + len(match[0]) - len(match[0].lstrip()))
+            line = bisect_right(starts, match.start(group))
+            last = indented_end(lines, first - 1, inside, line)
+            if not bodies or language.end or BODY.match(code, match.end(group), starts[last]):
+                yield Span(first, last, line, source[slice(*match.span(group))].strip("\"'`# "), match)
+
+    found, owners = set[Definition](), sorted(spans(language.owner, True), key=lambda span: span.first)
+    for pattern, usual in ((language.body, "function"), (language.value, "value")):
+        for one, outer in with_owners(spans(pattern, usual == "function"), owners):
+            group, receiver = one.match.lastgroup or "name", one.match.groupdict().get("of")
             kind = KIND_OF_GROUP.get(group, usual if group == "name" else "function")
-            name, line = source[slice(*match.span(group))].strip("\"'`# "), bisect_right(starts, match.start(group))
-            receiver, outer = match.groupdict().get("of"), owners.around(first, last, name)
-            owner = rows[outer - 1].strip() if outer else f"type {receiver}" if receiver else ""
-            found.add(Definition(path, name, first, last, owner, kind, first, line=line))
+            owner = rows[outer.first - 1].strip() if outer else f"type {receiver}" if receiver else ""
+            found.add(Definition(path, one.name, one.first, one.last, owner, kind, one.first, line=one.line))
     return tuple(sorted(found, key=lambda item: (item.first, item.last, item.name, item.kind)))
+
+
+class Span(NamedTuple):
+    """What a pattern found: its first and last line, the line of its name, the name."""
+
+    first: int
+    last: int
+    line: int
+    name: str
+    match: re.Match[str]
+
+
+def with_owners(spans: Iterable[Span], owners: Sequence[Span]) -> Iterator[tuple[Span, Span | None]]:
+    """Give each of SPANS with the innermost of the types around it that has another name; both in order of lines."""
+    around, left = list[Span](), [*reversed(owners)]
+    for one in spans:
+        while left and left[-1].first <= one.first:
+            owner = left.pop()
+            around = [*(outer for outer in around if outer.last >= owner.first), owner]
+        yield one, next((outer for outer in around[::-1] if outer.last >= one.last and outer.name != one.name), None)
 
 
 def line_starts(source: str) -> list[int]:
@@ -237,25 +255,3 @@ def blank_literals(source: str, language: Language) -> str:
         return edge + inside + (edge if len(match[0]) > 1 else "")
 
     return compiled(language.hidden).sub(blank, source)
-
-
-class Owners:
-    """The types of a file by the lines where they begin, each with the type around it."""
-
-    def __init__(self, spans: Sequence[tuple[int, int, str]]) -> None:
-        self.spans, self.outer = spans, list[int]()
-        for place, (first, _, _) in enumerate(spans):
-            self.outer.append(self.climb(place - 1, first))
-
-    def climb(self, place: int, line: int) -> int:
-        """Find the innermost type that reaches a line, from the type at PLACE outwards; -1 without one."""
-        while place >= 0 and self.spans[place][1] < line:
-            place = self.outer[place]
-        return place
-
-    def around(self, first: int, last: int, name: str) -> int:
-        """Give where the innermost type around a definition begins that has another NAME; 0 without one."""
-        place = self.climb(bisect_right(self.spans, first, key=lambda span: span[0]) - 1, last)
-        while place >= 0 and self.spans[place][2] == name:
-            place = self.outer[place]
-        return self.spans[place][0] if place >= 0 else 0

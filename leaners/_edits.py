@@ -47,7 +47,6 @@ from _answers import (
 )
 from _definitions import (
     CLOSER,
-    Definition,
     blanked,
     definitions,
     indented_end,
@@ -65,13 +64,11 @@ LOOKS = {
     **dict.fromkeys([0xA0, *range(0x2002, 0x200B), 0x202F, 0x205F, 0x3000], " "),
 }
 COMMENT = re.compile(
-    r"^\s*(?:#(?![\[!{.\w]|\s*(?:include|define|if|ifdef|ifndef|else|elif|endif|pragma)\b)|#(?=\w[^{]*[^{,]$)|//|/\*"
+    r"^\s*(?:#(?![\[!{.\w])|#(?=\w[^{]*[^{,]$)|//|/\*"
     r"|\*(?:[ /]|$)|--(?!-|[\w-]+:)|<!--|\{/\*|;;|%%?\s)"
 )
 DOTS_FIRST = re.compile(r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:\.\.\.|…)")
 MARK_LINE = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
-WEB_NOTE = re.compile(r"\s*<!--.*-->\s*")
-JUMP = re.compile(r"^\s*(?:return|raise|throw|break|continue|exit|panic!?)\b")
 NUMBERED = re.compile(r"^\s*(\d+)(?:\s*[|:│→]|\t|(?= )|$)")
 
 
@@ -89,6 +86,7 @@ def straight(line: str) -> str:
 
 
 ALIKE = 0.7  # from when on a line may be another one, changed
+COMPARED = 20_000  # how many lines are compared at most before only near ones are
 
 
 def likeness(one: str, other: str) -> float:
@@ -224,7 +222,7 @@ MEMBER = re.compile(
 )
 OWNED = re.compile(r"(?:public|private|protected|internal)\b")
 TESTS = re.compile(r"(?:\w+\.)*[Tt]est(?:_|[A-Z]|$)|.*(?:Test|_test|Tests)$|mod tests")
-CALL = re.compile(r"\s*(?:await\s+)?(?:assert\b|[\w.$]+!?\s*\()")
+CALL = re.compile(r"\s*(?:await\s+)?(?:assert\b|[\w.$]*\w!?\s*\()")
 PLAIN = (".md", ".rst", ".txt", ".adoc", "", ".html", ".xml", ".svg", ".css", ".scss", ".less", ".json", ".yml",
          ".yaml", ".toml", ".ini")  # fmt: skip
 PROSE = PLAIN[:4]
@@ -234,7 +232,7 @@ PROSE = PLAIN[:4]
 class Item:
     """A piece of a text, as line numbers from 0: its comments and decorators, its header, its end (exclusive).
 
-    `kind`: class, function, value (whatever binds a name), import, line (any other statement), note (comments alone).
+    `kind`: class, function, value (whatever binds a name), import, line (any other statement).
     """
 
     kind: str
@@ -265,21 +263,15 @@ class Source:
         text = "\n".join("" if MARKER.match(line[:LONG_LINE]) else line for line in self.lines)  # git's conflicts
         self.inside, self.notes = literal_lines(path, text)
         self.sections = sections(path, text)
-        self.defs: dict[int, Definition] = {}
-        for found in definitions(path, text):
-            other = self.defs.get(found.first - 1, found)
-            self.defs[found.first - 1] = max(other, found, key=lambda one: (one.last, one.kind != "value"))
+        found = definitions(path, text)[::-1]
+        self.defs = {one.first - 1: one for one in sorted(found, key=lambda one: (one.last, one.kind != "value"))}
         self.starts = sorted(at for at, found in self.defs.items() if found.kind != "value")
-
-    def is_note(self, at: int) -> bool:
-        """Tell whether a line holds a comment alone, perhaps one of a page."""
-        return at in self.notes or bool(WEB_NOTE.fullmatch(self.lines[at]))
 
     def leads(self, at: int) -> bool:
         """Tell whether a line belongs to what follows it: a comment, a decorator."""
         if self.suffix in PROSE:
             return "<!--" in self.lines[at]
-        return self.is_note(at) or bool((MARK_LINE if self.language else COMMENT).match(self.lines[at]))
+        return at in self.notes or bool((MARK_LINE if self.language else COMMENT).match(self.lines[at]))
 
     def items(self, low: int, high: int) -> list[Item]:
         """List the items between two lines."""
@@ -290,8 +282,6 @@ class Source:
                 at = at + 1 if at in self.notes or not self.language else self.extent(at, high)
             if at < high and self.lines[at].strip():
                 found.append(self.item(top, at, high))
-            elif top < at:
-                found.append(Item("note", self.flat(top, at), top, top, at))
             at = found[-1].end if found and found[-1].end > at else max(at, top + 1)
         return found
 
@@ -331,7 +321,7 @@ class Source:
 
     def trails(self, at: int, head: int) -> bool:
         """Tell whether a line is a comment below an item, not in it."""
-        return self.is_note(at) and self.depth(at) <= self.depth(head)
+        return self.leads(at) and self.depth(at) <= self.depth(head)
 
     def holds(self, at: int, end: int) -> bool:
         """Tell whether definitions begin between two lines."""
@@ -345,15 +335,14 @@ class Source:
 
     def extent(self, start: int, high: int) -> int:
         """Return the line after what begins at a line: by its form where that tells, else by indentation."""
-        header, end = self.lines[start].rstrip(), start + 1
-        if self.language and not self.language.end and re.fullmatch(r"\s*\w+:", header):  # such as "private:"
-            return end
+        end = start + 1
+        if self.language and not self.language.end and re.fullmatch(r"\s*\w+:", self.lines[start].rstrip()):
+            return end  # such as "private:"
         if start in self.sections:
             return next((at for at in self.sections if start < at < high), high)
         while end < high and end in self.inside:
             end += 1
-        closed = header.endswith((";", "}", "},")) and header.count("{") == header.count("}")
-        return end if closed or self.suffix in PROSE else indented_end(self.lines, start, self.inside, end)
+        return end if self.suffix in PROSE else indented_end(self.lines, start, self.inside, end)
 
     def inner(self, box: Item) -> tuple[int, int]:
         """Return the lines of a box without its header and what closes it."""
@@ -396,7 +385,7 @@ def source(path: str, text: str) -> Source:
 class Merge:
     """Puts the items of a block in the place of those of a text, as cuts of its lines: what is not sent stays."""
 
-    def __init__(self, old: Source, new: Source, indented: bool, foreign: Set[str], wanted: Set[str]) -> None:
+    def __init__(self, old: Source, new: Source, indented: bool, foreign: str, wanted: Set[str]) -> None:
         self.old, self.new, self.indented, self.foreign, self.wanted = old, new, indented, foreign, wanted
         names = [PurePosixPath(old.path).stem, *(one.name for one in old.defs.values())]
         self.for_tests = any(map(TESTS.match, names)) or any(one.kind == "test" for one in old.defs.values())
@@ -406,7 +395,7 @@ class Merge:
     def text(self) -> str:
         """Return the new text; Refusal where nothing of the block has a place."""
         self.level(self.old.tops, self.new.tops, "", True)
-        fragment = self.new.language and all(one.kind in ("value", "import", "note") for one in self.new.tops)
+        fragment = self.new.language and all(one.kind in ("value", "import") for one in self.new.tops)
         if not self.placed and (self.dropped or fragment or not self.cuts):
             raise Refusal("no-place", "the block is neither the whole file nor one of its definitions")
         return "\n".join(with_imports(spliced(self.old.lines, self.cuts), self.old, self.new, self.dropped))
@@ -415,26 +404,24 @@ class Merge:
         """Put the items of one level in the place of their partners, new ones behind their neighbours."""
         news = [one for one in news if not self.is_gap(one)]
         pairs = self.partners(olds, news, root)
-        taken = {id(one) for one in pairs.values()}
-        whole = all(id(one) in taken for one in olds if one.kind in ("class", "function"))
-        whole = self.replace_loose(olds, news, pairs, taken) if whole else False
         self.pair_alike(olds, news, pairs)
+        whole = bool(pairs) and not unpaired(olds, pairs)
         near = next((pairs[at] for at in sorted(pairs) if pairs[at]), None)
         spot = near.top if near else -1
         last = max((at for at, one in enumerate(news) if one.kind in ("class", "function")), default=-1)
         called = {one.called for one in olds if one.kind == "line"}
         for at, item in enumerate(news):
             if target := pairs.get(at):
-                self.put(item, target, whole)
+                self.put(item, target)
                 near, spot = target, target.end
             elif at not in pairs and self.is_new(item, (not whole or at > last) and item.called not in called):
                 self.add(item, olds, near, spot, want, root)
-            elif at not in pairs and item.kind not in ("note", "import"):
+            elif at not in pairs and item.kind != "import":
                 self.dropped += "\n".join(self.new.lines[item.top : item.end])
 
     def is_gap(self, item: Item) -> bool:
         """Tell whether an item stands for lines that were left out."""
-        return item.kind in ("note", "line") and bool(DOTS_FIRST.match(self.new.lines[item.line]))
+        return item.kind == "line" and bool(DOTS_FIRST.match(self.new.lines[item.line]))
 
     def partners(self, olds: list[Item], news: list[Item], root: bool) -> dict[int, Item | None]:
         """Find the old item of each new one by its text or its name; None for one that comes again below."""
@@ -449,7 +436,7 @@ class Merge:
         """Pair new items of one name with the old ones of it: by their headers, else in their order."""
         *again, last = items
         item = items[last]
-        if root and item.kind not in ("import", "note") and (not there or self.is_member(item)):
+        if root and item.kind != "import" and (not there or self.is_member(item)):
             there = self.deeper(item) or there
         if len(there) < 2 and item.named:
             return {**dict.fromkeys(again), **dict(zip([last], there, strict=False))}
@@ -477,36 +464,24 @@ class Merge:
             within = self.old.items(*self.old.inner(box)) if box.end - box.line > 2 else []
             yield from (*within, *self.members(within))
 
-    def replace_loose(self, olds: list[Item], news: list[Item], pairs: dict[int, Item | None], taken: Set[int]) -> bool:
-        """Put statements in the place of others between the same neighbours; tell whether no other is left out."""
-        order, whole = {id(one): at for at, one in enumerate(olds)}, bool(pairs) or len(olds) == len(news) == 1
-        ends = [at for at in sorted(pairs) if id(pairs[at]) in order]
-        for a, b in pairwise([-1, *ends, len(news)]):
-            low = order[id(pairs[a])] if a >= 0 else -1
-            high = order[id(pairs[b])] if b < len(news) else len(olds)
-            gone = [one for one in olds[low + 1 : high] if id(one) not in taken]
-            come = [at for at in range(a + 1, b) if news[at].kind == "line" and at not in pairs]
-            loose = self.old.suffix in PLAIN and all(one.kind in ("line", "note") for one in gone)
-            if whole and loose and len(come) >= len(gone):
-                pairs |= dict(zip(come, gone, strict=False))
-            else:
-                whole = whole and not gone
-        return whole
-
     def pair_alike(self, olds: list[Item], news: list[Item], pairs: dict[int, Item | None]) -> None:
         """Pair the statements that are left, but for calls, which may be examples of use, with the likest old ones."""
         free = [one for one in unpaired(olds, pairs) if one.kind == "line"]
-        for at, item in enumerate(news if free else ()):
+        spot, reach = 0, COMPARED // (len(news) + 1)
+        for at, item in enumerate(news):
             if at in pairs or item.kind != "line" or CALL.match(item.name):
                 continue
-            if same := likest(item, free):
-                pairs[at] = same
-                free.remove(same)
+            start = max(0, spot - reach)
+            names = [one.name for one in free[start : spot + reach]]
+            best = likest(item.name, names)
+            if best >= 0:
+                spot = start + best
+                pairs[at] = free.pop(spot)
 
     def is_new(self, item: Item, trails: bool) -> bool:
         """Tell whether an item without a partner is new code: no usage example, no test, nothing of a test file."""
-        text = " ".join(" ".join(self.new.lines[item.top : item.end]).split())
-        if item.kind in ("note", "import") or text in self.foreign or (self.is_test(item) and not self.for_tests):
+        text = "\n".join(["", *self.new.lines[item.line : item.end], ""])
+        if item.kind == "import" or text in self.foreign or (self.is_test(item) and not self.for_tests):
             return False
         return item.named or not trails
 
@@ -555,12 +530,12 @@ class Merge:
         ahead = [line for line in self.old.lines[spot : spot + 1] if line.strip() and not CLOSER.match(line)]
         self.cuts.setdefault((spot, spot), []).extend([*given, *blank] if ahead else [*blank, *given])
 
-    def put(self, item: Item, target: Item, whole: bool) -> None:
+    def put(self, item: Item, target: Item) -> None:
         """Put an item in the place of an old one: its members into a class, anything else whole."""
-        self.placed += item.kind not in ("import", "note")
+        self.placed += item.kind != "import"
         news, olds = self.new.lines[item.line : item.end], self.old.lines[target.line : target.end]
         (low, high), (first, last) = self.old.inner(target), self.new.inner(item)
-        self.put_lead(item, target, whole)
+        self.put_lead(item, target)
         if low == high or not self.has_members(item, target):
             self.cuts[target.line, target.end] = redefined(news, olds, target)
             return
@@ -579,7 +554,7 @@ class Merge:
         within = (*self.new.items(*self.new.inner(item)), *self.old.items(*self.old.inner(target)))
         return self.old.suffix in PLAIN or any(one.named for one in within)
 
-    def put_lead(self, item: Item, target: Item, whole: bool) -> None:
+    def put_lead(self, item: Item, target: Item) -> None:
         """Put the comments and decorators of an item in the place of the old ones; those left out stay."""
         there = self.old.lines[target.top : target.line]
         ahead = [line for line in self.new.lines[item.top : item.line] if not DOTS_FIRST.match(line)]
@@ -615,12 +590,11 @@ def unpaired(olds: Iterable[Item], pairs: Mapping[int, Item | None]) -> list[Ite
     return [one for one in olds if id(one) not in taken]
 
 
-def likest(item: Item, olds: Sequence[Item]) -> Item | None:
-    """Return the one old statement that is most like a new one, if it is like enough."""
-    lines = [one for one in olds if one.kind == "line"]
-    alike = [likeness(one.name, item.name) for one in lines]
-    best = max(alike, default=0.0)
-    return lines[alike.index(best)] if best >= ALIKE and alike.count(best) == 1 else None
+def likest(name: str, others: Sequence[str]) -> int:
+    """Return the place of the one name that is most like another one, -1 where none or several are."""
+    near = difflib.get_close_matches(name[:LONG_LINE], others, 2, ALIKE)
+    alike = [likeness(other, name) for other in near]
+    return others.index(near[0]) if near and alike.count(max(alike)) == 1 else -1
 
 
 def same_titles(new: Source, items: Mapping[int, Item], old: Source, there: Sequence[Item]) -> dict[int, Item | None]:
@@ -706,7 +680,7 @@ WRAP = re.compile(r"\s*(?:<(?P<end>/?)(?P<tag>[A-Za-z][\w-]*)(?: [^<>]*)?>|\[(?P
 ESCAPED = re.compile(r"&(?:lt|gt|amp|quot|#39);")
 
 
-def rewrite(path: str, old: str, edit: Code, foreign: Set[str] = frozenset(), wanted: Set[str] = frozenset()) -> str:
+def rewrite(path: str, old: str, edit: Code, foreign: str = "", wanted: Set[str] = frozenset()) -> str:
     """Return a file's new text from a block that holds it, some of its definitions, or old lines and new ones."""
     lines = clean(path, edit.text, old)
     if not lines and (old.strip() or not edit.closed):
@@ -719,7 +693,7 @@ def rewrite(path: str, old: str, edit: Code, foreign: Set[str] = frozenset(), wa
         return old
     first = next(line for line in edit.text.split("\n") if line.strip())
     new, indented = Source(path, "\n".join(lines)), width_of(first) > 0
-    head = next((lines[one.line] for one in new.tops if one.kind != "note"), "")
+    head = next((lines[one.line] for one in new.tops), "")
     if new.language and not new.defs and head.endswith("{"):  # perhaps a method at the margin
         new, indented = Source(path, "\n".join("    " + line for line in lines)), True
     return with_ending(Merge(source(path, old), new, indented, foreign, wanted).text(), old)
@@ -745,8 +719,7 @@ def clean(path: str, text: str, old: str) -> list[str]:
     if len(lines) > 1 and width_of(lines[1]) and lines[0].startswith("<?"):
         lines = lines[1:]  # the opening tag of PHP
     told = [width_of(line) for line in filled(lines[1:])]
-    heads = [width_of(line) for line in lines[1:] if re.match(r"\s*(?:(?:async )?def |class |@)", line)]
-    if told and not width_of(lines[0]) and 0 < min(told) < told[0] and min(told) in heads:
+    if told and not width_of(lines[0]) and 0 < min(told) < told[0]:
         lines[0] = " " * min(told) + lines[0]  # the first line alone lost its indentation
     lines = dedent(lines) if old.strip() and not width_of(old.lstrip("\n")) else lines
     return [line.rstrip() for line in lines]
@@ -834,11 +807,8 @@ def carried(real: list[str], wanted: Sequence[str], given: Sequence[str]) -> lis
     if [*wanted] == real:
         return [*given]
     olds, told, news = (filled(lines) for lines in (real, wanted, given))
-    if any(line != plain(line) for line in told) and all(line == plain(line) for line in olds):
-        news = [plain(line) for line in news]
-    fresh = [line.rstrip() if all(old == old.rstrip() for old in olds) else line for line in indented(told, olds, news)]
     there, rows = ([at for at, line in enumerate(lines) if line.strip()] for lines in (real, given))
-    pieces, lines, done = dict(zip(rows, fresh, strict=True)), list[str](), 0
+    pieces, lines, done = dict(zip(rows, indented(told, olds, news), strict=True)), list[str](), 0
     pairing = difflib.SequenceMatcher(None, [*map(straight, told)], [*map(straight, news)], False)
     for a, b, size in pairing.get_matching_blocks():
         lines += [pieces.get(at, "") for at in range(done, rows[b] if size else len(given))]
@@ -1022,21 +992,12 @@ def placed(edit: Edit, path: str, old: str | None, files: Files) -> str | None:
     return new
 
 
-def what_tests_hold(path: str, files: Files) -> tuple[frozenset[str], frozenset[str]]:
-    """Return what shown test files define, which belongs into no source file, and the words of the task itself."""
+def what_tests_hold(path: str, files: Files) -> tuple[str, frozenset[str]]:
+    """Return the text of shown test files, which belongs into no source file, and the words of the task itself."""
     tests = [one for one in shown(files.prompt, files) if one != path and is_for_tests(one, files)]
-    foreign = {text for other in tests for text in texts_of(other, files.text(other) or "")}
+    foreign = "\n\n".join(files.text(one) or "" for one in tests if not is_for_tests(path, files))
     asked = re.search(r"^# Task\b[^\n]*\n(.*?)(?=^# |\Z)", files.prompt, re.MULTILINE | re.DOTALL)
-    wanted = re.findall(r"\w+", asked[1]) if asked else ()
-    return frozenset(() if is_for_tests(path, files) else foreign), frozenset(wanted)
-
-
-def texts_of(path: str, text: str) -> Iterator[str]:
-    """Give the top-level definitions of a file that are no tests, each on one line."""
-    lines = text.splitlines()
-    for one in definitions(path, text):
-        if not one.owner and one.kind != "test":
-            yield " ".join(" ".join(lines[one.first - 1 : one.last]).split())
+    return f"\n{foreign}\n", frozenset(re.findall(r"\w+", asked[1]) if asked else ())
 
 
 def is_for_tests(path: str, files: Files) -> bool:
