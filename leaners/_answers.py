@@ -1,6 +1,6 @@
 """Read what a model's answer says: the edits that it means. Pure: nothing is read, nothing written.
 
-    answer -> without thoughts -> blocks, each with its path -> edits
+    answer -> without thoughts -> blocks, each with its path -> edits; a block's lines -> as their file writes its own
 
 A block holds a file or some of its definitions, SEARCH/REPLACE pairs, or a diff. `_edits.py` puts edits into texts.
 """
@@ -8,7 +8,9 @@ A block holds a file or some of its definitions, SEARCH/REPLACE pairs, or a diff
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,7 +19,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from _definitions import language_of, tagged_language
+from _definitions import language_of, tagged_language, width_of
 
 # --- refusals and data ------------------------------------------------------------------------------------------------
 
@@ -429,6 +431,15 @@ def inner_fences(
             yield i, inner["info"].strip()
 
 
+def latest(edits: list[Edit]) -> list[Edit]:
+    """Leave out searches for lines that a later one replaces with something else."""
+    found: dict[object, Edit] = {}
+    for edit in edits:
+        old, new = edit.readings[0] if isinstance(edit, Change) and edit.readings else ("", "")
+        found[(edit.path, old.strip()) if old.strip() and not new.startswith(old) else edit] = edit
+    return [*found.values()]
+
+
 def is_diff(info: str, lines: Sequence[str]) -> bool:
     """Tell whether lines are a diff, as their block's INFO, their marks or their signs say."""
     signs, marks = {line[:1] for line in lines}, [*filter(None, map(PATCHED.match, lines))]
@@ -465,6 +476,18 @@ def hunk_edit(hunk: list[str], path: str, at: int, new_file: bool) -> Iterator[E
         yield Code(path, new) if new_file else Change(path, ((old, new),), at)
 
 
+# --- lines as the file writes its own ---------------------------------------------------------------------------------
+
+LOOKS = {
+    **dict.fromkeys(map(ord, "“”„‟″"), '"'),
+    **dict.fromkeys(map(ord, "‘’‚‛′"), "'"),
+    **dict.fromkeys([*range(0x2010, 0x2016), 0x2212, 0xFE63, 0xFF0D], "-"),
+    **dict.fromkeys([0xA0, *range(0x2002, 0x200B), 0x202F, 0x205F, 0x3000], " "),
+}
+NUMBERED = re.compile(r"^\s*(\d+)(?:\s*[|:│→]|\t|(?= )|$)")
+WRAP = re.compile(r"\s*(?:<(?P<end>/?)(?P<tag>[A-Za-z][\w-]*)(?: [^<>]*)?>|\[(?P<shut>/?)(?P<word>[A-Z]+)\])\s*")
+
+
 def margin(line: str) -> str:
     return line[: len(line) - len(line.lstrip())]
 
@@ -486,3 +509,56 @@ def dedent(lines: Sequence[str]) -> list[str]:
 def trimmed(lines: list[str]) -> list[str]:
     rows = [at for at, line in enumerate(lines) if line.strip()]
     return lines[rows[0] : rows[-1] + 1] if rows else []
+
+
+def plain(text: str) -> str:
+    """Write signs that look alike as the one of them that keyboards have."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(LOOKS)
+
+
+def bare(line: str) -> str:
+    return plain(line).strip()
+
+
+def in_style(lines: list[str], old: str) -> list[str]:
+    """Indent lines with tabs where the old text has no blanks for it, with blanks where it has no tabs."""
+    real, told = ([margin(line) for line in filled(some)] for some in (old.split("\n"), lines))
+    tabs, blanks = any("\t" in one for one in real), any(one.startswith("  ") for one in real)
+    other = {one for one in told if one.startswith("  " if tabs else "\t")}
+    if tabs == blanks or not other:
+        return lines
+    steps = Counter(after - before for before, after in pairwise(map(len, told if tabs else real)) if after > before)
+    blank = " " * max(steps, key=lambda step: (steps[step], step), default=4)
+    units = (blank, "\t") if tabs else ("\t", blank)
+    return [margin(line).replace(*units) + line.lstrip(" \t") if margin(line) in other else line for line in lines]
+
+
+def unnumbered(lines: Sequence[str], old: str) -> list[str]:
+    """Take off line numbers that were copied with the lines: every line has one, and they count up."""
+    numbers = [int(found[1]) if (found := NUMBERED.match(line)) else 0 for line in filled(lines)]
+    real = {line.rstrip() for line in old.split("\n")}
+    if not all(numbers) or numbers != sorted(set(numbers)) or any(line.rstrip() in real for line in filled(lines)[:1]):
+        return list(lines)
+    rest = [NUMBERED.sub("", line, count=1) for line in lines]
+    outer = [line.removeprefix(" ") for line in rest]
+    best = max((rest, outer), key=lambda some: sum(line.rstrip() in real for line in filled(some)))
+    return best if len(numbers) > 1 or any(line.rstrip() in real for line in best) else list(lines)
+
+
+def clean(text: str, old: str) -> list[str]:
+    """Take off what a block has too much: line numbers, tags around it, indentation, blank ends, other quotes."""
+    lines = trimmed(in_style(unnumbered(text.split("\n"), old), old))
+    real = set(map(bare, old.split("\n")))
+    for _ in range(4):
+        if len(lines) < 2:
+            break
+        first, last = (bool(WRAP.fullmatch(line)) and bare(line) not in real for line in (lines[0], lines[-1]))
+        lines = trimmed(lines[first : len(lines) - last])
+    if len(lines) > 1 and width_of(lines[1]) and lines[0].startswith("<?"):
+        lines = lines[1:]  # the opening tag of PHP
+    told = [width_of(line) for line in filled(lines[1:])]
+    heads = [width_of(line) for line in lines[1:] if re.match(r"\s*(?:(?:async )?def |class |@)", line)]
+    if told and not width_of(lines[0]) and 0 < min(told) < told[0] and min(told) in heads:
+        lines[0] = " " * min(told) + lines[0]  # the first line alone lost its indentation
+    lines = dedent(lines) if old.strip() and not width_of(old.lstrip("\n")) else lines
+    return [line.rstrip() for line in lines]

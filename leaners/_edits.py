@@ -14,7 +14,6 @@ import difflib
 import json
 import re
 import tomllib
-import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -28,7 +27,9 @@ from typing import Any
 from _answers import (
     LONG_LINE,
     MARKER,
+    NUMBERED,
     UNREAD,
+    WRAP,
     Change,
     Code,
     Delete,
@@ -37,13 +38,17 @@ from _answers import (
     Plan,
     Refusal,
     Refused,
-    dedent,
+    bare,
+    clean,
     filled,
+    in_style,
+    latest,
     margin,
+    plain,
     resolve,
     shown,
     tidy,
-    trimmed,
+    unnumbered,
 )
 from _definitions import (
     CLOSER,
@@ -57,28 +62,12 @@ from _definitions import (
 
 # --- lines ------------------------------------------------------------------------------------------------------------
 
-LOOKS = {
-    **dict.fromkeys(map(ord, "“”„‟″"), '"'),
-    **dict.fromkeys(map(ord, "‘’‚‛′"), "'"),
-    **dict.fromkeys([*range(0x2010, 0x2016), 0x2212, 0xFE63, 0xFF0D], "-"),
-    **dict.fromkeys([0xA0, *range(0x2002, 0x200B), 0x202F, 0x205F, 0x3000], " "),
-}
 COMMENT = re.compile(
     r"^\s*(?:#(?![\[!{.\w])|#(?=\w[^{]*[^{,]$)|//|/\*"
     r"|\*(?:[ /]|$)|--(?!-|[\w-]+:)|<!--|\{/\*|;;|%%?\s)"
 )
 DOTS_FIRST = re.compile(r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:\.\.\.|…)")
 MARK_LINE = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
-NUMBERED = re.compile(r"^\s*(\d+)(?:\s*[|:│→]|\t|(?= )|$)")
-
-
-def plain(text: str) -> str:
-    """Write signs that look alike as the one of them that keyboards have."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(LOOKS)
-
-
-def bare(line: str) -> str:
-    return plain(line).strip()
 
 
 def straight(line: str) -> str:
@@ -93,31 +82,6 @@ def likeness(one: str, other: str) -> float:
     """Return how much alike two lines are, from 0 to 1."""
     pair = difflib.SequenceMatcher(None, one[:LONG_LINE], other[:LONG_LINE], False)
     return pair.ratio() if pair.real_quick_ratio() >= ALIKE and pair.quick_ratio() >= ALIKE else 0.0
-
-
-def in_style(lines: list[str], old: str) -> list[str]:
-    """Indent lines with tabs where the old text has no blanks for it, with blanks where it has no tabs."""
-    real, told = ([margin(line) for line in filled(some)] for some in (old.split("\n"), lines))
-    tabs, blanks = any("\t" in one for one in real), any(one.startswith("  ") for one in real)
-    other = {one for one in told if one.startswith("  " if tabs else "\t")}
-    if tabs == blanks or not other:
-        return lines
-    steps = Counter(after - before for before, after in pairwise(map(len, told if tabs else real)) if after > before)
-    blank = " " * max(steps, key=lambda step: (steps[step], step), default=4)
-    units = (blank, "\t") if tabs else ("\t", blank)
-    return [margin(line).replace(*units) + line.lstrip(" \t") if margin(line) in other else line for line in lines]
-
-
-def unnumbered(lines: Sequence[str], old: str) -> list[str]:
-    """Take off line numbers that were copied with the lines: every line has one, and they count up."""
-    numbers = [int(found[1]) if (found := NUMBERED.match(line)) else 0 for line in filled(lines)]
-    real = {line.rstrip() for line in old.split("\n")}
-    if not all(numbers) or numbers != sorted(set(numbers)) or any(line.rstrip() in real for line in filled(lines)[:1]):
-        return list(lines)
-    rest = [NUMBERED.sub("", line, count=1) for line in lines]
-    outer = [line.removeprefix(" ") for line in rest]
-    best = max((rest, outer), key=lambda some: sum(line.rstrip() in real for line in filled(some)))
-    return best if len(numbers) > 1 or any(line.rstrip() in real for line in best) else list(lines)
 
 
 # --- what an answer leaves out ----------------------------------------------------------------------------------------
@@ -450,9 +414,11 @@ class Merge:
     def deeper(self, item: Item) -> list[Item]:
         """List what has an item's name, or else its first line, below the top level."""
         key, header = (item.kind, item.name.rpartition(".")[2]), bare(self.new.lines[item.line])
-        within = self.all_members
-        alike = [one for one in within if bare(self.old.lines[one.line]) == header and one.line not in self.old.inside]
-        return [one for one in within if one.named and one.key == key] or (alike if item.end - item.line > 1 else [])
+        same = [one for one in self.all_members if one.named and one.key == key]
+        if same or item.end - item.line == 1:
+            return same
+        outside = [one for one in self.all_members if one.line not in self.old.inside]
+        return [one for one in outside if bare(self.old.lines[one.line]) == header]
 
     @cached_property
     def all_members(self) -> list[Item]:
@@ -490,7 +456,8 @@ class Merge:
         if item.name in self.wanted:
             return False
         found = [one for at, one in self.new.defs.items() if item.top <= at < item.end and one.kind != "value"]
-        return any(one.kind == "test" or TESTS.match(one.name) for one in found) or bool(TESTS.match(item.name))
+        names = [item.name, *(one.name for one in found)]
+        return any(one.kind == "test" for one in found) or any(map(TESTS.match, names))
 
     def add(self, item: Item, olds: list[Item], near: Item | None, spot: int, want: str, root: bool) -> None:
         """Put a new item behind its neighbour, a method into its class, anything else to the end."""
@@ -676,20 +643,19 @@ def beginning(lines: list[str], tops: Sequence[Item]) -> int:
 
 # --- a block into a text: whole ---------------------------------------------------------------------------------------
 
-WRAP = re.compile(r"\s*(?:<(?P<end>/?)(?P<tag>[A-Za-z][\w-]*)(?: [^<>]*)?>|\[(?P<shut>/?)(?P<word>[A-Z]+)\])\s*")
 ESCAPED = re.compile(r"&(?:lt|gt|amp|quot|#39);")
 
 
 def rewrite(path: str, old: str, edit: Code, foreign: str = "", wanted: Set[str] = frozenset()) -> str:
     """Return a file's new text from a block that holds it, some of its definitions, or old lines and new ones."""
-    lines = clean(path, edit.text, old)
+    lines = clean(edit.text, old)
     if not lines and (old.strip() or not edit.closed):
         raise Refusal("incomplete", "the block is empty")
     if not edit.closed and is_cut(path, lines, old):
         raise Refusal("incomplete", "the block is cut off")
     if not old.strip():
         return new_text(lines)
-    if is_quote(path, edit.text, old):
+    if is_quote(edit.text, old):
         return old
     first = next(line for line in edit.text.split("\n") if line.strip())
     new, indented = Source(path, "\n".join(lines)), width_of(first) > 0
@@ -705,24 +671,6 @@ def new_text(lines: list[str]) -> str:
     if gaps or (lines and COMMENT.match(lines[-1]) and re.search(r"\.\.\.|…", lines[-1])):
         raise Refusal("incomplete", "it leaves lines out of a new file")
     return "\n".join([*lines, ""]) if lines else ""
-
-
-def clean(path: str, text: str, old: str) -> list[str]:
-    """Take off what a block has too much: line numbers, tags around it, indentation, blank ends, other quotes."""
-    lines = trimmed(in_style(unnumbered(text.split("\n"), old), old))
-    real = set(map(bare, old.split("\n")))
-    for _ in range(4):
-        if len(lines) < 2:
-            break
-        first, last = (bool(WRAP.fullmatch(line)) and bare(line) not in real for line in (lines[0], lines[-1]))
-        lines = trimmed(lines[first : len(lines) - last])
-    if len(lines) > 1 and width_of(lines[1]) and lines[0].startswith("<?"):
-        lines = lines[1:]  # the opening tag of PHP
-    told = [width_of(line) for line in filled(lines[1:])]
-    if told and not width_of(lines[0]) and 0 < min(told) < told[0]:
-        lines[0] = " " * min(told) + lines[0]  # the first line alone lost its indentation
-    lines = dedent(lines) if old.strip() and not width_of(old.lstrip("\n")) else lines
-    return [line.rstrip() for line in lines]
 
 
 def is_cut(path: str, lines: list[str], old: str) -> bool:
@@ -840,27 +788,26 @@ def translated(have: str, table: Mapping[str, str]) -> str:
 
 def nearest(lines: Sequence[str], wanted: Sequence[str]) -> str:
     """Show the part of a file that shares the most words with the wanted lines, with three lines around it."""
-    words, size, sums = {*re.findall(r"\w+", "\n".join(wanted))}, len(wanted), [0]
-    for line in lines:
-        sums.append(sums[-1] + len(words & {*re.findall(r"\w+", line[:LONG_LINE])}))
-    scores = [sums[min(at + size, len(lines))] - sums[at] for at in range(len(lines))]
+    words, size = {*re.findall(r"\w+", "\n".join(wanted))}, len(wanted)
+    shared = [len(words & {*re.findall(r"\w+", line[:LONG_LINE])}) for line in lines]
+    scores = [sum(shared[at : at + size]) for at in range(len(lines))]
     best = scores.index(max(scores))
     return "\n".join(lines[max(0, best - 3) : best + size + 3]) if scores[best] else ""
 
 
 # --- checking a new text ----------------------------------------------------------------------------------------------
 
-PARSERS: dict[str, Callable[[str], Any]] = {
-    ".py": ast.parse, ".pyi": ast.parse, ".json": json.loads, ".toml": tomllib.loads,
+PARSERS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    ".py": ("Python", ast.parse), ".pyi": ("Python", ast.parse), ".json": ("JSON", json.loads),
+    ".toml": ("TOML", tomllib.loads),
 }  # fmt: skip
-NAMES_OF = {".py": "Python", ".pyi": "Python", ".json": "JSON", ".toml": "TOML"}
 
 
 @lru_cache(16)
 def parses(path: str, text: str) -> bool:
     """Tell whether a text is valid in the language of its path, as far as that can be told."""
     try:
-        PARSERS.get(PurePosixPath(path).suffix, str)(text)
+        PARSERS.get(PurePosixPath(path).suffix, ("", str))[1](text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True
@@ -898,11 +845,10 @@ def check(path: str, old: str, new: str, edit: Edit) -> None:
     if any(abs(b) > abs(a) for a, b in zip(open_brackets(path, old), open_brackets(path, new), strict=True)):
         raise Refusal("broken-syntax", "with it a bracket or a quote is left open")
     if parses(path, old) and not parses(path, new):
-        raise Refusal("broken-syntax", f"with it the file is no valid {NAMES_OF[suffix]}")
-    names, kept = ({(one.name, one.kind == "class") for one in source(path, text).defs.values()} for text in (old, new))
-    if isinstance(edit, Code) and (
-        lost := {name for name, _ in names - kept} & {one.name for one in source(path, old).tops}
-    ):
+        raise Refusal("broken-syntax", f"with it the file is no valid {PARSERS[suffix][0]}")
+    had, kept = ({one.name for one in source(path, text).defs.values()} for text in (old, new))
+    lost = (had - kept) & {one.name for one in source(path, old).tops}
+    if lost and isinstance(edit, Code):
         raise Refusal("incomplete", f"it would drop {', '.join(sorted(lost))}")
 
 
@@ -956,18 +902,9 @@ def place_all(edits: Iterable[Edit], files: Files, plan: Plan) -> Refused:
     return [] if plan and not any(edit.path for edit, _ in refused) else refused
 
 
-def latest(edits: list[Edit]) -> list[Edit]:
-    """Leave out searches for lines that a later one replaces with something else."""
-    found: dict[object, Edit] = {}
-    for edit in edits:
-        old, new = edit.readings[0] if isinstance(edit, Change) and edit.readings else ("", "")
-        found[(edit.path, old.strip()) if old.strip() and not new.startswith(old) else edit] = edit
-    return [*found.values()]
-
-
-def is_quote(path: str, text: str, old: str) -> bool:
+def is_quote(text: str, old: str) -> bool:
     """Tell whether a block only shows lines that stand in the file."""
-    lines = clean(path, text, old) if old else []
+    lines = clean(text, old) if old else []
     return bool(lines) and len(matches(old.split("\n"), lines)) == 1
 
 
@@ -986,7 +923,7 @@ def placed(edit: Edit, path: str, old: str | None, files: Files) -> str | None:
     else:
         new = swap(old, edit)
     if new != (old or ""):
-        own = own_signs(old or "", new) if old else new
+        own = own_signs(old, new) if old else new
         new = new if own == old else own
         check(path, old or "", new, edit)
     return new
@@ -1010,10 +947,9 @@ def check_deletion(path: str, old: str | None, files: Files) -> None:
         raise Refusal("no-place", "there is no such file")
     name = re.escape(PurePosixPath(path).name)
     asked = re.search(rf"(?i)\b(?:delet|remov)\w*\b[^\n]*{name}", files.prompt)
-    if not asked or path in files.listed or files.protects(path) or TESTS.match(PurePosixPath(path).stem):
-        raise Refusal(
-            "deletes", f"{path} stays, as the task does not ask to delete it; send the code that shall change"
-        )
+    if not asked or path in files.listed or is_for_tests(path, files):
+        words = "stays, as the task does not ask to delete it; send the code that shall change"
+        raise Refusal("deletes", f"{path} {words}")
 
 
 def home_of(edit: Edit, files: Files, plan: Plan, named: set[str]) -> str:
@@ -1046,8 +982,8 @@ def fit(edit: Edit, path: str, text: str) -> int:
             swap(text, edit)
             return 1
         sent = edit.text if isinstance(edit, Code) and text.strip() else ""
-        lines = clean(path, sent, text)
+        lines = clean(sent, text)
         names = {(one.name, one.kind == "class") for one in source(path, text).defs.values()}
         news = {(one.name, one.kind == "class") for one in definitions(path, "\n".join(lines))}
-        return len(names & news) or int(bool(lines) and not news and is_quote(path, sent, text))
+        return len(names & news) or int(bool(lines) and not news and is_quote(sent, text))
     return 0

@@ -161,11 +161,8 @@ def run(call: Call, root: Path) -> str:
         told = [tell(path, project.text(path) or "", text) for path, text in plan.items()]
         write_all(project, plan)
         return "\n".join(told)
-    except Refusal as refusal:
-        kind = refusal.kind
-        raise Unusable(str(refusal), kind) from None
-    except Unusable as unusable:
-        kind = unusable.kind
+    except (Refusal, Unusable) as refused:
+        kind = refused.kind
         raise
     finally:
         write_usage(call, server, plan, kind)
@@ -198,7 +195,9 @@ def make_plan(server: Server, project: Project) -> Plan:
     while True:
         refused: Refused = []
         try:
-            refused = place_all(asked_edits(server, project, prompt, heat), project, plan)
+            enough = partial(is_enough, project)
+            said = server.ask(SYSTEM, prompt, longest_answer(project), enough=enough, heat=heat)
+            refused = place_all(understood(said, project), project, plan)
             if refused:
                 edit, refusal = refused[0]
                 where = f" ({edit.path})" if edit.path else ""
@@ -227,12 +226,6 @@ def again(project: Project, prompt: str, refused: Refused, why: Unusable) -> tup
     return prompt, HOTTER
 
 
-def asked_edits(server: Server, project: Project, prompt: str, heat: float) -> list[Edit]:
-    """Ask once; return the edits of the answer."""
-    enough = partial(is_enough, project)
-    return understood(server.ask(SYSTEM, prompt, longest_answer(project), enough=enough, heat=heat), project)
-
-
 def check_plan(plan: Plan, project: Project) -> None:
     """Refuse a plan that changes nothing, or what may not change."""
     if not plan:
@@ -256,8 +249,7 @@ def understood(text: str, project: Project) -> list[Edit]:
     if repeats(said, project.prompt) and not (place_all(edits, project, trial := Plan()) or trial):
         raise Unusable("The answer repeats the prompt instead of answering it.", "repeats-prompt")
     if not edits and TOOL_CALL.search(text):
-        words = "The model wrote a tool call instead of an edit, although no tools were offered."
-        raise Unusable(words, "tool-call")
+        raise Unusable("The model wrote a tool call instead of an edit, although no tools were offered.", "tool-call")
     if not edits:
         raise Unusable(f"The answer holds no edit: {first_line(said, 160)}", "no-edit", first_line(said, 400))
     return edits

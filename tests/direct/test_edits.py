@@ -87,6 +87,67 @@ PARTS = {
 }
 
 
+TABLE = "RATES = {\n" + "".join(f'    "{name}": {at},\n' for at, name in enumerate("abcdef")) + "}\n"
+DESCRIBED = """\
+describe("add", () => {
+  it("adds", () => {
+    expect(add(1, 2)).toBe(3);
+  });
+
+  it("adds nothing", () => {
+    expect(add(1, 0)).toBe(1);
+  });
+});
+"""
+RECEIVERS = """\
+package shop
+
+type One struct{ a int }
+
+type Two struct{ a int }
+
+func (o *One) Run() int {
+	return o.a
+}
+
+func (t *Two) Run() int {
+	return t.a
+}
+
+func (t *Two) Stop() int {
+	return -t.a
+}
+"""
+
+
+def test_parameters_below_each_other_are_no_lost_indentation() -> None:
+    old = "def area(width,\n         height):\n    return width\n"
+    new = old.replace("width\n", "width * height\n")
+    assert applied(f"```python\n{new}```", Memory({"a.py": old}, ("a.py",))) == {"a.py": new}
+
+
+def test_rows_that_a_table_lacks_are_not_dropped() -> None:
+    assert refused('```python\nRATES = {\n    "a": 9,\n}\n```', Memory({"a.py": TABLE}, ("a.py",))) == "incomplete"
+
+
+def test_one_test_of_a_group_leaves_the_others() -> None:
+    sent = '```js\ndescribe("add", () => {\n  it("adds", () => {\n    expect(add(1, 2)).toBe(4);\n  });\n});\n```'
+    files = Memory({"a.test.js": DESCRIBED}, ("a.test.js",))
+    assert applied(sent, files) == {"a.test.js": DESCRIBED.replace("toBe(3)", "toBe(4)")}
+
+
+def test_a_new_method_takes_no_place_of_another_receivers() -> None:
+    new = "func (o *One) Stop() int {\n\treturn 0\n}\n"
+    text = applied(f"```go\n{new}```", Memory({"a.go": RECEIVERS}, ("a.go",)))["a.go"]
+    assert text and new in text and "return -t.a" in text
+
+
+def test_a_new_function_goes_above_the_main_guard() -> None:
+    old = 'import sys\n\n\ndef main():\n    sys.exit(run())\n\n\nif __name__ == "__main__":\n    main()\n'
+    text = applied("```python\ndef run():\n    return 0\n```", Memory({"a.py": old}, ("a.py",)))["a.py"]
+    assert text and text.index("def run") < text.index("if __name__")
+
+
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
 @pytest.mark.parametrize("path", ["", "calc.py\n", "Here is the corrected function:\n\n"])
 def test_what_is_not_sent_stays(part: str, path: str) -> None:
