@@ -63,8 +63,7 @@ from _definitions import (
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 COMMENT = re.compile(
-    r"^\s*(?:#(?![\[!{.\w])|#(?=\w[^{]*[^{,]$)|//|/\*"
-    r"|\*(?:[ /]|$)|--(?!-|[\w-]+:)|<!--|\{/\*|;;|%%?\s)"
+    r"^\s*(?:#(?![\[!{.\w])|#(?=\w[^{]*[^{,]$)|//|/\*|\*(?:[ /]|$)|--(?!-|[\w-]+:)|<!--|\{/\*|;;|%%?\s)"
 )
 DOTS_FIRST = re.compile(r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:\.\.\.|…)")
 MARK_LINE = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
@@ -852,11 +851,9 @@ def check(path: str, old: str, new: str, edit: Edit) -> None:
         raise Refusal("incomplete", f"it would drop {', '.join(sorted(lost))}")
 
 
-def check_signs(path: str, old: str, edit: Edit) -> None:
+def check_signs(path: str, old: str, edit: Code | Change) -> None:
     """Refuse what is written in the signs of another text: entities, line ends as two letters."""
-    text = edit.text if isinstance(edit, Code) else ""
-    for pair in edit.readings[:1] if isinstance(edit, Change) else ():
-        text = "".join(pair)
+    text = edit.text if isinstance(edit, Code) else "".join(map("".join, edit.readings[:1]))
     escape = ESCAPED.search(text)
     if escape and not ESCAPED.search(old) and PurePosixPath(path).suffix not in PLAIN:
         raise Refusal("escaped", f"it is written with {escape[0]} for the sign itself")
