@@ -205,10 +205,6 @@ class Item:
     end: int
 
     @property
-    def key(self) -> tuple[str, str]:
-        return self.kind, self.name
-
-    @property
     def called(self) -> str:
         return re.split(r"[.(]", self.name)[0]
 
@@ -271,16 +267,13 @@ class Source:
         end = min(found.last if found else self.extent(at, high), high)
         while end > at + 1 and (not self.lines[end - 1].strip() or self.trails(end - 1, at)):
             end -= 1
-        while (below := self.filled_from(end, high)) < high and (
-            (below == end and MARKER.match(self.lines[below]))
-            or (below in self.notes and self.depth(below) > self.depth(at))
-        ):
-            end = below + 1
+        for below in range(end, high):
+            if self.lines[below].strip():
+                within = below in self.notes and self.depth(below) > self.depth(at)
+                if not within and not (below == end and MARKER.match(self.lines[below])):
+                    break
+                end = below + 1
         return end
-
-    def filled_from(self, at: int, high: int) -> int:
-        """Return the first line from a line on that is not blank, HIGH without one."""
-        return next((below for below in range(at, high) if self.lines[below].strip()), high)
 
     def trails(self, at: int, head: int) -> bool:
         """Tell whether a line is a comment below an item, not in it."""
@@ -413,7 +406,7 @@ class Merge:
     def deeper(self, item: Item) -> list[Item]:
         """List what has an item's name, or else its first line, below the top level."""
         key, header = (item.kind, item.name.rpartition(".")[2]), bare(self.new.lines[item.line])
-        same = [one for one in self.all_members if one.named and one.key == key]
+        same = [one for one in self.all_members if one.named and (one.kind, one.name) == key]
         if same or item.end - item.line == 1:
             return same
         outside = [one for one in self.all_members if one.line not in self.old.inside]
@@ -574,7 +567,7 @@ def grouped(items: Iterable[Item]) -> dict[tuple[str, str], list[int]]:
     """Map the keys of items to their places."""
     groups: dict[tuple[str, str], list[int]] = {}
     for at, item in enumerate(items):
-        groups.setdefault(item.key, []).append(at)
+        groups.setdefault((item.kind, item.name), []).append(at)
     return groups
 
 
@@ -755,7 +748,9 @@ def carried(real: list[str], wanted: Sequence[str], given: Sequence[str]) -> lis
         return [*given]
     olds, told, news = (filled(lines) for lines in (real, wanted, given))
     there, rows = ([at for at, line in enumerate(lines) if line.strip()] for lines in (real, given))
-    pieces, lines, done = dict(zip(rows, indented(told, olds, news), strict=True)), list[str](), 0
+    trails = any(old != old.rstrip() for old in olds)
+    fresh = [line if trails else line.rstrip() for line in indented(told, olds, news)]
+    pieces, lines, done = dict(zip(rows, fresh, strict=True)), list[str](), 0
     pairing = difflib.SequenceMatcher(None, [*map(straight, told)], [*map(straight, news)], False)
     for a, b, size in pairing.get_matching_blocks():
         lines += [pieces.get(at, "") for at in range(done, rows[b] if size else len(given))]
