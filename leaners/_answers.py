@@ -314,7 +314,7 @@ class Reader:
                 inside = dedent(lines[at + 1 : end]) if fence["indent"] else lines[at + 1 : end]
                 block = Block(above, fence["info"].strip(), inside, closed)
                 end += closed
-            elif marks.get(at) == "head" and line.strip(" <"):
+            elif marks.get(at) == "head":
                 end = next((i + 1 for i in range(at, len(lines)) if marks.get(i) == "tail"), len(lines))
                 block = Block(above, "", lines[at:end])
             elif DIFF_LINE.match(line) and any(map(PATCHED.match, lines[at : at + 5])):
@@ -349,7 +349,7 @@ class Reader:
 
     def path_of(self, block: Block) -> tuple[str, bool, Sequence[str]]:
         """Find the path of a block, whether it is sure, and the block's lines without it."""
-        said = [line for line in block.above if line.strip()][-3:][::-1]
+        said = filled(block.above)[-3:][::-1]
         heads = [heading(line, self.known) for line in said]
         if len({PurePosixPath(head).name for head in heads[:2]} - {""}) > 1:
             heads = []  # a list of paths belongs to the whole answer

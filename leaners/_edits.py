@@ -83,6 +83,13 @@ def likeness(one: str, other: str) -> float:
     return pair.ratio() if pair.real_quick_ratio() >= ALIKE and pair.quick_ratio() >= ALIKE else 0.0
 
 
+def likest(name: str, others: Sequence[str]) -> int:
+    """Return the place of the one name that is most like another one, -1 where none or several are."""
+    near = difflib.get_close_matches(name[:LONG_LINE], others, 2, ALIKE)
+    alike = [likeness(other, name) for other in near]
+    return others.index(near[0]) if near and alike.count(max(alike)) == 1 else -1
+
+
 # --- what an answer leaves out ----------------------------------------------------------------------------------------
 
 
@@ -101,9 +108,8 @@ def gaps_in(new: Sequence[str], old: Sequence[str], told: bool = False) -> list[
         come = [at for at in range(j1, j2) if b[at]]
         while gone and come and likeness(gone[0], b[come[0]]) >= ALIKE:
             gone, come = gone[1:], come[1:]
-        trails = last in come and last in fresh
         if come and fresh.issuperset(come):
-            marks.update(come if len(gone) >= (1 if trails else 3) else ())
+            marks.update(come if len(gone) >= (1 if last in come else 3) else ())
     return sorted(marks)
 
 
@@ -146,12 +152,12 @@ def anchor(old: Sequence[str], lines: Sequence[str], floor: int, step: int) -> i
     A line that is new is passed over: what is left out begins then beside the next one that stands there.
     """
     rows = [at for at in range(floor, len(old)) if old[at].strip()]
-    for skip, near in enumerate(lines):
-        key = bare(near)
+    for skip, line in enumerate(lines):
+        key = bare(line)
         places = [at for at in rows if bare(old[at]) == key] if key else []
         if not places and not skip and key:
-            alike = {at: likeness(key, bare(old[at])) for at in rows}
-            places = [at for at in alike if alike[at] >= ALIKE and alike[at] == max(alike.values())]
+            near = likest(key, [bare(old[at]) for at in rows])
+            places = [rows[near]] if near >= 0 else []
         if places:
             best = most_alike(old, lines[skip:], places, step)
             if len(best) == 1:
@@ -547,13 +553,6 @@ def redefined(news: list[str], olds: list[str], target: Item) -> list[str]:
 def unpaired(olds: Iterable[Item], pairs: Mapping[int, Item | None]) -> list[Item]:
     taken = {id(other) for other in pairs.values()}
     return [one for one in olds if id(one) not in taken]
-
-
-def likest(name: str, others: Sequence[str]) -> int:
-    """Return the place of the one name that is most like another one, -1 where none or several are."""
-    near = difflib.get_close_matches(name[:LONG_LINE], others, 2, ALIKE)
-    alike = [likeness(other, name) for other in near]
-    return others.index(near[0]) if near and alike.count(max(alike)) == 1 else -1
 
 
 def same_titles(new: Source, items: Mapping[int, Item], old: Source, there: Sequence[Item]) -> dict[int, Item | None]:

@@ -337,6 +337,11 @@ def test_tags_around_code_stay_out_of_files(wrap: str) -> None:
     assert land("calc.py\n" + fence(wrap.format(FIXED))) == FIXED
 
 
+@pytest.mark.parametrize("mark", ["<|im_end|>", "<|eot_id|>", "<｜end▁of▁sentence｜>", "</s>"])
+def test_marks_of_a_template_stay_out_of_files(mark: str) -> None:
+    assert land(f"calc.py\n```python\n{FIXED}{mark}") == FIXED
+
+
 def test_a_marker_that_is_left_over_is_refused() -> None:
     block = ADD.replace("    return total", ">>>>>>> REPLACE\n    return total")
     assert refused("calc.py\n" + fence(block), Memory({"calc.py": CALC}, ("calc.py",))) in ("marker", "broken-syntax")
@@ -359,6 +364,17 @@ NAMES = [
 def test_a_heading_is_a_path(name: str, form: str) -> None:
     files = Memory({"calc.py": CALC}, ("calc.py",))
     assert applied(form.format(name) + "\n```\nx = 1\n```", files) == {name: "x = 1\n"}
+
+
+@pytest.mark.parametrize("form", ["/* {} */", "<!-- {} -->", "# {}", "// {} (new)", "-- {}", "; {}"])
+def test_a_comment_on_the_first_line_names_the_file(form: str) -> None:
+    files = Memory({"calc.py": CALC}, ("calc.py",))
+    assert applied(f"```\n{form.format('web/area.css')}\nx = 1\n```", files) == {"web/area.css": "x = 1\n"}
+
+
+def test_a_sentence_names_a_new_file_in_a_folder() -> None:
+    said = "Put the following into util/area.py:\n```python\nx = 1\n```"
+    assert applied(said, Memory({"calc.py": CALC}, ("calc.py",))) == {"util/area.py": "x = 1\n"}
 
 
 @pytest.mark.parametrize("name", ["users.$id.py", "naïve café.py", "my tools/area.py", "go.mod", "src/new.rs"])
@@ -490,6 +506,22 @@ SIGNS = 'def say():\n    text = "non‑breaking – 5 − 3 and 10\u202f%\u3000x
 @pytest.mark.parametrize("block", [ADD.replace(">", "&gt;"), ADD.replace("\n", "\\n")])
 def test_signs_of_another_text_are_refused(block: str) -> None:
     assert refused("calc.py\n" + fence(block), Memory({"calc.py": CALC}, ("calc.py",))) == "escaped"
+
+
+def test_entities_in_the_new_lines_of_a_pair_are_refused() -> None:
+    pair = "<<<<<<< SEARCH\n    total = a - b\n=======\n    total = a &lt; b\n>>>>>>> REPLACE"
+    assert refused(f"calc.py\n{pair}", Memory({"calc.py": CALC}, ("calc.py",))) == "escaped"
+
+
+def test_prose_may_hold_an_open_bracket() -> None:
+    pair = "<<<<<<< SEARCH\nhello\n=======\nhello :-(\n>>>>>>> REPLACE"
+    assert land(f"a.txt\n{pair}", "a.txt", "hello\nyou\n") == "hello :-(\nyou\n"
+
+
+def test_a_label_names_the_file_of_its_pair() -> None:
+    files = Memory({"calc.py": CALC, "util.py": CALC}, ("calc.py",))
+    pair = "<<<<<<< SEARCH util.py\n    total = a - b\n=======\n    total = a + b\n>>>>>>> REPLACE"
+    assert set(applied(pair, files)) == {"util.py"}
 
 
 def test_signs_that_look_alike_find_their_place_and_stay() -> None:
