@@ -74,7 +74,7 @@ def straight(line: str) -> str:
 
 
 ALIKE = 0.7  # from when on a line may be another one, changed
-COMPARED = 20_000  # how many lines are compared at most before only near ones are
+COMPARED = 10_000  # how many lines are compared at most before only near ones are
 
 
 def likeness(one: str, other: str) -> float:
