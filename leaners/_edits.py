@@ -974,7 +974,7 @@ def fit(edit: Edit, path: str, text: str) -> int:
             return 1
         sent = edit.text if isinstance(edit, Code) and text.strip() else ""
         lines = clean(sent, text)
-        names = {(one.name, one.kind == "class") for one in source(path, text).defs.values()}
-        news = {(one.name, one.kind == "class") for one in definitions(path, "\n".join(lines))}
+        names = {one.name for one in source(path, text).defs.values()}
+        news = {one.name for one in definitions(path, "\n".join(lines))}
         return len(names & news) or int(bool(lines) and not news and is_quote(sent, text))
     return 0

@@ -136,6 +136,13 @@ def test_one_test_of_a_group_leaves_the_others() -> None:
     assert applied(sent, files) == {"a.test.js": DESCRIBED.replace("toBe(3)", "toBe(4)")}
 
 
+def test_a_new_test_goes_into_its_group() -> None:
+    more = '  it("subtracts", () => {\n    expect(add(1, -2)).toBe(-1);\n  });\n'
+    sent = f'```js\ndescribe("add", () => {{\n{more}}});\n```'
+    text = applied(sent, Memory({"add.spec.js": DESCRIBED}, ("add.spec.js",)))["add.spec.js"]
+    assert text and more in text and "adds nothing" in text
+
+
 def test_a_new_method_takes_no_place_of_another_receivers() -> None:
     new = "func (o *One) Stop() int {\n\treturn 0\n}\n"
     text = applied(f"```go\n{new}```", Memory({"a.go": RECEIVERS}, ("a.go",)))["a.go"]
