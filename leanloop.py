@@ -2133,26 +2133,24 @@ def answer_record(words: str, leaner: str, answer: str, errors: str) -> str:
 # ------------------------------------------------------------------------------------------------------- the guard
 
 
-def judging_patterns(config: Config, task: Task) -> list[str]:
-    """List the patterns of what judges TASK beside the tests: what its runner reads, what is set, the leanfile."""
-    patterns: list[str] = load_beside("_judges").runner_files(config, task) if config.guard.protect_tests else []
-    leanfile = config.path.resolve()
-    if leanfile.is_relative_to(config.root):
-        patterns.append(leanfile.relative_to(config.root).as_posix())
-    return [*patterns, *own_patterns(config.guard.protect)]
-
-
 def own_patterns(patterns: Sequence[str]) -> list[str]:
-    """List the user's patterns: each counts for files, and for folders of that name."""
+    """List the user's patterns: each counts for files and folders."""
     return [form for pattern in patterns for form in (pattern, f"{pattern.rstrip('/')}/")]
 
 
 def protected_patterns(config: Config, task: Task) -> list[str]:
-    """List the protected patterns as leaners get them; `path_matcher` tells what they mean."""
+    """List the patterns of what decides over TASK: tests, what its runner reads, the leanfile, and what is set.
+
+    `path_matcher` tells what they mean.
+    """
     prefixes = [f"/{escape(prefix.removeprefix('./'))}*" for prefix in config.defaults.test_prefix]
     tests = prefixes or (*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS))
+    judges = [*tests, *load_beside("_judges").runner_files(config, task)] if config.guard.protect_tests else []
+    leanfile = config.path.resolve()
+    if leanfile.is_relative_to(config.root):
+        judges.append(leanfile.relative_to(config.root).as_posix())
     free = [f"!{item}" for item in (*own_patterns(config.guard.allow), *(f"/{escape(path)}" for path in task.files))]
-    return [*(tests if config.guard.protect_tests else ()), *judging_patterns(config, task), *free]
+    return [*judges, *own_patterns(config.guard.protect), *free]
 
 
 def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
@@ -2175,7 +2173,8 @@ class ChangeRules:
     def __init__(self, config: Config, task: Task) -> None:
         self.config, self.task = config, task
         self.is_allowed = path_matcher(own_patterns(config.guard.allow))
-        self.protects = path_matcher(protected_patterns(config, task))  # what decides over the tests
+        self.patterns = protected_patterns(config, task)
+        self.protects = path_matcher(self.patterns)  # what decides over the tests
 
     def is_listed(self, path: str) -> bool:
         return path in self.task.files or self.is_allowed(path)
@@ -2682,6 +2681,7 @@ class Verifier:
         self.reporter.emit("testing", name=task.name, command=command)
         with self.workspace.snapshots.sealed():
             verdict = run_tests(self.config, task.runner, self.reporter)
+        self.workspace.note_collected(verdict.report if self.pristine else None)
         return self.record_verdict(verdict, task, tree, self.reporter.path("tests.txt").name)
 
     def record_verdict(self, verdict: Verdict, task: Task, tree: str, output: str) -> Verdict:
@@ -3058,7 +3058,7 @@ class Run:
             **leaner_variables(leaner),
             "LEAN_MODE": mode,
             "LEAN_FILES": "\n".join(task.files),
-            "LEAN_PROTECT": "\n".join(protected_patterns(self.config, task)),
+            "LEAN_PROTECT": "\n".join(self.workspace.rules_of(task).patterns),
             "LEAN_PROMPT_FILE": str(prompt),
             "LEAN_USAGE_FILE": str(scratch / USAGE_FILE),
             "LEAN_ANSWER_FILE": str(scratch / ANSWER_FILE),

@@ -9,7 +9,8 @@ import json
 import re
 import shlex
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from functools import cache
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
@@ -32,40 +33,46 @@ from leanloop import (
 GIVEN = r"node|python[\d.]*|(?:ba|da|z|k)?sh|bun|deno|tsx|ts-node|ruby|perl|php|lua|source|-?include|import|load"
 GIVEN += r"|require_relative"
 # What stands for the project's folder in a path; signs around words; files of recipes, and one recipe in them.
-ROOT = r"\$\([^)\n]*\)[\"']?/|\$?[<{]+\w+[>}]+/|\$\w+/"
-AROUND = r"[\"'`,\[\](){}@]+"
+ROOT = r"\$\([^)\n]*\)[\"']?/|\$?[<{]{1,2}\w+[>}]{1,2}/|\$\w+/"
+AROUND = r"[\"'`,\[\](){}@<>]+"
 RECIPES = r"(?:.*/)?(?:(?:GNU)?[mM]akefile|[jJ]ustfile|[^/]+\.(?:mk|just))"
 RECIPE = r"^(\w[^\n:=]*):+(?!=)([^=\n]*)\n((?:[ \t]+.*\n?|\n)*)"
 SCRIPT = rf"[^.]+(?:\.(?:ba|z|k)?sh)?|{RECIPES}"
-OWN = ("file", "file.*")  # gulp reads gulpfile.js, rake Rakefile
+MANY = 40  # files of a folder that are looked into
 
 
 def runner_files(config: Config, task: Task) -> list[str]:
     """Name what configures runners, the project's files that the test command names, and what its programs read."""
-    rows, words, root = table("_guard.txt"), words_of(task.runner.command, *task.runner.args), config.root
-    found = " ".join(rows["whole"]["name"]).split()
-    texts = texts_behind(words, root)
-    modules = words[words.index("unittest") + 1 :] if "unittest" in words else []
-    for word in (*words, *(path for name in modules for path in module_files(name))):
+    words, root = words_of(task.runner.command, *task.runner.args), config.root
+    texts = texts_behind([task.runner.command, *task.runner.args], root)
+    all_words, places = words_in_all(texts), places_of(texts, root)
+    found = " ".join(table("_guard.txt")["whole"]["name"]).split()
+    found += [f"/{path}" for name in sorted(programs(texts)) for path in reads(name)]
+    found += named_in_settings(root, all_words, path_matcher(found))
+    for word in words:
         path = word.split("::")[0].split("=")[-1].removeprefix(f"{root}/").removeprefix("./")
-        if re.fullmatch(r"[^\s-]\S*[./]\S*", path) or (root / path).is_file():
+        if (root / path).is_dir() or "*" in path:
+            found += tests_below(path, root)
+        elif re.fullmatch(r"[^\s-]\S*[./]\S*", path) or (root / path).is_file():
             found.append(path)
+    for name in words[words.index("unittest") + 1 :] if "unittest" in words else ():
+        found += files_called(name, places, root) or module_files(name)
     for place, command in commands_in(texts):
-        found += started(place, command, root)
-    for name in words_in_all(texts):
-        found += reads(name)
-    for name in sorted(programs(texts)):
-        found += [f"/[{name[0].swapcase()}{name[0]}]{name[1:]}{end}" for end in OWN]
-    for folder in task.test_files:
-        if (root / folder).is_dir():
-            found.append(f"{folder.strip('/')}/*")
-    return [*found, *named_in_settings(root, words_in_all(texts))]
+        found += started(command, [place, *places], root)
+    return [*found, *(f"{folder.strip('/')}/" for folder in task.test_files if (root / folder).is_dir())]
 
 
 def reads(program: str) -> list[str]:
-    """List the files that a PROGRAM reads by itself, as the table has it."""
-    rows, name = table("_guard.txt").items(), PurePosixPath(program).name
-    return " ".join(row["reads"][0] for names, row in rows if "reads" in row and name in names.split()).split()
+    """List the files that a PROGRAM reads by itself: gulp a gulpfile.js, rake a Rakefile; others are in the table."""
+    own = f"[{program[0].swapcase()}{program[0]}]{program[1:]}file"
+    return [own, f"{own}.*", *also_read({program})]
+
+
+def also_read(programs: Set[str]) -> list[str]:
+    """List what PROGRAMS read beside a file of their name."""
+    return [
+        row["reads"][0] for names, row in table("_guard.txt").items() if "reads" in row and programs & {*names.split()}
+    ]
 
 
 def spell_out(argv: Sequence[str], root: Path) -> str:
@@ -77,25 +84,56 @@ def texts_behind(words: Sequence[str], root: Path) -> dict[str, str]:
     """Give what a command of WORDS runs, by name: itself (""), scripts of package.json, recipes, scripts of a shell."""
     texts = {"": " ".join(words)}
     for _ in range(4):
-        fresh = {**texts, **dict(texts_of(words_in_all(texts), root))}
+        fresh = dict(texts)
+        for place in places_of(texts, root):
+            fresh |= texts_of(words_in_all(texts), place, root)
         if fresh == texts:
             break
         texts = fresh
     return texts
 
 
-def texts_of(words: Set[str], root: Path) -> Iterator[tuple[str, str]]:
-    """Give what WORDS of commands stand for."""
-    package = read_json(root / "package.json")
+def places_of(texts: Mapping[str, str], root: Path) -> list[str]:
+    """List the folders in which commands of TEXTS may mean files: the project's, those of texts, those that are named.
+
+    A package is named by its folder, or as it is called.
+    """
+    words = words_in_all(texts)
+    found = ["", *(f"{PurePosixPath(name).parent}/" for name in texts)]
+    found += [
+        f"{word.strip('/')}/" for word in sorted(words) if re.fullmatch(r"\w[\w./-]*", word) and (root / word).is_dir()
+    ]
+    for path in packages(root) if (root / "package.json").is_file() else ():
+        package = read_json(root / path)
+        if isinstance(package, dict) and str(package.get("name")).lstrip("@") in words:
+            found.append(path.removesuffix("package.json"))
+    return [*dict.fromkeys(place.removeprefix("./") for place in found)]
+
+
+@cache
+def packages(root: Path) -> list[str]:
+    """List the packages of a project, as they are before an agent makes more."""
+    return [path for path in project_files(root) if path.endswith("/package.json")]
+
+
+def texts_of(words: Set[str], place: str, root: Path) -> dict[str, str]:
+    """Give what WORDS of commands stand for in a PLACE of the project, with what programs called so read there."""
+    found = dict[str, str]()
+    package = read_json(root / place / "package.json")
     scripts = package.get("scripts") if isinstance(package, dict) else {}
     for name, text in scripts.items() if isinstance(scripts, dict) else ():
         if {name, name.removeprefix("pre"), name.removeprefix("post")} & words:
-            yield f"script {name}", str(text)
+            found[f"{place}script {name}"] = str(text)
     files = {word.removeprefix("./") for word in words if re.fullmatch(SCRIPT, PurePosixPath(word).name)}
-    for path in sorted(files | {path for word in words for path in reads(word)}):
-        text = "" if path.startswith("/") else read_text(root / path, 100_000)
+    for name in (path.name for path in (root / place).iterdir()):
+        own = re.fullmatch(r"(?:GNU)?(\w+?)file(?:\..*)?", name)
+        files |= {name} if own and own[1].lower() in words else set()
+    files |= {*also_read(words)}
+    for path in sorted(files):
+        text = "" if path.startswith("/") else read_text(root / place / path, 100_000)
         if text:
-            yield path, recipes_in(text, words) if re.fullmatch(RECIPES, path) else text
+            found[f"{place}{path}"] = recipes_in(text, words) if re.fullmatch(RECIPES, path) else text
+    return found
 
 
 def recipes_in(text: str, words: Set[str]) -> str:
@@ -117,31 +155,30 @@ def words_in_all(texts: Mapping[str, str]) -> set[str]:
     return {word for text in texts.values() for word in re.split(r"[\s;&|=]+", plain(text)) if 0 < len(word) < 200}
 
 
-def commands_in(texts: Mapping[str, str]) -> Iterator[tuple[PurePosixPath, list[str]]]:
+def commands_in(texts: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
     """Give the simple commands of TEXTS as words, each with its folder; but of tests, which start what they test."""
     for name, text in texts.items():
         if not is_usual(name) or re.fullmatch(RECIPES, name):
-            yield from ((PurePosixPath(name).parent, line.split()) for line in re.split(r"[;&|\n]+", plain(text)))
+            place = name.removesuffix(PurePosixPath(name).name)
+            yield from ((place, line.split()) for line in dict.fromkeys(re.split(r"[;&|\n]+", plain(text))))
 
 
 def programs(texts: Mapping[str, str]) -> set[str]:
     """List the programs that TEXTS start by name, behind others such as npx."""
-    own = {name: text for name, text in texts.items() if re.fullmatch(rf"|script .*|{RECIPES}", name)}
+    own = {name: text for name, text in texts.items() if re.fullmatch(rf"|(?:.*/)?script .*|{RECIPES}", name)}
     return {word for _, command in commands_in(own) for word in command[:2] if re.fullmatch(r"[a-z][a-z-]{2,}", word)}
 
 
-def started(folder: PurePosixPath, words: Sequence[str], root: Path) -> list[str]:
-    """List the files of the project that a simple command of a FOLDER starts, or loads."""
+def started(words: Sequence[str], places: Sequence[str], root: Path) -> list[str]:
+    """List the files of the project that a simple command starts, or loads."""
     words = [word.split("=")[-1] for word in words]
     first = next((word.lstrip("-+") for word in words if word), "")
-    places = [at for at, word in enumerate(words) if re.fullmatch(rf"(?:.*/)?(?:{GIVEN})", word)]
-    given = words[places[0] + 1 :] if places else [first] if "/" in first else words[1:] if first == "." else []
-    modules = list[str]()
+    at = [at for at, word in enumerate(words) if re.fullmatch(rf"(?:.*/)?(?:{GIVEN})", word)]
+    given = words[at[-1] + 1 :] if at else [first] if "/" in first else words[1:] if first == "." else []
+    named = [] if {"-m", "-c", "-e"} & {*given} else [*given]
     for option, name in pairwise([*words, ""]):
-        modules += [name] if option in ("-m", "-p") else [option[2:]] if option.startswith("-p") else []
-    given = [] if {"-m", "-c", "-e"} & {*given} else given
-    named = [*given, *(path for name in modules for path in module_files(name))]
-    return [path for name in named for path in files_called(name, folder, root)]
+        named += [name] if option in ("-m", "-p") else [option[2:]] if option.startswith("-p") else []
+    return [path for name in named for path in files_called(name, places, root)]
 
 
 def module_files(name: str) -> list[str]:
@@ -150,40 +187,37 @@ def module_files(name: str) -> list[str]:
     return [f"{path}.py", f"{path}/__main__.py"]
 
 
-def files_called(name: str, folder: PurePosixPath, root: Path) -> list[str]:
-    """List the files of the project at ROOT that a NAME means in a FOLDER of it; it may have no ending."""
-    found, name = list[str](), name.lstrip("/").removeprefix("./")
-    for place in dict.fromkeys((root, root / folder)) if re.fullmatch(r"\w[\w./-]*|\.[\w./-]+", name) else ():
-        exact = place / name
-        paths = [exact] if exact.is_file() else [*exact.parent.glob(f"{exact.name}.*")] if "/" in name else []
-        if exact.name == "__main__.py" and paths:
-            paths.append(exact.with_name("__init__.py"))
-        found += [path.relative_to(root).as_posix() for path in paths if ".." not in path.parts and path.is_file()]
-    return found
+def files_called(name: str, places: Sequence[str], root: Path) -> list[str]:
+    """List the files of the project that a NAME means in the first of PLACES where there are any.
 
-
-def named_in_settings(root: Path, words: Set[str]) -> list[str]:
-    """List the files, folders and patterns that the settings of test runners name, but what tells no test from source.
-
-    That is a pattern that fits every source; a folder, where tests have the usual names; it is there for examples.
+    It may have no ending, or be that of a module, with names from within it behind.
     """
-    rows, paths, found = table("_guard.txt"), project_files(root), list[str]()
-    settings = {files: "|".join(row["names"]) for files, row in rows.items() if "names" in row}
-    for path in filter(path_matcher(" ".join(settings).split()), paths):
-        within, name = re.fullmatch(r"(.*/)?(.*)", path).groups("")  # type: ignore[union-attr]
+    name, parts = name.lstrip("/"), name.split(":")[0].split(".")
+    modules = [".".join(parts[:end]) for end in range(len(parts), 0, -1)] if re.fullmatch(r"[\w.:]+", name) else []
+    for place in places if re.fullmatch(r"\w[\w./-]*|\.[\w./-]+", name) else ():
+        exact = root.joinpath(*normal(f"{place}{name}".split("/")))
+        found = [exact] if exact.is_file() else [*exact.parent.glob(f"{exact.name}.*")] if "/" in name else []
+        for module in modules:
+            found = found or [file for path in module_files(module) if (file := root / place / path).is_file()]
+        found += [path.with_name("__init__.py") for path in found if path.name == "__main__.py"]
+        if found := [path for path in found if path.is_file()]:
+            return [path.relative_to(root).as_posix() for path in found]
+    return []
+
+
+def named_in_settings(root: Path, words: Set[str], is_settings: Callable[[str], bool]) -> list[str]:
+    """List the files and folders that settings of test runners name: tests, and what is loaded for them."""
+    found, keys = list[str](), rx("|".join(table("_guard.txt")["shared"]["keys"]))
+    for path in filter(is_settings, project_files(root)):
+        places = [path.removesuffix(PurePosixPath(path).name), ""]
         text = runner_settings(root / path, words)
-        for names in [names for files, names in settings.items() if path_matcher(files.split())(name)]:
-            meant = [item for setting in rx(names).finditer(text) for item in meant_by(setting[0], within, root)]
-            inner = [path for path in paths if path.startswith(within)]
-            usual = any(map(path_matcher(item for item in meant if item.endswith("/")), filter(is_usual, inner)))
-            others = [path for path in inner if not is_usual(path)]
-            found += [item for item in meant if not (usual if item.endswith("/") else fits_all(item, others))]
+        for word in words_in_all({"": text}):
+            found += [item for place in places if word.strip("./*") for item in tests_below(f"{place}{word}", root)]
+        for setting in keys.finditer(text):
+            loads = "plugin" in setting[0] or setting[0].startswith("-p")  # else a word may be of any thing
+            named = (word.removeprefix("-p") for word in plain(setting[0]).split() if loads or re.search(r"[./]", word))
+            found += [f"/{file}" for word in named for file in files_called(word, places, root)]
     return [*dict.fromkeys(found)]
-
-
-def is_usual(path: str) -> bool:
-    """Tell whether PATH is called as tests usually are."""
-    return bool(rx(TEST_PATH).match(path))
 
 
 def runner_settings(file: Path, words: Set[str]) -> str:
@@ -195,28 +229,31 @@ def runner_settings(file: Path, words: Set[str]) -> str:
     return "\n".join(json.dumps(part, indent=1) for part in sections if isinstance(part, dict))
 
 
-def meant_by(setting: str, within: str, root: Path) -> Iterator[str]:
-    """Give the patterns that a SETTING WITHIN a folder means: of files, folders and modules, and its own."""
-    for double, single, bare in re.findall(r"\"([^\"\n]+)\"|'([^'\n]+)'|([^\s,\[\]{}<>\"']+)", setting):
-        word = rx(ROOT).sub("", double or single or bare).removeprefix("-p").removeprefix("./")
-        if "*" in word:
-            form = re.sub(r"[?+@!]?\([^)]*\)|\{[^}]*\}", "*", word).lstrip("/")
-            yield f"/{within}{form}" if within or "/" in form else form
-        elif word.strip("./") and (root / within / word).is_dir():
-            yield f"/{within}{word.strip('/')}/"
-        else:
-            names = [word, *module_files(word)]
-            yield from (f"/{path}" for name in names for path in files_called(name, PurePosixPath(within), root))
+@cache  # as it was when it was first asked for, and quick for the next task
+def tests_below(name: str, root: Path) -> list[str]:
+    """Give the folder of a NAME, which may be a pattern, if half of the code there is tests by what it holds."""
+    folder = "/".join(normal((name.split("*")[0].rpartition("/")[0] if "*" in name else name).split("/")))
+    if not folder or not (root / folder).is_dir():
+        return [f"/{folder}"] if holds_tests(read_text(root / folder, 200_000)) else []
+    sources = [path for path in project_files(root / folder)[:MANY] if PurePosixPath(path).suffix in source_endings()]
+    unusual = [path for path in sources if not is_usual(path)]
+    holding = [path for path in unusual if holds_tests(read_text(root / folder / path, 200_000))]
+    return [f"/{folder}/"] if holding and 2 * len(holding) >= len(unusual) else []
 
 
-def fits_all(pattern: str, sources: Iterable[str]) -> bool:
-    """Tell whether a PATTERN of many fits all SOURCES of its kind: then it does not tell tests from them."""
-    kind = PurePosixPath(pattern).suffix
-    alike = [path for path in sources if PurePosixPath(path).suffix in ({kind} if kind else source_endings())]
-    return bool(alike) and "*" in pattern and all(map(path_matcher([pattern]), alike))
+def holds_tests(text: str) -> bool:
+    """Tell whether a TEXT is one of tests, as their libraries write them; not one of a product that has some inside."""
+    return bool(rx("|".join(table("_guard.txt")["shared"]["holds"])).search(text))
+
+
+def is_usual(path: str) -> bool:
+    """Tell whether PATH is called as tests usually are."""
+    return bool(rx(TEST_PATH).match(path))
 
 
 # What would stand in the place of a judge
+
+IMPORTED = (".py", ".pyc", ".so", ".pyd")
 
 FIND = """
 import sys, importlib.util
@@ -242,8 +279,8 @@ def shadowing(fresh: Sequence[str], before: Sequence[str], root: Path) -> list[s
     for path in fresh:
         inner = [f"{parent}/" for parent in reversed(PurePosixPath(path).parents[:-1])]
         own = next((folder for folder in inner if folder not in folders), path)  # the first that was not there
-        if path.endswith(".py") and not any(folder in packages for folder in inner):
-            names[path] = PurePosixPath(own).stem
+        if path.endswith(IMPORTED) and not any(folder in packages for folder in inner):
+            names[path] = PurePosixPath(own).name.split(".")[0]
     known = installed({*names.values()}, root) | {"sitecustomize", "usercustomize"}  # Python looks for these
     stands = rx("|".join(table("_guard.txt")["shared"]["stands"]))
     return [path for path in fresh if names.get(path) in known or stands.search(path)]

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from _judges import link_targets, shadowing
+from _judges import holds_tests, link_targets, shadowing
 from _page import few_names
 from _shape import Seen
 from _snapshots import Snapshots
@@ -26,11 +26,13 @@ from leanloop import (
     GitError,
     Interrupted,
     Program,
+    Report,
     Reporter,
     Side,
     Task,
     defer_signals,
     read_json,
+    source_endings,
 )
 
 
@@ -51,7 +53,8 @@ class Workspace:
     `named` holds the paths that no snapshot covers and that were told already, `repaired` says what of the user's
     repository was put back after a killed run, `seen` are the rights of files and folders before the call under way,
     `beside` is the state of what lies around the project in its repository, `told_ignored` says that files were named
-    which git ignores, `heard` are the warnings of leaners, `rules` are those of each task.
+    which git ignores, `heard` are the warnings of leaners, `rules` are those of each task, `collected` are the files of
+    tests that ran before any call.
     """
 
     config: Config
@@ -66,6 +69,7 @@ class Workspace:
     heard: set[str] = field(default_factory=set)
     rules: dict[str, ChangeRules] = field(default_factory=dict)
     calls: int = 0
+    collected: set[str] = field(default_factory=set)
 
     def warn(self, text: str) -> None:
         self.reporter.emit("warning", text=text)
@@ -230,8 +234,30 @@ class Workspace:
         sides = self.snapshots.differences(before, after)
         bad = [path for path, both in sides.items() if not rules.permits(path, both)]
         bad += [path for path in self.stand_in_place(rules, before, sides) if path not in bad]
+        bad += [path for path in self.tests_changed(rules, before, after) if path not in bad]
         ways = {str(parent) for path in bad for parent in PurePosixPath(path).parents}
         return [*bad, *(path for path in sides if path in ways and path not in bad)]
+
+    def tests_changed(self, rules: ChangeRules, before: str, after: str) -> list[str]:
+        """List the changed files that are tests by what they held before, or that the red baseline was seen to run."""
+        if not self.config.guard.protect_tests:
+            return []
+        unlisted = [path for path in self.snapshots.changed(before, after) if not rules.is_listed(path)]
+        sources = [path for path in unlisted if PurePosixPath(path).suffix in source_endings()]
+        texts = self.snapshots.texts(before, after, sources) if sources else {}
+        holding = [path for path, (old, _) in texts.items() if holds_tests(old)]
+        return [*holding, *(path for path in unlisted if path in self.collected and path not in holding)]
+
+    def note_collected(self, report: Report | None) -> None:
+        """Note the files of the tests in a REPORT of a run before any leaner's call; doctests lie in source."""
+        for name in {name.partition("[")[0] for name, _ in (report.times if report else ())}:
+            parts = name.split(".")
+            for end in range(len(parts) - 1, 0, -1):
+                path = "/".join(parts[:end]) + ".py"
+                if (self.config.root / path).is_file():
+                    if parts[end] != parts[0]:
+                        self.collected.add(path)
+                    break
 
     def stand_in_place(self, rules: ChangeRules, before: str, sides: Mapping[str, tuple[Side, Side]]) -> list[str]:
         """List the changed paths that stand for what judges: targets of protected links, modules of Python's name."""

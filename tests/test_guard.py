@@ -31,7 +31,7 @@ SOURCES = ("lib/util.py", "tools/other.py", "src/checks.rs", "features/sums.py",
 
 def test_what_judges_is_put_back_and_source_is_not(calc: Bench, leaner: Leaner) -> None:
     for path in (*JUDGES, *SOURCES):
-        calc.write(path, "old\n")
+        calc.write(path, "def test_sums():\n" if path == "check_sums.py" else "old\n")
     calc.write("setup.cfg", "[tool:pytest]\npython_files =\n    check_*.py\n")
     calc.write("Makefile", "check: calc.py\n\t@python -u tools/check.py\n\nother:\n\tpython tools/other.py\n")
     calc.write("package.json", '{"scripts": {"all": "npm run unit", "unit": "node ./tools/run.js"}}')
@@ -66,12 +66,17 @@ NAMED = {
     "webpack.config.js": "module.exports = { rules: [{ include: path.resolve(__dirname, 'lib') }] }\n",
     "Cargo.toml": '[lib]\npath = "rs/lib.rs"\n[[test]]\nname = "c"\npath = "rs/checked.rs"\n',
     "test.sh": "python3 tools/tried.py\n",
+    "behave.ini": "[behave]\npaths = bdd\n",
+    "app/package.json": '{"scripts": {"check": "node bin/run.js"}}',
+    "kit/package.json": '{"name": "@x/kit", "scripts": {"verify": "node ./verify.js"}}',
+    "sub/Makefile": "check:\n\tpython3 tools/made.py\n",
 }  # fmt: skip
 JUDGING = (
     "plugs/one.py", "plugs/two.py", "support/db.py", "pkg/verify_sums.py", "qa/data.py", "tools/tox.py",
     "tools/more.sh", "tools/nox.py", "tools/poe.py", "tools/just.py", "tools/first.sh", "tools/made.py", "ci/env.sh",
     "ci/go.py", "lib/tasks/check.rb", "ruby/add_check.rb", "tools/run.php", "support/boot.php", "php/Add.php",
     "tools/im.mjs", "tools/run.js", "watch/a/sums.js", "tools/turn.js", "ts/sums.ts", "set.ts", "rs/checked.rs",
+    "app/bin/run.js", "kit/verify.js", "sub/tools/made.py", "back/all.py", "bdd/other.py", "run/all.py", "go/one.py",
     "e2e/login.js", "src/a.cy.js", "app/AndroidTest.kt", "Calc.Tests/Facts.cs", "vendor/x/y.go", "buildSrc/a.kt",
 )  # fmt: skip
 FREE = (
@@ -82,21 +87,40 @@ FREE = (
     "rs/lib.rs",
     "app/models.py",
     "shop/testing.py",
+    "app/src/main.js",
+    "sub/sums.py",
+    "src/core/sums.py",
 )
+# Tests by what they hold, wherever they lie and whatever names them.
+HOLDING = {
+    "pkg/verify_sums.py": "def test_sums():\n    pass\n",
+    "qa/verify_more.py": "class More(unittest.TestCase):\n    pass\n",
+    "ruby/add_check.rb": "describe 'add' do\nend\n",
+    "php/Add.php": "<?php\nclass Add extends TestCase {}\n",
+    "watch/a/sums.js": "test('sums', () => {})\n",
+    "ts/sums.ts": "import test from 'node:test'\n",
+    "rs/checked.rs": "#[test]\nfn sums() {}\n",
+    "bdd/steps.py": "@given('a sum')\ndef sum(context):\n    pass\n",
+    "java/Sums.java": "class Sums {\n    @Test void add() {}\n}\n",
+}
 STANDS = ("lib/minitest/autorun.rb", "lib/Test/More.pm", "src/main/java/org/junit/Assert.java")
 
 
 def test_what_settings_name_and_recipes_start_is_put_back(calc: Bench, leaner: Leaner) -> None:
     for path, text in NAMED.items():
         calc.write(path, text)
-    for path in (*JUDGING, *FREE):
-        calc.write(path, "old\n")
+    for path in (*JUDGING, *FREE, *HOLDING):
+        calc.write(path, HOLDING.get(path, "old\n"))
     words = "pytest -pplugs.two; tox; nox; poe all; just all; make check; ci/all.sh; ./test.sh; rake; npm run unit"
-    words += "; composer test"
+    words += "; composer test; npm --prefix app run check; pnpm --filter @x/kit verify; make -C sub check"
+    words += (
+        "; cd back && python all.py; behave; python -c 'import run.all'; unittest go.one.Case; pytest --cov src/core"
+    )
     calc.write("leanfile.toml", LEANFILE.replace("make check; npm run all; python -m ci", words))
     calc.commit()
     fresh = "".join(f"mkdir -p $(dirname {path}); echo 1 > {path}\n" for path in STANDS)
-    leaner(f"for path in {' '.join((*JUDGING, *FREE))}; do echo new >> $path; done\n{fresh}{FIX}echo done\n", "source")
+    paths = " ".join({*JUDGING, *FREE, *HOLDING})
+    leaner(f"for path in {paths}; do echo new >> $path; done\n{fresh}{FIX}echo done\n", "source")
     ran = calc.lean_loop()
     assert ran.code == 0, ran.text
     changed = calc.git("status", "--porcelain", "-uall").split()[1::2]
