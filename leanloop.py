@@ -2896,6 +2896,8 @@ class Run:
             green=resumed.green,
             spent=self.spent,
         )
+        if tasks:
+            load_beside("_sandbox").warn_of_bare(self.workspace)
 
     def begin_task(self, task: Task, start: str) -> TaskState:
         """Run the task's tests on the tree that it STARTs from: what fails goes into the first prompt."""

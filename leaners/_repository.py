@@ -33,13 +33,14 @@ class Repository:
 
     `places` are its folders: HEAD and index in the first, branches, settings and objects in the last (the same folder,
     but in a linked work tree; none without a repository). `copy` holds it all, objects as hard links where that can be;
-    `seen` tells what its files were like when that was made.
+    `seen` tells what its files were like when that was made, `trees` are the other work trees then.
     """
 
     link: Path
     places: tuple[Path, ...]
     copy: Path
     seen: dict[Path, Facts] = field(default_factory=dict)
+    trees: set[Path] = field(default_factory=set)
 
     def kept(self, path: Path) -> Path:
         return self.copy / path.relative_to(path.anchor)
@@ -79,10 +80,22 @@ class Repository:
             (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
         self.seen.clear()
         self.seen.update(now)
+        self.trees.update(self.other_trees())
         for source, kept in self.aside():
             if kept.exists() and (not source.exists() or names_in(kept) - names_in(source)):
                 shutil.rmtree(kept)
             link_tree(source, kept, anew=True)
+
+    def other_trees(self) -> set[Path]:
+        """List the other work trees of the same repository that are there."""
+        links = (read_text(link).strip() for place in self.places[-1:] for link in place.glob("worktrees/*/gitdir"))
+        return {Path(link).parent for link in links if os.path.lexists(link)}
+
+    def lost_trees(self) -> list[str]:
+        """List the other work trees that are gone since they were seen last, each once."""
+        lost = {tree for tree in self.trees if not os.path.lexists(tree)}
+        self.trees.difference_update(lost)
+        return sorted(map(str, lost))
 
     def aside(self) -> list[tuple[Path, Path]]:
         """Name the folders of LFS and of other work trees, which others write to, with their copies."""

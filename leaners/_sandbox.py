@@ -5,6 +5,7 @@ The loop loads this file where `[guard] sandbox` is "auto" and a wrapper's first
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from _workspace import Workspace
-from leanloop import Program, expand_home, home, run_process, share, state_folder
+from leanloop import LeanError, Program, expand_home, find_program, home, run_process, share, state_folder
 
 TEMPORARY = ("/tmp", "/var/tmp")
 APART = ("--die-with-parent", "--unshare-pid", "--cap-drop", "CAP_SYS_ADMIN", "--ro-bind", "/", "/")
@@ -43,9 +44,26 @@ def enclose(
     return [program, *APART, *DEVICES, *places(own, scratch, workspace), "--", *argv]
 
 
+def warn_of_bare(workspace: Workspace) -> None:
+    """Tell, as a run begins, which of its agents run without a sandbox though there is one."""
+    config, bwrap = workspace.config, shutil.which("bwrap")
+    if config.guard.sandbox == "off" or not bwrap:
+        return
+    with contextlib.suppress(LeanError):  # a leaner that is not there is told of where it is called
+        bare = bare_of(find_program(leaner) for leaner in config.leaners)
+        if bare and not trouble(bwrap):
+            why = "the first comment does not say what it writes (writes=, see leaners/README.md)"
+            workspace.warn(f"without a sandbox: {', '.join(bare)}; {why}")
+
+
+def bare_of(programs: Iterable[Program]) -> list[str]:
+    """Name those of PROGRAMS that start an agent, and do not say what it writes."""
+    return sorted({program.name for program in programs if program.writes is None and not program.tells_edits})
+
+
 def tell_sandbox(programs: Iterable[Program]) -> str:
     """Say for --check whether agents run in a sandbox here, and which do not."""
-    bare = sorted({program.name for program in programs if program.writes is None and not program.tells_edits})
+    bare = bare_of(programs)
     program = shutil.which("bwrap")
     if not program:
         return "none, bubblewrap (bwrap) is not installed: an agent may do what you may"

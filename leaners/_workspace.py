@@ -323,6 +323,9 @@ class Workspace:
         if thrown:
             self.snapshots.restore(after, before, thrown)
             after = self.snapshots.take()
+        if trees := repository.lost_trees():
+            again = "git worktree add -f FOLDER BRANCH brings back what was committed"
+            self.warn(f"{leaner} removed other work trees of the repository: {', '.join(trees)}; {again}")
         if lost := [*thrown, *self.lost_around()]:
             self.warn(f"{leaner} threw away work that is not committed, and it was put back: {few_names(lost, 20)}")
         return after

@@ -322,7 +322,7 @@ Leaner = Callable[..., Path]
 def leaner(bench: Bench) -> Leaner:
     """Write a scripted leaner (a bash script's text) outside the project and make it the active one.
 
-    It may change files of any kind, where SCOPE does not say otherwise.
+    It may change files of any kind, where SCOPE does not say otherwise; it has no sandbox without a first comment.
     """
 
     def make(script: str, scope: str = "any", trace: str = "off") -> Path:
@@ -330,9 +330,8 @@ def leaner(bench: Bench) -> Leaner:
         path.write_text("#!/usr/bin/env bash\n" + textwrap.dedent(script))
         path.chmod(0o755)
         config = bench.home / "config.toml"
-        config.write_text(
-            f'{DEFAULTS.format(trace)}[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n[guard]\nscope = "{scope}"\n'
-        )
+        guard = f'[guard]\nsandbox = "{"auto" if "# lean:" in script else "off"}"\nscope = "{scope}"\n'
+        config.write_text(f'{DEFAULTS.format(trace)}[lean]\nbinary = "{path.as_posix()}"\nbase_url = ""\n{guard}')
         bench.env["LEANLOOP_CONFIG"] = str(config)
         return path
 

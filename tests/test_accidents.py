@@ -181,6 +181,17 @@ def test_other_work_trees_and_lfs_come_back_with_the_repository(calc: Bench, lea
     assert calc.git("-C", str(calc.home / "tree"), "status", "--short") == ""
 
 
+def test_another_work_tree_that_is_removed_is_named(calc: Bench, leaner: Leaner) -> None:
+    tree = calc.home / "tree"
+    calc.git("worktree", "add", "-q", str(tree))
+    leaner(f"git worktree remove --force '{tree}'\n{FIX}echo done\n")
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert f"removed other work trees of the repository: {tree}" in ran.err
+    calc.git("worktree", "add", "-f", str(tree), "tree")
+    assert (tree / "calc.py").exists()
+
+
 def test_what_is_no_file_does_not_matter(calc: Bench, leaner: Leaner) -> None:
     os.mkfifo(calc.project / ".git/fsmonitor--daemon.ipc")
     os.mkfifo(calc.project / "add.js")  # code is looked for there

@@ -53,7 +53,10 @@ def test_an_agent_writes_to_the_project_and_to_its_own_folders_only(calc: Bench,
 @needs_bwrap
 def test_a_wrapper_that_does_not_say_what_it_writes_has_no_sandbox(calc: Bench, leaner: Leaner) -> None:
     leaner("# lean: overhead=1\necho out > ~/outside.txt; sed -i 's/left - right/left + right/' calc.py")
-    assert calc.lean_loop().code == 0
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert ran.err.count("warning: without a sandbox: leaner") == 1
+    assert ran.err.index("without a sandbox") < ran.err.index("[1/1] add")
     assert (calc.home / "outside.txt").exists()
 
 
