@@ -22,13 +22,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from forked import Fork, Forks  # noqa: E402
+from forked import FORKS, Fork  # noqa: E402
 from playground.serve import Body, ChatServer, said  # noqa: E402
 
 # As the installed `lean-loop` starts it: with cached bytecode, a third quicker than the script, which has none.
 START = f"import sys; sys.path[0] = {str(ROOT)!r}; import leanloop; sys.exit(leanloop.main())"
 LEANLOOP = (sys.executable, "-c", START)
-FORKS = Forks()
 PATIENCE = float(os.environ.get("LEANLOOP_PATIENCE", "1"))  # for a machine that is busy with other things
 CACHE = Path(os.environ.get("LEANLOOP_CACHE") or Path.home() / ".cache" / "lean-loop-tests")
 

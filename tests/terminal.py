@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from conftest import FORKS, LEANLOOP, PATIENCE
-from forked import Fork
+from conftest import LEANLOOP, PATIENCE
+from forked import FORKS, Fork
 
 CODES = re.compile(r"\x1b\[[0-9;]*([A-Za-z])|(\r)|(\n)|(.)", re.DOTALL)
 

@@ -20,6 +20,7 @@ import _locate
 import leanloop
 import locating
 from conftest import Bench, Serve, few_of, is_ask, prompt_of, working
+from forked import run_printing
 from leanloop import Failure
 
 Files = Mapping[str, str]
@@ -42,17 +43,9 @@ def printed(root: Path, *argv: str, **env: str) -> str:
     """Run a real runner in ROOT, which has to end red; give what it printed, as the loop would see it."""
     sealed = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
     clean = {**sealed, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "LANG": "C.UTF-8", **env}
-    done = subprocess.run(
-        argv,
-        cwd=root,
-        env=clean,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=60,
-    )
-    assert done.returncode != 0, done.stdout
-    return leanloop.readable(done.stdout)
+    code, said = run_printing(argv, root, clean, 60)
+    assert code != 0, said
+    return leanloop.readable(said)
 
 
 def read(root: Path, *argv: str, **env: str) -> Failure:

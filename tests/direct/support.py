@@ -19,7 +19,6 @@ from types import ModuleType
 from typing import Any
 
 import forked
-from conftest import FORKS
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -217,8 +216,8 @@ def call(root: Path, prompt: str, *options: str, **settings: object) -> Done:
         **{f"LEAN_{key.upper()}": str(value) for key, value in settings.items()},
     }
     args = ["-p", prompt, *options]
-    if FORKS.may(env):
-        done = FORKS.run(args, root, env, 60, "direct")
+    if forked.FORKS.may(env):
+        done = forked.FORKS.run(args, root, env, 60, "direct")
     else:
         argv = [sys.executable, str(PROGRAM), *args]
         done = subprocess.run(argv, cwd=root, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
