@@ -2201,11 +2201,10 @@ class ChangeRules:
 
 def check_test_files(config: Config, tasks: Sequence[Task]) -> None:
     """Refuse a task with a test file that is not there and that no task may write."""
-    rules = [ChangeRules(config, task) for task in tasks]
     for task in tasks:
         for path in (PurePosixPath(name.split("::")[0]) for name in task.test_files):
             missing = path.suffix in source_endings() and not (config.root / path).exists()
-            if missing and all(rule.protects(str(path)) for rule in rules):
+            if missing and all(ChangeRules(config, other).protects(str(path)) for other in tasks):
                 raise LeanError(
                     f"{config.path}: task '{task.name}': its test file {path} is not there, and no task may write it."
                     " Write it first, or correct the name."

@@ -146,7 +146,10 @@ class Workspace:
 
     def rules_of(self, task: Task) -> ChangeRules:
         """Give the rules of a TASK as they were before its first call: an agent may edit what they are read from."""
-        return self.rules.setdefault(repr(task), ChangeRules(self.config, task))
+        name = repr(task)
+        if name not in self.rules:
+            self.rules[name] = ChangeRules(self.config, task)
+        return self.rules[name]
 
     def note_rights(self, by: Program, task: Task) -> None:
         """Note rights of files, and what lies around the project, before a call, but of one that says what it edits."""
