@@ -53,10 +53,13 @@ class Fake:
 
     def run(self, script: str = "", **settings: str) -> Ran:
         """Let the CLI do SCRIPT (bash), after it has written down how it was called."""
+        self.write(script)
+        return self.place.run(self.server, **settings)
+
+    def write(self, script: str) -> None:
         program = self.place.bin / self.place.cli.name
         program.write_text(FAKE + script + "\n")
         program.chmod(0o755)
-        return self.place.run(self.server, **settings)
 
     def told(self, name: str) -> str:
         """How the CLI was called: its `args` (one a line), `env` or `stdin`."""
@@ -125,29 +128,19 @@ def test_a_program_that_is_missing_is_named_with_its_package(fake: Fake, cli: Cl
 
 
 @EVERY
-def test_the_prompt_is_never_an_argument(fake: Fake, cli: Cli) -> None:
+def test_neither_prompt_nor_key_is_an_argument_and_the_model_is_told(fake: Fake, cli: Cli) -> None:
     fake.run()
     assert "chaffinch" not in fake.told("args")
     assert cli.name == "aider" or fake.told("stdin") == PROMPT
+    assert KEY not in fake.told("args")  # the list of processes shows them
+    assert KEY in fake.told("env")
+    assert re.search(rf"(^|/){MODEL}$", fake.told("args"), re.MULTILINE)
 
 
 @EVERY
 def test_the_prompt_may_come_by_the_option_alone(fake: Fake, cli: Cli) -> None:
     fake.run(LEAN_PROMPT_FILE="")
     assert cli.name == "aider" or fake.told("stdin").strip() == PROMPT.strip()
-
-
-@EVERY
-def test_no_key_stands_in_the_list_of_processes(fake: Fake, cli: Cli) -> None:
-    fake.run()
-    assert KEY not in fake.told("args")
-    assert KEY in fake.told("env")
-
-
-@EVERY
-def test_the_model_is_told(fake: Fake, cli: Cli) -> None:
-    fake.run()
-    assert re.search(rf"(^|/){MODEL}$", fake.told("args"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("ending", ["", "/", "/v1", "/v1/"])
@@ -224,14 +217,10 @@ def test_aider_is_given_the_files_of_the_task(fake: Fake, cli: Cli) -> None:
 
 
 @ANSWERING
-def test_the_answer_is_all_that_is_printed(fake: Fake, cli: Cli) -> None:
+def test_the_answer_is_all_that_is_printed_and_the_usage_is_read(fake: Fake, cli: Cli) -> None:
     ran = fake.run(answer(cli))
     assert (ran.code, ran.out.strip()) == (0, 'Done "it".'), ran.err
-
-
-@ANSWERING
-def test_the_usage_is_read(fake: Fake, cli: Cli) -> None:
-    usage = fake.run(answer(cli)).usage
+    usage = ran.usage
     assert (usage["input_tokens"], usage["output_tokens"], usage["cached_tokens"]) == (18, 2, 5)
 
 
@@ -284,9 +273,9 @@ def test_a_reason_is_one_short_line(fake: Fake, cli: Cli) -> None:
 
 @EVERY
 def test_no_temporary_folder_stays(fake: Fake, cli: Cli) -> None:
-    fake.run(answer(cli) if cli.name in ANSWER else "")
+    ran = fake.run(answer(cli) if cli.name in ANSWER else "")
     assert [path.name for path in fake.place.root.iterdir() if path.name.startswith("lean-")] == []
-    assert fake.place.run(fake.server).leftovers() == []
+    assert ran.leftovers() == []
 
 
 @EVERY
@@ -304,9 +293,7 @@ def test_progress_is_told_only_where_it_is_wanted(fake: Fake, cli: Cli) -> None:
 
 @EVERY
 def test_ending_the_group_leaves_nothing(fake: Fake, cli: Cli) -> None:
-    fake.run()
-    (fake.place.bin / cli.name).write_text(FAKE + "sleep 1000 &\nsleep 1000\n")
-    (fake.place.bin / "env").unlink()
+    fake.write("sleep 1000 &\nsleep 1000")
     env = fake.place.environment(PROMPT, LEAN_BASE_URL=f"{fake.server.origin}/v1")
     process = fake.place.start(env)
     while not (fake.place.bin / "env").exists() and process.poll() is None:
