@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import types
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -254,7 +255,15 @@ def run_instead(program: str, argv: Sequence[str], env: Mapping[str, str]) -> No
     os.environ.update(env)
     sys.argv[:] = argv
     open_streams()
+    forget_what_ends()
     run_to_the_end(partial(run_tests, program, str(Path.cwd())) if program in RUNNERS else sys.modules[program].main)
+
+
+def forget_what_ends() -> None:
+    """Leave what was to be done at the end of the process that was forked to that one."""
+    atexit._clear()
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]
 
 
 def run_to_the_end(main: Callable[[], object]) -> None:
