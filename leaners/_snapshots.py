@@ -64,7 +64,7 @@ class Snapshots:
     last: str = ""
     uncovered: dict[str, str] = field(default_factory=dict)
     passed_over: dict[str, int] = field(default_factory=dict)
-    seen: tuple[Seen, Stamp, frozenset[str]] | None = None
+    seen: tuple[Seen, list[Stamp], frozenset[str]] | None = None
     known: dict[tuple[str, str], dict[str, tuple[Side, Side]]] = field(default_factory=dict)
     linked: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -100,9 +100,10 @@ class Snapshots:
         self.seen = (now, *self.noted()) if now else None
         return tree
 
-    def noted(self) -> tuple[Stamp, frozenset[str]]:
-        """Tell what a tree depends on beside the files: the index, and what is known not to be held."""
-        return stamp(self.folder / "index"), frozenset(self.unheld)
+    def noted(self) -> tuple[list[Stamp], frozenset[str]]:
+        """Tell what a tree depends on beside the files: the private repository, and what is known not to be held."""
+        own = (self.folder / "index", self.store / "config", self.store / "objects/info/alternates")
+        return [stamp(path) for path in own], frozenset(self.unheld)
 
     def record_with_any_index(self) -> str:
         """Record the present state; start a new index where the old one cannot be read."""
