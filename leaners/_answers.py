@@ -19,7 +19,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from _definitions import language_of, tagged_language, width_of
+from _definitions import blanked, language_of, tagged_language, width_of
 
 # --- refusals and data ------------------------------------------------------------------------------------------------
 
@@ -514,6 +514,12 @@ def trimmed(lines: list[str]) -> list[str]:
 def plain(text: str) -> str:
     """Write signs that look alike as the one of them that keyboards have."""
     return text if text.isascii() else unicodedata.normalize("NFC", text).translate(LOOKS)
+
+
+def in_keyboard_signs(path: str, text: str) -> str:
+    """Write a file's code in the signs that keyboards have; what stands in quotes and comments keeps its own."""
+    pairs = zip(text, blanked(path, text), strict=True)
+    return "".join(LOOKS.get(ord(sign), sign) if sign == code else sign for sign, code in pairs)
 
 
 def bare(line: str) -> str:

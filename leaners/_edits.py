@@ -41,6 +41,7 @@ from _answers import (
     bare,
     clean,
     filled,
+    in_keyboard_signs,
     in_style,
     latest,
     margin,
@@ -916,6 +917,8 @@ def placed(edit: Edit, path: str, old: str | None, files: Files) -> str | None:
     if new != (old or ""):
         own = own_signs(old, new) if old else new
         new = new if own == old else own
+        if parses(path, old or "") and not parses(path, new):
+            new = in_keyboard_signs(path, new)
         check(path, old or "", new, edit)
     return new
 

@@ -539,6 +539,15 @@ def test_signs_that_look_alike_find_their_place_and_stay() -> None:
     assert land(fence(block), "s.py", SIGNS) == SIGNS.replace('x"', 'x!"')
 
 
+def test_code_is_written_in_the_signs_of_a_keyboard_where_it_is_no_python_otherwise() -> None:
+    text = "def say(name):\n    return 'hi ' + name\n"
+    body = "    said = ‘it’ + name * (2 − 1)  # a – sign\n    return 'it’s ' + said"
+    wanted = "def say(name):\n    said = 'it' + name * (2 - 1)  # a – sign\n    return 'it’s ' + said\n"
+    assert land(fence(f"def say(name):\n{body}"), "s.py", text) == wanted
+    pair = f"<<<<<<< SEARCH\n    return ‘hi ’ + name\n=======\n{body}\n>>>>>>> REPLACE"
+    assert land("s.py\n" + pair, "s.py", text) == wanted
+
+
 def test_combined_signs_find_their_place_and_stay() -> None:
     text = unicodedata.normalize("NFD", 'WORD = "café"\n')
     pair = '<<<<<<< SEARCH\nWORD = "café"\n=======\nWORD = "café!"\n>>>>>>> REPLACE'
