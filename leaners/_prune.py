@@ -39,13 +39,12 @@ def prune_state(options: argparse.Namespace) -> str:
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[bool]:
     """Hold a project's FOLDER; tell whether that could be done."""
-    with (folder / "lock").open("a+") as lock:
-        try:
-            lock_file(lock)
-        except OSError:
-            yield False
-        else:
-            yield True
+    with contextlib.ExitStack() as end:
+        held = False
+        with contextlib.suppress(OSError):
+            lock_file(end.enter_context((folder / "lock").open("a+")))
+            held = True
+        yield held
 
 
 def demo_copy(folder: Path) -> Path | None:

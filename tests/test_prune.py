@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -58,6 +59,9 @@ def test_prune_alone_starts_no_run(bench: Bench, leaner: Leaner) -> None:
     broken = bench.home / "state/lean-loop/broken/runs/1"
     broken.mkdir(parents=True)
     (broken / "events.jsonl").write_text('{"event": "warning"}\n{')
+    os.mkfifo(broken.parents[1] / "lock")
+    assert bench.lean_loop("--runs", "--prune").code == 0 and broken.exists()
+    (broken.parents[1] / "lock").unlink()
     assert bench.lean_loop("--runs", "--prune").code == 0 and not broken.exists()
     ran = bench.lean_loop("--prune")
     assert (ran.code, bench.runs()) == (2, []), ran.text
