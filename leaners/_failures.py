@@ -32,6 +32,7 @@ class OutputReader:
     summary: str = NEVER
     known: str = NEVER
     repeats: str = ""
+    starts: str = ""
     certain: str = NEVER
     prefer: str = NEVER
     also: str = ""
@@ -72,7 +73,7 @@ class Summary:
 @lru_cache(maxsize=128)
 def matches(pattern: str, text: str) -> Sequence[re.Match[str]]:
     """Find PATTERN in TEXT; what one output is asked again and again is looked for once."""
-    return tuple(rx(pattern).finditer(text))
+    return tuple(rx(pattern).finditer(text)) if pattern != NEVER else ()
 
 
 @cache
@@ -113,11 +114,16 @@ def choose_reader(text: str, command: str) -> OutputReader:
     """Choose who reads the failure in TEXT: by the command and the closing words, else by other marks of a runner."""
     *others, plain = output_readers()
     closing = closing_readers(text, command)
+    if any(reader.is_named_by(command) for reader in closing):  # it says itself what failed
+        closing = [reader for reader in closing if reader is not plain]
     closing.sort(key=lambda own: not own.is_named_by(command) and not any(own_failed(own, text, command)))
+    closing.sort(key=lambda own: own.starts)
     if found := next((own for own in closing if own.finds_failure(text) or failing_tests(text, own, command)), None):
         return found
     ends = text if len(text) < 2 * MARKED else f"{text[:MARKED]}\n{text[-MARKED:]}"
-    marked = [reader for reader in others if rx(reader.known).search(ends)]
+    marked = [reader for reader in others if reader.known != NEVER and rx(reader.known).search(ends)]
+    if any(starts_directly(reader, command) for reader in others):  # marks of others are what the tests printed
+        marked = [reader for reader in marked if reader.is_named_by(command) or reader.failing == [NEVER]]
     marked.sort(key=lambda reader: not reader.is_named_by(command))
     guess = [] if any(reader.is_named_by(command) for reader in closing) else [plain]
     finding = (reader for reader in (*marked, *guess) if reader.finds_failure(text))
@@ -178,11 +184,12 @@ def read_summary(output: str, command: str = "", green: bool = True) -> Summary:
     red = [words for reader, words in found if total(reader.failed, words)]
     counted = [(reader, words) for reader, words in found if reader.passed != NEVER]
     passed = sum(count_passed(reader, words) for reader, words in counted)
-    if counted and not passed and not red:  # another part of the run may have had tests
+    skipped = sum(total(reader.skipped, words) for reader, words in found)
+    done = skipped and all(starts_directly(reader, command) for reader in heard)
+    if counted and not passed and not red and not done:  # another part of the run may have had tests
         rest = reduce(lambda left, own: left.replace(own[1], ""), counted, text)
         passed = max((count_passed(own, words[0]) for own in closing for words in own.summaries(rest)), default=0)
     failed = sum(total(reader.failed, words) for reader, words in found)
-    skipped = sum(total(reader.skipped, words) for reader, words in found)
     nothing = not counted and says_nothing(text)
     passed *= not any(rx(reader.idle).search(text) for reader in heard)
     return Summary(
@@ -217,19 +224,31 @@ def failing_tests(text: str, reader: OutputReader, command: str) -> tuple[str, .
 
     One that holds others ("A/b" in "A/b/c") is left out.
     """
-    parts = [match[0] for match in rx(reader.within).finditer(text)]
+    parts = [match[0] for match in matches(reader.within, text)]
     several = reader.repeats or not starts_directly(reader, command)
     tests = extract_names(reader.failing, "\n".join(parts if several else parts[-1:]) or text)
     parents = {name[:at] for name in tests[:500] for at in range(len(name)) if name[at] == "/"}
     tests = [name for name in tests if name not in parents]
     failed = own_failed(reader, text, command)
+    if not failed and reader.prefer != NEVER and any(starts_directly(own, command) for own in output_readers()):
+        return ()  # a runner that the table knows names its tests in its own way
     if not failed or r"(\d+)" not in reader.failed:
         return tuple(tests)
     counted = sum(failed)
-    if counted and (not tests or (reader.prefer != NEVER and len(tests) != counted)):
-        shapes = (extract_names([shape], text[-200_000:]) for shape in table("_readers.txt")["shared"]["shape"])
-        tests = next((names for names in shapes if len(names) == counted), tests)
+    if counted and (not tests or reader.prefer != NEVER):
+        tests = names_counted(reader, text[-200_000:], counted) or tests
     return tuple(tests[max(0, len(tests) - counted) :])
+
+
+def names_counted(reader: OutputReader, text: str, counted: int) -> list[str]:
+    """List the names in TEXT that READER or a shape finds and that are as many as COUNTED: those that stand last."""
+    *shapes, loose = table("_readers.txt")["shared"]["shape"]
+    best, last = list[str](), -1
+    for pattern in (*reader.failing, *shapes):
+        names = extract_names([pattern], text)
+        if len(names) == counted and (begin := matches(pattern, text)[-1].start()) > last:
+            best, last = names, begin
+    return best or [name for names in [extract_names([loose], text)] if len(names) == counted for name in names]
 
 
 def read_failure(output: str, root: Path, tail: int = 40, command: str = "") -> Failure:

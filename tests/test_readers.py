@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import make
 import pytest
@@ -359,7 +362,8 @@ CLOSING = {  # closing words of runners that have no row, or only closing words:
     "test cases: 1 | 1 failed as expected\nassertions: 1 | 1 failed as expected\n": (1, 0),
     "test result: ok. 0 passed; 0 failed; 0 ignored\n[Summary]\n1 feature\n1 scenario (1 passed)": (1, 0),
     "api  | Ran 3 tests in 0.001s\napi  | \napi  | FAILED (failures=1)\napi  | \nweb  | PASS\n"
-    "web  | Tests:       3 passed, 3 total\napi exited with code 1\nweb exited with code 0": (3, 1),
+    "web  | Test Suites: 1 passed, 1 total\nweb  | Tests:       3 passed, 3 total\n"
+    "api exited with code 1\nweb exited with code 0": (3, 1),
 }  # fmt: skip
 
 
@@ -482,6 +486,53 @@ ENDS = {  # how runners name a failing test
 @pytest.mark.parametrize("said", ENDS)
 def test_the_failing_test_is_named(said: str, tmp_path: Path) -> None:
     assert _failures.read_failure(f"starting\n{said}\n", tmp_path).tests == (ENDS[said],)
+
+
+def outputs() -> Iterator[tuple[dict[str, Any], str]]:
+    """Give the outputs of outputs.txt, each after what must be read of it."""
+    text = (Path(__file__).parent / "outputs.txt").read_text(encoding="utf-8")
+    for case in text.split("@@@ ")[1:]:
+        head, _, output = case.partition("\n")
+        yield json.loads(head), output
+
+
+def read(case: dict[str, Any], output: str, root: Path) -> dict[str, Any]:
+    """Read OUTPUT as the loop does: the same keys as CASE, as far as what is read fits it."""
+    text, code, command = output.replace("/src/", f"{root}/"), case["exit"], case["command"]
+    said = _failures.read_summary(text, command, green=code == 0)
+    red = code or said.red or (said.passed is None and _failures.loses_exit(command))
+    failure = _failures.read_failure(text, root, command=command)
+    places = {f"{frame.path}:{frame.line}" for frame in failure.frames}
+    short = failure.summary or failure.excerpt
+    return {
+        "verdict": "red" if red else "nothing" if said.passed == 0 else "green",
+        "passed": said.passed,
+        "failed": said.failed,
+        "tests": fitting(case.get("tests", []), failure.tests),
+        "error": case.get("error") if case.get("error", "") in short else short,
+        "places": [place for place in case.get("places", ()) if place in places],
+    }
+
+
+def fitting(wanted: list[str], names: tuple[str, ...]) -> list[str]:
+    """Give WANTED where each of NAMES holds one of them, as many as they are, else NAMES."""
+    flat = [" ".join(name.split()) for name in wanted]
+    held = all(any(name in long for long in names) for name in flat)
+    return wanted if held and len(names) == len(flat) else list(names)
+
+
+def test_outputs_of_many_runners_are_read_as_they_say(tmp_path: Path) -> None:
+    cases, wrong = list(outputs()), []
+    for place in {place.rpartition(":")[0] for case, _ in cases for place in case.get("places", ())}:
+        make.write({place: "x\n" * 200}, tmp_path)
+    for case, output in cases:
+        own = read(case, output, tmp_path)
+        asked = {key: own[key] for key in own.keys() & case.keys()}
+        if case["verdict"] != "red":
+            asked |= {key: case[key] for key in asked if key == "failed" or own[key] is None}
+        if any(case[key] != told for key, told in asked.items()):
+            wrong.append((case["of"], asked))
+    assert not wrong
 
 
 def test_what_a_program_counts_on_the_way_is_no_closing_word() -> None:
