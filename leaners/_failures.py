@@ -123,7 +123,7 @@ def choose_reader(text: str, command: str) -> OutputReader:
     ends = text if len(text) < 2 * MARKED else f"{text[:MARKED]}\n{text[-MARKED:]}"
     marked = [reader for reader in others if reader.known != NEVER and rx(reader.known).search(ends)]
     if any(starts_directly(reader, command) for reader in others):  # marks of others are what the tests printed
-        marked = [reader for reader in marked if reader.is_named_by(command) or reader.failing == [NEVER]]
+        marked = [reader for reader in marked if reader.is_named_by(command) or NEVER in reader.failing]
     marked.sort(key=lambda reader: not reader.is_named_by(command))
     guess = [] if any(reader.is_named_by(command) for reader in closing) else [plain]
     finding = (reader for reader in (*marked, *guess) if reader.finds_failure(text))
@@ -232,12 +232,18 @@ def failing_tests(text: str, reader: OutputReader, command: str) -> tuple[str, .
     failed = own_failed(reader, text, command)
     if not failed and reader.prefer != NEVER and any(starts_directly(own, command) for own in output_readers()):
         return ()  # a runner that the table knows names its tests in its own way
-    if not failed or r"(\d+)" not in reader.failed:
+    if not failed or r"(\d+)" not in reader.failed or NEVER in reader.failing:
         return tuple(tests)
     counted = sum(failed)
-    if counted and (not tests or reader.prefer != NEVER):
+    if counted and (reader.prefer != NEVER or (not tests and tells_number(reader, text, command))):
         tests = names_counted(reader, text[-200_000:], counted) or tests
     return tuple(tests[max(0, len(tests) - counted) :])
+
+
+def tells_number(reader: OutputReader, text: str, command: str) -> bool:
+    """Tell whether the closing words of READER in TEXT give a number of failed tests, not only that some did."""
+    words = own_summaries(reader, text, command, green=False)
+    return any(any(match.groups()) for own in words for match in rx(reader.failed).finditer(own))
 
 
 def names_counted(reader: OutputReader, text: str, counted: int) -> list[str]:

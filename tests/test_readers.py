@@ -535,6 +535,20 @@ def test_outputs_of_many_runners_are_read_as_they_say(tmp_path: Path) -> None:
     assert not wrong
 
 
+def test_a_line_printed_before_an_output_adds_no_failing_test(tmp_path: Path) -> None:
+    wrong, readers = [], {reader.name: reader for reader in _failures.output_readers()}
+    for case, output in outputs():
+        right = _failures.read_failure(output, tmp_path, command=case["command"])
+        reader = readers.get(right.reader)
+        if not case["exit"] or not reader or right.reader == "plain":
+            continue
+        for log in LOGS[::5]:
+            if not _failures.extract_names(reader.failing, log):  # no program can print that but by imitation
+                read = _failures.read_failure(f"{log}\n{output}", tmp_path, command=case["command"])
+                wrong += [(case["of"], log, name) for name in read.tests if name not in right.tests]
+    assert not wrong
+
+
 def test_what_a_program_counts_on_the_way_is_no_closing_word() -> None:
     told = ("2 failed, 3 passed validation", "upload: 1 failed, 9 passed", "tests: 1 failed, 2 passed")
     for line in told:
