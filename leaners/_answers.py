@@ -7,6 +7,7 @@ A block holds a file or some of its definitions, SEARCH/REPLACE pairs, or a diff
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from bisect import bisect_left
@@ -522,8 +523,31 @@ def in_keyboard_signs(path: str, text: str) -> str:
     return "".join(LOOKS.get(ord(sign), sign) if sign == code else sign for sign, code in pairs)
 
 
+def own_signs(old: str, new: str) -> str:
+    """Keep the file's own signs where a changed line has others that look alike."""
+    olds, news = old.split("\n"), new.split("\n")
+    if old.isascii() and new.isascii():
+        return new
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, olds, news, False).get_opcodes():
+        for at, other in zip(range(j1, j2), range(i1, i2), strict=False) if tag == "replace" else ():
+            a, b = clusters(olds[other]), clusters(news[at])
+            for block in difflib.SequenceMatcher(None, [*map(plain, a)], [*map(plain, b)], False).get_matching_blocks():
+                b[block.b : block.b + block.size] = a[block.a : block.a + block.size]
+            news[at] = "".join(b)
+    return "\n".join(news)
+
+
+def clusters(line: str) -> list[str]:
+    """Cut a line into signs, each with its combining marks."""
+    return re.findall(r".[\u0300-\u036f]*", line)
+
+
 def bare(line: str) -> str:
     return plain(line).strip()
+
+
+def straight(line: str) -> str:
+    return plain(line).rstrip()
 
 
 def in_style(lines: list[str], old: str) -> list[str]:

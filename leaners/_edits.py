@@ -45,9 +45,11 @@ from _answers import (
     in_style,
     latest,
     margin,
+    own_signs,
     plain,
     resolve,
     shown,
+    straight,
     tidy,
     unnumbered,
 )
@@ -68,10 +70,6 @@ COMMENT = re.compile(
 )
 DOTS_FIRST = re.compile(r"^\s*(?:(?:#|//|--|/?\*+|\{/\*|<!--|;+|%)\s*)?[\[(<=-]*\s*(?:\.\.\.|…)")
 MARK_LINE = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
-
-
-def straight(line: str) -> str:
-    return plain(line).rstrip()
 
 
 ALIKE = 0.7  # from when on a line may be another one, changed
@@ -298,9 +296,10 @@ class Source:
 
     def extent(self, start: int, high: int) -> int:
         """Return the line after what begins at a line: by its form where that tells, else by indentation."""
-        end = start + 1
-        if self.language and not self.language.end and re.fullmatch(r"\s*\w+:", self.lines[start].rstrip()):
-            return end  # such as "private:"
+        header, end = self.lines[start].rstrip(), start + 1
+        is_label = self.language and not self.language.end and re.fullmatch(r"\s*\w+:", header)  # such as "private:"
+        if is_label or (self.suffix in PLAIN and re.search(r"\S</.*>$|/>$", header)):
+            return end
         if start in self.sections:
             return next((at for at in self.sections if start < at < high), high)
         while end < high and end in self.inside:
@@ -367,6 +366,7 @@ class Merge:
         """Put the items of one level in the place of their partners, new ones behind their neighbours."""
         news = [one for one in news if not self.is_gap(one)]
         pairs = self.partners(olds, news, root)
+        self.replace_loose(olds, news, pairs)
         self.pair_alike(olds, news, pairs)
         whole = bool(pairs) and not unpaired(olds, pairs)
         near = next((pairs[at] for at in sorted(pairs) if pairs[at]), None)
@@ -428,6 +428,19 @@ class Merge:
         for box in boxes:
             within = self.old.items(*self.old.inner(box)) if box.end - box.line > 2 else []
             yield from (*within, *self.members(within))
+
+    def replace_loose(self, olds: list[Item], news: list[Item], pairs: dict[int, Item | None]) -> None:
+        """Pair lines of a plain text with as many old ones between the same neighbours."""
+        order, left = {id(one): at for at, one in enumerate(olds)}, {id(one) for one in unpaired(olds, pairs)}
+        ends = [at for at in sorted(pairs) if id(pairs[at]) in order]
+        for a, b in pairwise([-1, *ends, len(news)] if self.old.suffix in PLAIN else ()):
+            low = order[id(pairs[a])] if a >= 0 else -1
+            high = order[id(pairs[b])] if b < len(news) else len(olds)
+            gone = [one for one in olds[low + 1 : high] if id(one) in left]
+            come = [at for at in range(a + 1, b) if news[at].kind == "line" and at not in pairs]
+            if len(come) < len(gone) or any(one.kind != "line" for one in gone) or not (ends or len(olds) == 1):
+                break
+            pairs |= dict(zip(come, gone, strict=False))
 
     def pair_alike(self, olds: list[Item], news: list[Item], pairs: dict[int, Item | None]) -> None:
         """Pair the statements that are left, but for calls, which may be examples of use, with the likest old ones."""
@@ -747,6 +760,8 @@ def carried(real: list[str], wanted: Sequence[str], given: Sequence[str]) -> lis
     if [*wanted] == real:
         return [*given]
     olds, told, news = (filled(lines) for lines in (real, wanted, given))
+    if any(line != plain(line) for line in told) and all(line == plain(line) for line in olds):
+        news = [*map(plain, news)]
     there, rows = ([at for at, line in enumerate(lines) if line.strip()] for lines in (real, given))
     trails = any(old != old.rstrip() for old in olds)
     fresh = [line if trails else line.rstrip() for line in indented(told, olds, news)]
@@ -854,25 +869,6 @@ def check_signs(path: str, old: str, edit: Code | Change) -> None:
         raise Refusal("escaped", f"it is written with {escape[0]} for the sign itself")
     if text.count("\\n") > 1 and "\n" not in text.strip() and text.strip() not in old:
         raise Refusal("escaped", "its lines are one line, with \\n between them")
-
-
-def own_signs(old: str, new: str) -> str:
-    """Keep the file's own signs where a changed line has others that look alike."""
-    olds, news = old.split("\n"), new.split("\n")
-    if old.isascii() and new.isascii():
-        return new
-    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, olds, news, False).get_opcodes():
-        for at, other in zip(range(j1, j2), range(i1, i2), strict=False) if tag == "replace" else ():
-            a, b = clusters(olds[other]), clusters(news[at])
-            for block in difflib.SequenceMatcher(None, [*map(plain, a)], [*map(plain, b)], False).get_matching_blocks():
-                b[block.b : block.b + block.size] = a[block.a : block.a + block.size]
-            news[at] = "".join(b)
-    return "\n".join(news)
-
-
-def clusters(line: str) -> list[str]:
-    """Cut a line into signs, each with its combining marks."""
-    return re.findall(r".[\u0300-\u036f]*", line)
 
 
 # --- from edits to a plan ---------------------------------------------------------------------------------------------

@@ -4,9 +4,8 @@
 
     prompt -> one streamed request -> answer -> edits -> new texts -> files, all or none
 
-An answer holds edits as plain text, because that is what models of any size write best: a path and a fenced block with
-the whole file or with the definitions that change, SEARCH/REPLACE blocks, or a unified diff. What is not clear is
-refused with its reason, after one small request to send it again.
+An answer holds edits as plain text, as models of any size write it best: a path and a fenced block with the file or the
+definitions that change, SEARCH/REPLACE blocks, or a diff. What is not clear is refused, and asked for once more.
 
 Settings come as LEAN_* variables (README.md) or as options. Exit codes: 0 done, 1 no usable edit,
 2 wrongly set up, 75 trouble of the server.
@@ -55,7 +54,7 @@ from _server import Call, Misconfigured, Server, Stop, Unusable, estimate
 SYSTEM = "You are a careful programmer. You answer with code that can be put into the project as it stands."
 DRAWN_AGAIN, HOTTER = ("no-edit", "unchanged", "repeats-prompt"), 0.8  # at which temperature
 SENTENCE = (120, ("\n\n", "\n```"))  # what one sentence may take: tokens, and where it ends
-ROOM_TO_ANSWER, DEFAULT_CONTEXT = 1024, 8192
+ROOM_TO_ANSWER = 1024  # tokens
 MASK = "[masked by lean-loop]"  # what the loop puts in the place of a secret in prompts
 
 

@@ -520,6 +520,22 @@ def test_entities_in_the_new_lines_of_a_pair_are_refused() -> None:
     assert refused(f"calc.py\n{pair}", Memory({"calc.py": CALC}, ("calc.py",))) == "escaped"
 
 
+PAGE = "<!doctype html>\n<html>\n<body>\n<p>one</p>\n</body>\n</html>\n"
+TEXTS = {  # sent whole, with another line in the place of one that is quite unlike
+    "page.html": (PAGE, PAGE.replace("<p>one</p>", "<h1>Something else</h1>")),
+    "list.html": ("<ul>\n<li>1</li>\n<li>2</li>\n</ul>\n", "<ul>\n<li>1</li>\n<li>9</li>\n</ul>\n"),
+    "drawing.svg": ("<svg>\n<rect/>\n<path d='a'/>\n</svg>\n", "<svg>\n<rect/>\n<circle r='5'/>\n</svg>\n"),
+    "requirements.txt": ("flask==1.0\nrequests\npytest\n", "flask==2.0\nhttpx\npytest\n"),
+    "letters.txt": ("a\nb\nc\n", "a\nx\nc\n"),
+}
+
+
+@pytest.mark.parametrize("path", TEXTS)
+def test_a_line_of_a_text_takes_the_place_of_the_one_between_the_same_neighbours(path: str) -> None:
+    old, new = TEXTS[path]
+    assert land(f"{path}\n{fence(new)}", path, old) == new
+
+
 def test_prose_may_hold_an_open_bracket() -> None:
     pair = "<<<<<<< SEARCH\nhello\n=======\nhello :-(\n>>>>>>> REPLACE"
     assert land(f"a.txt\n{pair}", "a.txt", "hello\nyou\n") == "hello :-(\nyou\n"
