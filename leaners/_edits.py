@@ -73,7 +73,7 @@ MARK_LINE = re.compile(r"^\s*(?:@[\w.]+|#!?\[|\[[A-Z]\w*)")
 
 
 ALIKE = 0.7  # from when on a line may be another one, changed
-COMPARED = 10_000  # how many lines are compared at most before only near ones are
+COMPARED = 10_000  # lines, before only near ones are compared
 
 
 def likeness(one: str, other: str) -> float:

@@ -32,6 +32,9 @@ from leanloop import (
 # What is given a file to run, to include or to load; options of pytest that load a module.
 GIVEN = r"node|python[\d.]*|(?:ba|da|z|k)?sh|bun|deno|tsx|ts-node|ruby|perl|php|lua|source|-?include|import|load"
 GIVEN += r"|require_relative"
+LOADS = (
+    r"""(?m)^[ \t]*(?:import|from)[ \t]+(?:.*\bfrom[ \t]+)?["']?([\w./-]+)|\b(?:require|import)\(\s*["']([\w./-]+)"""
+)
 # What stands for the project's folder in a path; signs around words; files of recipes, and one recipe in them.
 ROOT = r"\$\([^)\n]*\)[\"']?/|\$?[<{]{1,2}\w+[>}]{1,2}/|\$\w+/"
 AROUND = r"[\"'`,\[\](){}@<>]+"
@@ -48,7 +51,7 @@ def runner_files(config: Config, task: Task) -> list[str]:
     all_words, places = words_in_all(texts), places_of(texts, root)
     found = " ".join(table("_guard.txt")["whole"]["name"]).split()
     found += [f"/{path}" for name in sorted(programs(texts)) for path in reads(name)]
-    found += named_in_settings(root, all_words, path_matcher(found))
+    found += named_in_settings(root, all_words, path_matcher(found)) + tests_in_settings(root, all_words)
     for word in words:
         path = word.split("::")[0].split("=")[-1].removeprefix(f"{root}/").removeprefix("./")
         if (root / path).is_dir() or "*" in path:
@@ -178,7 +181,16 @@ def started(words: Sequence[str], places: Sequence[str], root: Path) -> list[str
     named = [] if {"-m", "-c", "-e"} & {*given} else [*given]
     for option, name in pairwise([*words, ""]):
         named += [name] if option in ("-m", "-p") else [option[2:]] if option.startswith("-p") else []
-    return [path for name in named for path in files_called(name, places, root)]
+    found = [path for name in named for path in files_called(name, places, root)]
+    return [*found, *(path for script in found for path in helpers_of(script, root))]
+
+
+def helpers_of(script: str, root: Path) -> list[str]:
+    """List the files that a SCRIPT loads from its own folder; at the root lies the product."""
+    place = script.removesuffix(PurePosixPath(script).name)
+    names = rx(LOADS).findall(read_text(root / script, 100_000)) if place else ()
+    inner = [name for name in map("".join, names) if ".." not in name.split("/")]
+    return [path for name in inner for path in files_called(name, [place], root) if path != script]
 
 
 def module_files(name: str) -> list[str]:
@@ -218,6 +230,43 @@ def named_in_settings(root: Path, words: Set[str], is_settings: Callable[[str], 
             named = (word.removeprefix("-p") for word in plain(setting[0]).split() if loads or re.search(r"[./]", word))
             found += [f"/{file}" for word in named for file in files_called(word, places, root)]
     return [*dict.fromkeys(found)]
+
+
+def tests_in_settings(root: Path, words: Set[str]) -> list[str]:
+    """List the tests that settings of runners name, but what does not tell them from source.
+
+    That is a pattern that fits every source; a folder, where tests have the usual names.
+    """
+    rows, paths, found = table("_guard.txt"), project_files(root), list[str]()
+    settings = {files: row["names"][0] for files, row in rows.items() if "names" in row}
+    for path in filter(path_matcher(" ".join(settings).split()), paths):
+        name, within = PurePosixPath(path).name, path.removesuffix(PurePosixPath(path).name)
+        inner = [path for path in paths if path.startswith(within)]
+        others = [path for path in inner if not is_usual(path)]
+        for names in [names for files, names in settings.items() if path_matcher(files.split())(name)]:
+            parts = rx(names).findall(runner_settings(root / path, words))
+            meant = [form for part in parts for form in forms_in(part, within, root)]
+            usual = any(map(path_matcher(form for form in meant if form.endswith("/")), filter(is_usual, inner)))
+            found += [form for form in meant if not (usual if form.endswith("/") else fits_all(form, others))]
+    return [*dict.fromkeys(found)]
+
+
+def forms_in(setting: str, within: str, root: Path) -> Iterator[str]:
+    """Give the patterns of files and folders that a SETTING WITHIN a folder means."""
+    for double, single, bare in re.findall(r"\"([^\"\n]+)\"|'([^'\n]+)'|([^\s,\[\]{}<>\"']+)", setting):
+        word = rx(ROOT).sub("", double or single or bare).removeprefix("./")
+        if "*" in word:
+            form = re.sub(r"[?+@!]?\([^)]*\)|\{[^}]*\}", "*", word).lstrip("/")
+            yield f"/{within}{form}" if within or "/" in form else form
+        elif word.strip("./") and (root / within / word).exists():
+            yield f"/{within}{word.strip('/')}" + "/" * (root / within / word).is_dir()
+
+
+def fits_all(pattern: str, sources: Sequence[str]) -> bool:
+    """Tell whether a PATTERN of many fits all SOURCES of its kind: then it does not tell tests from them."""
+    kind = PurePosixPath(pattern).suffix
+    alike = [path for path in sources if PurePosixPath(path).suffix in ({kind} if kind else source_endings())]
+    return bool(alike) and "*" in pattern and all(map(path_matcher([pattern]), alike))
 
 
 def runner_settings(file: Path, words: Set[str]) -> str:

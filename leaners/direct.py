@@ -215,7 +215,7 @@ def again(project: Project, prompt: str, refused: Refused, why: Unusable) -> tup
     """Return the prompt and the least temperature of a second try.
 
     What did not fit is asked for alone. A diagnosis without code is shown to the model, which then writes the code. An
-    answer that changes nothing is drawn again, hotter: a model that is asked the same in the same way says the same.
+    answer that changes nothing is drawn again, hotter: the same would be said once more.
     """
     if refused:
         return repair_prompt(refused), 0.0
@@ -226,7 +226,7 @@ def again(project: Project, prompt: str, refused: Refused, why: Unusable) -> tup
 
 
 def check_plan(plan: Plan, project: Project) -> None:
-    """Refuse a plan that changes nothing, or what may not change."""
+    """Refuse a plan that changes nothing, or what it may not."""
     if not plan:
         raise Unusable("The answer changes nothing: every file would stay as it is.", "unchanged")
     for path, text in plan.items():
@@ -262,7 +262,7 @@ def longest_answer(project: Project) -> int:
 
 
 def is_enough(project: Project, said: str) -> bool:
-    """Tell whether the one file that is asked for got all its code: what follows are tests and explanations."""
+    """Tell whether the one file that is asked for got all its code: tests and words follow."""
     if len(project.listed) != 1 or not said.rstrip().endswith("```") or project.listed[0].endswith(".md"):
         return False
     names = [name.split()[-1] for name in project.asking.targets(project.listed[0])] + project.asking.missing()
@@ -315,12 +315,12 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     options.add_argument(
         "--probe", nargs="?", const="", metavar="URL", help="tell what the server is; URL: if it is well"
     )
-    options.add_argument("--record", metavar="FOLDER", help="keep each answer there, for playground/serve.py to play")
+    options.add_argument("--record", metavar="FOLDER", help="keep each answer there, for serve.py to play")
     return options.parse_args(argv)
 
 
 def read_call(given: argparse.Namespace, env: Mapping[str, str], root: Path) -> Call:
-    """Read what is asked and how, from the options and the LEAN_* variables; files that are given are shown too."""
+    """Read what is asked and how, from options and LEAN_* variables; files that are given are shown too."""
     file, call = env.get("LEAN_PROMPT_FILE"), Call("")
     try:
         prompt = Path(file).read_text(encoding="utf-8", errors="replace") if file else given.prompt or ""

@@ -66,6 +66,7 @@ NAMED = {
     "webpack.config.js": "module.exports = { rules: [{ include: path.resolve(__dirname, 'lib') }] }\n",
     "Cargo.toml": '[lib]\npath = "rs/lib.rs"\n[[test]]\nname = "c"\npath = "rs/checked.rs"\n',
     "test.sh": "python3 tools/tried.py\n",
+    "tools/run.js": "const { all } = require('./lib/all');\nrequire('../lib/main');\n",
     "behave.ini": "[behave]\npaths = bdd\n",
     "app/package.json": '{"scripts": {"check": "node bin/run.js"}}',
     "kit/package.json": '{"name": "@x/kit", "scripts": {"verify": "node ./verify.js"}}',
@@ -75,9 +76,10 @@ JUDGING = (
     "plugs/one.py", "plugs/two.py", "support/db.py", "pkg/verify_sums.py", "qa/data.py", "tools/tox.py",
     "tools/more.sh", "tools/nox.py", "tools/poe.py", "tools/just.py", "tools/first.sh", "tools/made.py", "ci/env.sh",
     "ci/go.py", "lib/tasks/check.rb", "ruby/add_check.rb", "tools/run.php", "support/boot.php", "php/Add.php",
-    "tools/im.mjs", "tools/run.js", "watch/a/sums.js", "tools/turn.js", "ts/sums.ts", "set.ts", "rs/checked.rs",
-    "app/bin/run.js", "kit/verify.js", "sub/tools/made.py", "back/all.py", "bdd/other.py", "run/all.py", "go/one.py",
-    "e2e/login.js", "src/a.cy.js", "app/AndroidTest.kt", "Calc.Tests/Facts.cs", "vendor/x/y.go", "buildSrc/a.kt",
+    "tools/lib/all.js", "tools/im.mjs", "tools/run.js", "watch/a/sums.js", "tools/turn.js", "ts/sums.ts", "set.ts",
+    "rs/checked.rs", "app/bin/run.js", "kit/verify.js", "sub/tools/made.py", "back/all.py", "bdd/other.py",
+    "run/all.py", "go/one.py", "e2e/login.js", "src/a.cy.js", "app/AndroidTest.kt", "Calc.Tests/Facts.cs", "vendor/x/y.go",
+    "buildSrc/a.kt",
 )  # fmt: skip
 FREE = (
     "lib/main.js",
@@ -110,7 +112,7 @@ def test_what_settings_name_and_recipes_start_is_put_back(calc: Bench, leaner: L
     for path, text in NAMED.items():
         calc.write(path, text)
     for path in (*JUDGING, *FREE, *HOLDING):
-        calc.write(path, HOLDING.get(path, "old\n"))
+        calc.write(path, (HOLDING | NAMED).get(path, "old\n"))
     words = "pytest -pplugs.two; tox; nox; poe all; just all; make check; ci/all.sh; ./test.sh; rake; npm run unit"
     words += "; composer test; npm --prefix app run check; pnpm --filter @x/kit verify; make -C sub check"
     words += (

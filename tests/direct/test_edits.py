@@ -560,8 +560,8 @@ def test_code_is_written_in_the_signs_of_a_keyboard_where_it_is_no_python_otherw
     body = "    said = ‘it’ + name * (2 − 1)  # a – sign\n    return 'it’s ' + said"
     wanted = "def say(name):\n    said = 'it' + name * (2 - 1)  # a – sign\n    return 'it’s ' + said\n"
     assert land(fence(f"def say(name):\n{body}"), "s.py", text) == wanted
-    pair = f"<<<<<<< SEARCH\n    return ‘hi ’ + name\n=======\n{body}\n>>>>>>> REPLACE"
-    assert land("s.py\n" + pair, "s.py", text) == wanted
+    pair = "<<<<<<< SEARCH\n    return 'hi ' + name\n=======\n    return ‘it’ + name\n>>>>>>> REPLACE"
+    assert land("s.py\n" + pair, "s.py", text) == text.replace("hi ", "it")
 
 
 def test_combined_signs_find_their_place_and_stay() -> None:
