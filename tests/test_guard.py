@@ -78,8 +78,8 @@ JUDGING = (
     "ci/go.py", "lib/tasks/check.rb", "ruby/add_check.rb", "tools/run.php", "support/boot.php", "php/Add.php",
     "tools/lib/all.js", "tools/im.mjs", "tools/run.js", "watch/a/sums.js", "tools/turn.js", "ts/sums.ts", "set.ts",
     "rs/checked.rs", "app/bin/run.js", "kit/verify.js", "sub/tools/made.py", "back/all.py", "bdd/other.py",
-    "run/all.py", "go/one.py", "e2e/login.js", "src/a.cy.js", "app/AndroidTest.kt", "Calc.Tests/Facts.cs", "vendor/x/y.go",
-    "buildSrc/a.kt",
+    "run/all.py", "go/one.py", "e2e/login.js", "src/a.cy.js", "app/AndroidTest.kt", "Calc.Tests/Facts.cs",
+    "vendor/x/y.go", "buildSrc/a.kt",
 )  # fmt: skip
 FREE = (
     "lib/main.js",
