@@ -3703,11 +3703,22 @@ class Parser(argparse.ArgumentParser):
         raise LeanError(f"{message}. Look at lean-loop --help")
 
 
+class Help(argparse.HelpFormatter):
+    """As wide as the terminal, without the modules that argparse loads to ask for that."""
+
+    def __init__(self, prog: str) -> None:
+        width = 80
+        with contextlib.suppress(OSError, ValueError):
+            width = int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
+        super().__init__(prog, width=width - 2)
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     made = Parser(
         "lean-loop",
         allow_abbrev=False,
+        formatter_class=Help,
         description="Drive an agent through bite-sized tasks until the project's tests pass.",
         epilog="Exit codes: 0 green; 1 red; 2 command line or configuration; 3 not ready; 130, 143, 129 by a signal.",
     )

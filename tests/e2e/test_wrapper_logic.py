@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -336,6 +336,6 @@ def test_the_example_passes_failures_on(example: Fake) -> None:
 
 
 def test_the_readme_names_every_variable_that_is_passed() -> None:
-    names = {field.name for field in fields(leanloop.Leaner)} - {*leanloop.NOT_PASSED}
+    names = {field.name for field in leanloop.fields(leanloop.Leaner)} - {*leanloop.NOT_PASSED}
     passed = {f"LEAN_{name.upper()}" for name in names} | {"LEAN_MODE", "LEAN_FILES", "LEAN_PROTECT"}
     assert sorted(passed - set(re.findall(r"LEAN_[A-Z_]+", README))) == []
