@@ -60,8 +60,11 @@ def runner_files(config: Config, task: Task) -> list[str]:
             found.append(path)
     for name in words[words.index("unittest") + 1 :] if "unittest" in words else ():
         found += files_called(name, places, root) or module_files(name)
+    product = {PurePosixPath(path).parent for path in task.files}
     for place, command in commands_in(texts):
-        found += started(command, [place, *places], root)
+        scripts = started(command, [place, *places], root)
+        apart = [path for path in scripts if PurePosixPath(path).parent not in product]
+        found += [*scripts, *(helper for path in apart for helper in helpers_of(path, root))]
     return [*found, *(f"{folder.strip('/')}/" for folder in task.test_files if (root / folder).is_dir())]
 
 
@@ -181,8 +184,7 @@ def started(words: Sequence[str], places: Sequence[str], root: Path) -> list[str
     named = [] if {"-m", "-c", "-e"} & {*given} else [*given]
     for option, name in pairwise([*words, ""]):
         named += [name] if option in ("-m", "-p") else [option[2:]] if option.startswith("-p") else []
-    found = [path for name in named for path in files_called(name, places, root)]
-    return [*found, *(path for script in found for path in helpers_of(script, root))]
+    return [path for name in named for path in files_called(name, places, root)]
 
 
 def helpers_of(script: str, root: Path) -> list[str]:
