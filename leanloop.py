@@ -37,7 +37,6 @@ import re
 import shlex
 import signal
 import stat
-import subprocess
 import threading
 import time
 from collections import deque
@@ -51,6 +50,7 @@ from types import FrameType, ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from typing import IO, Any, NoReturn, TypeVar, dataclass_transform
 
     from _failures import Summary
@@ -1336,6 +1336,8 @@ def spawn(
     argv: Sequence[str], cwd: Path, env: Mapping[str, str], apart: bool, fed: bool = False
 ) -> subprocess.Popen[bytes]:
     """Start a program in a group of its own; one that is FED has something to read. See `run_process`."""
+    import subprocess
+
     return subprocess.Popen(
         as_command(argv),
         cwd=cwd,
@@ -1373,6 +1375,8 @@ BEAT = 0.25  # seconds
 
 def start_guard(pid: int) -> subprocess.Popen[bytes]:
     """Start what ends the group of PID as soon as lean-loop is no more, however it ended."""
+    import subprocess
+
     argv = ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$0"', str(pid)]
     null = subprocess.DEVNULL
     return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=null, stderr=null, process_group=0)
@@ -1412,6 +1416,8 @@ GRACE = 1.0
 def end_tree(process: subprocess.Popen[bytes]) -> None:
     """End PROCESS and all that it started: asked first, forced after a second, given up after three."""
     if WINDOWS:
+        import subprocess
+
         if process.poll() is None:
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True)
         return
@@ -1472,6 +1478,8 @@ def children(pid: int) -> list[int]:
 
 def children_by_ps() -> Callable[[int], list[int]]:
     """Ask ps for all processes once; the answer tells the children of one."""
+    import subprocess
+
     pairs: dict[int, list[int]] = {}
     with subprocess.Popen(["ps", "-A", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True) as ps:
         listing = ps.communicate()[0]
@@ -1569,14 +1577,16 @@ def git(
 
 def finish(process: subprocess.Popen[bytes], feed: bytes = b"", most: float = 600) -> str:
     """Let a git that was started run to its end; see `git`."""
+    from subprocess import TimeoutExpired
+
     try:
         out, errors = process.communicate(feed, most)
-    except subprocess.TimeoutExpired:
+    except TimeoutExpired:
         send_signal(-process.pid, signal.SIGKILL)  # with the filter that it may be waiting for
         process.kill()
         raise GitError(f"git did not end within {most:g} s. Look at the repository's filters and files.") from None
     except BaseException:
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(TimeoutExpired):
             process.wait(GRACE)  # it ends by itself, and leaves no lock
         process.kill()
         raise
@@ -2246,7 +2256,11 @@ def shell_argv(line: str) -> list[str]:
 
 def quoted(word: str) -> str:
     """Quote a word for the system's shell: cmd knows double quotes alone."""
-    return subprocess.list2cmdline([word]) if WINDOWS else shlex.quote(word)
+    if not WINDOWS:
+        return shlex.quote(word)
+    from subprocess import list2cmdline
+
+    return list2cmdline([word])
 
 
 def run_shell(
