@@ -31,7 +31,6 @@ if sys.version_info < (3, 11):
 import argparse
 import contextlib
 import errno
-import json
 import os
 import re
 import shlex
@@ -42,7 +41,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from functools import cache, reduce
-from glob import escape
 from importlib import import_module
 from itertools import chain, groupby, islice, pairwise, repeat
 from pathlib import Path, PurePosixPath
@@ -812,6 +810,8 @@ LIKE_A_KEY = re.compile(r"(?=[\w/+=]*\d)(?=[\w/+=]*[a-z])[\w/+=]{16,}|[0-9a-f-]{
 
 def shown(value: Any) -> str:
     """Show a TOML value in a message, shortened, without what may be a key."""
+    import json
+
     text = LIKE_A_KEY.sub(MASKED, json.dumps(value, default=str)[:2000])
     return text if len(text) < 60 else f"{text[:57]}..."
 
@@ -1143,6 +1143,8 @@ def read_regular(path: Path, most: int = 1 << 40, follow: bool = False) -> bytes
 
 def read_json(path: Path) -> Any:
     """Read a JSON file that an agent may have made; an empty table where it holds none."""
+    import json
+
     with contextlib.suppress(OSError, ValueError, RecursionError):
         return json.loads(read_regular(path, 2_000_000))
     return {}
@@ -1825,6 +1827,8 @@ def code_budgets(task: Task, failure: Failure, prompt: str, budget: int, traced:
 
 def locate_code(request: Mapping[str, Any], reporter: Reporter) -> Located:
     """Let leaners/_locate.py answer REQUEST; where it fails nothing is found, and the run's record says why."""
+    import json
+
     asked = reporter.path("locate.json")
     asked.write_text(json.dumps(request), encoding="utf-8")
     argv = [sys.executable, "-E", "-S", "-c", "import _locate; _locate.main()", str(asked)]  # bytecode is cached
@@ -1840,6 +1844,8 @@ def locate_code(request: Mapping[str, Any], reporter: Reporter) -> Located:
 
 def read_location(reply: str) -> Located:
     """Read what leaners/_locate.py answered."""
+    import json
+
     told = json.loads(reply)
     return Located(tuple(told.pop("test_files", ())), **{kind: show_passages(found) for kind, found in told.items()})
 
@@ -2110,6 +2116,8 @@ def leaner_variables(leaner: Leaner) -> dict[str, str]:
 
 
 def as_variable(value: Any) -> str:
+    import json
+
     if isinstance(value, tuple | list | dict):
         return json.dumps(value, default=str)  # TOML knows dates, JSON does not
     return str(value) if isinstance(value, str) else f"{value:.15g}"
@@ -2153,6 +2161,8 @@ def protected_patterns(config: Config, task: Task) -> list[str]:
 
     `path_matcher` tells what they mean.
     """
+    from glob import escape
+
     prefixes = [f"/{escape(prefix.removeprefix('./'))}*" for prefix in config.defaults.test_prefix]
     tests = prefixes or (*TEST_NAMES, *(f"{name}/" for name in TEST_FOLDERS))
     judges = [*tests, *load_beside("_judges").runner_files(config, task)] if config.guard.protect_tests else []
@@ -3521,6 +3531,8 @@ class Shows:
 
     def fail(self, error: LeanError | Interrupted) -> None:
         """Say why the command ended without a run."""
+        import json
+
         self.say(f"lean-loop: {error}", self.err)
         if self.json:
             self.say(json.dumps({"event": "outcome", "code": error.code, "error": str(error)}), self.out)
@@ -3584,6 +3596,8 @@ class Reporter:
 
     def emit(self, kind: str, **data: Any) -> None:
         """Record an event, each of its texts masked, and show it."""
+        import json
+
         self.step += kind in ("task", "answered", "tested")
         event = json.loads(json.dumps({"event": kind, "time": round(time.time(), 3), **data}, default=vars))
         if words := self.display.words_of(event):
