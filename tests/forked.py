@@ -118,7 +118,8 @@ class Fork:
     def send_signal(self, number: int) -> None:
         """Send a signal to a process that runs."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it may end meanwhile
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
