@@ -20,7 +20,6 @@ from typing import IO, cast
 
 from _repository import UNFINISHED, Repository, find_repository, remove, replace_file
 from _shape import Shape
-from _watch import Seen, Stamp, Watch, stamp
 from leanloop import (
     GENERATED,
     GONE,
@@ -40,6 +39,7 @@ from leanloop import (
 
 PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
 UNREADABLE = "not readable"
+Stamp = tuple[int, ...] | None
 Counts = list[tuple[str, int, int]]
 
 
@@ -49,8 +49,7 @@ class Snapshots:
 
     `uncovered` tells what no snapshot holds, and why; `passed_over` the sizes of files that git ignores and that are
     too much together. `around` holds what lies around a project in a subfolder of a repository. `last` is the latest
-    tree, `seen` what it depends on, as far as `watch` could tell. `known` remembers differences of trees, `linked` the
-    links in them.
+    tree, `known` remembers differences of trees, `linked` the links in them.
     """
 
     root: Path
@@ -59,12 +58,10 @@ class Snapshots:
     max_ignored: int
     repository: Repository
     shape: Shape
-    watch: Watch = field(init=False)
     around: Snapshots | None = None
     last: str = ""
     uncovered: dict[str, str] = field(default_factory=dict)
     passed_over: dict[str, int] = field(default_factory=dict)
-    seen: tuple[Seen, list[Stamp], frozenset[str]] | None = None
     known: dict[tuple[str, str], dict[str, tuple[Side, Side]]] = field(default_factory=dict)
     linked: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -93,20 +90,6 @@ class Snapshots:
 
     def take(self) -> str:
         """Record the project's present state; return its tree. A file that cannot be read keeps its earlier state."""
-        now = self.watch.look()
-        if now and self.seen == (now, *self.noted()):
-            return self.last
-        tree = self.record_with_any_index()
-        self.seen = (now, *self.noted()) if now else None
-        return tree
-
-    def noted(self) -> tuple[list[Stamp], frozenset[str]]:
-        """Tell what a tree depends on beside the files: the private repository, and what is known not to be held."""
-        own = (self.folder / "index", self.store / "config", self.store / "objects/info/alternates")
-        return [stamp(path) for path in own], frozenset(self.unheld)
-
-    def record_with_any_index(self) -> str:
-        """Record the present state; start a new index where the old one cannot be read."""
         try:
             return self.record()
         except GitError:  # a borrowed index may be of a kind that only its owner can read
@@ -118,13 +101,11 @@ class Snapshots:
     def record(self) -> str:
         """Bring the index up to date with what has changed on disk, and write its tree."""
         ours = f"--exclude-from={self.store / 'info' / 'exclude'}"
-        first = () if self.watch.tracked is not None else ("--cached", "-t")
-        with self.start("ls-files", "-z", "--others", *first, ours) as others:  # both look at all: at the same time
+        with self.start("ls-files", "-z", "--others", ours) as others:  # both look at every file: at the same time
             stirred = split(self.git("diff-files", "-z", "--name-only"))
             paths = [path for path in stirred if self.covers(path)]
             hidden = [path for path in {*stirred} - {*paths} if self.uncovered.get(path) != UNREADABLE]
-            listed = split(finish(others))
-            paths += self.choose_new(self.watch.note(listed) if first else listed)
+            paths += self.choose_new(split(finish(others)))
         if hidden:  # no file any more, or too large: what stood there has changed
             self.git("update-index", "-z", "--force-remove", "--stdin", feed=joined(hidden))
         if paths:
@@ -389,6 +370,16 @@ def blobs_in(listing: str, place: int) -> dict[str, str]:
     return {path: facts.split()[place] for facts, _, path in rows}
 
 
+def stamp(path: Path) -> Stamp:
+    """Tell what changes with every change of a file or link; nothing where there is none."""
+    try:
+        seen = path.lstat()
+    except OSError:
+        return None
+    facts = (seen.st_mode, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+    return None if stat.S_ISDIR(seen.st_mode) else facts
+
+
 def put(path: Path, mode: str, content: bytes, shape: Shape) -> None:
     """Put a file (MODE as git writes it) in the place of what lies at PATH, in one step; keep its other rights."""
 
@@ -433,9 +424,7 @@ def prepare(snapshots: Snapshots, kind: str, *hidden: Path) -> None:
     (folder / "index.lock").unlink(missing_ok=True)  # left by a run that was killed; the project's lock is ours
     (info / "attributes").write_text(PLAIN_BYTES)
     own = [f"/{path.relative_to(root).as_posix()}" for path in hidden if path.is_relative_to(root)]
-    shown = [path.relative_to(root).as_posix() for path in unproven(root)]
-    snapshots.watch = Watch(root, {*shown}, used=not own)
-    own += [f"!/{escaped(path)}" for path in shown]
+    own += [f"!/{escaped(path.relative_to(root).as_posix())}" for path in unproven(root)]
     (info / "exclude").write_text("".join(f"{name}/\n" for name in (*GENERATED, *own)))
     borrowed = f"{snapshots.repository.kept(places[-1] / 'objects')}\n" if places else ""
     (store / "objects/info/alternates").write_text(borrowed)
