@@ -801,7 +801,8 @@ def convert(value: Any, item: Field, where: str) -> Any:
     if not kind.fits(value):
         raise LeanError(f"{where}: {item.name} is {kind.called}, not {shown(value)}. Change it there.")
     if choices and value not in choices:
-        raise LeanError(f"{where}: {item.name} is one of {', '.join(choices)}, not {shown(value)}. Choose one.")
+        named = ", ".join(filter(None, choices))
+        raise LeanError(f"{where}: {item.name} is one of {named}, not {shown(value)}. Choose one.")
     return kind.make(value)
 
 
