@@ -3656,9 +3656,8 @@ def load_all(options: argparse.Namespace) -> list[Config]:
 
 def run_all(options: argparse.Namespace, shows: Shows) -> int:
     """Run the leanfiles one after the other; the first red one stops."""
-    for path in options.config:
-        load_beside("_earlier").tidy_up(path, shows)
-    codes = (run_config(config, options, shows) for config in load_all(options))
+    configs = load_beside("_earlier").load_tidied(options, shows)
+    codes = (run_config(config, options, shows) for config in configs)
     return next(filter(None, codes), GREEN)
 
 

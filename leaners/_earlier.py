@@ -7,6 +7,7 @@ shown where; each gives an exit code, or a text to print.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -20,7 +21,8 @@ from _page import COSTLY, Event, add_usage, chapters, few_names, many, outcome, 
 from _processes import end_left_over
 from _repository import Repository
 from _screen import columns, inked
-from _snapshots import Snapshots
+from _shape import Shape
+from _snapshots import Snapshots, open_neighbours
 from leanloop import (
     BEAT,
     GREEN,
@@ -28,19 +30,23 @@ from leanloop import (
     TABLES,
     Config,
     Document,
+    GitError,
     Leaner,
     LeanError,
     Resumed,
     Run,
     Shows,
     Usage,
+    as_text,
     build,
     encodable,
     git,
     is_older,
     load,
+    load_all,
     load_beside,
     project_folder,
+    read_regular,
     read_text,
     recorded,
     replace,
@@ -118,6 +124,17 @@ class RunRecord:
         return tree, paths
 
     @property
+    def beside(self) -> dict[str, str]:
+        """Name the states of what lies beside the project before a call that was not settled."""
+        found = dict[str, str]()
+        for event in self.of("beside", "settled"):
+            if event["event"] == "settled":
+                found.clear()
+            else:
+                found[event["name"]] = event["tree"]
+        return found
+
+    @property
     def died(self) -> float:
         """Tell when it gave its last sign of life."""
         return (self.folder / "events.jsonl").stat().st_mtime + 2 * BEAT
@@ -155,7 +172,7 @@ class RunRecord:
 
 def run_folders(folder: Path) -> list[Path]:
     """List the folders of the project's runs, oldest first."""
-    return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl"))
+    return sorted(path.parent for path in (folder / "runs").glob("*/events.jsonl") if path.is_file())
 
 
 def read_records(folder: Path) -> list[RunRecord]:
@@ -168,24 +185,41 @@ def forget(snapshots: Snapshots, keep: int, thorough: bool = False) -> None:
     """Remove the runs beyond the KEEP latest, and what only their trees hold, or (THOROUGH) what no run's trees do."""
     runs = run_folders(snapshots.folder)
     old = runs[:-keep] if keep else []
-    events = "".join((run / "events.jsonl").read_text("utf-8", "replace") for run in runs[len(old) :])
+    events = "".join(as_text(read_regular(run / "events.jsonl")) for run in runs[len(old) :])
     trees = {*re.findall(r'(?<=")(?:[0-9a-f]{40}|[0-9a-f]{64})(?=")', events)}
     snapshots.prune_borrowed_objects(trees)
     for run in old:
         shutil.rmtree(run, ignore_errors=True)
     if old or thorough:
         snapshots.git("prune", "--expire=now", *trees)
-        if snapshots.around:
-            snapshots.around.git("prune", "--expire=now")
+        for place in (snapshots.folder / "beside").glob("*"):
+            places = {"GIT_DIR": str(place / "snapshots.git"), "GIT_INDEX_FILE": str(place / "index")}
+            git(["prune", "--expire=now"], place, places)
 
 
 # ------------------------------------------------------------------------------------------------ after a killed run
 
 
-def tidy_up(path: Path, shows: Shows) -> None:
-    """Tidy up after a run that was killed, before the leanfile at PATH is read: it may have been changed, too."""
-    for record in last_runs(path):
+def load_tidied(options: argparse.Namespace, shows: Shows) -> list[Config]:
+    """Load the leanfiles that are named, once it is tidied up after runs of theirs, and of projects that they mean."""
+    for path in options.config:
+        tidy_up(path, shows)
+    configs = load_all(options)
+    for config in configs:
+        tidy_up(config.path, shows, config.root)
+    return configs
+
+
+def tidy_up(path: Path, shows: Shows, root: Path | None = None) -> None:
+    """Tidy up after a run that was killed, before the leanfile at PATH is read: it may have been changed, too.
+
+    Where its ROOT is known, also after one that another leanfile began there.
+    """
+    if root:
+        drop_odd(project_folder(root))
+    for record in last_runs(path, root):
         if record.was_killed or record.unfinished[0]:
+            drop_odd(record.folder.parents[1])
             with recorded(bare_config(path, Path(record.first["root"])), shows) as run:
                 killed = unsettled(run.snapshots.folder)
                 run.begin("tidying up")
@@ -196,13 +230,15 @@ def tidy_up(path: Path, shows: Shows) -> None:
                 run.reporter.emit("outcome", code=GREEN)
 
 
-def last_runs(path: Path) -> list[RunRecord]:
-    """List the last run of each project for which the leanfile at PATH was used then."""
-    found, wanted = list[RunRecord](), json.dumps(str(path.resolve()))
+def last_runs(path: Path, root: Path | None = None) -> list[RunRecord]:
+    """List the last run of each project for which the leanfile at PATH was used then, and that in ROOT."""
+    found, wanted = list[RunRecord](), [f'"file": {json.dumps(str(path.resolve()))}']
+    wanted += [f'"root": {json.dumps(str(root))}'] if root else []
     for project in state_folder().glob("*"):
         for run in run_folders(project)[-1:]:
-            with (run / "events.jsonl").open(encoding="utf-8", errors="replace") as events:
-                if f'"file": {wanted}' in events.readline():
+            with contextlib.suppress(OSError):
+                first = read_regular(run / "events.jsonl").partition(b"\n")[0]
+                if any(pair.encode() in first for pair in wanted):
                     found.append(RunRecord(run, tuple(read_events(run))))
     return found
 
@@ -219,30 +255,58 @@ def unsettled(folder: Path) -> list[RunRecord]:
 
 def recover(run: Run, record: RunRecord) -> None:
     """End what a killed run left running, and undo what its unfinished step changed; keep what is younger than it."""
+    warn = run.workspace.warn
     ended = end_left_over(record.folder, record.of("started")) if record.was_killed else 0
-    tree, paths = record.unfinished
-    if tree:
-        now = run.snapshots.take()
-        changed = {path for path in run.snapshots.changed(tree, now) if paths is None or path in paths}
-        own = {path for path in changed if is_older(run.config.root / path, record.died)}
-        if ended and (young := sorted(changed - own)):  # it wrote on, and nobody can tell whose these are
-            run.workspace.warn(f"changed while something was left running, and put back: {few_names(young, 9)}")
-            run.reporter.emit("protected", paths=young, tree=now)
-            own = changed
-        to = f"the last finished step of {record.folder.name}"
-        run.workspace.bring_back(now, tree, own, to, changed - own)
+    try:
+        undo_unfinished(run, record, bool(ended))
+    except GitError as error:
+        warn(f"what the last step of {record.folder.name} changed stays as it is, for its state is not there: {error}")
+    if record.beside:
+        run.workspace.neighbours, run.workspace.beside = open_neighbours(run.snapshots), record.beside
+        if lost := run.workspace.lost_beside():
+            warn(f"that run threw away work that is not committed, and it was put back: {few_names(lost, 20)}")
     if record.was_killed:
         also = ", and what it had left running was ended" if ended else ""
-        run.workspace.warn(f"the run {record.folder.name} was killed{also}. To go on with it: lean-loop --resume")
+        warn(f"the run {record.folder.name} was killed{also}. To go on with it: lean-loop --resume")
+
+
+def undo_unfinished(run: Run, record: RunRecord, ended: bool) -> None:
+    """Undo what the unfinished step of a run changed, and name it; ENDED says that something of it went on."""
+    tree, paths = record.unfinished
+    if not tree:
+        return
+    now = run.snapshots.take()
+    changed = {path for path in run.snapshots.changed(tree, now) if paths is None or path in paths}
+    own = {path for path in changed if is_older(run.config.root / path, record.died)}
+    if ended and (young := sorted(changed - own)):  # it wrote on, and nobody can tell whose these are
+        run.workspace.warn(f"changed while something was left running, and put back: {few_names(young, 9)}")
+        run.reporter.emit("protected", paths=young, tree=now)
+        own = changed
+    run.workspace.bring_back(now, tree, own, f"the last finished step of {record.folder.name}", changed - own)
+    if own:
+        run.workspace.warn(f"put back, as that run had changed it: {few_names(sorted(own), 9)}")
 
 
 def put_repository_back(folder: Path, found: Path) -> str:
     """Put the user's repository back after a call that was killed; tell what it was that had changed."""
     link, *places = map(Path, read_text(folder / "git/places").splitlines() or [""])
-    for record in unsettled(folder) if places else ():
+    for record in unsettled(folder):
         if record.unfinished[0]:
-            return Repository(link, tuple(places), folder / "git").put_back(found, record.died)
+            begun = max((event["time"] for event in record.of("asking")), default=record.died)
+            Shape(Path(record.first["root"]), folder / "rights.json").mend_killed(begun, record.died)
+            return Repository(link, tuple(places), folder / "git").put_back(found, record.died) if places else ""
     return ""
+
+
+def drop_odd(folder: Path) -> None:
+    """Remove what is no file in a project's FOLDER, but among objects: git would wait for the other end of a FIFO."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if len(entry.name) != 2 and entry.name != "pack":
+                    drop_odd(Path(entry.path))
+            elif not (entry.is_file() or entry.is_symlink()):
+                Path(entry.path).unlink()
 
 
 def bare_config(path: Path, root: Path, document: Document | None = None) -> Config:
@@ -328,7 +392,7 @@ def restore_state(options: argparse.Namespace, shows: Shows) -> int:
     name, _, state = place.partition("/")
     config = config_here(options)
     record = find_run(project_folder(config.root), name, RunRecord.acted)  # before one more is made
-    tidy_up(config.path, shows)
+    tidy_up(config.path, shows, config.root)
     if state not in record.states:
         known = ", ".join(filter(None, record.states))
         raise LeanError(

@@ -33,14 +33,14 @@ class Repository:
 
     `places` are its folders: HEAD and index in the first, branches, settings and objects in the last (the same folder,
     but in a linked work tree; none without a repository). `copy` holds it all, objects as hard links where that can be;
-    `seen` tells what its files were like when that was made, `trees` are the other work trees then.
+    `seen` tells what its files were like when that was made, `rights` those of its folders.
     """
 
     link: Path
     places: tuple[Path, ...]
     copy: Path
     seen: dict[Path, Facts] = field(default_factory=dict)
-    trees: set[Path] = field(default_factory=set)
+    rights: dict[Path, int] = field(default_factory=dict)
 
     def kept(self, path: Path) -> Path:
         return self.copy / path.relative_to(path.anchor)
@@ -72,7 +72,7 @@ class Repository:
                 os.utime(self.kept(path), ns=(0, 0))  # its objects stay, for the snapshots that borrow them
             else:
                 self.kept(path).unlink()
-        changed = [path for path in now if now[path][:2] != old.get(path, ())[:2]]
+        changed = [path for path in now if now[path][:3] != old.get(path, ())[:3]]
         for path in sorted(changed, reverse=True):  # a folder after those in it, which set its time
             copy_file(path, self.kept(path))
         if self.places and now != self.seen:  # without a folder refs git sees no repository
@@ -80,28 +80,45 @@ class Repository:
             (self.copy / "places").write_text("\n".join(map(str, (self.link, *self.places))))
         self.seen.clear()
         self.seen.update(now)
-        self.trees.update(self.other_trees())
-        for source, kept in self.aside():
+        self.rights.update({place: place.stat().st_mode for place in self.places if place.is_dir()})
+        for source in self.aside():
+            kept = self.kept(source)
             if kept.exists() and (not source.exists() or names_in(kept) - names_in(source)):
                 shutil.rmtree(kept)
             link_tree(source, kept, anew=True)
 
-    def other_trees(self) -> set[Path]:
-        """List the other work trees of the same repository that are there."""
-        links = (read_text(link).strip() for place in self.places[-1:] for link in place.glob("worktrees/*/gitdir"))
-        return {Path(link).parent for link in links if os.path.lexists(link)}
+    def others(self) -> list[Repository]:
+        """Give the other work trees of the same repository, each as a repository of its own."""
+        found = list[Repository]()
+        for shared in self.places[-1:]:
+            links = {own.parent: own.parent / read_text(own).strip() for own in shared.glob("worktrees/*/gitdir")}
+            links |= {shared: shared} if shared.name == ".git" else {}
+            for own, link in links.items():
+                if link != self.link:
+                    found.append(Repository(link, tuple(dict.fromkeys((own, shared))), self.copy))
+        return found
 
-    def lost_trees(self) -> list[str]:
-        """List the other work trees that are gone since they were seen last, each once."""
-        lost = {tree for tree in self.trees if not os.path.lexists(tree)}
-        self.trees.difference_update(lost)
-        return sorted(map(str, lost))
+    def revive(self) -> bool:
+        """Make a work tree anew that was removed, or take it back from where it was moved; tell whether that was so."""
+        if os.path.lexists(self.link):
+            return False
+        with contextlib.suppress(OSError):
+            note, root = self.places[0] / "gitdir", self.link.parent
+            moved = note.parent / read_text(note).strip()
+            if os.path.lexists(moved) and not os.path.lexists(root):
+                moved.parent.rename(root)
+            root.mkdir(parents=True, exist_ok=True)
+            self.link.write_text(f"gitdir: {note.parent}\n")
+            note.write_text(f"{self.link}\n")
+        return True
 
-    def aside(self) -> list[tuple[Path, Path]]:
-        """Name the folders of LFS and of other work trees, which others write to, with their copies."""
-        return [
-            (place / name, self.copy / "aside" / name) for place in self.places[-1:] for name in ("lfs", "worktrees")
-        ]
+    def aside(self) -> list[Path]:
+        """List the folders of LFS and of other work trees, which others write to."""
+        found = {place / "lfs" for place in self.places[-1:]}
+        for place in self.places[-1:]:
+            names = names_in(place / "worktrees") | names_in(self.kept(place / "worktrees"))
+            found |= {place / "worktrees" / name for name in names}
+        return sorted(found - {*self.places})
 
     def head(self) -> str:
         """Read which commit HEAD means now, without git: what an agent made of the settings is not run."""
@@ -122,6 +139,7 @@ class Repository:
 
     def put_back(self, found: Path, died: float = float("inf")) -> str:
         """Undo what happened to it since `keep` and before DIED; keep in FOUND what is replaced. Tell what it was."""
+        self.unlock()
         old = self.seen or self.read(copied=True)
         made = self.clear_link(old, found)
         if not self.places:
@@ -136,10 +154,23 @@ class Repository:
         for path in sorted(changed, key=lambda path: (path in old, path)):  # what goes may stand in the way
             said.add(self.put_file_back(path, now.get(path), old.get(path), found, died))
         (self.places[-1] / "refs").mkdir(parents=True, exist_ok=True)
-        for source, kept in self.aside():
-            if link_tree(kept, source):
+        for source in self.aside():
+            if link_tree(self.kept(source), source):
                 said.add(f"what lay in {source.name}")
         return ", ".join(sorted(said - {""}))
+
+    def unlock(self) -> None:
+        """Make it accessible again, where rights were taken from it; files share theirs with our copies."""
+        for place in self.places:
+            if not place.is_dir():
+                continue
+            if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
+                place.chmod(0o700)
+                for folder, inner, names in os.walk(place):
+                    for path in (Path(folder, name) for name in (*inner, *names)):
+                        path.chmod(path.stat().st_mode | (0o700 if path.name in inner else 0o400))
+            if place.stat().st_mode != self.rights.get(place, place.stat().st_mode):
+                place.chmod(self.rights[place])
 
     def clear_link(self, old: Mapping[Path, Facts], found: Path) -> bool:
         """Take away what took the place of the `.git`; tell whether that was a repository."""
@@ -159,14 +190,19 @@ class Repository:
             if old:
                 copy_file(kept, path)
             return ""
-        if is_same(path, kept) or self.is_of_others(path) or not is_older(path, died):
+        same = is_same(path, kept) and not (now and old and now[2] != old[2])
+        if same or self.is_of_others(path) or not is_older(path, died):
             return ""
         said = self.called(path)
         if now:
-            copy_file(path, found / kept.relative_to(self.copy))
+            with contextlib.suppress(PermissionError):
+                copy_file(path, found / kept.relative_to(self.copy))
             remove(path, self.place_of(path))
         if old:
             copy_file(kept, path)
+        if path.name == "shallow":  # what git noted of the history does not fit any more
+            for graph in self.places[-1].glob("objects/info/commit-graph"):
+                graph.unlink()
         return said
 
     def is_fresh(self, path: Path, now: Mapping[Path, Facts], old: Mapping[Path, Facts]) -> bool:
@@ -210,12 +246,13 @@ def stores_in(folder: Path) -> list[Path]:
 
 
 def facts_of(path: Path | str) -> Facts:
-    """Tell size, last change and what else changes with a file; the size of a folder is -1."""
+    """Tell size, last change, rights, and what else changes with a file; the size of a folder is -1."""
     try:
         seen = os.lstat(path)
     except OSError:
         return NOTHING
-    return (-1 if stat.S_ISDIR(seen.st_mode) else seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
+    size, mode = (-1, 0) if stat.S_ISDIR(seen.st_mode) else (seen.st_size, seen.st_mode)
+    return size, seen.st_mtime_ns, mode, seen.st_ctime_ns, seen.st_ino
 
 
 def is_same(one: Path, other: Path) -> bool:

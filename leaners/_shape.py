@@ -10,8 +10,9 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from leanloop import GENERATED, is_older, read_json
@@ -67,13 +68,8 @@ class Shape:
 
     def remember(self, seen: Seen) -> None:
         """Keep what a look has SEEN that a new file or folder would not have."""
-        mask = os.umask(0)
-        os.umask(mask)
-        own = os.getuid() if hasattr(os, "getuid") else 0
-        usual = {(kind | rights & ~mask, own) for kind, rights in ((stat.S_IFREG, 0o666), (stat.S_IFREG, 0o777),
-                                                                   (stat.S_IFDIR, 0o777))}  # fmt: skip
-        empty = empty_folders(seen)
-        fresh = {path: rights for path, rights in seen.items() if path in empty or rights[:2] not in usual}
+        empty, plain = empty_folders(seen), plain_rights()
+        fresh = {path: rights for path, rights in seen.items() if path in empty or rights[:2] not in plain}
         if fresh != self.usual:
             self.usual = fresh
             self.save()
@@ -82,24 +78,40 @@ class Shape:
         with contextlib.suppress(OSError):
             self.kept.write_text(json.dumps(self.usual))
 
-    def note_private(self, path: str) -> None:
-        """Note the rights of a file that only its owner may read, for what is not looked at as a whole."""
+    def note(self, path: str) -> None:
+        """Note the rights of a file that a new one would not have, for what is not looked at as a whole."""
         with contextlib.suppress(OSError):
             rights = rights_of(self.root / path)
-            if not rights[0] & 0o077:
+            if rights[:2] not in plain_rights():
                 self.usual[path] = rights
 
     def mend(self, before: Seen, permits: Callable[[str], bool] = bool) -> tuple[Seen, list[str]]:
-        """Give all the rights that it had BEFORE, see `look`; remove FIFOs, sockets and devices that are new.
+        """Give all the rights that it had BEFORE, see `look`; remove FIFOs, devices and empty folders that are new.
 
         Returns what lies there, and names what was removed.
         """
         now = self.look(before, permits)
         odd = [path for path in now if is_odd(now[path]) and not is_odd(before.get(path, now[""]))]
-        for path in odd:
-            with contextlib.suppress(OSError):
-                (self.root / path).unlink()
+        self.remove([*odd, *(path for path in now.keys() - before.keys() if path.endswith("/"))])
         return now, odd
+
+    def mend_killed(self, begun: float, died: float) -> None:
+        """Undo to rights what a call did that had BEGUN then and DIED; remove its FIFOs and empty folders."""
+        now = self.look()
+        changed = [path for path in now if is_older(self.root / path, died) and not is_older(self.root / path, begun)]
+        self.look({path: self.usual[path] for path in changed if path in self.usual})
+        self.remove(path for path in changed if path not in self.usual and not stat.S_ISREG(now[path][0]))
+        gone = (path for path in self.usual.keys() - now.keys() if folder_of(path) in changed)
+        self.bring_back({path: self.usual[path] for path in gone}, now)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove what is no file, and those folders of PATHS in which nothing lies."""
+        for path in sorted(paths, reverse=True):
+            with contextlib.suppress(OSError):
+                if path.endswith("/"):
+                    (self.root / path).rmdir()
+                else:
+                    (self.root / path).unlink()
 
     def drop_bytecode(self, seen: Seen, since: float) -> None:
         """Remove what was compiled SINCE of the Python files SEEN: Python would take it for them."""
@@ -122,6 +134,21 @@ class Shape:
                     lost.append(path)
         return lost
 
+    @contextlib.contextmanager
+    def writable(self, paths: Sequence[str]) -> Iterator[None]:
+        """Let what lies in the folders of PATHS be replaced, though these are locked."""
+        above = {self.root / parent for path in paths for parent in Path(path).parents}
+        locked = {
+            folder: folder.stat().st_mode for folder in above if folder.is_dir() and not os.access(folder, os.W_OK)
+        }
+        for folder, mode in locked.items():
+            with contextlib.suppress(OSError):
+                folder.chmod(mode | 0o700)
+        yield
+        for folder, mode in locked.items():
+            with contextlib.suppress(OSError):
+                folder.chmod(mode)
+
     def restore(self, paths: Sequence[str]) -> None:
         """Give folders above PATHS, which were just put back, the rights that they had; make empty ones anew."""
         above = {f"{parent}/" for path in paths for parent in Path(path).parents}
@@ -137,14 +164,34 @@ class Shape:
         """Give the FRESH content of a FILE the rights of what it replaces (LIKE), else those that the file last had."""
         path = file.relative_to(self.root).as_posix()
         with contextlib.suppress(OSError):
+            if like and hasattr(os, "listxattr"):
+                for name in os.listxattr(like):
+                    os.setxattr(fresh, name, os.getxattr(like, name))
             if old := rights_of(like) if like else self.usual.get(path):
                 give(fresh, old, keeps_run_bit=True)
 
 
+@cache
+def plain_rights() -> set[tuple[int, int]]:
+    """List the modes and the owner that a new file, program or folder has."""
+    mask = os.umask(0)
+    os.umask(mask)
+    own = os.getuid() if hasattr(os, "getuid") else 0
+    return {
+        (kind | rights & ~mask, own)
+        for kind, rights in ((stat.S_IFREG, 0o666), (stat.S_IFREG, 0o777), (stat.S_IFDIR, 0o777))
+    }
+
+
 def empty_folders(seen: Seen) -> set[str]:
     """List the folders SEEN in which nothing was."""
-    full = {f"{path.rstrip('/').rpartition('/')[0]}/" for path in seen}
+    full = {folder_of(path) for path in seen}
     return {path for path in seen if path.endswith("/") and path not in full}
+
+
+def folder_of(path: str) -> str:
+    """Name the folder in which PATH lies, as a look does."""
+    return "".join(path.rstrip("/").rpartition("/")[:2])
 
 
 def is_odd(rights: Rights) -> bool:

@@ -12,6 +12,7 @@ import re
 import shutil
 import stat
 import subprocess
+import zlib
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +26,7 @@ from leanloop import (
     GONE,
     LINK,
     GitError,
+    NotReady,
     Side,
     as_text,
     ask_git,
@@ -37,8 +39,11 @@ from leanloop import (
     start_git,
 )
 
+READ_BY_GIT = (".gitattributes", ".gitignore")
 PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
 UNREADABLE = "not readable"
+BLOCK = 4096  # the least that a file takes on a disk
+BESIDE = 20_000_000  # bytes of ignored files that are held of what lies beside the project
 Stamp = tuple[int, ...] | None
 Counts = list[tuple[str, int, int]]
 
@@ -48,8 +53,8 @@ class Snapshots:
     """A private repository in the state folder that holds states of the project at `root` as trees.
 
     `uncovered` tells what no snapshot holds, and why; `passed_over` the sizes of files that git ignores and that are
-    too much together. `around` holds what lies around a project in a subfolder of a repository. `last` is the latest
-    tree, `known` remembers differences of trees, `linked` the links in them.
+    too much together. `kind` is that of names of objects. `last` is the latest tree, `known` remembers differences of
+    trees, `linked` the links in them.
     """
 
     root: Path
@@ -58,7 +63,7 @@ class Snapshots:
     max_ignored: int
     repository: Repository
     shape: Shape
-    around: Snapshots | None = None
+    kind: str
     last: str = ""
     uncovered: dict[str, str] = field(default_factory=dict)
     passed_over: dict[str, int] = field(default_factory=dict)
@@ -124,8 +129,7 @@ class Snapshots:
         elif seen[2] > self.max_file:
             self.uncovered[path] = f"larger than [guard] max_file, {seen[2] / 1e6:.0f} MB"
         else:
-            if not self.max_ignored:  # around the project nobody looks at the rights of all
-                self.shape.note_private(path)
+            self.shape.note(path)
             return True
         return False
 
@@ -140,14 +144,15 @@ class Snapshots:
             if path.endswith(UNFINISHED):
                 (self.root / path).unlink(missing_ok=True)
             elif path.endswith("/"):
-                self.uncovered[path] = "a repository of its own"
                 self.passed_over[path] = 0
+                if not any(other.link.parent == self.root / path for other in self.repository.others()):
+                    self.uncovered[path] = "a repository of its own"
             elif not self.covers(path):
                 self.passed_over[path] = 0
             elif path in plain:
                 found.append(path)
             else:
-                ignored.append(((stamp(self.root / path) or (0, 0, 0))[2], path))
+                ignored.append((max((stamp(self.root / path) or (0, 0, 0))[2], BLOCK), path))
         room = self.max_ignored
         for size, path in sorted(ignored):
             room -= size
@@ -268,10 +273,11 @@ class Snapshots:
         edited = wanted & {*self.changed(seen, now)}
         left = edited & {*self.changed(now, tree)}
         paths = sorted(wanted - edited, key=lambda path: sides[path][0] != GONE)  # what goes may stand in the way
-        for path, content in zip(paths, self.objects(sides[path] for path in paths), strict=True):
-            if not self.restore_path(path, sides[path][0], content, stamps[path]):
-                left.add(path)
-        self.shape.restore(paths)
+        with self.shape.writable(paths):
+            for path, content in zip(paths, self.objects(sides[path] for path in paths), strict=True):
+                if not self.restore_path(path, sides[path][0], content, stamps[path]):
+                    left.add(path)
+            self.shape.restore(paths)
         return tuple(sorted(left))
 
     def restore_path(self, path: str, mode: str, content: bytes, seen: Stamp) -> bool:
@@ -341,18 +347,22 @@ class Snapshots:
                     found.add(path)
         return sorted(found)
 
-    def lost_around(self, before: str, project: Path) -> list[str]:
-        """Put back what a call threw away of work beside the PROJECT that is not committed, or removed; name it."""
+    def put_lost_back(self, before: str, project: Path) -> list[str]:
+        """Put back what a call threw away beside the PROJECT of work that is not committed, or removed; name it."""
+        anew = self.repository.revive()
+        whole = all(path.name == ".git" for path in self.root.iterdir())
         after = self.take()
-        inner = f"{project.relative_to(self.root).as_posix()}/"
-        sides = {path: both for path, both in self.differences(before, after).items() if not path.startswith(inner)}
+        sides = dict(self.differences(before, after))
+        if project.is_relative_to(self.root):
+            inner = f"{project.relative_to(self.root).as_posix()}/"
+            sides = {path: both for path, both in sides.items() if not path.startswith(inner)}
         spared = {*self.changed(before, after)} - sides.keys()
         gone = {path for path, (_, now) in sides.items() if now[0] == GONE}
-        committed = self.committed_blobs() if gone else []
+        committed = self.committed_blobs() if gone and not whole else []
         lost = {path for path in gone if all(blobs.get(path) != sides[path][0][1] for blobs in committed)}
         found = sorted({*self.thrown_away(before, after, spared), *lost})
         self.restore(after, before, found)
-        return [os.path.relpath(self.root / path, project) for path in found]
+        return [os.path.relpath(self.root / path, project) for path in found or ([""] if anew else [])]
 
     def committed_blobs(self) -> list[dict[str, str]]:
         """Give what git had of each file before the call, committed and staged, and what a HEAD that moved has."""
@@ -398,40 +408,54 @@ def put(path: Path, mode: str, content: bytes, shape: Shape) -> None:
 
 
 def open_snapshots(root: Path, folder: Path, max_file: int, max_ignored: int) -> Snapshots:
-    """Make or find the private repository of the project at ROOT, and that of what lies around it in a repository."""
+    """Make or find the private repository of the project at ROOT."""
     repository, kind = find_repository(root, folder)
-    top = repository.link.parent
-    snapshots = Snapshots(root, folder, max_file, max_ignored, repository, Shape(root, folder / "rights.json"))
-    prepare(snapshots, kind, folder)
-    if repository.places and top != root and root.is_relative_to(top):
-        beside = folder / "around"
-        snapshots.around = Snapshots(top, beside, max_file, 0, repository, Shape(top, beside / "rights.json"))
-        beside.mkdir(exist_ok=True)
-        prepare(snapshots.around, kind, folder, root)
-    return snapshots
+    shape = Shape(root, folder / "rights.json")
+    return prepare(Snapshots(root, folder, max_file, max_ignored, repository, shape, kind), folder)
 
 
-def prepare(snapshots: Snapshots, kind: str, *hidden: Path) -> None:
-    """Make the private repository of SNAPSHOTS, where it is none, for objects of that KIND; it passes HIDDEN over.
+def open_neighbours(project: Snapshots) -> list[Snapshots]:
+    """Make or find those of what lies around a PROJECT in its repository, and of that one's other work trees."""
+    found = list[Snapshots]()
+    around = (
+        [project.repository] if project.repository.places and project.root != project.repository.link.parent else []
+    )
+    for repository in (*around, *project.repository.others()):
+        root = repository.link.parent
+        folder = project.folder / "beside" / f"{zlib.crc32(os.fsencode(root)):08x}"
+        if root.is_dir() or folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            most, shape = min(project.max_ignored, BESIDE), Shape(root, folder / "rights.json")
+            beside = Snapshots(root, folder, project.max_file, most, repository, shape, project.kind)
+            found.append(prepare(beside, project.folder, project.root))
+    return found
+
+
+def prepare(snapshots: Snapshots, *hidden: Path) -> Snapshots:
+    """Make the private repository of SNAPSHOTS, where it is none or is damaged; it passes HIDDEN over.
 
     It borrows the objects of the copy of the user's own one, if there is one, and starts from a copy of its index.
     """
     root, folder, places = snapshots.root, snapshots.folder, snapshots.repository.places
     store, info = snapshots.store, snapshots.store / "info"
-    if not info.is_dir():
-        git(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(store)], root)
-        info.mkdir()
+    if not all((store / name).exists() for name in ("HEAD", "config", "info", "objects", "refs")):
+        git(["init", "--quiet", "--bare", "--template=", f"--object-format={snapshots.kind}", str(store)], folder)
+        info.mkdir(exist_ok=True)
     (folder / "index.lock").unlink(missing_ok=True)  # left by a run that was killed; the project's lock is ours
     (info / "attributes").write_text(PLAIN_BYTES)
     own = [f"/{path.relative_to(root).as_posix()}" for path in hidden if path.is_relative_to(root)]
     own += [f"!/{escaped(path.relative_to(root).as_posix())}" for path in unproven(root)]
     (info / "exclude").write_text("".join(f"{name}/\n" for name in (*GENERATED, *own)))
-    borrowed = f"{snapshots.repository.kept(places[-1] / 'objects')}\n" if places else ""
-    (store / "objects/info/alternates").write_text(borrowed)
+    borrowed = store / "objects/info/alternates"
+    if places:
+        borrowed.write_text(f"{snapshots.repository.kept(places[-1] / 'objects')}\n")
+    else:  # what earlier states need stays where it was
+        borrowed.touch()
     top = snapshots.repository.link.parent
     if places and not (folder / "index").exists() and root == top and holds_plain_bytes(root):
         with contextlib.suppress(OSError):
             shutil.copyfile(places[0] / "index", folder / "index")
+    return snapshots
 
 
 # What lies in a folder that was generated: what tools put there to say so, and what packages have.
@@ -441,9 +465,12 @@ PROOFS = ("CACHEDIR.TAG", "pyvenv.cfg", "bin/python*", "*.dist-info", "*/package
 def unproven(root: Path) -> list[Path]:
     """List the folders below ROOT that are called as generated ones are, but are neither ignored by git nor look so."""
     named = list[Path]()
-    for folder, inner, _ in os.walk(root):
+    for folder, inner, names in os.walk(root):
+        for path in (Path(folder, name) for name in READ_BY_GIT if name in names):
+            if path.is_fifo():
+                raise NotReady(f"{path} is a FIFO: git would wait for its other end. Remove it.")
         named += [Path(folder, name) for name in inner if name in GENERATED and name[:1] not in "._"]
-        inner[:] = [name for name in inner if name not in GENERATED and name[:1] != "."]
+        inner[:] = [name for name in inner if name not in GENERATED]
     found = [path for path in named if not any(any(path.glob(proof)) for proof in PROOFS)]
     feed = joined(str(path) for path in found)
     ignored = split(ask_git(root, "check-ignore", "-z", "--stdin", feed=feed)) if found else []

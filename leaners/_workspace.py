@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from _judges import holds_tests, link_targets, shadowing
 from _page import few_names
 from _shape import Seen
-from _snapshots import Snapshots
+from _snapshots import Snapshots, open_neighbours
 from leanloop import (
     GONE,
     ChangeRules,
@@ -34,6 +34,8 @@ from leanloop import (
     read_json,
     source_endings,
 )
+
+LARGEST = 1 << 28  # bytes of what is kept in the record: it is masked there
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ class Workspace:
 
     `named` holds the paths that no snapshot covers and that were told already, `repaired` says what of the user's
     repository was put back after a killed run, `seen` are the rights of files and folders before the call under way,
-    `beside` is the state of what lies around the project in its repository, `told_ignored` says that files were named
-    which git ignores, `heard` are the warnings of leaners, `rules` are those of each task, `collected` are the files of
-    tests that ran before any call.
+    `neighbours` are what belongs to its repository beside the project, `beside` their states then, `told_ignored` says
+    that files were named which git ignores, `heard` are the warnings of leaners, `rules` are those of each task,
+    `collected` are the files of tests that ran before any call.
     """
 
     config: Config
@@ -64,7 +66,8 @@ class Workspace:
     named: set[str] = field(default_factory=set)
     repaired: str = ""
     seen: Seen = field(default_factory=dict)
-    beside: str = ""
+    neighbours: list[Snapshots] | None = None
+    beside: dict[str, str] = field(default_factory=dict)
     told_ignored: bool = False
     heard: set[str] = field(default_factory=set)
     rules: dict[str, ChangeRules] = field(default_factory=dict)
@@ -157,14 +160,20 @@ class Workspace:
         self.seen = {} if by.tells_edits else self.snapshots.shape.look()
         if self.seen:
             self.snapshots.shape.remember(self.seen)
-        self.beside = ""
-        if self.snapshots.around and self.seen:
+            self.note_beside()
+
+    def note_beside(self) -> None:
+        """Take the states of what belongs to the repository beside the project: git may throw away work there, too."""
+        if self.neighbours is None:
+            self.neighbours = open_neighbours(self.snapshots)
+        self.beside.clear()
+        for place in filter(lambda place: place.root.is_dir(), self.neighbours):
             try:
-                self.beside = self.snapshots.around.take()
-                self.snapshots.around.shape.save()
+                tree = self.beside[place.folder.name] = place.take()
+                place.shape.save()
+                self.reporter.emit("beside", name=place.folder.name, tree=tree)
             except GitError as error:
-                self.snapshots.around = None
-                self.warn(f"what lies around the project in its repository is not covered: {error}")
+                self.warn(f"{place.root}, beside the project in its repository, is not covered: {error}")
 
     def settle(
         self, before: str, task: Task, start: str, known: Set[str], begun: float, by: Program, used: Path, stays: bool
@@ -214,7 +223,7 @@ class Workspace:
         self, rules: ChangeRules, before: str, after: str, known: Set[str], odd: Sequence[str] = ()
     ) -> Settled:
         """Put back what a leaner may not change, three times where it comes back; ODD was taken away already."""
-        away = self.take_away(rules, known, self.snapshots.differences(before, after))
+        away = self.take_away(rules, known)
         taken = dict.fromkeys([*odd, *away])
         if away:
             after = self.snapshots.take()
@@ -275,20 +284,20 @@ class Workspace:
             found += shadowing(fresh, self.snapshots.paths(before), self.config.root)
         return [*dict.fromkeys(found)]
 
-    def take_away(self, rules: ChangeRules, known: Set[str], changed: Iterable[str]) -> list[str]:
-        """Move what no snapshot holds and no leaner may make into the record, but what was KNOWN before.
-
-        A file that grew too large to be held is among those that CHANGED.
-        """
-        moved, changed = list[str](), {*changed}
+    def take_away(self, rules: ChangeRules, known: Set[str]) -> list[str]:
+        """Move what no snapshot holds and no leaner may make into the record, but what was KNOWN before."""
+        moved = list[str]()
         for path in sorted(self.snapshots.unheld - known):
-            whole = path.endswith("/") and not rules.is_listed(path)  # a repository: nobody knows what is in it
-            forbidden = whole or rules.protects(path) or (path in changed and not rules.permits(path))
-            if forbidden and os.path.lexists(self.config.root / path):
-                kept = self.reporter.path(f"put-back-{len(moved)}")
-                shutil.move(self.config.root / path, kept)
-                self.reporter.mask_file(kept)
-                moved.append(path)
+            place, kept = self.config.root / path, self.reporter.path(f"put-back-{len(moved)}")
+            allowed = rules.is_listed(path) if path.endswith("/") else rules.permits(path)  # who knows what is in it
+            with contextlib.suppress(OSError):
+                if not allowed and place.lstat().st_size > LARGEST:
+                    place.unlink()
+                elif not allowed:
+                    shutil.move(place, kept)
+                    self.reporter.mask_file(kept)
+                if not allowed:
+                    moved.append(path)
         for path in moved:
             self.snapshots.passed_over.pop(path, None)
             self.snapshots.uncovered.pop(path, None)
@@ -304,7 +313,7 @@ class Workspace:
             now = self.snapshots.take()
             if changed := self.snapshots.changed(now, before):
                 self.bring_back(now, before, changed, "the state before the call")
-            self.lost_around()
+            self.lost_beside()
             self.reporter.emit("settled", before=before, after=before)
         except Interrupted as second:
             second.left = "the project was not put in order: the next run does it, or now: lean-loop --undo"
@@ -315,6 +324,7 @@ class Workspace:
     def tidy_repository(self, before: str, task: Task, start: str, leaner: str) -> str:
         """Put back what a call did to the repository, and the uncommitted work that git threw away; take a tree."""
         repository, found = self.snapshots.repository, self.reporter.path("repository")
+        repository.unlock()
         after = self.snapshots.take()
         spared = {*task.files, *self.snapshots.changed(start, before)}  # is not the user's own uncommitted work
         thrown = self.snapshots.thrown_away(before, after, spared) if repository.places else []
@@ -326,16 +336,15 @@ class Workspace:
         if thrown:
             self.snapshots.restore(after, before, thrown)
             after = self.snapshots.take()
-        if trees := repository.lost_trees():
-            again = "git worktree add -f FOLDER BRANCH brings back what was committed"
-            self.warn(f"{leaner} removed other work trees of the repository: {', '.join(trees)}; {again}")
-        if lost := [*thrown, *self.lost_around()]:
+        if lost := [*thrown, *self.lost_beside()]:
             self.warn(f"{leaner} threw away work that is not committed, and it was put back: {few_names(lost, 20)}")
         return after
 
-    def lost_around(self) -> list[str]:
-        """Put back what a call threw away around the project in its repository; name it."""
-        around, beside, self.beside = self.snapshots.around, self.beside, ""
-        with contextlib.suppress(GitError):
-            return around.lost_around(beside, self.config.root) if around and beside else []
-        return []
+    def lost_beside(self) -> list[str]:
+        """Put back what a call threw away beside the project in its repository; name it."""
+        lost = list[str]()
+        for place in self.neighbours or ():
+            if before := self.beside.pop(place.folder.name, ""):
+                with contextlib.suppress(GitError, OSError):
+                    lost += place.put_lost_back(before, self.config.root)
+        return lost

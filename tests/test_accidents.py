@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -16,6 +17,11 @@ FIX = "sed -i 's/left - right/left + right/' calc.py\n"
 def kind(path: Path) -> str:
     """Tell kind and rights of what lies there, as `ls -l` does; nothing where there is none."""
     return stat.filemode(path.lstat().st_mode) if os.path.lexists(path) else ""
+
+
+def tags_of(path: Path) -> list[str]:
+    """List the extended attributes of a file, where the system has them."""
+    return os.listxattr(path) if hasattr(os, "listxattr") else []
 
 
 FIFOS = """
@@ -58,6 +64,40 @@ def test_a_leanfile_that_is_a_fifo_is_refused(calc: Bench) -> None:
     assert (ran.code, "no regular file" in ran.err) == (2, True), ran.text
 
 
+FIFOS_BEFORE = {".gitattributes": 3, "sub/.gitattributes": 3, "sub/.gitignore": 3, ".gitmodules": 0}
+
+
+@pytest.mark.parametrize("path", FIFOS_BEFORE)
+def test_a_fifo_of_the_users_that_git_would_read_is_named_at_once_or_gone_round(
+    calc: Bench, leaner: Leaner, path: str
+) -> None:
+    (calc.project / path).parent.mkdir(exist_ok=True)
+    os.mkfifo(calc.project / path)
+    calc.write("sub/x.txt", "x\n")
+    leaner(f"{FIX}echo done\n")
+    ran = calc.lean_loop(timeout=20)
+    assert (ran.code, f"{path} is a FIFO" in ran.err) == (FIFOS_BEFORE[path], FIFOS_BEFORE[path] > 0), ran.text
+
+
+def test_fifos_in_the_state_folder_are_not_waited_for(calc: Bench, leaner: Leaner) -> None:
+    leaner(f"{FIX}echo done\n")
+    assert calc.lean_loop().code == 0
+    record = calc.runs()[0]
+    store = record.parents[1] / "snapshots.git"
+    names = ("lock", "index", "index.lock", "rights.json", "named.json", "git/places")
+    inner = ("HEAD", "config", "packed-refs", "info/attributes", "objects/info/alternates")
+    for path in (*(record.parents[1] / name for name in names), *(store / name for name in inner)):
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+    calc.git("checkout", "-q", "calc.py")
+    ran = calc.lean_loop(timeout=30)
+    assert ran.code == 0, ran.text
+    record.joinpath("events.jsonl").unlink()
+    os.mkfifo(record / "events.jsonl")
+    ran = calc.lean_loop("--undo", timeout=30)
+    assert (ran.code, "left - right" in calc.read("calc.py")) == (0, True), ran.text
+
+
 @pytest.mark.parametrize("file", ["$LEAN_USAGE_FILE", "package.json"])
 def test_json_of_any_depth_is_read(calc: Bench, leaner: Leaner, file: str) -> None:
     leaner(f"{FIX}head -c 100000 /dev/zero | tr '\\0' '[' > \"{file}\"\necho done\n")
@@ -67,7 +107,8 @@ def test_json_of_any_depth_is_read(calc: Bench, leaner: Leaner, file: str) -> No
 
 DEEDS = """
 rm deploy.key; chmod 777 other.key; rm -r private; rmdir empty; rm -r deep; rm pipe
-yes | head -c 2000000 > data.csv; rm notes.txt; mkfifo notes.txt
+yes | head -c 2000000 > data.csv; rm notes.txt; mkfifo notes.txt; echo theirs > tagged.txt
+mkdir -p made/by/agent void; mkfifo void/pipe; truncate -s 900G core
 """
 
 
@@ -76,6 +117,10 @@ def test_rights_fifos_and_empty_folders_are_put_back(calc: Bench, leaner: Leaner
         calc.write(path, text, mode)
     calc.write("data.csv", "1\n")
     calc.write("notes.txt", "mine\n")
+    calc.write("tagged.txt", "mine\n")
+    with contextlib.suppress(OSError, AttributeError):  # not every system has them
+        os.setxattr(calc.project / "tagged.txt", "user.tag", b"mine")
+    tags = tags_of(calc.project / "tagged.txt")
     calc.write("leanfile.toml", f'[guard]\nmax_file = "1MB"\n{calc.read("leanfile.toml")}')
     for folder in ("empty", "deep/empty"):
         (calc.project / folder).mkdir(parents=True)
@@ -97,6 +142,8 @@ def test_rights_fifos_and_empty_folders_are_put_back(calc: Bench, leaner: Leaner
     ran = calc.lean_loop()
     assert ran.code == 0, ran.text
     assert {path: kind(calc.project / path) for path in paths} == before
+    assert tags_of(calc.project / "tagged.txt") == tags
+    assert not {"made", "void"} & {path.name for path in calc.project.iterdir()}
     assert (calc.read("data.csv"), calc.read("notes.txt")) == ("1\n", "mine\n")
 
 
@@ -139,6 +186,8 @@ def below(calc: Bench) -> Bench:
     calc.write("other/edited.txt", "mine\n")
     calc.write("other/new.txt", "mine\n", 0o600)
     calc.write("other/staged.txt", "mine\n")
+    calc.write("other/ignored.log", "mine\n", 0o640)
+    calc.write(".git/info/exclude", "*.log\n")
     calc.git("add", "other/staged.txt")
     return calc
 
@@ -147,13 +196,14 @@ def below(calc: Bench) -> Bench:
     "deed", ["git stash -q -u", "git reset -q --hard", "git checkout -q -- ..", "git clean -fdxq ..", "rm -r ../other"]
 )
 def test_work_beside_a_project_in_a_subfolder_is_put_back(below: Bench, leaner: Leaner, deed: str) -> None:
-    before = {path: below.read(f"other/{path}.txt") for path in ("edited", "new", "staged")}
+    names = ("edited.txt", "new.txt", "staged.txt", "ignored.log")
+    before = {path: below.read(f"other/{path}") for path in names}
     status = below.git("status", "--short")
     leaner(f"{deed}\n{FIX}echo done\n")
     ran = below.lean_loop(below="app")
     assert (ran.code, "../other/" in ran.err) == (0, True), ran.text
-    assert {path: below.read(f"other/{path}.txt") for path in before} == before
-    assert kind(below.project / "other/new.txt") == "-rw-------"
+    assert {path: below.read(f"other/{path}") for path in before} == before
+    assert [kind(below.project / f"other/{path}") for path in names[1::2]] == ["-rw-------", "-rw-r-----"]
     assert set(status.splitlines()) <= set(below.git("status", "--short").splitlines())
 
 
@@ -181,15 +231,34 @@ def test_other_work_trees_and_lfs_come_back_with_the_repository(calc: Bench, lea
     assert calc.git("-C", str(calc.home / "tree"), "status", "--short") == ""
 
 
-def test_another_work_tree_that_is_removed_is_named(calc: Bench, leaner: Leaner) -> None:
-    tree = calc.home / "tree"
+WORK = {"work.txt": "mine\n", "notes.txt": "mine, too\n", "sub/run.sh": "mine\n"}
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "git worktree remove --force ../tree",
+        "rm -rf ../tree; git worktree prune",
+        "git worktree move ../tree ../elsewhere",
+        "git -C ../tree stash -q -u",
+        "git -C ../tree reset -q --hard; git -C ../tree clean -fdxq",
+    ],
+)
+def test_work_in_another_work_tree_is_put_back(calc: Bench, leaner: Leaner, deed: str) -> None:
+    tree = calc.project.parent / "tree"
+    calc.write("notes.txt", "committed\n")
+    calc.commit()
     calc.git("worktree", "add", "-q", str(tree))
-    leaner(f"git worktree remove --force '{tree}'\n{FIX}echo done\n")
+    for path, text in WORK.items():
+        calc.write(f"../tree/{path}", text, 0o700 if path.endswith(".sh") else None)
+    before = calc.git("-C", str(tree), "status", "--short")
+    leaner(f"{deed}\n{FIX}echo done\n")
     ran = calc.lean_loop()
-    assert ran.code == 0, ran.text
-    assert f"removed other work trees of the repository: {tree}" in ran.err
-    calc.git("worktree", "add", "-f", str(tree), "tree")
+    assert (ran.code, "and it was put back: ../tree" in ran.err) == (0, True), ran.text
+    assert {path: calc.read(f"../tree/{path}") for path in WORK} == WORK
+    assert kind(tree / "sub/run.sh") == "-rwx------"
     assert (tree / "calc.py").exists()
+    assert calc.git("-C", str(tree), "status", "--short") == before
 
 
 def test_what_is_no_file_does_not_matter(calc: Bench, leaner: Leaner) -> None:
@@ -244,3 +313,21 @@ def test_control_characters_in_a_name_reach_no_terminal(calc: Bench, leaner: Lea
     shown = [calc.lean_loop(), calc.lean_loop("--report"), calc.lean_loop("--undo")]
     assert [ran.code for ran in shown] == [0, 0, 0], shown
     assert not any(sign in ran.text for ran in shown for sign in "\x1b\x07\x9b\u202e")
+
+
+LOCKING = "chmod -R u+w own; mv own/deep own/other; rm own/x.txt; chmod -R a-rwx .git own *; chmod a-rwx .\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may write everywhere")
+def test_what_is_locked_is_put_back_and_stays_locked(calc: Bench, leaner: Leaner) -> None:
+    calc.write("own/x.txt", "mine\n", 0o400)
+    calc.write("own/deep/y.txt", "mine\n", 0o400)
+    for folder in ("own/deep", "own"):
+        (calc.project / folder).chmod(0o500)
+    paths = ("own", "own/x.txt", "own/deep", "own/deep/y.txt", ".git", "")
+    before = {path: kind(calc.project / path) for path in paths}
+    leaner(f"{FIX}{LOCKING}echo done\n", "source")
+    ran = calc.lean_loop()
+    assert ran.code == 0, ran.text
+    assert {path: kind(calc.project / path) for path in before} == before
+    assert calc.git("status", "--short") == " M calc.py\n?? own/\n"

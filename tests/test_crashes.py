@@ -140,6 +140,59 @@ def test_what_a_killed_run_had_not_settled_is_settled_by_the_next_before_it_test
     assert facts(calc.project) == before, ran.text
 
 
+LEAVES = """
+git stash -q -u; rm -rf ../tree ../beside; chmod 666 deploy.key; mkfifo calc/.gitattributes; mkdir -p void/deep
+rmdir empty; rm notes.txt; mkfifo notes.txt; kill -KILL $PPID; sleep 9
+"""
+
+
+def test_what_a_killed_call_left_beside_the_project_and_of_rights_and_fifos_is_undone(
+    calc: Bench, leaner: Leaner
+) -> None:
+    inner = calc.project / "app"
+    inner.mkdir()
+    for path in calc.project.iterdir():
+        if path not in (inner, calc.project / ".git"):
+            path.rename(inner / path.name)
+    calc.commit()
+    calc.git("worktree", "add", "-q", str(calc.project / "tree"))
+    for name, mode in (
+        ("app/deploy.key", 0o600),
+        ("app/notes.txt", None),
+        ("tree/new.txt", None),
+        ("beside/new.txt", None),
+    ):
+        calc.write(name, "mine\n", mode)
+    calc.write("app/calc/x.txt", "x\n")
+    (inner / "empty").mkdir(0o700)
+    before = without(facts(calc.project), "app/calc.py")
+    leaner(f'[ -e "$HOME/once" ] && {{ sed -i "s/left - right/left + right/" calc.py; echo done; exit; }}\n'
+           f'touch "$HOME/once"; {LEAVES}', "source")  # fmt: skip
+    assert calc.lean_loop(below="app").code == -signal.SIGKILL
+    ran = calc.lean_loop(below="app")
+    assert (ran.code, "../beside/new.txt" in ran.err) == (0, True), ran.text
+    assert without(facts(calc.project), "app/calc.py") == before, ran.text
+
+
+def test_another_leanfile_of_the_project_settles_too(calc: Bench, leaner: Leaner) -> None:
+    calc.write("other.toml", calc.read("leanfile.toml"))
+    before = facts(calc.project)
+    leaner(f'[ -e "$HOME/once" ] || {{ touch "$HOME/once"; {WEAKEN}kill -KILL $PPID; }}\necho done\n', "source")
+    assert calc.lean_loop().code == -signal.SIGKILL
+    ran = calc.lean_loop("-c", "other.toml")
+    assert (ran.code, "was killed" in ran.err) == (1, True), ran.text
+    assert facts(calc.project) == before, ran.text
+
+
+def test_a_run_goes_on_where_the_states_of_a_killed_one_are_gone(calc: Bench, leaner: Leaner) -> None:
+    calc.write("notes.txt", "mine\n")
+    leaner('[ -e "$HOME/once" ] || { touch "$HOME/once"; rm -rf "$XDG_STATE_HOME"/lean-loop/*/snapshots.git;'
+           ' rm -f notes.txt; kill -KILL $PPID; }\necho done\n', "source")  # fmt: skip
+    assert calc.lean_loop().code == -signal.SIGKILL
+    ran = calc.lean_loop()
+    assert (ran.code, "stays as it is, for its state is not there" in ran.err) == (1, True), ran.text
+
+
 FAILS = """
 def fail_once(act=Workspace.undo_forbidden):
     def wrapped(*args):

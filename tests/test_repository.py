@@ -268,3 +268,23 @@ def test_objects_are_hard_links_and_follow_the_repository(worked: Bench, leaner:
     assert [len(found) for found in packs] == [1, 1] and packs[0] != packs[1]
     (copy,) = worked.home.glob("state/lean-loop/*/snapshots.git")
     assert worked.git("--git-dir", str(copy), "fsck", "--no-dangling", "--no-progress") == ""
+
+
+def test_rights_in_the_repository_are_put_back(worked: Bench, leaner: Leaner) -> None:
+    hook = worked.write(".git/hooks/pre-commit", "#!/bin/sh\n", 0o755)
+    rights = {hook: 0o755, worked.project / ".git/config": 0o600, worked.project / ".git": 0o700}
+    for path, mode in rights.items():
+        path.chmod(mode)
+    leaner(f"chmod -x .git/hooks/pre-commit; chmod 666 .git/config; chmod 755 .git; {FIX}")
+    ran = worked.lean_loop()
+    assert (ran.code, "(hooks, settings)" in ran.err) == (0, True), ran.text
+    assert {path: path.stat().st_mode & 0o777 for path in rights} == rights
+
+
+def test_states_outlive_the_repository(worked: Bench, leaner: Leaner) -> None:
+    leaner(f"rm notes.txt; {FIX}")
+    before = worked.read("notes.txt")
+    assert worked.lean_loop().code == 0
+    shutil.rmtree(worked.project / ".git")
+    ran = worked.lean_loop("--undo")
+    assert (ran.code, worked.read("notes.txt")) == (0, before), ran.text
