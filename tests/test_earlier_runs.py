@@ -383,7 +383,7 @@ def test_attempts_of_a_task_that_was_cut_twice_count_too(bench: Bench, leaner: L
 def test_what_changes_while_something_is_left_running_is_put_back_and_kept(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one")
     away = f"cd {bench.project}; echo $$ >> {bench.home}/pids; while :; do echo cheat > notes.txt; sleep 0.1; done"
-    leaner(f"[ -e $HOME/ready ] && exit; env -i setsid bash -c '{away}' & {HANG}")
+    leaner(f"[ -e $HOME/ready ] && exit; env -i setsid bash -c '{away}' & sleep 0.5; {HANG}")
     kill_during(bench)
     notes = bench.git("show", "HEAD:notes.txt")
     time.sleep(1)
