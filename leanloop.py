@@ -806,7 +806,8 @@ def convert(value: Any, item: Field, where: str) -> Any:
     return kind.make(value)
 
 
-LIKE_A_KEY = re.compile(r"(?=[\w/+=]*\d)(?=[\w/+=]*[a-z])[\w/+=]{16,}|[0-9a-f-]{24,}")  # most names have shorter words
+LIKE_A_KEY = re.compile(r"(?=[\w/+=]*\d)(?=[\w/+=]*[A-Za-z])[\w/+=]{16,}|[0-9a-f-]{24,}|(?<=://)[^\s/@\"]+@")
+READ = list[Any]()  # the TOML documents that were read: errors may show none of their keys
 
 
 def shown(value: Any) -> str:
@@ -838,7 +839,9 @@ def read_toml(path: Path) -> Document:
     import tomllib
 
     try:
-        return tomllib.loads(read_regular(path, follow=True).decode("utf-8-sig"))
+        made = tomllib.loads(read_regular(path, follow=True).decode("utf-8-sig"))
+        READ.append(made)
+        return made
     except UnicodeDecodeError as error:
         raise LeanError(f"{path}: this is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
@@ -3505,13 +3508,15 @@ def recorded(config: Config, shows: Shows) -> Iterator[Run]:
 # ------------------------------------------------------------------------------------------------------- reporting
 
 # Names of our own, which --undo, --resume and --report need: of states, tasks, runs, and files in the record.
-OWN_NAMES = {"tree", "before", "after", "commit", "digest", "green", "id", "run", "output", "prompt", "answer", "diff"}
+OWN_NAMES = {"tree", "before", "after", "commit", "digest", "green", "id", "run", "output", "prompt", "answer", "diff",
+    "root", "file"}  # fmt: skip
 
 
-# What a terminal would obey, as a file's name may hold it; the inks and the cleared line are our own.
+# What a terminal would obey or not show, as a file's name may hold it; what is DRAWN has our inks.
 UNSHOWN = re.compile(
-    r"(\r\x1b\[K|\x1b\[(?:0|3[1-3])m|\r\n)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+    "(?!\r\n)[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\U000e0000-\U000e007f]"
 )
+DRAWN = re.compile(rf"(\r\x1b\[K|\x1b\[(?:0|3[1-3])m)|{UNSHOWN.pattern}")
 
 
 @record
@@ -3524,19 +3529,24 @@ class Shows:
     verbose: bool = False
     json: bool = False
 
-    def say(self, text: str, to: IO[str], end: str = "\n") -> None:
-        """Print a line; a reader that has gone away does not end the run."""
+    def say(self, text: str, to: IO[str], end: str = "\n", drawn: bool = False) -> None:
+        """Print a line, with inks if it is DRAWN; a reader that has gone away does not end the run."""
+        text += end
+        text = DRAWN.sub(lambda found: found[1] or "?", text) if drawn else UNSHOWN.sub("?", text)
         with contextlib.suppress(OSError, ValueError):
-            to.write(UNSHOWN.sub(lambda found: found[1] or "?", f"{text}{end}"))
+            to.write(text)
             to.flush()
 
     def fail(self, error: LeanError | Interrupted) -> None:
         """Say why the command ended without a run."""
         import json
 
-        self.say(f"lean-loop: {error}", self.err)
+        text = str(error).replace("\n", "\n  ")
+        with contextlib.suppress(LeanError):
+            text = load_beside("_keys").mask_error(text)
+        self.say(f"lean-loop: {text}", self.err)
         if self.json:
-            self.say(json.dumps({"event": "outcome", "code": error.code, "error": str(error)}), self.out)
+            self.say(json.dumps({"event": "outcome", "code": error.code, "error": text}), self.out)
 
 
 class Reporter:
@@ -3548,15 +3558,7 @@ class Reporter:
         self.sessions_of = load_beside("_processes").new_sessions
         self.display = load_beside("_screen").Display(shows)
         self.events = list[str]()
-        keys, forms = {leaner.key for leaner in config.leaners} - {Leaner.api_key}, load_beside("_keys")
-        secrets = forms.key_patterns({key for key in keys if len(key) >= 8} | forms.keys_of_programs())
-        self.secrets = [re.compile(pattern) for pattern in (*secrets, *config.guard.mask)]
-
-    def mask(self, text: str) -> str:
-        """Hide the configured keys, those in the variables of agent CLIs, and what `[guard] mask` matches."""
-        for secret in self.secrets:
-            text = secret.sub(MASKED, text)
-        return text
+        self.mask: Callable[[str], str] = load_beside("_keys").masker_of(config)
 
     def mask_all(self, value: Any) -> Any:
         """Mask every text in what JSON can hold, but for names of our own."""
@@ -3569,11 +3571,8 @@ class Reporter:
         return value
 
     def mask_file(self, path: Path) -> None:
-        """Mask a file that was moved into the record."""
-        with contextlib.suppress(OSError):
-            text = as_text(read_regular(path))
-            if (masked := self.mask(text)) != text:
-                path.write_bytes(os.fsencode(masked))
+        """Mask what came into the record."""
+        load_beside("_keys").mask_record(path, self.folder, self.mask)
 
     def path(self, name: str) -> Path:
         """Name a file of the current step in the run's folder."""
@@ -3621,8 +3620,8 @@ class Reporter:
     def on_lines(self, raw: bytes) -> None:
         """Show what a program prints while it runs."""
         if self.shows.verbose or b"progress: " in raw:
-            for line in readable(raw).splitlines():
-                self.display.on_line(self.mask(line))
+            for line in self.mask(readable(raw)).splitlines():
+                self.display.on_line(line)
 
     def outcome(self, code: int, error: str, broken: str) -> None:
         """End the run: write its report, run the user's command, record and show how it ended."""
@@ -3630,6 +3629,8 @@ class Reporter:
         if not (self.folder / "events.jsonl").exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             self.keep(self.folder / "events.jsonl", "".join(self.events))
+        for kept in filter(Path.is_dir, self.folder.iterdir()):
+            self.mask_file(kept)
         with defer_signals():
             told = load_beside("_page").outcome(self.folder, end)
         self.keep(self.folder / "report.md", told["report"])

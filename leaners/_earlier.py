@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from _keys import masker_of
 from _page import COSTLY, Event, add_usage, chapters, few_names, many, outcome, read_events, run_rows
 from _processes import end_left_over
 from _repository import Repository
@@ -47,7 +48,9 @@ from leanloop import (
     load_beside,
     project_folder,
     read_regular,
+    read_static,
     read_text,
+    read_toml,
     recorded,
     replace,
     resolve_leaner,
@@ -203,14 +206,14 @@ def forget(snapshots: Snapshots, keep: int, thorough: bool = False) -> None:
 def load_tidied(options: argparse.Namespace, shows: Shows) -> list[Config]:
     """Load the leanfiles that are named, once it is tidied up after runs of theirs, and of projects that they mean."""
     for path in options.config:
-        tidy_up(path, shows)
+        tidy_up(path, shows, static=options.global_config)
     configs = load_all(options)
     for config in configs:
         tidy_up(config.path, shows, config.root)
     return configs
 
 
-def tidy_up(path: Path, shows: Shows, root: Path | None = None) -> None:
+def tidy_up(path: Path, shows: Shows, root: Path | None = None, static: str | None = None) -> None:
     """Tidy up after a run that was killed, before the leanfile at PATH is read: it may have been changed, too.
 
     Where its ROOT is known, also after one that another leanfile began there.
@@ -220,6 +223,9 @@ def tidy_up(path: Path, shows: Shows, root: Path | None = None) -> None:
     for record in last_runs(path, root):
         if record.was_killed or record.unfinished[0]:
             drop_odd(record.folder.parents[1])
+            with contextlib.suppress(LeanError):  # their keys are hidden, nothing else of them counts
+                read_static(static_config(static))
+                read_toml(path)
             with recorded(bare_config(path, Path(record.first["root"])), shows) as run:
                 killed = unsettled(run.snapshots.folder)
                 run.begin("tidying up")
@@ -255,6 +261,8 @@ def unsettled(folder: Path) -> list[RunRecord]:
 
 def recover(run: Run, record: RunRecord) -> None:
     """End what a killed run left running, and undo what its unfinished step changed; keep what is younger than it."""
+    for report in record.folder.glob("*-junit.xml"):  # it repeats the output of tests, unmasked
+        report.unlink(missing_ok=True)
     warn = run.workspace.warn
     ended = end_left_over(record.folder, record.of("started")) if record.was_killed else 0
     try:
@@ -276,7 +284,8 @@ def undo_unfinished(run: Run, record: RunRecord, ended: bool) -> None:
     if not tree:
         return
     now = run.snapshots.take()
-    changed = {path for path in run.snapshots.changed(tree, now) if paths is None or path in paths}
+    mask = run.reporter.mask
+    changed = {path for path in run.snapshots.changed(tree, now) if paths is None or mask(path) in paths}
     own = {path for path in changed if is_older(run.config.root / path, record.died)}
     if ended and (young := sorted(changed - own)):  # it wrote on, and nobody can tell whose these are
         run.workspace.warn(f"changed while something was left running, and put back: {few_names(young, 9)}")
@@ -402,28 +411,43 @@ def restore_state(options: argparse.Namespace, shows: Shows) -> int:
     with recorded(config, shows) as run:
         run.begin(f"restore {place}")
         now, tree = run.snapshots.take(), record.states[state]
-        if state.startswith("found-"):  # what a call left that was put back then
-            paths = paths or record.of("protected")[int(state.removeprefix("found-")) - 1]["paths"]
-        if paths:
-            left = run.workspace.bring_back(now, tree, differing(paths, run, now, tree), place)
-        else:
+        wanted = wanted_of(record, state, paths, run, now)
+        if wanted is None:
             left = run.workspace.bring_back(record.states[""], tree, record.touched(run.snapshots), place)
+        else:
+            left = run.workspace.bring_back(now, tree, wanted, place)
         run.reporter.emit("outcome", code=GREEN)
         changed = run.snapshots.changed(now, run.snapshots.take())
-        count = len(changed)
-        names = f": {few_names(changed, 10)}" if count else ""
-        said = f"{many(count, 'file')} put back to {record.folder.name}{f'/{state}' if state else ''}{names}."
-        if later := [item for item in read_records(run.snapshots.folder) if item.folder.name > record.folder.name][:-1]:
-            said += f" {many(len(later), 'later run')} changed nothing." if options.undo == "last" else ""
-        if commits := [event["commit"][:10] for event in record.of("committed")]:
-            said += f" What it committed stays in the repository: {few_names(commits, 10)}."
-        if left:
-            again = f"lean-loop --restore {record.folder.name}/{state} {shlex.join(left)}"
-            said += f" Edited since, and left alone: {', '.join(left)}. To put that back too: {again}."
-        if count:
-            said += " To take this back: lean-loop --undo"
-        shows.say(said, shows.err if shows.json else shows.out)
+        said = tell_restored(record, state, changed, left, run, options.undo == "last")
+        shows.say(run.reporter.mask(" ".join(said.splitlines())), shows.err if shows.json else shows.out)
     return GREEN
+
+
+def wanted_of(record: RunRecord, state: str, paths: Sequence[str], run: Run, now: str) -> list[str] | None:
+    """List what is to be brought back: what PATHS name, or what a call left that was put back then; None for all."""
+    tree = record.states[state]
+    if paths:
+        return differing(paths, run, now, tree)
+    if not state.startswith("found-"):
+        return None
+    masked = record.of("protected")[int(state.removeprefix("found-")) - 1]["paths"]
+    return [path for path in run.snapshots.changed(now, tree) if run.reporter.mask(path) in masked]
+
+
+def tell_restored(
+    record: RunRecord, state: str, changed: Sequence[str], left: Sequence[str], run: Run, is_undo: bool
+) -> str:
+    """Say what was put back, what was not, and how to go on."""
+    names = f": {few_names(changed, 10)}" if changed else ""
+    said = f"{many(len(changed), 'file')} put back to {record.folder.name}{f'/{state}' if state else ''}{names}."
+    if later := [item for item in read_records(run.snapshots.folder) if item.folder.name > record.folder.name][:-1]:
+        said += f" {many(len(later), 'later run')} changed nothing." if is_undo else ""
+    if commits := [event["commit"][:10] for event in record.of("committed")]:
+        said += f" What it committed stays in the repository: {few_names(commits, 10)}."
+    if left:
+        again = f"lean-loop --restore {record.folder.name}/{state} {shlex.join(left)}"
+        said += f" Edited since, and left alone: {', '.join(left)}. To put that back too: {again}."
+    return said + (" To take this back: lean-loop --undo" if changed else "")
 
 
 def differing(paths: Sequence[str], run: Run, now: str, tree: str) -> list[str]:
@@ -481,15 +505,18 @@ def show_report(options: argparse.Namespace, shows: Shows) -> str:
         written: str = load_beside("_html").write_page(record.folder, record.events, Path(options.html))
         return written
     if options.diff:
-        return whole_change(record, shows)
+        return whole_change(record, config_here(options), shows)
     return f"{outcome(record.folder)['report']}\nThe files lie in {record.folder}"
 
 
-def whole_change(record: RunRecord, shows: Shows) -> str:
-    """Show as a diff what differs between the state before a run and the one that it ended with."""
+def whole_change(record: RunRecord, config: Config, shows: Shows) -> str:
+    """Show, masked, as a diff what differs between the state before a run and the one that it ended with."""
     places = {"GIT_DIR": str(record.folder.parents[1] / "snapshots.git")}
     style = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "--no-renames")
     states = record.states["0"], record.states[""]
-    lines = encodable(git(["diff-tree", "-r", "-p", *style, *states], record.folder, places)).split("\n")[:-1]
+    text = encodable(git(["diff-tree", "-r", "-p", *style, *states], record.folder, places))
     kinds = {"+": "green", "-": "red"}
-    return "\n".join(inked(line, kinds.get(line[:1], ""), shows.out) for line in lines)
+    for line in masker_of(config)(text).split("\n")[:-1]:
+        end = "\r\n" if line.endswith("\r") else "\n"
+        shows.say(inked(line.removesuffix("\r"), kinds.get(line[:1], ""), shows.out), shows.out, end, drawn=True)
+    return ""

@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 
 from _page import Event, add_usage, chapters, conclude, describe_changes, end_line, failing_in, is_done, notes, of
-from leanloop import LeanError, NotReady, read_regular, shorten
+from leanloop import UNSHOWN, LeanError, NotReady, read_regular, shorten
 
 MARK = "<!doctype html><!-- a run of lean-loop -->"
 HEAD = """
@@ -77,7 +77,7 @@ def as_markup(text: str) -> str:
     """Escape TEXT, unless it is Markup; what no page may hold is shown as a sign."""
     if isinstance(text, Markup):
         return text
-    return escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text))
+    return escape(UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 def write_page(folder: Path, events: Sequence[Event], target: Path) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from leanloop import read_regular
+from leanloop import UNSHOWN, read_regular
 
 Event = dict[str, Any]
 STATES = {0: "green", 1: "red"}
@@ -23,12 +23,12 @@ PIECES = re.compile(r"[A-Za-z]{1,6}|\d{1,3}|[^\w\s]{1,2}|_|\n\s*|[^\x00-\x7f]") 
 
 
 def read_events(folder: Path) -> list[Event]:
-    """Read the events of a run in their order; a line that is none, or was cut off at the end, is left out."""
+    """Read the events of a run in their order; a line that is none, or was cut off, is left out."""
     found = list[Event]()
     for line in read_regular(folder / "events.jsonl").decode("utf-8", "replace").splitlines():
         with contextlib.suppress(ValueError):
             event = json.loads(line)
-            found += [event] if isinstance(event, dict) and "event" in event else []
+            found += [event] if isinstance(event, dict) and {"event", "time"} <= event.keys() else []
     return found
 
 
@@ -173,7 +173,7 @@ def describe_changes(changed: Sequence[Sequence[Any]], most: int) -> str:
     """Name the changed files with the lines that they gained and lost; more than MOST of them only in sum."""
     if len(changed) > most:
         changed = [(f"{len(changed)} files", sum(up for _, up, _ in changed), sum(down for *_, down in changed))]
-    return ", ".join(f"{path} +{up} -{down}" for path, up, down in changed)
+    return ", ".join(f"{' '.join(path.splitlines())} +{up} -{down}" for path, up, down in changed)
 
 
 def describe_attempt(attempt: Event) -> str:
@@ -286,7 +286,7 @@ def run_rows(folders: Iterable[Path]) -> Iterator[list[str]]:
     """Give a row for each run, newest first: name (when it began), result, how long it took, what it cost."""
     yield ["run", "ended", "green", "s", "tokens in", "out", "leanfile"]
     for folder in sorted(folders, reverse=True):
-        if events := read_events(folder):
+        if (events := read_events(folder)) and "leanfile" in events[0]:
             told = conclude(events)
             spent = (f"{told['seconds']:.0f}", *two_counts(told["usage"]))
             yield [told["run"], told["state"], f"{told['green']}/{told['total']}", *spent, told["leanfile"]]
@@ -302,7 +302,7 @@ def report(told: Event, events: Sequence[Event], folder: Path) -> str:
     lines = [f"# lean-loop: {told['state']}\n", f"`{told['leanfile']}`, {begun}\n", head]
     for chapter in chapters(events):
         lines += [f"## {chapter[0]['number']}. {clip(chapter[0]['name'], 30)}\n", *tell_story(chapter, folder)]
-    return "\n".join(lines).rstrip() + "\n"
+    return UNSHOWN.sub("?", "\n".join(lines).rstrip() + "\n")
 
 
 def tell_story(chapter: Sequence[Event], folder: Path) -> Iterator[str]:

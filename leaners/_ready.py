@@ -168,7 +168,7 @@ def check_all(options: argparse.Namespace, shows: Shows) -> int:
         for subject, check in chain(checks, smoke(run, shows) if options.smoke else ()):
             for level, text in settle(subject, check):
                 levels.add(level)
-                shows.say(tell_finding(level, run.reporter.mask(text), shows.out), shows.out)
+                shows.say(tell_finding(level, run.reporter.mask(text), shows.out), shows.out, drawn=True)
     return NOT_READY if "error" in levels else GREEN
 
 

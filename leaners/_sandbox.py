@@ -17,7 +17,7 @@ from leanloop import LeanError, Program, expand_home, find_program, home, run_pr
 
 TEMPORARY = ("/tmp", "/var/tmp")
 APART = ("--die-with-parent", "--unshare-pid", "--cap-drop", "CAP_SYS_ADMIN", "--ro-bind", "/", "/")
-DEVICES = ("--dev-bind", "/dev", "/dev", "--proc", "/proc")
+DEVICES = ("--dev", "/dev", "--proc", "/proc")
 
 
 def enclose(

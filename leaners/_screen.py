@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from _page import Event, few_names, many
-from leanloop import Shows
+from leanloop import UNSHOWN, Shows
 
 INKS = {"green": "32", "ok": "32", "red": "31", "error": "31", "untested": "33", "warning": "33"}
 PROGRESS = re.compile(r"progress: ([1-9]\d{0,8}) (\d{1,9}(?:\.\d{1,9})?)")
@@ -64,7 +64,8 @@ def folded(text: str, room: int) -> Iterator[str]:
 
 
 def inked(text: str, state: str, stream: IO[str]) -> str:
-    """Colour TEXT for STATE on a terminal, unless NO_COLOR (no-color.org) is set."""
+    """Colour TEXT for STATE on a terminal, unless NO_COLOR (no-color.org) is set, without what it must not obey."""
+    text = UNSHOWN.sub("?", text)
     plain = os.environ.get("NO_COLOR") or not is_terminal(stream) or state not in INKS
     return text if plain else f"\x1b[{INKS[state]}m{text}\x1b[0m"
 
@@ -224,7 +225,7 @@ class Display:
     def words_of(event: Event) -> str:
         """Tell EVENT in a line; nothing where it is not one to be shown."""
         tell = STEPS.get(event["event"])
-        return tell(event) if tell else ""
+        return " ".join(tell(event).splitlines()) if tell else ""
 
     def show(self, event: Event) -> None:
         """Show EVENT, if it is one to be shown."""
@@ -257,9 +258,10 @@ class Display:
         self.close()
         out, err, error = self.shows.out, self.shows.err, told["outcome"]["error"]
         if not self.shows.json:
-            self.shows.say(on_screen(told, out) if is_terminal(out) else told["words"], out)
+            drawn = is_terminal(out)
+            self.shows.say(on_screen(told, out) if drawn else told["words"], out, drawn=drawn)
         if error and not (is_terminal(out) and is_terminal(err)):
-            self.shows.say(f"lean-loop: {error}", err)
+            self.shows.say("lean-loop: " + error.replace("\n", "\n  "), err)
 
     def begin(self, text: str) -> None:
         """Say what is going on from here."""
@@ -319,7 +321,7 @@ class Display:
         """Draw the finished steps, and LINE below them, at once."""
         steps = "".join(f"{self.steps.popleft()}\n" for _ in range(len(self.steps)))
         if steps or line != self.painted:
-            self.shows.say(f"\r\x1b[K{steps}{line}", self.shows.err, "")
+            self.shows.say(f"\r\x1b[K{steps}{line}", self.shows.err, "", drawn=True)
             self.painted = line
 
 

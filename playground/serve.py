@@ -193,6 +193,7 @@ def replayed(playground: Path) -> Iterator[tuple[Path, Body]]:
     work = Path(tempfile.mkdtemp(prefix="lean-loop-")) / playground.name
     unwanted = shutil.ignore_patterns("answers", "__pycache__", ".pytest_cache", "*.db")
     shutil.copytree(playground, work, ignore=unwanted)
+    (work.parent / ".lean-loop-demo").touch()  # --runs --prune removes what has it
     with ChatServer(Recording.read(playground / "answers")) as server:
         yield work, {"binary": "direct", "base_url": server.base_url, "model": server.model, "context_tokens": 8192}
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Bench, Leaner
+from conftest import LEANLOOP, Bench, Leaner
+from terminal import play
 
 FIX = "sed -i 's/left - right/left + right/' calc.py\n"
 
@@ -331,3 +332,24 @@ def test_what_is_locked_is_put_back_and_stays_locked(calc: Bench, leaner: Leaner
     assert ran.code == 0, ran.text
     assert {path: kind(calc.project / path) for path in before} == before
     assert calc.git("status", "--short") == " M calc.py\n?? own/\n"
+
+
+FORGED = "\\r\\e[K\\e[31mb\\u200b\\u202e\\nlean-loop: forged"
+
+
+def test_inks_line_ends_and_what_is_invisible_in_names_and_files_forge_nothing(calc: Bench, leaner: Leaner) -> None:
+    leaner(
+        f"touch $'n{FORGED}.json'; echo '#' $'c{FORGED[:-17]}' > $'m{FORGED}.py'\n{FIX}echo $'a{FORGED}'\n", "source"
+    )
+    verbs: tuple[list[str], ...] = ([], ["--report"], ["--undo"], ["--report", "--diff"], ["--ask", "what?", "calc.py"])
+    wrong = ["--restore", "last/0", "x\r\x1b[K\ny"], ["-c", "no\nlean-loop: forged"]
+    shown = [calc.lean_loop(*verb) for verb in (*verbs, *wrong)]
+    assert [ran.code for ran in shown] == [0, 0, 0, 0, 0, 2, 2], shown
+    told = "\n".join(ran.text for at, ran in enumerate(shown) if at != 4)  # an answer may have lines
+    assert "\nlean-loop: forged" not in told, told
+    assert not any(sign in ran.text for ran in shown for sign in "\x1b\r\u202e\u200b")
+    terminal = play([*LEANLOOP, "--report", "--diff"], calc.project, {**calc.env, "TERM": "xterm"}, 80, 24).text
+    assert "\x1b[32m+# c??[K?[31mb??" in terminal, terminal
+    page = calc.home / "page.html"
+    assert calc.lean_loop("--report", "--html", str(page)).code == 0
+    assert not any(sign in page.read_text() for sign in "\x1b\u202e\u200b")

@@ -56,7 +56,7 @@ def test_what_is_in_use_is_left_alone(bench: Bench, leaner: Leaner) -> None:
 def test_prune_alone_starts_no_run(bench: Bench, leaner: Leaner) -> None:
     set_up(bench, "one")
     leaner("echo x > one.txt")
-    broken = bench.home / "state/lean-loop/broken/runs/1"
+    broken = bench.home / "state/lean-loop/broken-0123456789ab/runs/1"
     broken.mkdir(parents=True)
     (broken / "events.jsonl").write_text('{"event": "warning"}\n{')
     os.mkfifo(broken.parents[1] / "lock")
@@ -66,3 +66,41 @@ def test_prune_alone_starts_no_run(bench: Bench, leaner: Leaner) -> None:
     ran = bench.lean_loop("--prune")
     assert (ran.code, bench.runs()) == (2, []), ran.text
     assert "lean-loop --runs --prune" in ran.err
+
+
+def test_nothing_is_pruned_that_lean_loop_did_not_make_or_that_may_come_back(bench: Bench, leaner: Leaner) -> None:
+    set_up(bench, "one")
+    leaner("echo x > one.txt; echo done")
+    own = Path(bench.env["TMPDIR"], "lean-loop-mine/project")  # called like a copy of --demo
+    shutil.copytree(bench.project, own)
+    assert bench.lean_loop("-c", str(own / "leanfile.toml")).code == 0
+    drive = bench.home / "drive/project"
+    shutil.copytree(bench.project, drive)
+    assert bench.lean_loop("-c", str(drive / "leanfile.toml")).code == 0
+    drive.parent.rename(bench.home / "unplugged")
+    state, other = bench.home / "state/lean-loop", bench.home / "other"
+    for folder in (state / "mine", other / "runs"):
+        folder.mkdir(parents=True)
+    (state / "link-0123456789ab").symlink_to(other)
+    ran = bench.lean_loop("--runs", "--prune")
+    assert ran.code == 0 and (own / "one.txt").exists(), ran.text
+    assert "left alone" in ran.out and states(bench).count("project") == 2, ran.out
+    assert (state / "mine").is_dir() and sorted(path.name for path in other.iterdir()) == ["runs"]
+
+
+def test_runs_are_listed_whatever_a_record_holds(bench: Bench, leaner: Leaner) -> None:
+    set_up(bench, "one")
+    leaner("echo x > one.txt; echo done")
+    for _ in range(2):
+        assert bench.lean_loop().code == 0
+    events = bench.runs()[0] / "events.jsonl"
+    for text in (
+        '{"event": "run", "time": 3, "root": 5, "id": {}}\n',
+        '{"event": "run"}\n',
+        "[]",
+        events.read_text()[:90],
+    ):
+        events.write_text(text)
+        for verb in ("--runs", "--stats", "--report"):
+            ran = bench.lean_loop(verb)
+            assert ran.code == 0 and bench.runs()[1].name in bench.lean_loop("--runs").out, ran.text

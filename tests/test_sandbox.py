@@ -10,7 +10,7 @@ import pytest
 
 from conftest import Bench, Leaner
 
-TRY = ["bwrap", "--unshare-pid", "--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc", "true"]
+TRY = ["bwrap", "--unshare-pid", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "true"]
 WORKS = bool(shutil.which("bwrap")) and subprocess.run(TRY, capture_output=True).returncode == 0
 needs_bwrap = pytest.mark.skipif(not WORKS, reason="bubblewrap is not installed, or does not work here")
 
@@ -19,7 +19,7 @@ ESCAPE = """
 {header}
 exec 2>&1
 mkdir -p made; echo made > made/helper.py; echo own > ~/.own/state; echo temporary > "$TMPDIR/temporary"
-echo out > ~/outside.txt
+echo out > ~/outside.txt; echo out > "/dev/shm/${{TMPDIR//\\//-}}"; find /dev -type b
 echo out > "$(dirname "$LEAN_PROMPT_FILE")/stray.txt"; rm -rf "$XDG_STATE_HOME"/lean-loop/*/git
 echo out >> .git/config; git stash -u; kill -STOP $PPID; kill -KILL $PPID
 echo "sees $(ls /proc | grep -c '^[0-9]')"
@@ -47,6 +47,7 @@ def test_an_agent_writes_to_the_project_and_to_its_own_folders_only(calc: Bench,
     assert (calc.home / ".own/state").read_text() == "own\n"
     assert (Path(calc.env["TMPDIR"]) / "temporary").exists()
     assert "made/helper.py" in calc.git("status", "--porcelain", "-uall") and calc.read("notes.txt") == "mine\n"
+    assert not Path("/dev/shm", calc.env["TMPDIR"].replace("/", "-")).exists() and "/dev/" not in said
     assert "sees " in said and int(said.rpartition("sees ")[2].split()[0]) < 10
 
 
