@@ -18,6 +18,7 @@ import tomllib
 from functools import reduce
 from pathlib import Path
 
+from _keys import mask_error
 from _project import UNKNOWN, TestCommand, detect_runner, layout, readiness, try_command
 from _screen import columns
 from leanloop import (
@@ -79,10 +80,10 @@ def list_leaners(options: argparse.Namespace, shows: Shows) -> str:
     try:
         programs[active.name] = find_program(active)
     except LeanError as error:
-        shows.say(f"lean-loop: {error}", shows.err)
+        shows.say(f"lean-loop: {mask_error(str(error))}", shows.err)
     marks = {active.name: "*"}
     rows = [(marks.get(name, " "), name, readiness(program)) for name, program in sorted(programs.items())]
-    return "\n".join(columns(rows, " "))
+    return mask_error("\n".join(columns(rows, " ")))
 
 
 def active_leaner(options: argparse.Namespace) -> Leaner:

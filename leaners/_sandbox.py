@@ -1,4 +1,4 @@
-"""A space of its own for an agent, by bubblewrap (bwrap): what it may write to, and no sight of other processes.
+"""A space of its own for an agent, by bubblewrap (bwrap): what it may write to, its own processes and devices.
 
 The loop loads this file where `[guard] sandbox` is "auto" and a wrapper's first comment says what its CLI `writes`.
 """
@@ -69,7 +69,9 @@ def tell_sandbox(programs: Iterable[Program]) -> str:
         return "none, bubblewrap (bwrap) is not installed: an agent may do what you may"
     if why := trouble(program):
         return f"none, bwrap does not work here ({why}): an agent may do what you may"
-    return "bwrap: an agent writes to the project and its own folders" + (f"; not {', '.join(bare)}" if bare else "")
+    return "bwrap: an agent writes to the project, its own and temporary folders" + (
+        f"; not {', '.join(bare)}" if bare else ""
+    )
 
 
 @cache

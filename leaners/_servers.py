@@ -158,8 +158,9 @@ def probe(leaner: Leaner, url: str = "", seconds: float = 10) -> tuple[Document,
     Raises NotReady where waiting will not help.
     """
     argv = [sys.executable, str(share() / "leaners" / "direct.py"), "--probe", *filter(None, [url])]
-    env = {**clean_environment(), **leaner_variables(leaner), "LEAN_TIMEOUT": f"{max(1.0, min(10.0, seconds)):g}"}
-    done = run_process(argv, Path.cwd(), env=env, timeout=30, apart=True)
+    limit = max(1.0, min(10.0, seconds))
+    env = {**clean_environment(), **leaner_variables(leaner), "LEAN_TIMEOUT": f"{limit:g}"}
+    done = run_process(argv, Path.cwd(), env=env, timeout=limit + 10, apart=True)  # it may trickle for ever
     reason = done.errors.strip().rpartition("\n")[2].removeprefix("direct: ").rstrip(".") or f"it {done.end}"
     if done.code == MISUSE:
         raise NotReady(f"{url or leaner.base_url}: {reason}.")
