@@ -3039,7 +3039,7 @@ class Run:
         prompt, program = encodable(self.reporter.mask(prompt)).replace("\0", ""), find_program(leaner)
         file = self.reporter.write("prompt.md", prompt)
         self.snapshots.repository.keep()
-        before, known, begun = self.snapshots.take(), self.snapshots.unheld, time.time()
+        before, known, begun = self.snapshots.take(), {*self.snapshots.unheld}, time.time()
         self.workspace.note_rights(program, task)
         size = tokens(prompt)
         self.reporter.emit("asking", leaner=program.name, mode=mode, tokens=size, prompt=file.name, tree=before)

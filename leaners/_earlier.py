@@ -270,7 +270,9 @@ def recover(run: Run, record: RunRecord) -> None:
     except GitError as error:
         warn(f"what the last step of {record.folder.name} changed stays as it is, for its state is not there: {error}")
     if record.beside:
-        run.workspace.neighbours, run.workspace.beside = open_neighbours(run.snapshots), record.beside
+        run.workspace.neighbours = open_neighbours(run.snapshots)
+        for place in run.workspace.neighbours:
+            place.before = record.beside.get(place.folder.name, "")
         if lost := run.workspace.lost_beside():
             warn(f"that run threw away work that is not committed, and it was put back: {few_names(lost, 20)}")
     if record.was_killed:

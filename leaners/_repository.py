@@ -250,7 +250,7 @@ def facts_of(path: Path | str) -> Facts:
     try:
         seen = os.lstat(path)
     except OSError:
-        return NOTHING
+        return *NOTHING, 0, 0, 0
     size, mode = (-1, 0) if stat.S_ISDIR(seen.st_mode) else (seen.st_size, seen.st_mode)
     return size, seen.st_mtime_ns, mode, seen.st_ctime_ns, seen.st_ino
 
@@ -291,22 +291,29 @@ def copy_file(source: Path, target: Path) -> None:
             replace_file(target, lambda fresh: shutil.copy2(source, fresh, follow_symlinks=False))
 
 
-def link_files(source: Path, target: Path) -> None:
-    """Make a hard link in TARGET to each file in SOURCE, a copy on another disk; give it that folder's time.
+def link_files(source: Path, target: Path, anew: bool = True, most: int = 1 << 40) -> bool:
+    """Make a hard link in TARGET to each file in SOURCE, a copy on another disk if it is not larger than MOST.
 
-    What was edited there stands under the same name, but has another time or size.
+    One that is there under that name is replaced by another (ANEW). TARGET gets the time of SOURCE. Tells whether a
+    file was made.
     """
+    made = False
     target.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):  # git's own upkeep may remove the folder meanwhile
         changed = source.stat().st_mtime_ns
-        for path in source.iterdir():
-            if path.is_file() and facts_of(path)[:2] != facts_of(target / path.name)[:2]:
-                (target / path.name).unlink(missing_ok=True)
-                try:
-                    (target / path.name).hardlink_to(path)
-                except OSError:
-                    copy_file(path, target / path.name)
+        for path, there in ((path, target / path.name) for path in source.iterdir()):
+            facts, old = facts_of(path)[:2], facts_of(there)[:2]
+            if path.is_symlink() or not path.is_file() or facts == old or (old != NOTHING and not anew):
+                continue
+            made = True
+            there.unlink(missing_ok=True)
+            try:
+                there.hardlink_to(path)
+            except OSError:
+                if facts[0] <= most:
+                    copy_file(path, there)
         os.utime(target, ns=(changed, changed))
+    return made
 
 
 def names_in(folder: Path) -> set[str]:
@@ -314,30 +321,10 @@ def names_in(folder: Path) -> set[str]:
 
 
 def link_tree(source: Path, target: Path, anew: bool = False) -> bool:
-    """Make a hard link in TARGET to each file in SOURCE that is not there, or is another; tell whether one was made.
-
-    On another disk there are copies of small ones.
-    """
+    """Do that with all folders in SOURCE, but leave what is large on another disk; see `link_files`."""
     made = False
-    for folder, _, names in os.walk(source):
-        here = target / Path(folder).relative_to(source)
-        for name in names:
-            path = Path(folder, name)
-            there = os.path.lexists(here / name)
-            if (
-                not path.is_file()
-                or path.is_symlink()
-                or (there and not (anew and facts_of(path) != facts_of(here / name)))
-            ):
-                continue
-            here.mkdir(parents=True, exist_ok=True)
-            made = True
-            (here / name).unlink(missing_ok=True)
-            try:
-                (here / name).hardlink_to(path)
-            except OSError:
-                if path.stat().st_size < 1_000_000:
-                    copy_file(path, here / name)
+    for folder in (Path(folder) for folder, _, _ in os.walk(source)):
+        made |= link_files(folder, target / folder.relative_to(source), anew, 1_000_000)
     return made
 
 

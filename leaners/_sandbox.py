@@ -31,8 +31,8 @@ def enclose(
     if not program:
         return [*argv]
     if why := trouble(program):
-        if why not in workspace.named:
-            workspace.named.add(why)
+        if why not in workspace.heard:
+            workspace.heard.add(why)
             workspace.warn(f"[guard] sandbox: agents run without one, because bwrap does not work here: {why}")
         return [*argv]
     named = [expand_home(os.path.expandvars(path)) for path in (*writes, "$TMPDIR")]

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -37,16 +37,16 @@ class Shape:
             self.usual = {path: (int(mode), int(owner), int(group)) for path, (mode, owner, group) in
                           read_json(self.kept).items()}  # fmt: skip
 
-    def look(self, mended: Mapping[str, Rights] | None = None, permits: Callable[[str], bool] = bool) -> Seen:
+    def look(self, mended: Mapping[str, Rights] | None = None) -> Seen:
         """Read the rights of all files and folders; give those that are MENDED their former ones on the way.
 
-        A folder may be locked. What a leaner is permitted to change keeps its run bit.
+        A folder may be locked. A file keeps its run bit: trees hold that.
         """
         found: Seen = {}
         todo = [""]
         while todo:
             here = todo.pop()
-            self.look_at(here, found, mended or {}, permits)
+            self.look_at(here, found, mended or {})
             with contextlib.suppress(OSError), os.scandir(self.root / here) as entries:
                 for entry in entries:
                     path = f"{here}{entry.name}"
@@ -54,16 +54,16 @@ class Shape:
                         if entry.name not in GENERATED:
                             todo.append(f"{path}/")
                     elif not entry.is_symlink():
-                        self.look_at(path, found, mended or {}, permits)
+                        self.look_at(path, found, mended or {})
         return found
 
-    def look_at(self, path: str, found: Seen, mended: Mapping[str, Rights], permits: Callable[[str], bool]) -> None:
+    def look_at(self, path: str, found: Seen, mended: Mapping[str, Rights]) -> None:
         """Read the rights of one file, or of a folder, whose PATH ends in a slash."""
         with contextlib.suppress(OSError):
             now = rights_of(self.root / path)
             old = mended.get(path, now)
             if now != old and stat.S_IFMT(now[0]) == stat.S_IFMT(old[0]):
-                now = give(self.root / path, old, keeps_run_bit=stat.S_ISREG(now[0]) and permits(path))
+                now = give(self.root / path, old, keeps_run_bit=stat.S_ISREG(now[0]))
             found[path] = now
 
     def remember(self, seen: Seen) -> None:
@@ -85,12 +85,12 @@ class Shape:
             if rights[:2] not in plain_rights():
                 self.usual[path] = rights
 
-    def mend(self, before: Seen, permits: Callable[[str], bool] = bool) -> tuple[Seen, list[str]]:
+    def mend(self, before: Seen) -> tuple[Seen, list[str]]:
         """Give all the rights that it had BEFORE, see `look`; remove FIFOs, devices and empty folders that are new.
 
         Returns what lies there, and names what was removed.
         """
-        now = self.look(before, permits)
+        now = self.look(before)
         odd = [path for path in now if is_odd(now[path]) and not is_odd(before.get(path, now[""]))]
         self.remove([*odd, *(path for path in now.keys() - before.keys() if path.endswith("/"))])
         return now, odd
@@ -136,7 +136,7 @@ class Shape:
 
     @contextlib.contextmanager
     def writable(self, paths: Sequence[str]) -> Iterator[None]:
-        """Let what lies in the folders of PATHS be replaced, though these are locked."""
+        """Let what lies in the folders of PATHS be put back, though these are locked; they have their rights then."""
         above = {self.root / parent for path in paths for parent in Path(path).parents}
         locked = {
             folder: folder.stat().st_mode for folder in above if folder.is_dir() and not os.access(folder, os.W_OK)
@@ -148,11 +148,7 @@ class Shape:
         for folder, mode in locked.items():
             with contextlib.suppress(OSError):
                 folder.chmod(mode)
-
-    def restore(self, paths: Sequence[str]) -> None:
-        """Give folders above PATHS, which were just put back, the rights that they had; make empty ones anew."""
-        above = {f"{parent}/" for path in paths for parent in Path(path).parents}
-        for path in sorted(above & self.usual.keys()):
+        for path in sorted({f"{folder.relative_to(self.root).as_posix()}/" for folder in above} & self.usual.keys()):
             self.make_folder(path)
 
     def make_folder(self, path: str) -> None:

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
-from _repository import UNFINISHED, Repository, find_repository, remove, replace_file
+from _repository import UNFINISHED, Facts, Repository, facts_of, find_repository, remove, replace_file
 from _shape import Shape
 from leanloop import (
     GENERATED,
@@ -44,7 +44,6 @@ PLAIN_BYTES = "* -text -filter -ident -working-tree-encoding\n"
 UNREADABLE = "not readable"
 BLOCK = 4096  # the least that a file takes on a disk
 BESIDE = 20_000_000  # bytes of ignored files that are held of what lies beside the project
-Stamp = tuple[int, ...] | None
 Counts = list[tuple[str, int, int]]
 
 
@@ -52,8 +51,8 @@ Counts = list[tuple[str, int, int]]
 class Snapshots:
     """A private repository in the state folder that holds states of the project at `root` as trees.
 
-    `uncovered` tells what no snapshot holds, and why; `passed_over` the sizes of files that git ignores and that are
-    too much together. `kind` is that of names of objects. `last` is the latest tree, `known` remembers differences of
+    `unheld` tells what no snapshot holds, and why, if that is worth a word. `kind` is that of names of objects.
+    `last` is the latest tree, `before` that before a call, beside a project; `known` remembers differences of
     trees, `linked` the links in them.
     """
 
@@ -65,19 +64,14 @@ class Snapshots:
     shape: Shape
     kind: str
     last: str = ""
-    uncovered: dict[str, str] = field(default_factory=dict)
-    passed_over: dict[str, int] = field(default_factory=dict)
+    before: str = ""
+    unheld: dict[str, str] = field(default_factory=dict)
     known: dict[tuple[str, str], dict[str, tuple[Side, Side]]] = field(default_factory=dict)
     linked: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def store(self) -> Path:
         return self.folder / "snapshots.git"
-
-    @property
-    def unheld(self) -> set[str]:
-        """The files that no snapshot holds."""
-        return {*self.uncovered, *self.passed_over}
 
     def places(self, index: str = "index") -> dict[str, str]:
         """Name the private repository to git."""
@@ -109,7 +103,7 @@ class Snapshots:
         with self.start("ls-files", "-z", "--others", ours) as others:  # both look at every file: at the same time
             stirred = split(self.git("diff-files", "-z", "--name-only"))
             paths = [path for path in stirred if self.covers(path)]
-            hidden = [path for path in {*stirred} - {*paths} if self.uncovered.get(path) != UNREADABLE]
+            hidden = [path for path in {*stirred} - {*paths} if self.unheld.get(path) != UNREADABLE]
             paths += self.choose_new(split(finish(others)))
         if hidden:  # no file any more, or too large: what stood there has changed
             self.git("update-index", "-z", "--force-remove", "--stdin", feed=joined(hidden))
@@ -121,13 +115,13 @@ class Snapshots:
 
     def covers(self, path: str) -> bool:
         """Tell whether PATH can be recorded; note why not."""
-        seen = stamp(self.root / path)
-        if not seen or not stat.S_ISREG(seen[0]):
-            return not seen or stat.S_ISLNK(seen[0])
+        size, _, mode, *_ = facts_of(self.root / path)
+        if not stat.S_ISREG(mode):
+            return size < 0 or stat.S_ISLNK(mode)
         if not os.access(self.root / path, os.R_OK):
-            self.uncovered[path] = UNREADABLE
-        elif seen[2] > self.max_file:
-            self.uncovered[path] = f"larger than [guard] max_file, {seen[2] / 1e6:.0f} MB"
+            self.unheld[path] = UNREADABLE
+        elif size > self.max_file:
+            self.unheld[path] = f"larger than [guard] max_file, {size / 1e6:.0f} MB"
         else:
             self.shape.note(path)
             return True
@@ -135,7 +129,7 @@ class Snapshots:
 
     def choose_new(self, others: Sequence[str]) -> list[str]:
         """Choose from what is not recorded yet: no repositories; of ignored files the smallest, `max_ignored` bytes."""
-        fresh = [path for path in others if path not in self.passed_over]
+        fresh = [path for path in others if path not in self.unheld]
         whole = {**self.places("none"), "GIT_WORK_TREE": str(self.repository.link.parent)}
         listed = ("ls-files", "--others", "-z", "--exclude-per-directory=.gitignore")
         plain = set(split(ask_git(self.root, *listed, places=whole)) if fresh else ())
@@ -144,22 +138,21 @@ class Snapshots:
             if path.endswith(UNFINISHED):
                 (self.root / path).unlink(missing_ok=True)
             elif path.endswith("/"):
-                self.passed_over[path] = 0
-                if not any(other.link.parent == self.root / path for other in self.repository.others()):
-                    self.uncovered[path] = "a repository of its own"
+                others_too = any(other.link.parent == self.root / path for other in self.repository.others())
+                self.unheld[path] = "" if others_too else "a repository of its own"
             elif not self.covers(path):
-                self.passed_over[path] = 0
+                self.unheld.setdefault(path, "")
             elif path in plain:
                 found.append(path)
             else:
-                ignored.append((max((stamp(self.root / path) or (0, 0, 0))[2], BLOCK), path))
+                ignored.append((max(facts_of(self.root / path)[0], BLOCK), path))
         room = self.max_ignored
         for size, path in sorted(ignored):
             room -= size
             if room >= 0:
                 found.append(path)
             else:
-                self.passed_over[path] = size
+                self.unheld[path] = f"ignored by git and beyond [guard] max_ignored, {size / 1e6:.0f} MB"
         return found
 
     @contextlib.contextmanager
@@ -268,28 +261,28 @@ class Snapshots:
         wanted = {*sides} & {*(sides if only is None else only)}
         if not wanted:
             return ()
-        stamps = {path: stamp(self.root / path) for path in wanted}
+        seen_now = {path: facts_of(self.root / path) for path in wanted}
         now = self.take()
         edited = wanted & {*self.changed(seen, now)}
         left = edited & {*self.changed(now, tree)}
         paths = sorted(wanted - edited, key=lambda path: sides[path][0] != GONE)  # what goes may stand in the way
         with self.shape.writable(paths):
             for path, content in zip(paths, self.objects(sides[path] for path in paths), strict=True):
-                if not self.restore_path(path, sides[path][0], content, stamps[path]):
+                if not self.restore_path(path, sides[path][0], content, seen_now[path]):
                     left.add(path)
-            self.shape.restore(paths)
         return tuple(sorted(left))
 
-    def restore_path(self, path: str, mode: str, content: bytes, seen: Stamp) -> bool:
+    def restore_path(self, path: str, mode: str, content: bytes, seen: Facts) -> bool:
         """Put a path as a tree holds it, unless it was changed since it was SEEN; tell whether that was done."""
         file = self.root / path
         with contextlib.suppress(OSError):
-            if stamp(file) == seen and os.path.realpath(file.parent) == str(file.parent):
+            is_as_seen = facts_of(file) == seen or (facts_of(file)[0] < 0 and seen[0] < 0)  # a folder may be empty now
+            if is_as_seen and os.path.realpath(file.parent) == str(file.parent):
                 if mode == GONE:
                     remove(file, self.root)
                 else:
                     put(file, mode, content, self.shape)
-                self.passed_over.pop(path, None)
+                self.unheld.pop(path, None)
                 return True
         return False
 
@@ -347,8 +340,9 @@ class Snapshots:
                     found.add(path)
         return sorted(found)
 
-    def put_lost_back(self, before: str, project: Path) -> list[str]:
+    def put_lost_back(self, project: Path) -> list[str]:
         """Put back what a call threw away beside the PROJECT of work that is not committed, or removed; name it."""
+        before, self.before = self.before, ""
         anew = self.repository.revive()
         whole = all(path.name == ".git" for path in self.root.iterdir())
         after = self.take()
@@ -378,16 +372,6 @@ def blobs_in(listing: str, place: int) -> dict[str, str]:
     """Read the blobs of paths out of a listing of git's; PLACE is where the blob stands in a row."""
     rows = (row.partition("\t") for row in split(listing))
     return {path: facts.split()[place] for facts, _, path in rows}
-
-
-def stamp(path: Path) -> Stamp:
-    """Tell what changes with every change of a file or link; nothing where there is none."""
-    try:
-        seen = path.lstat()
-    except OSError:
-        return None
-    facts = (seen.st_mode, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
-    return None if stat.S_ISDIR(seen.st_mode) else facts
 
 
 def put(path: Path, mode: str, content: bytes, shape: Shape) -> None:

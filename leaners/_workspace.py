@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from _judges import holds_tests, link_targets, shadowing
 from _page import few_names
-from _shape import Seen
+from _shape import Seen, folder_of
 from _snapshots import Snapshots, open_neighbours
 from leanloop import (
     GONE,
@@ -52,23 +52,19 @@ class Settled:
 class Workspace:
     """The project's files during a run: their states, and the order in which a leaner's call leaves them.
 
-    `named` holds the paths that no snapshot covers and that were told already, `repaired` says what of the user's
-    repository was put back after a killed run, `seen` are the rights of files and folders before the call under way,
-    `neighbours` are what belongs to its repository beside the project, `beside` their states then, `told_ignored` says
-    that files were named which git ignores, `heard` are the warnings of leaners, `rules` are those of each task,
-    `collected` are the files of tests that ran before any call.
+    `repaired` says what of the user's repository was put back after a killed run, `seen` are the rights of files
+    and folders before the call under way, `neighbours` are what belongs to its repository beside the project,
+    `heard` are the warnings that were given, `rules` are those of each task, `collected` are the files of tests
+    that ran before any call.
     """
 
     config: Config
     snapshots: Snapshots
     reporter: Reporter
     here: Path = field(default_factory=Path.cwd)
-    named: set[str] = field(default_factory=set)
     repaired: str = ""
     seen: Seen = field(default_factory=dict)
     neighbours: list[Snapshots] | None = None
-    beside: dict[str, str] = field(default_factory=dict)
-    told_ignored: bool = False
     heard: set[str] = field(default_factory=set)
     rules: dict[str, ChangeRules] = field(default_factory=dict)
     calls: int = 0
@@ -85,33 +81,15 @@ class Workspace:
                 self.warn(line.removeprefix("warning: "))
 
     def warn_uncovered(self) -> None:
-        """Name, once, what snapshots do not hold."""
-        found = {path: why for path, why in self.snapshots.uncovered.items() if path not in self.named}
-        self.named.update(found)
-        if found:
-            some = ", ".join(f"{path} ({why})" for path, why in list(found.items())[:20])
-            self.warn(f"not covered by snapshots, so that nothing can put them back: {some}")
-        if not self.told_ignored:
-            self.told_ignored = True
-            self.warn_ignored()
-
-    def warn_ignored(self) -> None:
-        """Name, once in the life of a project, what git ignores and is too much for snapshots, with its size."""
-        kept = self.snapshots.folder / "named.json"
+        """Name what snapshots do not hold, each and many of one folder once in the life of the project."""
+        why, kept = self.snapshots.unheld, self.snapshots.folder / "named.json"
         known = {*read_json(kept)}
-        sizes = {path: size for path, size in self.snapshots.passed_over.items() if size}
-        folders = Counter(path.rpartition("/")[0] for path in sizes)
-        fresh = dict[str, int]()
-        for path, size in sizes.items():
-            folder = path.rpartition("/")[0]
-            name = path if folders[folder] < 4 else f"{folder}/"
-            if name not in known:
-                fresh[name] = fresh.get(name, 0) + size
-        if fresh:
+        folders = Counter(folder_of(path) for path in why)
+        names = {path if folders[folder_of(path)] < 4 else folder_of(path): why[path] for path in why if why[path]}
+        if fresh := [name for name in names if name not in known]:
             kept.write_text(json.dumps([*known, *fresh]))
-            some = ", ".join(f"{name} ({size / 1e6:.0f} MB)" for name, size in list(fresh.items())[:20])
-            told = "ignored by git and beyond [guard] max_ignored, so that nothing can put them back"
-            self.warn(f"{told}: {some}")
+            some = ", ".join(f"{name} ({names[name]})" for name in fresh[:20])
+            self.warn(f"not covered by snapshots, so that nothing can put them back: {some}")
 
     def warn_rewritten(self, before: str, command: str) -> None:
         """Name the files that were there BEFORE a command and are others since: it is to look, not to change."""
@@ -166,12 +144,11 @@ class Workspace:
         """Take the states of what belongs to the repository beside the project: git may throw away work there, too."""
         if self.neighbours is None:
             self.neighbours = open_neighbours(self.snapshots)
-        self.beside.clear()
         for place in filter(lambda place: place.root.is_dir(), self.neighbours):
             try:
-                tree = self.beside[place.folder.name] = place.take()
+                place.before = place.take()
                 place.shape.save()
-                self.reporter.emit("beside", name=place.folder.name, tree=tree)
+                self.reporter.emit("beside", name=place.folder.name, tree=place.before)
             except GitError as error:
                 self.warn(f"{place.root}, beside the project in its repository, is not covered: {error}")
 
@@ -188,9 +165,9 @@ class Workspace:
         with defer_signals():  # half of it would leave tests as the leaner made them
             if by.tells_edits:
                 before, after = self.own_edits(before, used)
-                settled = self.undo_forbidden(rules, before, after, self.snapshots.unheld)  # else new is the user's
+                settled = self.undo_forbidden(rules, before, after, {*self.snapshots.unheld})  # new is the user's
             else:
-                now, odd = self.snapshots.shape.mend(self.seen, rules.permits)
+                now, odd = self.snapshots.shape.mend(self.seen)
                 self.snapshots.shape.drop_bytecode(self.seen, begun)
                 after = self.tidy_repository(before, task, start, by.name)
                 settled = self.undo_forbidden(rules, before, after, known, odd)
@@ -287,7 +264,7 @@ class Workspace:
     def take_away(self, rules: ChangeRules, known: Set[str]) -> list[str]:
         """Move what no snapshot holds and no leaner may make into the record, but what was KNOWN before."""
         moved = list[str]()
-        for path in sorted(self.snapshots.unheld - known):
+        for path in sorted(self.snapshots.unheld.keys() - known):
             place, kept = self.config.root / path, self.reporter.path(f"put-back-{len(moved)}")
             allowed = rules.is_listed(path) if path.endswith("/") else rules.permits(path)  # who knows what is in it
             with contextlib.suppress(OSError):
@@ -299,8 +276,7 @@ class Workspace:
                 if not allowed:
                     moved.append(path)
         for path in moved:
-            self.snapshots.passed_over.pop(path, None)
-            self.snapshots.uncovered.pop(path, None)
+            self.snapshots.unheld.pop(path)
         return moved
 
     def undo_call(self, before: str) -> None:
@@ -344,7 +320,6 @@ class Workspace:
         """Put back what a call threw away beside the project in its repository; name it."""
         lost = list[str]()
         for place in self.neighbours or ():
-            if before := self.beside.pop(place.folder.name, ""):
-                with contextlib.suppress(GitError, OSError):
-                    lost += place.put_lost_back(before, self.config.root)
+            with contextlib.suppress(GitError, OSError):
+                lost += place.put_lost_back(self.config.root) if place.before else []
         return lost

@@ -218,7 +218,7 @@ def test_ignored_files_are_held_or_named_once(calc: Bench, leaner: Leaner) -> No
     ran = calc.lean_loop()
     assert ran.code == 0, ran.text
     assert calc.read("dev.sqlite") == "x" * 3_000_000
-    assert "big.sqlite (7 MB)" in ran.err and ran.err.index("big.sqlite (7 MB)") < ran.err.index("leaner: edit")
+    assert "max_ignored, 7 MB)" in ran.err and ran.err.index("big.sqlite (") < ran.err.index("leaner: edit")
     calc.write("big.sqlite", b"x" * 7_000_000)
     assert "big.sqlite" not in calc.lean_loop().err
 
