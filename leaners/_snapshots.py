@@ -345,6 +345,9 @@ class Snapshots:
         before, self.before = self.before, ""
         anew = self.repository.revive()
         whole = all(path.name == ".git" for path in self.root.iterdir())
+        for folder, _, names in folders_in(self.root):
+            for path in fifos(folder, names):
+                path.unlink()
         after = self.take()
         sides = dict(self.differences(before, after))
         if project.is_relative_to(self.root):
@@ -449,16 +452,26 @@ PROOFS = ("CACHEDIR.TAG", "pyvenv.cfg", "bin/python*", "*.dist-info", "*/package
 def unproven(root: Path) -> list[Path]:
     """List the folders below ROOT that are called as generated ones are, but are neither ignored by git nor look so."""
     named = list[Path]()
-    for folder, inner, names in os.walk(root):
-        for path in (Path(folder, name) for name in READ_BY_GIT if name in names):
-            if path.is_fifo():
-                raise NotReady(f"{path} is a FIFO: git would wait for its other end. Remove it.")
+    for folder, inner, names in folders_in(root):
+        for path in fifos(folder, names):
+            raise NotReady(f"{path} is a FIFO: git would wait for its other end. Remove it.")
         named += [Path(folder, name) for name in inner if name in GENERATED and name[:1] not in "._"]
-        inner[:] = [name for name in inner if name not in GENERATED]
     found = [path for path in named if not any(any(path.glob(proof)) for proof in PROOFS)]
     feed = joined(str(path) for path in found)
     ignored = split(ask_git(root, "check-ignore", "-z", "--stdin", feed=feed)) if found else []
     return [path for path in found if str(path) not in ignored]
+
+
+def folders_in(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Go through the folders below ROOT, but those called as generated ones are, as `os.walk` does."""
+    for folder, inner, names in os.walk(root):
+        yield folder, inner, names
+        inner[:] = [name for name in inner if name not in GENERATED]
+
+
+def fifos(folder: str, names: Sequence[str]) -> list[Path]:
+    """List the FIFOs among a FOLDER's NAMES that git would read."""
+    return [path for path in (Path(folder, name) for name in READ_BY_GIT if name in names) if path.is_fifo()]
 
 
 def escaped(path: str) -> str:

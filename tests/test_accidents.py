@@ -194,7 +194,15 @@ def below(calc: Bench) -> Bench:
 
 
 @pytest.mark.parametrize(
-    "deed", ["git stash -q -u", "git reset -q --hard", "git checkout -q -- ..", "git clean -fdxq ..", "rm -r ../other"]
+    "deed",
+    [
+        "git stash -q -u",
+        "git stash -q -u; mkfifo ../.gitattributes ../other/.gitignore",
+        "git reset -q --hard",
+        "git checkout -q -- ..",
+        "git clean -fdxq ..",
+        "rm -r ../other",
+    ],
 )
 def test_work_beside_a_project_in_a_subfolder_is_put_back(below: Bench, leaner: Leaner, deed: str) -> None:
     names = ("edited.txt", "new.txt", "staged.txt", "ignored.log")
