@@ -1,16 +1,19 @@
-"""What judges a task beside its tests: what its command reads and starts, and what would stand in a judge's place.
+"""What judges a task beside its tests: what its command starts and reads, and what would stand in a judge's place.
 
 The loop loads this file for every run.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
 import subprocess
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import cache
+from glob import escape
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
@@ -29,117 +32,311 @@ from leanloop import (
     words_of,
 )
 
-# What is given a file to run, to include or to load; options of pytest that load a module.
-GIVEN = r"node|python[\d.]*|(?:ba|da|z|k)?sh|bun|deno|tsx|ts-node|ruby|perl|php|lua|source|-?include|import|load"
-GIVEN += r"|require_relative"
-LOADS = (
-    r"""(?m)^[ \t]*(?:import|from)[ \t]+(?:.*\bfrom[ \t]+)?["']?([\w./-]+)|\b(?:require|import)\(\s*["']([\w./-]+)"""
-)
+# What is given a file to run, to include or to load; what a script loads.
+GIVEN = r"node|python[\d.]*|(?:ba|da|z|k)?sh|bun|deno|tsx|ts-node|ruby|perl|php|lua|julia|java|Rscript|pwsh|run|source"
+GIVEN = rf"(?:.*/)?(?:{GIVEN}|-?include|import|load|require_relative)"
+LOADS = r"""^[ \t]*from[ \t]+([\w.]+)[ \t]+import[ \t]+(\w+)|^[ \t]*(?:import|require_relative)[ \t]+["']?([\w./-]+)"""
+LOADS += r"""|["'](\./[\w./-]+)["']"""
 # What stands for the project's folder in a path; signs around words; files of recipes, and one recipe in them.
 ROOT = r"\$\([^)\n]*\)[\"']?/|\$?[<{]{1,2}\w+[>}]{1,2}/|\$\w+/"
-AROUND = r"[\"'`,\[\](){}@<>]+"
-RECIPES = r"(?:.*/)?(?:(?:GNU)?[mM]akefile|[jJ]ustfile|[^/]+\.(?:mk|just))"
+AROUND = r"[\"'`,;\[\](){}@<>]+"
+RECIPES = r"(?:.*/)?(?:(?:GNU)?[mM]akefile(?:\.am)?|[jJ]ustfile|[^/]+\.(?:mk|just))"
 RECIPE = r"^(\w[^\n:=]*):+(?!=)([^=\n]*)\n((?:[ \t]+.*\n?|\n)*)"
 SCRIPT = rf"[^.]+(?:\.(?:ba|z|k)?sh)?|{RECIPES}"
-MANY = 40  # files of a folder that are looked into
+# A piece of settings; a name in them; files with settings of the program that they are called after.
+TOKEN = r"\"[^\"\n]*\"|'[^'\n]*'|[^\"'\[\](){},\n]+|."
+NAME = r"\w[\w@-]*(?:[/\\.][\w@*-]+)+|\.{1,2}/\S+"
+OWN = r"\.?(\w+?)(?:rc)?(?:\.(?:config|conf|ini|json|ya?ml|toml|xml|cfg)\b.*)?"
+PROSE = {".md", ".rst", ".txt", ".adoc", ".csv", ".svg", ".lock", ".log", ".ipynb"}
+FEW, MANY, MOST = 60, 400, 60_000  # files of unknown settings, of code; bytes of one
+ENDLESS = 10_000
 
 
 def runner_files(config: Config, task: Task) -> list[str]:
-    """Name what configures runners, the project's files that the test command names, and what its programs read."""
-    words, root = words_of(task.runner.command, *task.runner.args), config.root
-    texts = texts_behind([task.runner.command, *task.runner.args], root)
-    all_words, places = words_in_all(texts), places_of(texts, root)
+    """Give patterns of what judges a TASK beside its tests: what its command starts, and what settings name."""
+    argv, root = [task.runner.command, *task.runner.args], config.root
+    command, project = Command(argv, root), Project(root)
     found = " ".join(table("_guard.txt")["whole"]["name"]).split()
-    found += [f"/{path}" for name in sorted(programs(texts)) for path in reads(name)]
-    found += named_in_settings(root, all_words, path_matcher(found)) + tests_in_settings(root, all_words)
-    for word in words:
-        path = word.split("::")[0].split("=")[-1].removeprefix(f"{root}/").removeprefix("./")
-        if (root / path).is_dir() or "*" in path:
-            found += tests_below(path, root)
-        elif re.fullmatch(r"[^\s-]\S*[./]\S*", path) or (root / path).is_file():
+    settings = Settings(command, project, path_matcher(found))
+    for word in words_of(*argv):
+        path = word.split("::")[0].split("=")[-1].removeprefix(f"{root}/").removeprefix("./").rstrip("/")
+        if path in project.folders:
+            settings.folders.add(path)
+        elif re.fullmatch(r"[^\s*-][^\s*]*[./][^\s*]*", word):
             found.append(path)
-    for name in words[words.index("unittest") + 1 :] if "unittest" in words else ():
-        found += files_called(name, places, root) or module_files(name)
-    product = {PurePosixPath(path).parent for path in task.files}
-    for place, command in commands_in(texts):
-        scripts = started(command, [place, *places], root)
-        apart = [path for path in scripts if PurePosixPath(path).parent not in product]
-        found += [*scripts, *(helper for path in apart for helper in helpers_of(path, root))]
-    return [*found, *(f"{folder.strip('/')}/" for folder in task.test_files if (root / folder).is_dir())]
-
-
-def reads(program: str) -> list[str]:
-    """List the files that a PROGRAM reads by itself: gulp a gulpfile.js, rake a Rakefile; others are in the table."""
-    own = f"[{program[0].swapcase()}{program[0]}]{program[1:]}file"
-    return [own, f"{own}.*", *also_read({program})]
-
-
-def also_read(programs: Set[str]) -> list[str]:
-    """List what PROGRAMS read beside a file of their name."""
-    return [
-        row["reads"][0] for names, row in table("_guard.txt").items() if "reads" in row and programs & {*names.split()}
-    ]
+    product = settings.product | {*task.files}
+    judges = (settings.judges | {*command.started(project)}) - product
+    judges |= project.helpers(judges, {"", *map(folder_of, task.files)}) - product
+    files = {*command.texts, *words_of(*argv), *judges}
+    found += [f"/{escape(file)}" for file in sorted(files) if (root / file).is_file()]
+    found += [f"/{at}/" for at in project.folders if project.is_of_tests(at, product, at in settings.folders)]
+    found += [f"{folder.strip('/')}/" for folder in task.test_files if (root / folder).is_dir()]
+    return [*found, *command.own_files()]
 
 
 def spell_out(argv: Sequence[str], root: Path) -> str:
     """Give the words of a test command, and of the scripts and recipes of the project that they name."""
-    return "  ".join([shlex.join(argv), *(text for name, text in texts_behind(argv, root).items() if name)])
+    return "  ".join([shlex.join(argv), *(text for name, text in Command(argv, root).texts.items() if name)])
 
 
-def texts_behind(words: Sequence[str], root: Path) -> dict[str, str]:
-    """Give what a command of WORDS runs, by name: itself (""), scripts of package.json, recipes, scripts of a shell."""
-    texts = {"": " ".join(words)}
-    for _ in range(4):
-        fresh = dict(texts)
-        for place in places_of(texts, root):
-            fresh |= texts_of(words_in_all(texts), place, root)
-        if fresh == texts:
-            break
-        texts = fresh
-    return texts
+class Command:
+    """A test command in the project at ROOT, with the texts of the project that stand behind it, by name.
 
-
-def places_of(texts: Mapping[str, str], root: Path) -> list[str]:
-    """List the folders in which commands of TEXTS may mean files: the project's, those of texts, those that are named.
-
-    A package is named by its folder, or as it is called.
+    These are itself (""), scripts of package.json, recipes and scripts of a shell; `words` are those in all of them;
+    `places` are the folders in which they may mean files: the project's, those of texts, those that are named, and
+    those of packages.
     """
-    words = words_in_all(texts)
-    found = ["", *(f"{PurePosixPath(name).parent}/" for name in texts)]
-    found += [
-        f"{word.strip('/')}/" for word in sorted(words) if re.fullmatch(r"\w[\w./-]*", word) and (root / word).is_dir()
-    ]
-    for path in packages(root) if (root / "package.json").is_file() else ():
-        package = read_json(root / path)
-        if isinstance(package, dict) and str(package.get("name")).lstrip("@") in words:
-            found.append(path.removesuffix("package.json"))
-    return [*dict.fromkeys(place.removeprefix("./") for place in found)]
+
+    def __init__(self, argv: Sequence[str], root: Path) -> None:
+        self.root, self.texts = root, {"": " ".join(argv)}
+        for _ in range(4):
+            known = dict(self.texts)
+            self.words = {word for text in known.values() for word in words_in(text)}
+            self.places = self.find_places()
+            for place in self.places:
+                self.texts |= self.texts_in(place)
+            if known == self.texts:
+                break
+
+    def find_places(self) -> list[str]:
+        names = [word.strip("/") for word in sorted(self.words) if re.fullmatch(r"\w[\w./-]*", word)]
+        found = ["", *map(folder_of, self.texts), *(f"{name}/" for name in names if (self.root / name).is_dir())]
+        return [*dict.fromkeys(place.removeprefix("./") for place in [*found, *packages(self.root)])]
+
+    def texts_in(self, place: str) -> dict[str, str]:
+        """Give what words stand for in a PLACE of the project, with what programs called so read there."""
+        found, folder, words = dict[str, str](), self.root / place, self.words
+        package = read_json(folder / "package.json")
+        scripts = package.get("scripts") if isinstance(package, dict) else {}
+        for name, text in scripts.items() if isinstance(scripts, dict) else ():
+            if {name, name.removeprefix("pre"), name.removeprefix("post")} & words:
+                found[f"{place}script {name}"] = str(text)
+        files = {word.removeprefix("./") for word in words if re.fullmatch(SCRIPT, PurePosixPath(word).name)}
+        for name in (path.name for path in folder.iterdir()):
+            own = re.fullmatch(r"(?:GNU)?(\w+?)(?:file(?:\..*)?|\.(?:ini|jsonc?|ya?ml))", name)
+            files |= {name} if own and own[1].lower() in words - {"package"} else set()
+        for names, row in table("_guard.txt").items():
+            files |= {*row.get("reads", ())} if words & {*names.split()} else set()
+        for path in sorted(files):
+            text = "" if path.startswith("/") else read_text(folder / path, 100_000)
+            if text:
+                found[f"{place}{path}"] = recipes_in(text, words) if re.fullmatch(RECIPES, path) else text
+        return found
+
+    def started(self, project: Project) -> Iterator[str]:
+        """Give the files that commands start or load; but of tests, which start what they test."""
+        for name, text in self.texts.items():
+            if not is_usual(name) or re.fullmatch(RECIPES, name):
+                places = [folder_of(name), *self.places]
+                for line in dict.fromkeys(re.split(r"[;&|\n]+", plain(text))):
+                    yield from (path for word in given(line) for path in project.files(word, places))
+
+    def own_files(self) -> Iterator[str]:
+        """Give patterns of the scripts that programs read by themselves, as gulp does a gulpfile.js."""
+        for word in sorted(self.words):
+            if re.fullmatch(r"[a-z][a-z-]{2,}", word):
+                yield f"/[{word[0].upper()}{word[0]}]{word[1:]}file.*[jt]s"
+
+
+class Project:
+    """The files of a project, to be looked up by `bare` path, which is without endings, and by what it ends with."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.paths = root, project_files(root)
+        self.bare, self.ends = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+        for path in self.paths:
+            self.bare[bare(path)].append(path)
+            self.ends[bare(path).rpartition("/")[2]].append(path)
+        self.folders = {str(parent) for path in self.paths for parent in PurePosixPath(path).parents[:-1]}
+        code = [path for path in self.paths if PurePosixPath(path).suffix in source_endings() and not is_usual(path)]
+        texts = {path: read_text(root / path, MOST) for path in code[:MANY]}
+        self.holding = {path: holds_tests(text) for path, text in texts.items() if text.strip()}
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a NAME may mean a file: a part of it is the bare name of one, or of a folder."""
+        return any(part in self.ends or part in self.folders for part in re.split(r"[/.:\\]+", name))
+
+    def files(self, name: str, places: Sequence[str]) -> list[str]:
+        """List the files that a NAME means: of a path, a module, something in it, a folder with a main file.
+
+        They lie in the first of PLACES where there are any, else anywhere.
+        """
+        parts = re.split(r"[.:\\]+", name.lstrip("/"))
+        forms = [name.lstrip("/"), *("/".join(parts[:end]) for end in range(len(parts), 0, -1))]
+        for path in ("/".join(normal(f"{place}{form}".split("/"))) for place in places for form in forms):
+            alike = self.bare.get(bare(path), [])  # what is built may lie beside its source
+            found = [path] if path in alike and PurePosixPath(path).suffix in source_endings() else alike
+            for inner in ("__main__", "main", "index"):
+                found = found or self.bare.get(f"{path}/{inner}", [])
+            if found:
+                return [*found, *(file.replace("__main__", "__init__") for file in found)]
+        return [] if name.startswith(".") else next(filter(None, map(self.ending, forms)), [])
+
+    def ending(self, form: str) -> list[str]:
+        """List the files whose bare path ends like a FORM of at least two parts, or like it without its first parts."""
+        parts = bare(form).split("/")
+        for begin in range(len(parts) - 1):
+            end = "/" + "/".join(parts[begin:])
+            if found := [path for path in self.ends.get(parts[-1], ()) if f"/{bare(path)}".endswith(end)]:
+                return found
+        return []
+
+    def helpers(self, scripts: Set[str], product: Set[str]) -> set[str]:
+        """List the files that SCRIPTS load from their own folder, if that is none of those of the PRODUCT."""
+        found, queue = set[str](), [*scripts]
+        while queue:
+            script = queue.pop()
+            place = folder_of(script)
+            loads = rx(LOADS).findall(read_text(self.root / script, 100_000)) if place not in product else ()
+            names = (".".join(filter(None, parts)).lstrip("./") for parts in loads)
+            files = {path for name in names for path in self.files(name, [place, ""]) if path.startswith(place)}
+            queue += files - found
+            found |= files
+        return found
+
+    def is_of_tests(self, folder: str, product: Set[str], is_meant: bool) -> bool:
+        """Tell whether most of the code in a FOLDER, without any of the PRODUCT, is tests by what it holds.
+
+        If the folder IS MEANT for tests, half of all below it will do. Tests with usual names do not count: what tells
+        them from source is their name.
+        """
+        below = [path for path in self.paths if path.startswith(f"{folder}/")]
+        code = [path for path in self.holding if path.startswith(f"{folder}/")]
+        code = code if is_meant else [path for path in code if folder_of(path) == f"{folder}/"]
+        tests = sum(self.holding[path] for path in code)
+        return tests > 0 and 2 * tests >= len(code) + (not is_meant) and product.isdisjoint(below)
+
+
+class Settings:
+    """What settings of a PROJECT name: `judges` and `folders` where they speak of tests, and files of the `product`."""
+
+    def __init__(self, command: Command, project: Project, is_whole: Callable[[str], bool]) -> None:
+        self.command, self.project = command, project
+        self.judges, self.product, self.folders = set[str](), set[str](), set[str]()
+        paths = [path for path in (*project.paths, ".cargo/config.toml") if not is_usual(path)]
+        known = [path for path in paths if is_whole(path) or path in command.texts or "settings" in path]
+        others = [path for path in paths if PurePosixPath(path).suffix not in {*source_endings(), *PROSE}]
+        for path in dict.fromkeys([*known, *sorted(others, key=lambda path: path.count("/"))[:FEW]]):
+            self.read(path, read_settings(project.root / path))
+
+    def read(self, path: str, text: str) -> None:
+        """Read the TEXT of settings at PATH."""
+        own, parts, built = folder_of(path), [*items(text)], set[str]()
+        places = [own, "", *(f"{word}/" for word in sorted({*words_in(text)} & self.project.folders))]
+        for heads, item in parts:
+            built |= {*targets(heads, item)}
+        for heads, item in parts:
+            words = {word.strip("/") for word in plain(item).replace("=", " ").split()}
+            names = [word for word in words if self.project.knows(word) and (own or re.search(r"[./\\:]", word))]
+            folders = {word.removeprefix("./") for word in words} & self.project.folders
+            role = (self.role_in(path, heads, item) or role_of_built(heads, item, built)) if names or folders else ""
+            found = {file for name in names if role for file in self.project.files(name, places)}
+            if role == "product":
+                self.product |= found
+            elif role == "judge":
+                self.judges |= found
+                self.folders |= folders
+
+    def role_in(self, path: str, heads: Sequence[str], item: str) -> str:
+        """Tell what an ITEM below HEADS in settings at PATH is about: what judges, the product, or neither."""
+        above, is_recipe = "\n".join([*heads, item]), re.fullmatch(RECIPES, path)
+        about = above.partition(":")[0] if is_recipe else "\n".join([*heads, rx(NAME).sub("", item)])
+        own = re.fullmatch(OWN, PurePosixPath(path).name)
+        names = {own[1] if own and own[1] != "package" else "", *(head.strip('" :{') for head in heads[1:2])}
+        if re.match(r"\s*(?:from|import)\b", item):
+            return ""
+        if says("product", above):
+            return "product"
+        if says("speaks", f"{path}\n{about}") or names & self.command.words:
+            return "judge"
+        is_other_goal = is_recipe and ":" in above and not self.command.words & {*about.split()}
+        return "product" if is_other_goal else ""
+
+
+def targets(heads: Sequence[str], item: str) -> list[str]:
+    """List the words of an ITEM below HEADS that speak of tests: they may be programs that are built for them."""
+    above = "\n".join([*heads, item.partition("=")[0] if "=" in item else ""])
+    is_call = "(" in above or "_PROGRAMS" in above
+    return re.findall(r"\w{3,}", item) if is_call and says("speaks", above) and not says("product", above) else []
+
+
+def role_of_built(heads: Sequence[str], item: str, built: Set[str]) -> str:
+    """Tell whether an ITEM names the sources of a program that is BUILT for tests, or of the product."""
+    if not any(re.fullmatch(r"\s*\w+\s*\(", head) for head in heads) and "_SOURCES" not in item:
+        return ""
+    first = re.match(r"\W*(\w+?)(?:_SOURCES|\b)", item)
+    return "judge" if first and first[1] in built else "product"
+
+
+def read_settings(file: Path) -> str:
+    """Read a file with settings; JSON is written line by line."""
+    text = read_text(file, MOST)
+    if file.suffix == ".json":
+        with contextlib.suppress(ValueError):
+            return json.dumps(json.loads(text), indent=1)
+    return text
+
+
+def given(line: str) -> list[str]:
+    """List the names of what a simple command starts, or loads."""
+    words = re.sub(r"^\s*[-+]?(?:\w+=\S*\s+)*", "", line).replace("=", " ").split()
+    at = [at for at, word in enumerate(words) if re.fullmatch(GIVEN, word)]
+    first = words[0] if words else ""
+    names = words[at[-1] + 1 :] if at else [first] if "/" in first else words[1:] if first == "." else []
+    names = [] if {"-m", "-c", "-e"} & {*names} else [name for name in names if re.search(r"[./]", name)]
+    for option, name in pairwise([*words, ""]):
+        if rx(table("_guard.txt")["shared"]["option"][0]).fullmatch(option):
+            names.append(name)
+        elif option.startswith("-p"):
+            names.append(option[2:])
+    return names + (words[words.index("unittest") + 1 :] if "unittest" in words else [])
+
+
+def items(text: str) -> Iterator[tuple[list[str], str]]:
+    """Take settings apart: give each item with what stands over it, by brackets and by indentation."""
+    heads: list[tuple[int, str]] = []  # how deep what is below it stands; an open bracket's is endless
+    for line in text.splitlines():
+        deep = len(line) - len(line.lstrip()) + line.lstrip().startswith("- ")
+        if re.match(r"\[.*\]\s*$", line):
+            heads = [(-1, line)]
+            continue
+        while heads and deep <= heads[-1][0] < ENDLESS:
+            heads.pop()
+        piece = ""
+        for token in re.findall(TOKEN, line):
+            if token not in list("()[]{},"):
+                piece += token
+                continue
+            yield [head for _, head in heads], piece
+            if token in "([{":
+                heads.append((ENDLESS, piece + token))
+            elif token != "," and any(at == ENDLESS for at, _ in heads):
+                while heads.pop()[0] != ENDLESS:
+                    pass
+            piece = ""
+        if piece.strip():
+            yield [head for _, head in heads], piece
+            if heads and heads[-1][1] == "(" and re.fullmatch(r"\s*[\w-]+\s*", piece):
+                heads[-1] = (ENDLESS, f"{piece}(")  # the first word of a list says what it is
+            if not heads or heads[-1][0] < ENDLESS:
+                heads.append((deep, piece))
+
+
+def bare(path: str) -> str:
+    """Give a PATH without the endings of its name."""
+    place = folder_of(path)
+    return path[: len(place) + 1] + path[len(place) + 1 :].partition(".")[0]
+
+
+def folder_of(path: str) -> str:
+    return path[: path.rfind("/") + 1]
 
 
 @cache
 def packages(root: Path) -> list[str]:
-    """List the packages of a project, as they are before an agent makes more."""
-    return [path for path in project_files(root) if path.endswith("/package.json")]
-
-
-def texts_of(words: Set[str], place: str, root: Path) -> dict[str, str]:
-    """Give what WORDS of commands stand for in a PLACE of the project, with what programs called so read there."""
-    found = dict[str, str]()
-    package = read_json(root / place / "package.json")
-    scripts = package.get("scripts") if isinstance(package, dict) else {}
-    for name, text in scripts.items() if isinstance(scripts, dict) else ():
-        if {name, name.removeprefix("pre"), name.removeprefix("post")} & words:
-            found[f"{place}script {name}"] = str(text)
-    files = {word.removeprefix("./") for word in words if re.fullmatch(SCRIPT, PurePosixPath(word).name)}
-    for name in (path.name for path in (root / place).iterdir()):
-        own = re.fullmatch(r"(?:GNU)?(\w+?)file(?:\..*)?", name)
-        files |= {name} if own and own[1].lower() in words else set()
-    files |= {*also_read(words)}
-    for path in sorted(files):
-        text = "" if path.startswith("/") else read_text(root / place / path, 100_000)
-        if text:
-            found[f"{place}{path}"] = recipes_in(text, words) if re.fullmatch(RECIPES, path) else text
-    return found
+    """List the folders of packages of a project, as they are before an agent makes more."""
+    there = project_files(root) if (root / "package.json").is_file() else ()
+    return [folder_of(path) for path in there if path.endswith("/package.json")][:MANY]
 
 
 def recipes_in(text: str, words: Set[str]) -> str:
@@ -157,144 +354,18 @@ def plain(text: str) -> str:
     return rx(AROUND).sub(" ", rx(ROOT).sub("", text))
 
 
-def words_in_all(texts: Mapping[str, str]) -> set[str]:
-    return {word for text in texts.values() for word in re.split(r"[\s;&|=]+", plain(text)) if 0 < len(word) < 200}
+def words_in(text: str) -> Iterator[str]:
+    return (word for word in re.split(r"[\s;&|=]+", plain(text)) if 0 < len(word) < 200)
 
 
-def commands_in(texts: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Give the simple commands of TEXTS as words, each with its folder; but of tests, which start what they test."""
-    for name, text in texts.items():
-        if not is_usual(name) or re.fullmatch(RECIPES, name):
-            place = name.removesuffix(PurePosixPath(name).name)
-            yield from ((place, line.split()) for line in dict.fromkeys(re.split(r"[;&|\n]+", plain(text))))
-
-
-def programs(texts: Mapping[str, str]) -> set[str]:
-    """List the programs that TEXTS start by name, behind others such as npx."""
-    own = {name: text for name, text in texts.items() if re.fullmatch(rf"|(?:.*/)?script .*|{RECIPES}", name)}
-    return {word for _, command in commands_in(own) for word in command[:2] if re.fullmatch(r"[a-z][a-z-]{2,}", word)}
-
-
-def started(words: Sequence[str], places: Sequence[str], root: Path) -> list[str]:
-    """List the files of the project that a simple command starts, or loads."""
-    words = [word.split("=")[-1] for word in words]
-    first = next((word.lstrip("-+") for word in words if word), "")
-    at = [at for at, word in enumerate(words) if re.fullmatch(rf"(?:.*/)?(?:{GIVEN})", word)]
-    given = words[at[-1] + 1 :] if at else [first] if "/" in first else words[1:] if first == "." else []
-    named = [] if {"-m", "-c", "-e"} & {*given} else [*given]
-    for option, name in pairwise([*words, ""]):
-        named += [name] if option in ("-m", "-p") else [option[2:]] if option.startswith("-p") else []
-    return [path for name in named for path in files_called(name, places, root)]
-
-
-def helpers_of(script: str, root: Path) -> list[str]:
-    """List the files that a SCRIPT loads from its own folder; at the root lies the product."""
-    place = script.removesuffix(PurePosixPath(script).name)
-    names = rx(LOADS).findall(read_text(root / script, 100_000)) if place else ()
-    inner = [name for name in map("".join, names) if ".." not in name.split("/")]
-    return [path for name in inner for path in files_called(name, [place], root) if path != script]
-
-
-def module_files(name: str) -> list[str]:
-    """List the files that a Python module of that NAME may be; a package that is started has a __main__ too."""
-    path = name.split(":")[0].replace(".", "/")
-    return [f"{path}.py", f"{path}/__main__.py"]
-
-
-def files_called(name: str, places: Sequence[str], root: Path) -> list[str]:
-    """List the files of the project that a NAME means in the first of PLACES where there are any.
-
-    It may have no ending, or be that of a module, with names from within it behind.
-    """
-    name, parts = name.lstrip("/"), name.split(":")[0].split(".")
-    modules = [".".join(parts[:end]) for end in range(len(parts), 0, -1)] if re.fullmatch(r"[\w.:]+", name) else []
-    for place in places if re.fullmatch(r"\w[\w./-]*|\.[\w./-]+", name) else ():
-        exact = root.joinpath(*normal(f"{place}{name}".split("/")))
-        found = [exact] if exact.is_file() else [*exact.parent.glob(f"{exact.name}.*")] if "/" in name else []
-        for module in modules:
-            found = found or [file for path in module_files(module) if (file := root / place / path).is_file()]
-        found += [path.with_name("__init__.py") for path in found if path.name == "__main__.py"]
-        if found := [path for path in found if path.is_file()]:
-            return [path.relative_to(root).as_posix() for path in found]
-    return []
-
-
-def named_in_settings(root: Path, words: Set[str], is_settings: Callable[[str], bool]) -> list[str]:
-    """List the files and folders that settings of test runners name: tests, and what is loaded for them."""
-    found, keys = list[str](), rx("|".join(table("_guard.txt")["shared"]["keys"]))
-    for path in filter(is_settings, project_files(root)):
-        places = [path.removesuffix(PurePosixPath(path).name), ""]
-        text = runner_settings(root / path, words)
-        for word in words_in_all({"": text}):
-            found += [item for place in places if word.strip("./*") for item in tests_below(f"{place}{word}", root)]
-        for setting in keys.finditer(text):
-            loads = "plugin" in setting[0] or setting[0].startswith("-p")  # else a word may be of any thing
-            named = (word.removeprefix("-p") for word in plain(setting[0]).split() if loads or re.search(r"[./]", word))
-            found += [f"/{file}" for word in named for file in files_called(word, places, root)]
-    return [*dict.fromkeys(found)]
-
-
-def tests_in_settings(root: Path, words: Set[str]) -> list[str]:
-    """List the tests that settings of runners name, but what does not tell them from source.
-
-    That is a pattern that fits every source; a folder, where tests have the usual names.
-    """
-    rows, paths, found = table("_guard.txt"), project_files(root), list[str]()
-    settings = {files: row["names"][0] for files, row in rows.items() if "names" in row}
-    for path in filter(path_matcher(" ".join(settings).split()), paths):
-        name, within = PurePosixPath(path).name, path.removesuffix(PurePosixPath(path).name)
-        inner = [path for path in paths if path.startswith(within)]
-        others = [path for path in inner if not is_usual(path)]
-        for names in [names for files, names in settings.items() if path_matcher(files.split())(name)]:
-            parts = rx(names).findall(runner_settings(root / path, words))
-            meant = [form for part in parts for form in forms_in(part, within, root)]
-            usual = any(map(path_matcher(form for form in meant if form.endswith("/")), filter(is_usual, inner)))
-            found += [form for form in meant if not (usual if form.endswith("/") else fits_all(form, others))]
-    return [*dict.fromkeys(found)]
-
-
-def forms_in(setting: str, within: str, root: Path) -> Iterator[str]:
-    """Give the patterns of files and folders that a SETTING WITHIN a folder means."""
-    for double, single, bare in re.findall(r"\"([^\"\n]+)\"|'([^'\n]+)'|([^\s,\[\]{}<>\"']+)", setting):
-        word = rx(ROOT).sub("", double or single or bare).removeprefix("./")
-        if "*" in word:
-            form = re.sub(r"[?+@!]?\([^)]*\)|\{[^}]*\}", "*", word).lstrip("/")
-            yield f"/{within}{form}" if within or "/" in form else form
-        elif word.strip("./") and (root / within / word).exists():
-            yield f"/{within}{word.strip('/')}" + "/" * (root / within / word).is_dir()
-
-
-def fits_all(pattern: str, sources: Sequence[str]) -> bool:
-    """Tell whether a PATTERN of many fits all SOURCES of its kind: then it does not tell tests from them."""
-    kind = PurePosixPath(pattern).suffix
-    alike = [path for path in sources if PurePosixPath(path).suffix in ({kind} if kind else source_endings())]
-    return bool(alike) and "*" in pattern and all(map(path_matcher([pattern]), alike))
-
-
-def runner_settings(file: Path, words: Set[str]) -> str:
-    """Read a file with settings; of a package.json the sections that are called as WORDS of the test command are."""
-    if file.name != "package.json":
-        return read_text(file, 200_000)
-    package = read_json(file)
-    sections = [part for key, part in package.items() if key in words] if isinstance(package, dict) else []
-    return "\n".join(json.dumps(part, indent=1) for part in sections if isinstance(part, dict))
-
-
-@cache  # as it was when it was first asked for, and quick for the next task
-def tests_below(name: str, root: Path) -> list[str]:
-    """Give the folder of a NAME, which may be a pattern, if half of the code there is tests by what it holds."""
-    folder = "/".join(normal((name.split("*")[0].rpartition("/")[0] if "*" in name else name).split("/")))
-    if not folder or not (root / folder).is_dir():
-        return [f"/{folder}"] if holds_tests(read_text(root / folder, 200_000)) else []
-    sources = [path for path in project_files(root / folder)[:MANY] if PurePosixPath(path).suffix in source_endings()]
-    unusual = [path for path in sources if not is_usual(path)]
-    holding = [path for path in unusual if holds_tests(read_text(root / folder / path, 200_000))]
-    return [f"/{folder}/"] if holding and 2 * len(holding) >= len(unusual) else []
+def says(name: str, text: str) -> bool:
+    """Tell whether a TEXT has one of the patterns of that NAME in the guard's table."""
+    return bool(rx("|".join(table("_guard.txt")["shared"][name])).search(text))
 
 
 def holds_tests(text: str) -> bool:
     """Tell whether a TEXT is one of tests, as their libraries write them; not one of a product that has some inside."""
-    return bool(rx("|".join(table("_guard.txt")["shared"]["holds"])).search(text))
+    return says("holds", text)
 
 
 def is_usual(path: str) -> bool:
@@ -333,8 +404,7 @@ def shadowing(fresh: Sequence[str], before: Sequence[str], root: Path) -> list[s
         if path.endswith(IMPORTED) and not any(folder in packages for folder in inner):
             names[path] = PurePosixPath(own).name.split(".")[0]
     known = installed({*names.values()}, root) | {"sitecustomize", "usercustomize"}  # Python looks for these
-    stands = rx("|".join(table("_guard.txt")["shared"]["stands"]))
-    return [path for path in fresh if names.get(path) in known or stands.search(path)]
+    return [path for path in fresh if names.get(path) in known or says("stands", path)]
 
 
 def installed(names: Set[str], root: Path) -> set[str]:
