@@ -249,8 +249,8 @@ class Settings:
             return "product"
         if says("speaks", f"{path}\n{about}") or names & self.command.words:
             return "judge"
-        is_other_goal = is_recipe and ":" in above and not self.command.words & {*about.split()}
-        return "product" if is_other_goal else ""
+        is_goal = is_recipe and ":" in above and (not heads or not self.command.words & {*about.split()})
+        return "product" if is_goal else ""
 
 
 def targets(heads: Sequence[str], item: str) -> list[str]:

@@ -70,7 +70,12 @@ NAMED = {
     "behave.ini": "[behave]\npaths = bdd\n",
     "app/package.json": '{"scripts": {"check": "node bin/run.js"}}',
     "kit/package.json": '{"name": "@x/kit", "scripts": {"verify": "node ./verify.js"}}',
-    "sub/Makefile": "check:\n\tpython3 tools/made.py\n",
+    "sub/Makefile": "check: core/selfcheck.o core/lex.o\n\tpython3 tools/made.py\n\ncalc: core/lex.o\n\tcc $^\n",
+    ".busted": "return { default = { helper = 'say/it.lua' } }\n",
+    "qa.cfg": "[aliases]\ntest = pytest -p shop.outcomes\nreporter = shop.report:Reporter\n",
+    "c/CMakeLists.txt": "add_library(c\n  c.c)\nadd_executable(driver d.c c.c)\nadd_test(NAME all\n  COMMAND driver)\n",
+    "c/meson.build": "test('c', executable('c1', 'e.c'))\nexecutable('c2', 'f.c')\n",
+    "tasks.toml": '[tool.poe.tasks.test]\nscript = "ops.suite:run"\n[tool.poe.tasks]\nserve = "python ops/serve.py"\n',
 }  # fmt: skip
 JUDGING = (
     "plugs/one.py", "plugs/two.py", "support/db.py", "pkg/verify_sums.py", "qa/data.py", "tools/tox.py",
@@ -79,7 +84,8 @@ JUDGING = (
     "tools/lib/all.js", "tools/im.mjs", "tools/run.js", "watch/a/sums.js", "tools/turn.js", "ts/sums.ts", "set.ts",
     "rs/checked.rs", "app/bin/run.js", "kit/verify.js", "sub/tools/made.py", "back/all.py", "bdd/other.py",
     "run/all.py", "go/one.py", "e2e/login.js", "src/a.cy.js", "app/AndroidTest.kt", "Calc.Tests/Facts.cs",
-    "vendor/x/y.go", "buildSrc/a.kt",
+    "vendor/x/y.go", "buildSrc/a.kt", "sub/core/selfcheck.c", "say/it.lua", "src/shop/outcomes.py",
+    "src/shop/report.py", "c/d.c", "c/e.c", "ops/suite.py", "rules/data/rows.py",
 )  # fmt: skip
 FREE = (
     "lib/main.js",
@@ -92,6 +98,11 @@ FREE = (
     "app/src/main.js",
     "sub/sums.py",
     "src/core/sums.py",
+    "sub/core/lex.c",
+    "c/c.c",
+    "c/f.c",
+    "ops/serve.py",
+    "mixed/sums.py",
 )
 # Tests by what they hold, wherever they lie and whatever names them.
 HOLDING = {
@@ -103,6 +114,8 @@ HOLDING = {
     "ts/sums.ts": "import test from 'node:test'\n",
     "rs/checked.rs": "#[test]\nfn sums() {}\n",
     "bdd/steps.py": "@given('a sum')\ndef sum(context):\n    pass\n",
+    "rules/sums.py": "def test_sums():\n    pass\n",
+    "mixed/check_sums.py": "def test_sums():\n    pass\n",
     "java/Sums.java": "class Sums {\n    @Test void add() {}\n}\n",
 }
 STANDS = ("lib/minitest/autorun.rb", "lib/Test/More.pm", "src/main/java/org/junit/Assert.java")
