@@ -182,12 +182,15 @@ class Project:
         return []
 
     def helpers(self, scripts: Set[str], product: Set[str]) -> set[str]:
-        """List the files that SCRIPTS load from their own folder, if that is none of those of the PRODUCT."""
+        """List the files that SCRIPTS load from their own folder, if that is none of those of the PRODUCT.
+
+        Tests load what they test.
+        """
         found, queue = set[str](), [*scripts]
         while queue:
             script = queue.pop()
-            place = folder_of(script)
-            loads = rx(LOADS).findall(read_text(self.root / script, 100_000)) if place not in product else ()
+            place, text = folder_of(script), read_text(self.root / script, MOST)
+            loads = () if place in product or holds_tests(text) else rx(LOADS).findall(text)
             names = (".".join(filter(None, parts)).lstrip("./") for parts in loads)
             files = {path for name in names for path in self.files(name, [place, ""]) if path.startswith(place)}
             queue += files - found
@@ -228,7 +231,8 @@ class Settings:
         for heads, item in parts:
             words = {word.strip("/") for word in plain(item).replace("=", " ").split()}
             names = [word for word in words if self.project.knows(word) and (own or re.search(r"[./\\:]", word))]
-            folders = {word.removeprefix("./") for word in words} & self.project.folders
+            value = re.sub(r"^[^:=]*[:=]", "", item)
+            folders = {word.removeprefix("./").strip("/") for word in words_in(value)} & self.project.folders
             role = (self.role_in(path, heads, item) or role_of_built(heads, item, built)) if names or folders else ""
             found = {file for name in names if role for file in self.project.files(name, places)}
             if role == "product":
@@ -247,9 +251,11 @@ class Settings:
             return ""
         if says("product", above):
             return "product"
+        if is_recipe and heads:  # a command: what it starts is known
+            return "" if self.command.words & {*about.split()} else "product"
         if says("speaks", f"{path}\n{about}") or names & self.command.words:
             return "judge"
-        is_goal = is_recipe and ":" in above and (not heads or not self.command.words & {*about.split()})
+        is_goal = is_recipe and ":" in above
         return "product" if is_goal else ""
 
 
@@ -403,7 +409,7 @@ def shadowing(fresh: Sequence[str], before: Sequence[str], root: Path) -> list[s
         own = next((folder for folder in inner if folder not in folders), path)  # the first that was not there
         if path.endswith(IMPORTED) and not any(folder in packages for folder in inner):
             names[path] = PurePosixPath(own).name.split(".")[0]
-    known = installed({*names.values()}, root) | {"sitecustomize", "usercustomize"}  # Python looks for these
+    known = installed({*names.values()}, root) | declared(root) | {"sitecustomize", "usercustomize"}
     return [path for path in fresh if names.get(path) in known or says("stands", path)]
 
 
@@ -417,6 +423,13 @@ def installed(names: Set[str], root: Path) -> set[str]:
     except (OSError, subprocess.SubprocessError):
         return set()
     return {*done.stdout.split()}
+
+
+def declared(root: Path) -> set[str]:
+    """List the libraries that a Python project says it needs, as modules are called: they may not be installed."""
+    texts = {path: read_text(path, MOST) for path in (*root.glob("*requirements*.txt"), root / "pyproject.toml")}
+    lists = (re.findall(r"(?m)^(\w[\w-]*)|[\"'](\w[\w-]*)[<>=~!]", text) for text in texts.values() if text)
+    return {"".join(name).replace("-", "_").lower() for names in lists for name in names}
 
 
 def link_targets(links: Mapping[str, str], root: Path) -> dict[str, str]:
