@@ -476,6 +476,15 @@ def config_here(options: argparse.Namespace) -> Config:
         raise
 
 
+def config_of(record: RunRecord, options: argparse.Namespace) -> Config:
+    """Load the leanfile of a run; where it cannot be read, the static configuration alone."""
+    path, static = Path(record.first["file"]), static_config(options.global_config)
+    try:
+        return load(path, static)
+    except LeanError:
+        return bare_config(path, Path(record.first["root"]), read_static(static))
+
+
 def runs_here(options: argparse.Namespace) -> Path:
     """Find what lean-loop keeps of this project; where no leanfile lies, of the one in which it ran last."""
     if options.config[0].exists() or last_runs(options.config[0]):
@@ -507,7 +516,7 @@ def show_report(options: argparse.Namespace, shows: Shows) -> str:
         written: str = load_beside("_html").write_page(record.folder, record.events, Path(options.html))
         return written
     if options.diff:
-        return whole_change(record, config_here(options), shows)
+        return whole_change(record, config_of(record, options), shows)
     return f"{outcome(record.folder)['report']}\nThe files lie in {record.folder}"
 
 

@@ -111,7 +111,7 @@ def test_what_is_taken_out_holds_no_key_and_comes_back_by_its_own_name(calc: Ben
     leaner(TAKEN_OUT + FIX, "source")
     with_key(calc, key)
     assert calc.lean_loop().code == 0
-    shown = calc.lean_loop("--report", "--diff")
+    shown = calc.lean_loop("--report", "--diff", below="..")
     assert "+token = '[masked by lean-loop]'" in shown.out
     assert (key in kept(calc), key in shown.text) == (False, False)
     assert f"conf-{key}.yaml" not in [path.name for path in calc.project.iterdir()]
