@@ -30,13 +30,20 @@ Named = Iterator[tuple[str, str]]
 
 def keys_of(root: Path) -> set[str]:
     """Find the keys in the variables, in the configuration that was read, and in a project's .env* and .git/config."""
-    files = [path for path in [*root.glob(".env*"), root / ".git/config"] if path.is_file()]
     named = [*os.environ.items(), *chain.from_iterable(walk("", document) for document in READ)]
-    for path in files:
+    for path in (*env_files(root), root / ".git/config"):
         with contextlib.suppress(OSError):
             text = as_text(read_regular(path, 200_000, follow=True))
             named += [("", text), *((name, value.strip("\"'")) for name, value in ASSIGNMENT.findall(text))]
     return {key for name, value in named for key in keys_in(name, value)}
+
+
+def env_files(root: Path) -> Iterator[Path]:
+    """List the .env* files in a folder, and in the folders there."""
+    with contextlib.suppress(OSError), os.scandir(root) as entries:
+        for folder in (root, *(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))):
+            with contextlib.suppress(OSError):
+                yield from (path for path in folder.iterdir() if path.name.startswith(".env"))
 
 
 def walk(name: str, value: Any) -> Named:

@@ -84,14 +84,24 @@ REMOTE = "https://bob:ghs_Tok77abc@github.com/o/r.git"
 
 def test_keys_are_found_where_they_usually_stand_and_by_their_names(calc: Bench, leaner: Leaner) -> None:
     calc.write(".env.local", DOT_ENV)
+    calc.write("api/.env", "DEEP_TOKEN=deep-tok-4455xx\n")
     calc.git("remote", "add", "origin", REMOTE)
     calc.env |= NAMED | {"DEPLOY_KEY": PEM, "APP_TOKEN": str(calc.project), "MONKEY": "banana"}
     calc.write("leanfile.toml", SETTINGS + LEANFILE)
     calc.write("test_calc.py", f"import os\nprint(os.environ['SERVICE_TOKEN'])\n{calc.read('test_calc.py')}")
-    leaner(f"env | sed 's/^/| /'; cat .env.local; git remote -v; echo warning: $LEAN_BASE_URL >&2; {FIX}")
+    leaner(f"env | sed 's/^/| /'; cat .env.local api/.env; git remote -v; echo warning: $LEAN_BASE_URL >&2; {FIX}")
     ran = calc.lean_loop()
     assert ran.code == 0, ran.text
-    secrets = [*NAMED.values(), "dbPass_99z", "run-env-tok", "opt-key-77", "S3cret-pw", "mail-pw", "dotenvPw44"]
+    secrets = [
+        *NAMED.values(),
+        "dbPass_99z",
+        "run-env-tok",
+        "opt-key-77",
+        "S3cret-pw",
+        "mail-pw",
+        "dotenvPw44",
+        "deep-tok",
+    ]
     secrets += ["MIIEvQIBADAN", "ghs_Tok77abc"]
     seen = kept(calc) + ran.text
     assert [key for key in secrets if key in seen] == []
