@@ -69,7 +69,7 @@ def runner_files(config: Config, task: Task) -> list[str]:
     judges |= project.helpers(judges, {"", *map(folder_of, task.files)}) - product
     files = {*command.texts, *words_of(*argv), *judges}
     found += [f"/{escape(file)}" for file in sorted(files) if (root / file).is_file()]
-    found += [f"/{at}/" for at in project.folders if project.is_of_tests(at, product, at in settings.folders)]
+    found += [f"/{folder}/" for folder in project.folders_of_tests(product, settings.folders)]
     found += [f"{folder.strip('/')}/" for folder in task.test_files if (root / folder).is_dir()]
     return [*found, *command.own_files()]
 
@@ -197,17 +197,21 @@ class Project:
             found |= files
         return found
 
-    def is_of_tests(self, folder: str, product: Set[str], is_meant: bool) -> bool:
-        """Tell whether most of the code in a FOLDER, without any of the PRODUCT, is tests by what it holds.
+    def folders_of_tests(self, product: Set[str], meant: Set[str]) -> Iterator[str]:
+        """Give the folders, without any of the PRODUCT, in which most of the code is tests by what it holds.
 
-        If the folder IS MEANT for tests, half of all below it will do. Tests with usual names do not count: what tells
+        If a folder is MEANT for tests, half of all below it will do. Tests with usual names do not count: what tells
         them from source is their name.
         """
-        below = [path for path in self.paths if path.startswith(f"{folder}/")]
-        code = [path for path in self.holding if path.startswith(f"{folder}/")]
-        code = code if is_meant else [path for path in code if folder_of(path) == f"{folder}/"]
-        tests = sum(self.holding[path] for path in code)
-        return tests > 0 and 2 * tests >= len(code) + (not is_meant) and product.isdisjoint(below)
+        tests = [path for path, holds in self.holding.items() if holds]
+        for folder in sorted({f"{parent}/" for path in tests for parent in PurePosixPath(path).parents[:-1]}):
+            is_meant = folder[:-1] in meant
+            code = [
+                path for path in self.holding if path.startswith(folder) and (is_meant or folder_of(path) == folder)
+            ]
+            holding = sum(self.holding[path] for path in code)
+            if 2 * holding >= len(code) + (not is_meant) and not any(path.startswith(folder) for path in product):
+                yield folder[:-1]
 
 
 class Settings:
