@@ -33,7 +33,7 @@ class Repository:
 
     `places` are its folders: HEAD and index in the first, branches, settings and objects in the last (the same folder,
     but in a linked work tree; none without a repository). `copy` holds it all, objects as hard links where that can be;
-    `seen` tells what its files were like when that was made, `rights` those of its folders.
+    `seen` tells what its files were like when that was made, `rights` what its places were.
     """
 
     link: Path
@@ -161,16 +161,16 @@ class Repository:
 
     def unlock(self) -> None:
         """Make it accessible again, where rights were taken from it; files share theirs with our copies."""
-        for place in self.places:
-            if not place.is_dir():
-                continue
+        for place in filter(Path.is_dir, self.places):
             if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
                 place.chmod(0o700)
                 for folder, inner, names in os.walk(place):
                     for path in (Path(folder, name) for name in (*inner, *names)):
-                        path.chmod(path.stat().st_mode | (0o700 if path.name in inner else 0o400))
-            if place.stat().st_mode != self.rights.get(place, place.stat().st_mode):
-                place.chmod(self.rights[place])
+                        with contextlib.suppress(OSError):
+                            path.chmod(path.stat().st_mode | (0o700 if path.name in inner else 0o400))
+            with contextlib.suppress(OSError, KeyError):
+                if place.stat().st_mode != self.rights[place]:
+                    place.chmod(self.rights[place])
 
     def clear_link(self, old: Mapping[Path, Facts], found: Path) -> bool:
         """Take away what took the place of the `.git`; tell whether that was a repository."""
@@ -299,7 +299,7 @@ def link_files(source: Path, target: Path, anew: bool = True, most: int = 1 << 4
     """
     made = False
     target.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):  # git's own upkeep may remove the folder meanwhile
+    with contextlib.suppress(FileNotFoundError, PermissionError):  # git may remove the folder, and others may own it
         changed = source.stat().st_mtime_ns
         for path, there in ((path, target / path.name) for path in source.iterdir()):
             facts, old = facts_of(path)[:2], facts_of(there)[:2]

@@ -42,29 +42,19 @@ class Shape:
 
         A folder may be locked. A file keeps its run bit: trees hold that.
         """
-        found: Seen = {}
-        todo = [""]
+        found, todo = dict[str, Rights](), [""]
         while todo:
-            here = todo.pop()
-            self.look_at(here, found, mended or {})
-            with contextlib.suppress(OSError), os.scandir(self.root / here) as entries:
-                for entry in entries:
-                    path = f"{here}{entry.name}"
-                    if entry.is_dir(follow_symlinks=False):
-                        if entry.name not in GENERATED:
-                            todo.append(f"{path}/")
-                    elif not entry.is_symlink():
-                        self.look_at(path, found, mended or {})
+            path = todo.pop()
+            with contextlib.suppress(OSError):
+                now = rights_of(self.root / path)
+                old = (mended or {}).get(path, now)
+                if now != old and stat.S_IFMT(now[0]) == stat.S_IFMT(old[0]):
+                    now = give(self.root / path, old, keeps_run_bit=stat.S_ISREG(now[0]))
+                found[path] = now
+                if stat.S_ISDIR(now[0]):
+                    with os.scandir(self.root / path) as entries:
+                        todo += [f"{path}{entry.name}{'/' * entry.is_dir()}" for entry in entries if is_own(entry)]
         return found
-
-    def look_at(self, path: str, found: Seen, mended: Mapping[str, Rights]) -> None:
-        """Read the rights of one file, or of a folder, whose PATH ends in a slash."""
-        with contextlib.suppress(OSError):
-            now = rights_of(self.root / path)
-            old = mended.get(path, now)
-            if now != old and stat.S_IFMT(now[0]) == stat.S_IFMT(old[0]):
-                now = give(self.root / path, old, keeps_run_bit=stat.S_ISREG(now[0]))
-            found[path] = now
 
     def remember(self, seen: Seen) -> None:
         """Keep what a look has SEEN that a new file or folder would not have."""
@@ -160,11 +150,11 @@ class Shape:
         """Give the FRESH content of a FILE the rights of what it replaces (LIKE), else those that the file last had."""
         path = file.relative_to(self.root).as_posix()
         with contextlib.suppress(OSError):
+            if old := rights_of(like) if like else self.usual.get(path):
+                give(fresh, old, keeps_run_bit=True)
             if like and hasattr(os, "listxattr"):
                 for name in os.listxattr(like):
                     os.setxattr(fresh, name, os.getxattr(like, name))
-            if old := rights_of(like) if like else self.usual.get(path):
-                give(fresh, old, keeps_run_bit=True)
 
 
 @cache
@@ -177,6 +167,11 @@ def plain_rights() -> set[tuple[int, int]]:
         (kind | rights & ~mask, own)
         for kind, rights in ((stat.S_IFREG, 0o666), (stat.S_IFREG, 0o777), (stat.S_IFDIR, 0o777))
     }
+
+
+def is_own(entry: os.DirEntry[str]) -> bool:
+    """Tell whether what lies in a folder is neither a link nor called as a generated folder is."""
+    return not (entry.is_symlink() or (entry.name in GENERATED and entry.is_dir()))
 
 
 def empty_folders(seen: Seen) -> set[str]:
