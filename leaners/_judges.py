@@ -11,7 +11,7 @@ import re
 import shlex
 import subprocess
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cache
 from glob import escape
 from itertools import pairwise
@@ -56,22 +56,29 @@ def runner_files(config: Config, task: Task) -> list[str]:
     """Give patterns of what judges a TASK beside its tests: what its command starts, and what settings name."""
     argv, root = [task.runner.command, *task.runner.args], config.root
     command, project = Command(argv, root), Project(root)
-    found = " ".join(table("_guard.txt")["whole"]["name"]).split()
-    settings = Settings(command, project, path_matcher(found))
-    for word in words_of(*argv):
-        path = word.split("::")[0].split("=")[-1].removeprefix(f"{root}/").removeprefix("./").rstrip("/")
-        if path in project.folders:
-            settings.folders.add(path)
-        elif re.fullmatch(r"[^\s*-][^\s*]*[./][^\s*]*", word):
-            found.append(path)
+    settings = Settings(command, project)
+    paths = [named_by(word, root) for word in words_of(*argv) if word[0] != "-"]
     product = settings.product | {*task.files}
     judges = (settings.judges | {*command.started(project)}) - product
     judges |= project.helpers(judges, {"", *map(folder_of, task.files)}) - product
-    files = {*command.texts, *words_of(*argv), *judges}
-    found += [f"/{escape(file)}" for file in sorted(files) if (root / file).is_file()]
-    found += [f"/{folder}/" for folder in project.folders_of_tests(product, settings.folders)]
-    found += [f"{folder.strip('/')}/" for folder in task.test_files if (root / folder).is_dir()]
-    return [*found, *command.own_files()]
+    files = [file for file in sorted({*judges, *command.texts, *paths}) if (root / file).is_file()]
+    folders = [*project.folders_of_tests(product, settings.folders | {*paths})]
+    folders += [folder.strip("/") for folder in task.test_files if (root / folder).is_dir()]
+    to_come = [
+        path for path in paths if re.fullmatch(r"[^\s*-][^\s*]*[./][^\s*]*", path) and path not in project.folders
+    ]
+    fixed = [*whole_names(), *to_come, *command.own_files()]
+    return [*fixed, *(f"/{escape(file)}" for file in files), *(f"/{folder}/" for folder in folders)]
+
+
+def whole_names() -> list[str]:
+    """List the patterns of what configures runners, or would stand in their place."""
+    return " ".join(table("_guard.txt")["whole"]["name"]).split()
+
+
+def named_by(word: str, root: Path) -> str:
+    """Give the path that a WORD of the command may mean."""
+    return word.split("::")[0].split("=")[-1].removeprefix(f"{root}/").removeprefix("./").rstrip("/")
 
 
 def spell_out(argv: Sequence[str], root: Path) -> str:
@@ -217,9 +224,10 @@ class Project:
 class Settings:
     """What settings of a PROJECT name: `judges` and `folders` where they speak of tests, and files of the `product`."""
 
-    def __init__(self, command: Command, project: Project, is_whole: Callable[[str], bool]) -> None:
+    def __init__(self, command: Command, project: Project) -> None:
         self.command, self.project = command, project
         self.judges, self.product, self.folders = set[str](), set[str](), set[str]()
+        is_whole = path_matcher(whole_names())
         paths = [path for path in (*project.paths, ".cargo/config.toml") if not is_usual(path)]
         known = [path for path in paths if is_whole(path) or path in command.texts or "settings" in path]
         others = [path for path in paths if PurePosixPath(path).suffix not in {*source_endings(), *PROSE}]
