@@ -229,11 +229,10 @@ class Repository:
     def called(self, path: Path) -> str:
         """Say what a file of a repository holds that people know; nothing where it does not matter."""
         if path == self.places[0] / "index":
-            staged = set[str]()
-            for index in (path, self.kept(path)):  # with settings of before the call
-                places = {"GIT_INDEX_FILE": str(index), "GIT_DIR": str(self.kept(path.parent))}
-                regular = stat.S_ISREG(index.lstat().st_mode) if os.path.lexists(index) else True
-                staged.add(ask_git(path.parent, "ls-files", "-s", places=places) if regular else "?")
+            staged, settings = set[str](), {"GIT_DIR": str(self.kept(path.parent))}  # of before the call
+            for index in (path, self.kept(path)):
+                places = {"GIT_INDEX_FILE": str(index), **settings}
+                staged.add("?" if index.is_fifo() else ask_git(path.parent, "ls-files", "-s", places=places))
             return "what is staged" if len(staged) > 1 else ""
         name = f"{path.relative_to(self.place_of(path)).as_posix()}/"
         return next((called for begin, called in PARTS_OF_GIT.items() if name.startswith(begin)), "")
@@ -256,13 +255,12 @@ def facts_of(path: Path | str) -> Facts:
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Tell whether two files or links hold the same, or neither is there."""
-    contents = list[object]()
-    for path in filter(os.path.lexists, (one, other)):
-        with contextlib.suppress(OSError):
-            regular = stat.S_ISREG(path.lstat().st_mode)
-            contents.append(path.readlink() if path.is_symlink() else read_regular(path) if regular else path.stat())
-    return len(contents) != 1 and contents[:1] == contents[1:]
+    """Tell whether two files, or two links, hold the same."""
+    with contextlib.suppress(OSError):
+        if one.is_symlink() or other.is_symlink():
+            return one.readlink() == other.readlink()
+        return read_regular(one) == read_regular(other)
+    return False
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:

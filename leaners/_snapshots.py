@@ -61,13 +61,15 @@ class Snapshots:
     max_file: int
     max_ignored: int
     repository: Repository
-    shape: Shape
     kind: str
     last: str = ""
     before: str = ""
     unheld: dict[str, str] = field(default_factory=dict)
     known: dict[tuple[str, str], dict[str, tuple[Side, Side]]] = field(default_factory=dict)
     linked: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.shape = Shape(self.root, self.folder / "rights.json")
 
     @property
     def store(self) -> Path:
@@ -387,7 +389,7 @@ def put(path: Path, mode: str, content: bytes, shape: Shape) -> None:
             fresh.symlink_to(os.fsdecode(content))
             return
         fresh.write_bytes(content)
-        rights = stat.S_IMODE(fresh.stat().st_mode)
+        rights = fresh.stat().st_mode
         fresh.chmod(rights | (rights & 0o444) >> 2 if mode == "100755" else rights)
         shape.give_usual(path, fresh, path if path.is_file() and not path.is_symlink() else None)
 
@@ -397,8 +399,7 @@ def put(path: Path, mode: str, content: bytes, shape: Shape) -> None:
 def open_snapshots(root: Path, folder: Path, max_file: int, max_ignored: int) -> Snapshots:
     """Make or find the private repository of the project at ROOT."""
     repository, kind = find_repository(root, folder)
-    shape = Shape(root, folder / "rights.json")
-    return prepare(Snapshots(root, folder, max_file, max_ignored, repository, shape, kind), folder)
+    return prepare(Snapshots(root, folder, max_file, max_ignored, repository, kind), folder)
 
 
 def open_neighbours(project: Snapshots) -> list[Snapshots]:
@@ -412,8 +413,8 @@ def open_neighbours(project: Snapshots) -> list[Snapshots]:
         folder = project.folder / "beside" / f"{zlib.crc32(os.fsencode(root)):08x}"
         if root.is_dir() or folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
-            most, shape = min(project.max_ignored, BESIDE), Shape(root, folder / "rights.json")
-            beside = Snapshots(root, folder, project.max_file, most, repository, shape, project.kind)
+            most = min(project.max_ignored, BESIDE)
+            beside = Snapshots(root, folder, project.max_file, most, repository, project.kind)
             found.append(prepare(beside, project.folder, project.root))
     return found
 

@@ -266,17 +266,16 @@ class Workspace:
         moved = list[str]()
         for path in sorted(self.snapshots.unheld.keys() - known):
             place, kept = self.config.root / path, self.reporter.path(f"put-back-{len(moved)}")
-            allowed = rules.is_listed(path) if path.endswith("/") else rules.permits(path)  # who knows what is in it
+            if rules.is_listed(path) or (rules.permits(path) and not path.endswith("/")):  # who knows what is in it
+                continue
             with contextlib.suppress(OSError):
-                if not allowed and place.lstat().st_size > LARGEST:
+                if place.lstat().st_size > LARGEST:
                     place.unlink()
-                elif not allowed:
+                else:
                     shutil.move(place, kept)
                     self.reporter.mask_file(kept)
-                if not allowed:
-                    moved.append(path)
-        for path in moved:
-            self.snapshots.unheld.pop(path)
+                moved.append(path)
+                self.snapshots.unheld.pop(path)
         return moved
 
     def undo_call(self, before: str) -> None:
