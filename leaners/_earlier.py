@@ -27,6 +27,7 @@ from _snapshots import Snapshots, open_neighbours
 from leanloop import (
     BEAT,
     GREEN,
+    MASKED,
     MISUSE,
     TABLES,
     Config,
@@ -346,10 +347,10 @@ def resume(run: Run) -> Resumed:
     rounds = [{event["round"] for event in record.cut if event["event"] == "attempt"} for record in parts]
     return Resumed(
         green=tuple(last.green),
-        stirred=bool(work_since(run.snapshots, last, records)),
+        stirred=bool(work_since(run, last, records)),
         unfinished=begun["digest"],
         attempts=sum(map(len, rounds)),
-        dirty=frozenset(begun["dirty"]),
+        dirty=frozenset(unmasked(run, begun["dirty"], begun.get("tree", ""))),
         touched=frozenset(path for record in parts for path in record.touched(run.snapshots)),
         spent=last.spent,
     )
@@ -368,14 +369,22 @@ def runs_of_cut(own: Sequence[RunRecord]) -> list[RunRecord]:
     return found
 
 
-def work_since(snapshots: Snapshots, last: RunRecord, records: Sequence[RunRecord]) -> set[str]:
+def work_since(run: Run, last: RunRecord, records: Sequence[RunRecord]) -> set[str]:
     """List what green tasks of earlier runs changed and what is not any more as the LAST run left it."""
     made = set[str]()
     for record in records:
         for event in record.of("result"):
             if event["state"] != "red":
                 made |= {path for path, *_ in event["changed"]}
-    return made & {*snapshots.changed(last.states[""], snapshots.take())}
+    changed, mask = run.snapshots.changed(last.states[""], run.snapshots.take()), run.reporter.mask
+    return {path for path in changed if mask(path) in made}
+
+
+def unmasked(run: Run, names: Sequence[str], tree: str) -> Sequence[str]:
+    """Give NAMES of files as they are, which a record may hold masked; those of a TREE tell."""
+    if not any(MASKED in name for name in names):
+        return names
+    return [path for path in run.snapshots.paths(tree) if run.reporter.mask(path) in names]
 
 
 # --------------------------------------------------------------------------------------------------------- the verbs

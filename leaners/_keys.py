@@ -17,7 +17,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from leanloop import MASKED, READ, Config, Leaner, as_text, read_regular
+from leanloop import (
+    LEANFILE,
+    MASKED,
+    READ,
+    Config,
+    Leaner,
+    LeanError,
+    as_text,
+    read_regular,
+    read_static,
+    read_toml,
+    static_config,
+)
 
 KEY_NAME = re.compile(r"(?:key|token|secret|pass(?:word|wd|phrase)?|credentials?|auth|(?<=_)p(?:at|wd))(?:[_\d]|$)")
 IN_URL = re.compile(r"(?<=://)(?:[^\s/@:\"']*:([^\s/@\"']{6,})|([^\s/@:\"']{16,}))@")
@@ -189,7 +201,11 @@ def masker_of(config: Config) -> Callable[[str], str]:
 
 
 def mask_error(text: str) -> str:
-    """Hide keys in an error, and whoever a URL in it names."""
+    """Hide keys in an error, and whoever a URL in it names; also where the configuration was not read yet."""
+    if not READ:
+        with contextlib.suppress(LeanError):
+            read_static(static_config(None))
+            read_toml(LEANFILE)
     return masker(Path())(IN_URL.sub(f"{MASKED}@", text))
 
 

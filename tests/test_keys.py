@@ -167,6 +167,25 @@ def test_an_error_of_the_configuration_shows_no_key(calc: Bench, leaner: Leaner)
         assert (ran.code, told, "[masked by" in ran.text) == (code, False, True), ran.text
 
 
+def test_a_key_on_the_command_line_is_not_shown(calc: Bench, leaner: Leaner) -> None:
+    leaner("echo done")
+    with_key(calc, "Zq8_live.K3y-91fe")
+    ran = calc.lean_loop("--Zq8_live.K3y-91fe")
+    assert (ran.code, ran.err.startswith("lean-loop: --[masked by lean-loop]")) == (2, True), ran.text
+
+
+def test_an_edit_of_the_users_in_a_file_with_a_masked_name_is_not_committed(calc: Bench, leaner: Leaner) -> None:
+    calc.write("mod_tokname123.py", "a = 1\n")
+    calc.write("leanfile.toml", f"[defaults]\ncommit = true\n{LEANFILE}")
+    calc.commit()
+    calc.write("mod_tokname123.py", "a = 2  # mine\n")
+    calc.env["X_TOKEN"] = "mod_tokname123"
+    leaner(f"[ -e ../go ] || {{ touch ../go; kill -TERM $PPID; sleep 9; }}; echo 'b = 3' >> mod_tokname123.py; {FIX}")
+    assert [calc.lean_loop(*verb).code for verb in ([], ["--resume"])] == [143, 0]
+    assert "left + right" in calc.git("show", "HEAD:calc.py")
+    assert "mine" not in calc.git("show", "HEAD:mod_tokname123.py")
+
+
 def test_no_report_of_tests_stays_after_a_kill(calc: Bench, leaner: Leaner) -> None:
     calc.write("leanfile.toml", LEANFILE.replace('"unittest", "-q"', '"pytest", "-q"'))
     leaner(FIX)

@@ -48,7 +48,7 @@ def settings(bench: Bench, text: str) -> None:
 def sober(lines: list[str]) -> list[str]:
     """Put signs in the place of what differs from run to run, and one blank in that of many."""
     text = re.sub(r"\d{8}-\d{6}-\d{3}", "RUN", "\n".join(lines))
-    return re.sub(r"(?<=\S) +", " ", re.sub(r"(?<![/\w])(?:\d[\d,]+|\d+\.\d|\d(?= requests))\b", "N", text)).split("\n")
+    return re.sub(r"(?<=\S) +", " ", re.sub(r"(?<![/\w])(?:\d+\.\d|\d[\d,]+|\d(?= requests))\b", "N", text)).split("\n")
 
 
 # ------------------------------------------------------------------------------------------------------------- during
