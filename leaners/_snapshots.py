@@ -342,14 +342,17 @@ class Snapshots:
                     found.add(path)
         return sorted(found)
 
-    def put_lost_back(self, project: Path) -> list[str]:
-        """Put back what a call threw away beside the PROJECT of work that is not committed, or removed; name it."""
+    def put_lost_back(self, project: Path, aside: Path | None) -> list[str]:
+        """Put back what a call threw away beside the PROJECT of work that is not committed, or removed; name it.
+
+        In another work tree somebody else may be at work: what went from one that is still there is copied to ASIDE.
+        """
         before, self.before = self.before, ""
         anew = self.repository.revive()
-        whole = all(path.name == ".git" for path in self.root.iterdir())
+        whole = anew or all(path.name == ".git" for path in self.root.iterdir())
         for folder, _, names in folders_in(self.root):
-            for path in fifos(folder, names):
-                path.unlink()
+            for fifo in fifos(folder, names):
+                fifo.unlink()
         after = self.take()
         sides = dict(self.differences(before, after))
         if project.is_relative_to(self.root):
@@ -360,6 +363,13 @@ class Snapshots:
         committed = self.committed_blobs() if gone and not whole else []
         lost = {path for path in gone if all(blobs.get(path) != sides[path][0][1] for blobs in committed)}
         found = sorted({*self.thrown_away(before, after, spared), *lost})
+        if aside and not whole:
+            olds = {path: sides[path][0] for path in found if sides[path][0][0] != GONE}
+            known = [*self.committed_blobs()] if olds else []
+            olds = {path: old for path, old in olds.items() if all(blobs.get(path) != old[1] for blobs in known)}
+            for path, content in zip(olds, self.objects(olds.values()) if olds else (), strict=True):
+                replace_file(aside / self.root.name / path, partial(Path.write_bytes, data=content))
+            return []
         self.restore(after, before, found)
         return [os.path.relpath(self.root / path, project) for path in found or ([""] if anew else [])]
 
@@ -442,7 +452,7 @@ def prepare(snapshots: Snapshots, *hidden: Path) -> Snapshots:
     top = snapshots.repository.link.parent
     if places and not (folder / "index").exists() and root == top and holds_plain_bytes(root):
         with contextlib.suppress(OSError):
-            shutil.copyfile(places[0] / "index", folder / "index")
+            shutil.copy2(places[0] / "index", folder / "index")  # by its time git knows what was edited right after
     return snapshots
 
 

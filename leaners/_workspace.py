@@ -317,8 +317,16 @@ class Workspace:
 
     def lost_beside(self) -> list[str]:
         """Put back what a call threw away beside the project in its repository; name it."""
-        lost = list[str]()
+        lost, aside = list[str](), self.reporter.path("beside")
         for place in self.neighbours or ():
             with contextlib.suppress(GitError, OSError):
-                lost += place.put_lost_back(self.config.root) if place.before else []
+                own = place.repository is self.snapshots.repository
+                lost += place.put_lost_back(self.config.root, None if own else aside) if place.before else []
+        if kept := [path for path in aside.rglob("*") if path.is_file()]:
+            for path in kept:
+                self.reporter.mask_file(path)
+            names = few_names([str(path.relative_to(aside)) for path in kept], 9)
+            self.warn(
+                f"work that is not committed went from another work tree meanwhile: {names}. A copy lies in {aside}"
+            )
         return lost

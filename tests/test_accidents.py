@@ -249,8 +249,6 @@ WORK = {"work.txt": "mine\n", "notes.txt": "mine, too\n", "sub/run.sh": "mine\n"
         "git worktree remove --force ../tree",
         "rm -rf ../tree; git worktree prune",
         "git worktree move ../tree ../elsewhere",
-        "git -C ../tree stash -q -u",
-        "git -C ../tree reset -q --hard; git -C ../tree clean -fdxq",
     ],
 )
 def test_work_in_another_work_tree_is_put_back(calc: Bench, leaner: Leaner, deed: str) -> None:
@@ -268,6 +266,27 @@ def test_work_in_another_work_tree_is_put_back(calc: Bench, leaner: Leaner, deed
     assert kind(tree / "sub/run.sh") == "-rwx------"
     assert (tree / "calc.py").exists()
     assert calc.git("-C", str(tree), "status", "--short") == before
+
+
+@pytest.mark.parametrize("deed", ["stash -q -u", "reset -q --hard; git -C ../tree clean -fdxq", "switch -q -f other"])
+def test_work_that_goes_from_a_work_tree_that_stays_is_copied_and_the_tree_left_to_who_works_there(
+    calc: Bench, leaner: Leaner, deed: str
+) -> None:
+    tree = calc.project.parent / "tree"
+    calc.git("checkout", "-q", "-b", "other")
+    calc.write("sub/other.txt", "other\n")
+    calc.write("notes.txt", "of the other\n")
+    calc.commit()
+    calc.git("checkout", "-q", "main")
+    calc.write("notes.txt", "committed\n")
+    calc.commit()
+    calc.git("worktree", "add", "-q", str(tree))
+    calc.write("../tree/notes.txt", "mine, too\n")
+    leaner(f"git -C ../tree {deed}\n{FIX}echo done\n")
+    ran = calc.lean_loop()
+    assert (ran.code, "from another work tree meanwhile: tree/notes.txt" in ran.err) == (0, True), ran.text
+    assert [path.read_text() for path in calc.runs()[0].glob("*-beside/tree/*")] == ["mine, too\n"]
+    assert calc.git("-C", str(tree), "status", "--short") == ""
 
 
 def test_what_is_no_file_does_not_matter(calc: Bench, leaner: Leaner) -> None:
