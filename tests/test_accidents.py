@@ -282,6 +282,7 @@ def test_work_that_goes_from_a_work_tree_that_stays_is_copied_and_the_tree_left_
     calc.commit()
     calc.git("worktree", "add", "-q", str(tree))
     calc.write("../tree/notes.txt", "mine, too\n")
+    calc.git("-C", str(tree), "add", "notes.txt")
     leaner(f"git -C ../tree {deed}\n{FIX}echo done\n")
     ran = calc.lean_loop()
     assert (ran.code, "from another work tree meanwhile: tree/notes.txt" in ran.err) == (0, True), ran.text
