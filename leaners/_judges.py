@@ -217,8 +217,15 @@ class Project:
                 path for path in self.holding if path.startswith(folder) and (is_meant or folder_of(path) == folder)
             ]
             holding = sum(self.holding[path] for path in code)
-            if 2 * holding >= len(code) + (not is_meant) and not any(path.startswith(folder) for path in product):
+            is_mixed = any(path.startswith(folder) for path in product) or has_pairs(code, tests)
+            if 2 * holding >= len(code) + (not is_meant) and not is_mixed:
                 yield folder[:-1]
+
+
+def has_pairs(code: Sequence[str], tests: Sequence[str]) -> bool:
+    """Tell whether some of CODE lies beside one of TESTS that is called after it: CartShould after Cart."""
+    names = [(folder_of(path), bare(path)[len(folder_of(path)) :]) for path in {*code} - {*tests}]
+    return any(path.startswith(place) and name in path[len(place) :] for path in tests for place, name in names)
 
 
 class Settings:
@@ -260,7 +267,7 @@ class Settings:
         own = re.fullmatch(OWN, PurePosixPath(path).name)
         names = {own[1] if own and own[1] != "package" else "", *(head.strip('" :{') for head in heads[1:2])}
         if re.match(r"\s*(?:from|import)\b", item):
-            return ""
+            return "" if path.endswith("conftest.py") else "judge"
         if says("product", above):
             return "product"
         if is_recipe and heads:  # a command: what it starts is known
