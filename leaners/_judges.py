@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cache
 from glob import escape
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path, PurePosixPath
 
 from _patterns import path_matcher
@@ -38,18 +38,18 @@ GIVEN = rf"(?:.*/)?(?:{GIVEN}|-?include|import|load|require_relative)"
 LOADS = r"""^[ \t]*from[ \t]+([\w.]+)[ \t]+import[ \t]+(\w+)|^[ \t]*(?:import|require_relative)[ \t]+["']?([\w./-]+)"""
 LOADS += r"""|["'](\./[\w./-]+)["']"""
 # What stands for the project's folder in a path; signs around words; files of recipes, and one recipe in them.
-ROOT = r"\$\([^)\n]*\)[\"']?/|\$?[<{]{1,2}\w+[>}]{1,2}/|\$\w+/"
+ROOT = r"\$\([^()\n]*\)[\"']?/|\$?[<{]{1,2}\w+[>}]{1,2}/|\$\w+/"
 AROUND = r"[\"'`,;\[\](){}@<>]+"
 RECIPES = r"(?:.*/)?(?:(?:GNU)?[mM]akefile(?:\.am)?|[jJ]ustfile|[^/]+\.(?:mk|just))"
 RECIPE = r"^(\w[^\n:=]*):+(?!=)([^=\n]*)\n((?:[ \t]+.*\n?|\n)*)"
 SCRIPT = rf"[^.]+(?:\.(?:ba|z|k)?sh)?|{RECIPES}"
 # A piece of settings; a name in them; files with settings of the program that they are called after.
 TOKEN = r"\"[^\"\n]*\"|'[^'\n]*'|[^\"'\[\](){},\n]+|."
-NAME = r"\w[\w@-]*(?:[/\\.][\w@*-]+)+|\.{1,2}/\S+"
+NAME = r"(?<![\w@-])[\w@][\w@-]*(?:[/\\.][\w@*-]+)+|\.{1,2}/\S+"
 OWN = r"\.?(\w+?)(?:rc)?(?:\.(?:config|conf|ini|json|ya?ml|toml|xml|cfg)\b.*)?"
 PROSE = {".md", ".rst", ".txt", ".adoc", ".csv", ".svg", ".lock", ".log", ".ipynb"}
 FEW, MANY, MOST = 60, 400, 60_000  # files of unknown settings, of code; bytes of one
-ENDLESS = 10_000
+ENDLESS, DEEP = 10_000, 20  # deeper than any line: below an open bracket; heads of an item
 
 
 def runner_files(config: Config, task: Task) -> list[str]:
@@ -57,18 +57,18 @@ def runner_files(config: Config, task: Task) -> list[str]:
     argv, root = [task.runner.command, *task.runner.args], config.root
     command, project = Command(argv, root), Project(root)
     settings = Settings(command, project)
-    paths = [named_by(word, root) for word in words_of(*argv) if word[0] != "-"]
+    paths = [named_by(word, root) for word in words_of(*argv) if word[0] != "-" and len(word) < 200]
     product = settings.product | {*task.files}
     judges = (settings.judges | {*command.started(project)}) - product
     judges |= project.helpers(judges, {"", *map(folder_of, task.files)}) - product
     files = [file for file in sorted({*judges, *command.texts, *paths}) if (root / file).is_file()]
     folders = [*project.folders_of_tests(product, settings.folders | {*paths})]
-    folders += [folder.strip("/") for folder in task.test_files if (root / folder).is_dir()]
+    folders += [folder.removeprefix("./").strip("/") for folder in task.test_files if (root / folder).is_dir()]
     to_come = [
-        path for path in paths if re.fullmatch(r"[^\s*-][^\s*]*[./][^\s*]*", path) and path not in project.folders
+        path for path in paths if re.fullmatch(r"[^\s*!-][^\s*]*[./][^\s*]*", path) and path not in project.folders
     ]
     fixed = [*whole_names(), *to_come, *command.own_files()]
-    return [*fixed, *(f"/{escape(file)}" for file in files), *(f"/{folder}/" for folder in folders)]
+    return [*fixed, *(f"/{escape(file)}" for file in files), *(f"/{escape(folder)}/" for folder in folders)]
 
 
 def whole_names() -> list[str]:
@@ -99,6 +99,8 @@ class Command:
         for _ in range(4):
             known = dict(self.texts)
             self.words = {word for text in known.values() for word in words_in(text)}
+            scripts = (word for word in self.words if re.fullmatch(SCRIPT, word.rpartition("/")[2]))
+            self.scripts = {word.removeprefix("./") for word in scripts}
             self.places = self.find_places()
             for place in self.places:
                 self.texts |= self.texts_in(place)
@@ -117,11 +119,13 @@ class Command:
         scripts = package.get("scripts") if isinstance(package, dict) else {}
         for name, text in scripts.items() if isinstance(scripts, dict) else ():
             if {name, name.removeprefix("pre"), name.removeprefix("post")} & words:
-                found[f"{place}script {name}"] = str(text)
-        files = {word.removeprefix("./") for word in words if re.fullmatch(SCRIPT, PurePosixPath(word).name)}
-        for name in (path.name for path in folder.iterdir()):
+                found[f"{place}script {name.replace('/', ':')}"] = str(text)
+        files, there = {*self.scripts}, list[str]()
+        with contextlib.suppress(OSError):
+            there += [path.name for path in folder.iterdir()]
+        for name in there:
             own = re.fullmatch(r"(?:GNU)?(\w+?)(?:file(?:\..*)?|\.(?:ini|jsonc?|ya?ml))", name)
-            files |= {name} if own and own[1].lower() in words - {"package"} else set()
+            files |= {name} if own and own[1].lower() in words and own[1] != "package" else set()
         for names, row in table("_guard.txt").items():
             files |= {*row.get("reads", ())} if words & {*names.split()} else set()
         for path in sorted(files):
@@ -140,7 +144,10 @@ class Command:
 
     def own_files(self) -> Iterator[str]:
         """Give patterns of the scripts that programs read by themselves, as gulp does a gulpfile.js."""
-        for word in sorted(self.words):
+        lines = [
+            text for name, text in self.texts.items() if not name or "script " in name or re.fullmatch(RECIPES, name)
+        ]
+        for word in sorted({word for text in lines for word in words_in(text)}):
             if re.fullmatch(r"[a-z][a-z-]{2,}", word):
                 yield f"/[{word[0].upper()}{word[0]}]{word[1:]}file.*[jt]s"
 
@@ -176,7 +183,7 @@ class Project:
             for inner in ("__main__", "main", "index"):
                 found = found or self.bare.get(f"{path}/{inner}", [])
             if found:
-                return [*found, *(file.replace("__main__", "__init__") for file in found)]
+                return [*{*found, *(file.replace("__main__", "__init__") for file in found)}]
         return [] if name.startswith(".") else next(filter(None, map(self.ending, forms)), [])
 
     def ending(self, form: str) -> list[str]:
@@ -184,7 +191,7 @@ class Project:
         parts = bare(form).split("/")
         for begin in range(len(parts) - 1):
             end = "/" + "/".join(parts[begin:])
-            if found := [path for path in self.ends.get(parts[-1], ()) if f"/{bare(path)}".endswith(end)]:
+            if found := [path for path in self.ends.get(parts[-1], [])[:MANY] if f"/{bare(path)}".endswith(end)]:
                 return found
         return []
 
@@ -236,9 +243,11 @@ class Settings:
         self.judges, self.product, self.folders = set[str](), set[str](), set[str]()
         is_whole = path_matcher(whole_names())
         paths = [path for path in (*project.paths, ".cargo/config.toml") if not is_usual(path)]
-        known = [path for path in paths if is_whole(path) or path in command.texts or "settings" in path]
+        known = [
+            path for path in paths if is_whole(path) or path in command.texts or re.search(r"settings\b.*\.py$", path)
+        ]
         others = [path for path in paths if PurePosixPath(path).suffix not in {*source_endings(), *PROSE}]
-        for path in dict.fromkeys([*known, *sorted(others, key=lambda path: path.count("/"))[:FEW]]):
+        for path in dict.fromkeys([*known[:MANY], *sorted(others, key=lambda path: path.count("/"))[:FEW]]):
             self.read(path, read_settings(project.root / path))
 
     def read(self, path: str, text: str) -> None:
@@ -248,7 +257,7 @@ class Settings:
         for heads, item in parts:
             built |= {*targets(heads, item)}
         for heads, item in parts:
-            words = {word.strip("/") for word in plain(item).replace("=", " ").split()}
+            words = {word.strip("/") for word in words_in(item)}
             names = [word for word in words if self.project.knows(word) and (own or re.search(r"[./\\:]", word))]
             value = re.sub(r"^[^:=]*[:=]", "", item)
             folders = {word.removeprefix("./").strip("/") for word in words_in(value)} & self.project.folders
@@ -274,8 +283,7 @@ class Settings:
             return "" if self.command.words & {*about.split()} else "product"
         if says("speaks", f"{path}\n{about}") or names & self.command.words:
             return "judge"
-        is_goal = is_recipe and ":" in above
-        return "product" if is_goal else ""
+        return "product" if is_recipe and ":" in above else ""
 
 
 def targets(heads: Sequence[str], item: str) -> list[str]:
@@ -297,24 +305,33 @@ def read_settings(file: Path) -> str:
     """Read a file with settings; JSON is written line by line."""
     text = read_text(file, MOST)
     if file.suffix == ".json":
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             return json.dumps(json.loads(text), indent=1)
     return text
 
 
 def given(line: str) -> list[str]:
     """List the names of what a simple command starts, or loads."""
-    words = re.sub(r"^\s*[-+]?(?:\w+=\S*\s+)*", "", line).replace("=", " ").split()
-    at = [at for at, word in enumerate(words) if re.fullmatch(GIVEN, word)]
-    first = words[0] if words else ""
-    names = words[at[-1] + 1 :] if at else [first] if "/" in first else words[1:] if first == "." else []
-    names = [] if {"-m", "-c", "-e"} & {*names} else [name for name in names if re.search(r"[./]", name)]
+    line = re.sub(r"^\s*[-+]?(?:\w+=\S*\s+)*", "", line).replace("=", " ")
+    words = [word for word in line.split() if len(word) < 200]
+    first, names = words[0] if words else "", list[str]()
+    starts = [at for at, word in enumerate(words) if re.fullmatch(GIVEN, word)]
+    if starts:  # of `uv run python x.py run` it is python
+        at = next(at for at in starts if at + 1 not in starts)
+        options = {*takewhile(lambda word: word[:1] == "-", words[at + 1 :])}
+        names = [] if {"-m", "-c", "-e"} & options else [name for name in words[at + 1 :] if re.search(r"[./]", name)]
+    elif "/" in first:
+        names = [first]
+    elif first == ".":
+        names = words[1:]
     for option, name in pairwise([*words, ""]):
         if rx(table("_guard.txt")["shared"]["option"][0]).fullmatch(option):
             names.append(name)
         elif option.startswith("-p"):
             names.append(option[2:])
-    return names + (words[words.index("unittest") + 1 :] if "unittest" in words else [])
+        elif option == "unittest" or ("unittest" in words and name[:1] not in {"", "-"} and option[:1] != "-"):
+            names.append(name)
+    return names
 
 
 def items(text: str) -> Iterator[tuple[list[str], str]]:
@@ -329,10 +346,10 @@ def items(text: str) -> Iterator[tuple[list[str], str]]:
             heads.pop()
         piece = ""
         for token in re.findall(TOKEN, line):
-            if token not in list("()[]{},"):
+            if token not in "()[]{},":
                 piece += token
                 continue
-            yield [head for _, head in heads], piece
+            yield [head for _, head in heads[:DEEP]], piece
             if token in "([{":
                 heads.append((ENDLESS, piece + token))
             elif token != "," and any(at == ENDLESS for at, _ in heads):
@@ -340,7 +357,7 @@ def items(text: str) -> Iterator[tuple[list[str], str]]:
                     pass
             piece = ""
         if piece.strip():
-            yield [head for _, head in heads], piece
+            yield [head for _, head in heads[:DEEP]], piece
             if heads and heads[-1][1] == "(" and re.fullmatch(r"\s*[\w-]+\s*", piece):
                 heads[-1] = (ENDLESS, f"{piece}(")  # the first word of a list says what it is
             if not heads or heads[-1][0] < ENDLESS:
@@ -404,13 +421,13 @@ IMPORTED = (".py", ".pyc", ".so", ".pyd")
 
 FIND = """
 import sys, importlib.util
-for name in sys.argv[2:]:
+for name in sys.stdin.read().split():
     try:
         spec = importlib.util.find_spec(name)
         place = spec.origin or [*spec.submodule_search_locations][0]
     except Exception:
         continue
-    if not place.startswith(sys.argv[1] + "/"):
+    if not place.startswith(sys.argv[1] + "/") or "site-packages" in place:
         print(name)
 """
 
@@ -436,9 +453,9 @@ def installed(names: Set[str], root: Path) -> set[str]:
     """Find those of NAMES that the project's Python imports from elsewhere than the project at ROOT."""
     if not names:
         return set()
-    argv = [python_of(root), "-I", "-c", FIND, str(root), *sorted(names)]
+    argv, asked = [python_of(root), "-I", "-c", FIND, str(root)], "\n".join(sorted(names))
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL, cwd="/")
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, input=asked, cwd="/")
     except (OSError, subprocess.SubprocessError):
         return set()
     return {*done.stdout.split()}
@@ -446,9 +463,10 @@ def installed(names: Set[str], root: Path) -> set[str]:
 
 def declared(root: Path) -> set[str]:
     """List the libraries that a Python project says it needs, as modules are called: they may not be installed."""
-    texts = {path: read_text(path, MOST) for path in (*root.glob("*requirements*.txt"), root / "pyproject.toml")}
-    lists = (re.findall(r"(?m)^(\w[\w-]*)|[\"'](\w[\w-]*)[<>=~!]", text) for text in texts.values() if text)
-    return {"".join(name).replace("-", "_").lower() for names in lists for name in names}
+    names = re.findall(r"[\"'](\w[\w-]*)(?:\[[^]\n]*\])?\s*[<>=~!]", read_text(root / "pyproject.toml", MOST))
+    for path in root.glob("*requirements*.txt"):
+        names += rx(r"^\w[\w-]*").findall(read_text(path, MOST))
+    return {name.replace("-", "_").lower() for name in names}
 
 
 def link_targets(links: Mapping[str, str], root: Path) -> dict[str, str]:

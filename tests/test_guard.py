@@ -142,6 +142,34 @@ def test_what_settings_name_and_recipes_start_is_put_back(calc: Bench, leaner: L
     assert sorted(changed) == sorted(("calc.py", *FREE))
 
 
+HOSTILE = {
+    "deep.json": "[" * 50_000,
+    "open.cfg": "(" * 59_000,
+    "long.yml": "test: " + "a" * 59_000,
+    "dotted.ini": "test = " + "a." * 29_000,
+    "lines.conf": "\n" * 59_000,
+    "calls.cfg": "test: $(" + "$(" * 29_000,
+    "options.cfg": "addopts " + "-test" * 11_000 + "!",
+}
+
+
+def test_settings_of_any_shape_are_read_in_bounded_time(calc: Bench, leaner: Leaner) -> None:
+    for path, text in HOSTILE.items():
+        calc.write(path, text)
+    calc.write("package.json", '{"scripts": {"test/unit": "node tools/run.js"}}')
+    for path in ("tools/run.js", "app/[id]/checks/more.py"):
+        calc.write(path, "old\n")
+    for name in ("sums", "differences"):
+        calc.write(f"app/[id]/checks/{name}.py", f"def test_{name}():\n")
+    calc.write("leanfile.toml", LEANFILE.replace("npm run all", f"npm run test/unit; ava !tests/slow.js {'x' * 3000}"))
+    calc.commit()
+    deed = "for path in tools/run.js app/\\[id\\]/checks/more.py; do echo new >> $path; done"
+    leaner(f"{deed}; mkdir tests; echo > tests/slow.js\n{FIX}echo done\n", "source")
+    ran = calc.lean_loop(timeout=40)
+    assert ran.code == 0, ran.text
+    assert calc.git("status", "--porcelain", "-uall").split() == ["M", "calc.py"]
+
+
 ATTACKED = """
 [defaults]
 max_iters_per_task = {fixes}
