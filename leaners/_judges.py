@@ -36,7 +36,7 @@ from leanloop import (
 GIVEN = r"node|python[\d.]*|(?:ba|da|z|k)?sh|bun|deno|tsx|ts-node|ruby|perl|php|lua|julia|java|Rscript|pwsh|run|source"
 GIVEN = rf"(?:.*/)?(?:{GIVEN}|-?include|import|load|require_relative)"
 LOADS = r"""^[ \t]*from[ \t]+([\w.]+)[ \t]+import[ \t]+(\w+)|^[ \t]*(?:import|require_relative)[ \t]+["']?([\w./-]+)"""
-LOADS += r"""|["'](\./[\w./-]+)["']"""
+LOADS += r"""|["'](\./[\w./-]+)["']|^[ \t]*#[ \t]*include[ \t]+"([\w./-]+)\""""
 # What stands for the project's folder in a path; signs around words; files of recipes, and one recipe in them.
 ROOT = r"\$\([^()\n]*\)[\"']?/|\$?[<{]{1,2}\w+[>}]{1,2}/|\$\w+/"
 AROUND = r"[\"'`,;\[\](){}@<>]+"
@@ -232,7 +232,11 @@ class Project:
 def has_pairs(code: Sequence[str], tests: Sequence[str]) -> bool:
     """Tell whether some of CODE lies beside one of TESTS that is called after it: CartShould after Cart."""
     names = [(folder_of(path), bare(path)[len(folder_of(path)) :]) for path in {*code} - {*tests}]
-    return any(path.startswith(place) and name in path[len(place) :] for path in tests for place, name in names)
+    return any(
+        path.startswith(place) and len(name) > 2 and name in path[len(place) :]
+        for path in tests
+        for place, name in names
+    )
 
 
 class Settings:
@@ -276,7 +280,7 @@ class Settings:
         own = re.fullmatch(OWN, PurePosixPath(path).name)
         names = {own[1] if own and own[1] != "package" else "", *(head.strip('" :{') for head in heads[1:2])}
         if re.match(r"\s*(?:from|import)\b", item):
-            return "" if path.endswith("conftest.py") else "judge"
+            return "" if re.search(r"conftest|settings", path) else "judge"  # these load the product as well
         if says("product", above):
             return "product"
         if is_recipe and heads:  # a command: what it starts is known
@@ -453,9 +457,9 @@ def installed(names: Set[str], root: Path) -> set[str]:
     """Find those of NAMES that the project's Python imports from elsewhere than the project at ROOT."""
     if not names:
         return set()
-    argv, asked = [python_of(root), "-I", "-c", FIND, str(root)], "\n".join(sorted(names))
+    argv, asked = [python_of(root), "-I", "-c", FIND, str(root)], "\n".join(sorted(filter(str.isidentifier, names)))
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, input=asked, cwd="/")
+        done = subprocess.run(argv, capture_output=True, encoding="utf-8", timeout=20, input=asked, cwd="/")
     except (OSError, subprocess.SubprocessError):
         return set()
     return {*done.stdout.split()}
