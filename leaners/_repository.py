@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from _processes import process_start_time
-from leanloop import ask_git, is_older, read_regular, read_text
+from leanloop import LeanError, ask_git, is_older, read_regular, read_text
 
 Facts = tuple[int, ...]
 UNFINISHED = ".lean-loop~"  # ends the name of a file that is being written
@@ -339,6 +339,8 @@ def find_repository(root: Path, folder: Path) -> tuple[Repository, str]:
     """Find the user's own repository around ROOT, with a copy of it in FOLDER, and the kind of its objects' names."""
     asked = "--absolute-git-dir --path-format=absolute --git-common-dir --show-toplevel --show-object-format"
     answers = ask_git(root, "rev-parse", *asked.split()).splitlines()
+    if len(answers) not in {0, 4}:
+        raise LeanError(f"{root}: git cannot tell where a folder with a line break in its name lies. Rename it.")
     places, (top, kind) = tuple(dict.fromkeys(map(Path, answers[:2]))), answers[2:] or (root, "sha1")
     repository = Repository(Path(top).resolve() / ".git", places, folder / "git")
     if not places:

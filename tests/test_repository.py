@@ -288,3 +288,11 @@ def test_states_outlive_the_repository(worked: Bench, leaner: Leaner) -> None:
     shutil.rmtree(worked.project / ".git")
     ran = worked.lean_loop("--undo")
     assert (ran.code, worked.read("notes.txt")) == (0, before), ran.text
+
+
+def test_a_line_break_in_the_folders_name_is_told(calc: Bench) -> None:
+    calc.project = calc.project.rename(calc.home / "line\nbreak")
+    ran = calc.lean_loop()
+    assert ran.code == 2, ran.text
+    assert "line break in its name lies. Rename it" in ran.err
+    assert "Traceback" not in ran.err
