@@ -162,7 +162,7 @@ class Project:
             self.bare[bare(path)].append(path)
             self.ends[bare(path).rpartition("/")[2]].append(path)
         self.folders = {str(parent) for path in self.paths for parent in PurePosixPath(path).parents[:-1]}
-        code = [path for path in self.paths if PurePosixPath(path).suffix in source_endings() and not is_usual(path)]
+        code = [path for path in self.paths if is_source(path) and not is_usual(path)]
         texts = {path: read_text(root / path, MOST) for path in code[:MANY]}
         self.holding = {path: holds_tests(text) for path, text in texts.items() if text.strip()}
 
@@ -179,7 +179,7 @@ class Project:
         forms = [name.lstrip("/"), *("/".join(parts[:end]) for end in range(len(parts), 0, -1))]
         for path in ("/".join(normal(f"{place}{form}".split("/"))) for place in places for form in forms):
             alike = self.bare.get(bare(path), [])  # what is built may lie beside its source
-            found = [path] if path in alike and PurePosixPath(path).suffix in source_endings() else alike
+            found = [path] if path in alike and is_source(path) else alike
             for inner in ("__main__", "main", "index"):
                 found = found or self.bare.get(f"{path}/{inner}", [])
             if found:
@@ -250,7 +250,7 @@ class Settings:
         known = [
             path for path in paths if is_whole(path) or path in command.texts or re.search(r"settings\b.*\.py$", path)
         ]
-        others = [path for path in paths if PurePosixPath(path).suffix not in {*source_endings(), *PROSE}]
+        others = [path for path in paths if not (is_source(path) or is_prose(path))]
         for path in dict.fromkeys([*known[:MANY], *sorted(others, key=lambda path: path.count("/"))[:FEW]]):
             self.read(path, read_settings(project.root / path))
 
@@ -412,6 +412,16 @@ def says(name: str, text: str) -> bool:
 def holds_tests(text: str) -> bool:
     """Tell whether a TEXT is one of tests, as their libraries write them; not one of a product that has some inside."""
     return says("holds", text)
+
+
+def is_source(path: str) -> bool:
+    return PurePosixPath(path).suffix in source_endings()
+
+
+def is_prose(path: str) -> bool:
+    """Tell whether a file at PATH is for readers: by its ending, or called like LICENSE, but no BUILD of Bazel's."""
+    name = PurePosixPath(path)
+    return name.suffix in PROSE or bool(re.fullmatch(r"(?!BUILD)[A-Z-]{4,}", name.name))
 
 
 def is_usual(path: str) -> bool:
