@@ -49,7 +49,7 @@ NAME = r"(?<![\w@-])[\w@][\w@-]*(?:[/\\.][\w@*-]+)+|\.{1,2}/\S+"
 OWN = r"\.?(\w+?)(?:rc)?(?:\.(?:config|conf|ini|json|ya?ml|toml|xml|cfg)\b.*)?"
 PROSE = {".md", ".rst", ".txt", ".adoc", ".csv", ".svg", ".lock", ".log", ".ipynb"}
 FEW, MANY, MOST = 60, 400, 60_000  # files of unknown settings, of code; bytes of one
-ENDLESS, DEEP = 10_000, 20  # deeper than any line: below an open bracket; heads of an item
+ENDLESS, DEEP = 10_000, 20  # an indentation that no line has, for an open bracket; the most heads of an item
 
 
 def runner_files(config: Config, task: Task) -> list[str]:
@@ -135,7 +135,7 @@ class Command:
         return found
 
     def started(self, project: Project) -> Iterator[str]:
-        """Give the files that commands start or load; but of tests, which start what they test."""
+        """Give the files that commands start or load; scripts called like tests start what they test."""
         for name, text in self.texts.items():
             if not is_usual(name) or re.fullmatch(RECIPES, name):
                 places = [folder_of(name), *self.places]
@@ -195,16 +195,16 @@ class Project:
                 return found
         return []
 
-    def helpers(self, scripts: Set[str], product: Set[str]) -> set[str]:
-        """List the files that SCRIPTS load from their own folder, if that is none of those of the PRODUCT.
+    def helpers(self, scripts: Set[str], folders: Set[str]) -> set[str]:
+        """List the files that SCRIPTS load from their own folder, but in FOLDERS of the product.
 
-        Tests load what they test.
+        Tests are passed over: they load what they test.
         """
         found, queue = set[str](), [*scripts]
         while queue:
             script = queue.pop()
             place, text = folder_of(script), read_text(self.root / script, MOST)
-            loads = () if place in product or holds_tests(text) else rx(LOADS).findall(text)
+            loads = () if place in folders or holds_tests(text) else rx(LOADS).findall(text)
             names = (".".join(filter(None, parts)).lstrip("./") for parts in loads)
             files = {path for name in names for path in self.files(name, [place, ""]) if path.startswith(place)}
             queue += files - found
