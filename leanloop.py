@@ -1526,7 +1526,8 @@ def start_error(path: str, what: str, error: OSError) -> LeanError:
 GENERATED = ("node_modules", ".venv", "venv", "target", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
     ".pytest_cache", ".gradle", "site-packages", ".git")  # fmt: skip
 Side = tuple[str, str]  # what a tree holds at a path: mode and object, as git writes them
-GONE, LINK = "000000", "120000"  # the mode of what it does not hold, and of a link
+# The mode of what it does not hold, of a link, and of a file that is started.
+GONE, LINK, PROGRAM = "000000", "120000", "100755"
 
 
 def split(listing: str) -> list[str]:
@@ -2199,6 +2200,7 @@ class ChangeRules:
         self.is_allowed = path_matcher(own_patterns(config.guard.allow))
         self.patterns = protected_patterns(config, task)
         self.protects = path_matcher(self.patterns)  # what decides over the tests
+        self.judges = path_matcher(self.patterns[: len(self.patterns) - len(task.files)])  # though the task lists it
 
     def is_listed(self, path: str) -> bool:
         return path in self.task.files or self.is_allowed(path)
@@ -2220,7 +2222,8 @@ class ChangeRules:
             return True
         is_link = sides is not None and sides[1][0] == LINK
         is_own = not re.search(r"(?:^|/)(?:\.|(?:node_modules|site-packages|vendor)/)", path)
-        return PurePosixPath(path).suffix in source_endings() and is_own and not is_link
+        is_program = sides is not None and sides[0][0] == PROGRAM and "." not in PurePosixPath(path).name
+        return (PurePosixPath(path).suffix in source_endings() or is_program) and is_own and not is_link
 
 
 def check_test_files(config: Config, tasks: Sequence[Task]) -> None:
@@ -2237,24 +2240,15 @@ def check_test_files(config: Config, tasks: Sequence[Task]) -> None:
 
 def green_warnings(snapshots: Snapshots, rules: ChangeRules, state: TaskState) -> Iterator[str]:
     """Give what makes the green of a task doubtful beside its tests."""
-    unlisted = ChangeRules(rules.config, replace(state.task, files=()))
-    edited = touched(state.attempts)
-    judging = {path for path in edited if unlisted.protects(path)}
+    edited, uses = touched(state.attempts), load_beside("_uses")
+    judging = {path for path in edited if rules.judges(path)}
     yield from (f"{path} judges this task, which lists and changed it" for path in sorted(judging))
-    rows = table("_guard.txt")
     sources = sorted(path for path in edited - judging if PurePosixPath(path).suffix in source_endings())
     for path, (old, new) in snapshots.texts(state.start, state.attempts[-1].tree, sources).items():
-        inner = "|".join(rows.get(PurePosixPath(path).suffix, {}).get("test", ["(?!)"]))
-        if lost := len(matches(inner, old) - matches(inner, new)):
-            yield f"{path}: tests inside it were changed or removed ({lost})"
-        runner = "|".join(rows["shared"]["runner"])
-        if fresh := sorted(matches(runner, new) - matches(runner, old)):
+        if lost := uses.lost_inside(path, old, new):
+            yield f"{path}: tests inside it were changed or removed ({len(lost)})"
+        if fresh := sorted(uses.matches("runner", new) - uses.matches("runner", old)):
             yield f"{path} reaches for the test runner ({', '.join(fresh)}): read it before you believe it"
-
-
-def matches(pattern: str, text: str) -> set[str]:
-    """List what PATTERN matches in TEXT."""
-    return {found[0].strip() for found in rx(pattern).finditer(text)}
 
 
 # --------------------------------------------------------------------------------------------------- running tests

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from _judges import holds_tests, link_targets, shadowing
 from _page import few_names
 from _shape import Seen, folder_of
 from _snapshots import Snapshots, open_neighbours
+from _stand_ins import link_targets, shadowing
+from _uses import holds_tests, lost_inside
 from leanloop import (
     GONE,
     ChangeRules,
@@ -234,7 +235,7 @@ class Workspace:
         unlisted = [path for path in self.snapshots.changed(before, after) if not rules.is_listed(path)]
         sources = [path for path in unlisted if PurePosixPath(path).suffix in source_endings()]
         texts = self.snapshots.texts(before, after, sources) if sources else {}
-        holding = [path for path, (old, _) in texts.items() if holds_tests(old)]
+        holding = [path for path, (old, new) in texts.items() if holds_tests(old) or lost_inside(path, old, new)]
         return [*holding, *(path for path in unlisted if path in self.collected and path not in holding)]
 
     def note_collected(self, report: Report | None) -> None:

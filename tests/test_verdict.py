@@ -364,10 +364,18 @@ INNER = {
 
 
 @pytest.mark.parametrize("path", INNER)
-def test_a_changed_test_inside_a_source_file_is_a_warning(suite: Bench, leaner: Leaner, path: str) -> None:
+def test_a_changed_test_inside_a_source_file_is_undone_but_where_a_task_lists_it(
+    suite: Bench, leaner: Leaner, path: str
+) -> None:
     text, old, new = INNER[path]
     suite.write(path, text)
-    leaner(f"sed -i 's/{old}/{new}/' {path}\n" + FIX)
+    suite.commit()
+    leaner(f"sed -i 's/{old}/{new}/' {path}\necho '# more' >> other.py\n" + FIX, "source")
+    ran = suite.lean_loop()
+    assert ran.code == 0 and f"put back: {path}" in ran.text and suite.read(path) == text
+    assert (suite.project / "other.py").exists()
+    suite.write("leanfile.toml", suite.read("leanfile.toml").replace('files = ["', f'files = ["{path}", "'))
+    suite.write("calc.py", suite.git("show", "HEAD:calc.py"))
     assert suite.lean_loop().code == 0
     assert f"{path}: tests inside it were changed or removed (1)" in warnings(suite)
 
