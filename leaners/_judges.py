@@ -41,10 +41,10 @@ def runner_files(config: Config, task: Task) -> list[str]:
     argv, root, listed = [task.runner.command, *task.runner.args], config.root, {*task.files}
     command, project = Command(argv, root), Project(root)
     settings, words = Settings(command, project), words_of(*argv)
-    started = {*command.started(project)} - listed
-    judges = settings.judges - settings.product - listed | started | command.texts.keys() - listed
-    whole = {*filter(path_matcher(whole_names()), project.paths)} - listed
-    uses = Uses(project, (listed | settings.product) - started, judges | whole, started)
+    started = {*command.started(project)}
+    judges = settings.judges - settings.product | started | command.texts.keys()
+    whole = {*filter(path_matcher(whole_names()), project.paths)}
+    uses = Uses(project, listed | settings.product - started, (judges | whole) - listed, started - listed)
     paths = {path_in(word, root) for word in words if word[0] != "-" and is_short(word)}
     files = [file for file in sorted(judges | uses.helpers(listed) | paths) if (root / file).is_file()]
     to_come = [
@@ -54,7 +54,7 @@ def runner_files(config: Config, task: Task) -> list[str]:
     meant = named & project.folders
     meant |= {folder_of(path)[:-1] for path in started if not is_source(path)}  # of a program's project file
     folders = [*uses.folders_of_tests(listed, settings.folders | meant)]
-    folders += [folder.removeprefix("./").strip("/") for folder in task.test_files if (root / folder).is_dir()]
+    folders += [path_in(folder, root) for folder in task.test_files if (root / folder).is_dir()]
     closed = [*(f"/{escape(file)}" for file in files), *(f"/{escape(folder)}/" for folder in folders)]
     return [*uses.free(), *whole_names(), *to_come, *closed]
 

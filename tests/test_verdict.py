@@ -95,6 +95,19 @@ def test_a_listed_file_of_any_kind_may_change(calc: Bench, leaner: Leaner) -> No
     assert "package.json judges this task" in warnings(calc)
 
 
+def test_a_listed_script_that_the_command_starts_may_change_and_the_outcome_says_so(
+    calc: Bench, leaner: Leaner
+) -> None:
+    calc.write("tools/check.sh", "python3 -m unittest\n")
+    runner = '[runner]\ncommand = "sh"\nargs = ["tools/check.sh"]\n'
+    calc.write("leanfile.toml", ONE + runner + TASK.replace('["calc.py"]', '["calc.py", "tools/check.sh"]'))
+    calc.commit()
+    leaner(f"echo '# more' >> tools/check.sh; {FIX}", scope="source")
+    assert calc.lean_loop().code == 0
+    assert "# more" in calc.read("tools/check.sh")
+    assert "tools/check.sh judges this task" in warnings(calc)
+
+
 def test_what_was_put_back_can_be_brought_back(calc: Bench, leaner: Leaner) -> None:
     calc.write("notes.csv", "1\n")
     leaner(f"echo 2 > notes.csv; echo 3 > new.csv; {FIX}", scope="source")
