@@ -98,8 +98,9 @@ def test_a_listed_file_of_any_kind_may_change(calc: Bench, leaner: Leaner) -> No
 def test_a_listed_script_that_the_command_starts_may_change_and_the_outcome_says_so(
     calc: Bench, leaner: Leaner
 ) -> None:
+    calc.write("tools/all.sh", "sh tools/check.sh\n")
     calc.write("tools/check.sh", "python3 -m unittest\n")
-    runner = '[runner]\ncommand = "sh"\nargs = ["tools/check.sh"]\n'
+    runner = '[runner]\ncommand = "sh"\nargs = ["tools/all.sh"]\n'
     calc.write("leanfile.toml", ONE + runner + TASK.replace('["calc.py"]', '["calc.py", "tools/check.sh"]'))
     calc.commit()
     leaner(f"echo '# more' >> tools/check.sh; {FIX}", scope="source")
